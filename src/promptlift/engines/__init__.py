@@ -1,0 +1,1 @@
+"""What answers a request. Each engine is one file behind the port in `base`."""

@@ -1,0 +1,122 @@
+"""The port: what every engine does, and nothing more.
+
+A new engine is a class with three async methods; it is done when it passes the suite in
+``tests/conformance/test_engines.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from promptlift.core.facts import Facts
+    from promptlift.core.video import Frame
+
+__all__ = ["Completion", "Engine", "EngineInfo", "FinishReason", "Request", "Sampling"]
+
+FinishReason = Literal["stop", "length", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Who answers.
+
+    Attributes:
+        name: The engine, such as ``embedded`` or ``vllm``.
+        model: The model's name; for the embedded engine, the composer's.
+        revision: Revision or content hash of the model; empty where it cannot be known.
+        version: Version of the software that runs the model.
+        context: The most tokens that prompt and answer may take together; None if unbounded.
+        family: Image-token family in `promptlift.core.tokens`; None if it takes no tokens.
+        max_images: The most images in one request.
+    """
+
+    name: str
+    model: str
+    revision: str
+    version: str
+    context: int | None
+    family: str | None
+    max_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the answer is drawn.
+
+    Attributes:
+        max_tokens: The most tokens that the answer may take.
+        temperature: 0 for the likeliest answer; Cosmos-Transfer1 uses 0.6.
+        seed: Makes an answer repeatable where the engine can.
+    """
+
+    max_tokens: int = 300
+    temperature: float = 0.6
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to an engine: images first, then text.
+
+    Attributes:
+        text: The user turn, made from a template.
+        frames: The hint frames, already at their planned size.
+        system: The system turn; empty for none.
+        sampling: How the answer is drawn.
+        short_prompt: The user's own words, for engines that compose from them.
+        facts: What was measured, for engines that compose from it; None if not measured.
+        key: The item's key, from which deterministic wording is seeded.
+    """
+
+    text: str
+    frames: tuple[Frame, ...]
+    system: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    short_prompt: str = ""
+    facts: Facts | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An engine's answer.
+
+    Attributes:
+        text: As the engine gave it, nothing cleaned.
+        finish_reason: ``stop`` when the engine ended by itself, ``length`` when it was cut.
+        prompt_tokens: Tokens of the whole prompt as the engine counted them; None if it does not.
+        completion_tokens: Tokens of the answer; None if the engine does not count.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Engine(Protocol):
+    """One model behind one door."""
+
+    async def describe(self) -> EngineInfo:
+        """Say who answers, asking the server where there is one.
+
+        Raises:
+            EngineError: Nobody answers, or the settings are wrong.
+        """
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request.
+
+        Raises:
+            TransientEngineError: The same request may succeed later.
+            ItemEngineError: The engine refuses this request.
+            ConfigEngineError: Every request would fail.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds; safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""Video in and hint clips out, through PyAV and Pillow."""

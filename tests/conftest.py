@@ -1,0 +1,21 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cosmos_assets() -> Path:
+    """NVIDIA's sample clips for Cosmos-Transfer1, where somebody has put them.
+
+    They are not part of this repository. Set PROMPTLIFT_COSMOS_ASSETS to the ``assets`` folder
+    of a Cosmos-Transfer1 checkout to run the tests that look at them.
+    """
+    folder = os.environ.get("PROMPTLIFT_COSMOS_ASSETS", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("PROMPTLIFT_COSMOS_ASSETS does not name a folder with the Cosmos sample clips")
+    return Path(folder)
