@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     RGB = NDArray[np.uint8]  # (height, width, 3), sRGB
 
-__all__ = ["Frame", "Instant", "PacketIndex", "Size", "Strip", "Transfer", "VideoInfo"]
+__all__ = ["Frame", "Instant", "PacketIndex", "Size", "Strip", "Transfer", "VideoInfo", "fit"]
 
 Transfer = Literal["sdr", "pq", "hlg"]
 
@@ -41,6 +41,19 @@ class Size:
     def pixels(self) -> int:
         """Width times height."""
         return self.width * self.height
+
+
+def fit(source: Size, box: Size) -> Size:
+    """The largest size of the source's shape inside the box, never larger than the source.
+
+    Sides are rounded to the nearest pixel, halves up, and are at least 1.
+    """
+    scale = min(Fraction(box.width, source.width), Fraction(box.height, source.height), Fraction(1))
+
+    def scaled(side: int) -> int:
+        return max(1, int(side * scale + Fraction(1, 2)))
+
+    return Size(scaled(source.width), scaled(source.height))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,210 @@
+"""The plan: how large the hint frames may be, so that nothing overflows and nothing is wasted.
+
+The context of a model holds the images, the text around them and the answer::
+
+    context >= frames * image_tokens(size) + chat_tokens + reserve
+
+`make_plan` looks for the largest size for which that holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from promptlift.core.tokens import PIXTRAL, Family
+from promptlift.core.video import Size, fit
+from promptlift.errors import BudgetError, OptionError
+
+__all__ = ["DEFAULT_CONTEXT", "DEFAULT_RESERVE", "Budget", "Cost", "Plan", "make_plan"]
+
+DEFAULT_CONTEXT = 4096
+"""``max_model_len`` in Cosmos-Transfer1, cosmos_transfer1/auxiliary/upsampler/model/upsampler.py."""
+DEFAULT_RESERVE = 300
+"""``max_tokens`` in the same file."""
+
+MIN_SIDE = 64
+"""A frame whose longer side is below this tells a model nothing; the plan fails instead."""
+ASPECT_TOLERANCE = Fraction(1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What there is to spend.
+
+    Attributes:
+        family: How images are counted.
+        context: Tokens that prompt and answer may take together.
+        reserve: Tokens kept for the answer.
+        chat_tokens: Tokens of the turn without its images.
+    """
+
+    family: Family = PIXTRAL
+    context: int = DEFAULT_CONTEXT
+    reserve: int = DEFAULT_RESERVE
+    chat_tokens: int = 3
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("context", self.context, 1), ("reserve", self.reserve, 1)):
+            if value < least:
+                raise OptionError(f"the {name} is {value} tokens", remedy=f"give at least {least}")
+
+    def cost(self, size: Size, frames: int) -> Cost:
+        """What so many frames of that size cost, and whether the answer still has its room."""
+        each = self.family.image(size)
+        prompt = self.family.prompt(size, frames, self.chat_tokens)
+        return Cost(size, frames, each, prompt, prompt + self.reserve <= self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The price of some frames of one size.
+
+    Attributes:
+        size: Pixels of each frame.
+        frames: How many.
+        tokens_per_frame: Tokens of one frame, markers included.
+        prompt_tokens: Tokens of the whole prompt.
+        fits: Whether the prompt and the reserved answer fit the context.
+    """
+
+    size: Size
+    frames: int
+    tokens_per_frame: int
+    prompt_tokens: int
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the frames are shown, and the arithmetic.
+
+    Attributes:
+        budget: What there was to spend.
+        source: What the frames would cost unresized.
+        chosen: What they cost as planned.
+    """
+
+    budget: Budget
+    source: Cost
+    chosen: Cost
+
+    @property
+    def size(self) -> Size:
+        """Pixels of each frame as it is shown."""
+        return self.chosen.size
+
+
+def make_plan(
+    source: Size,
+    frames: int,
+    budget: Budget,
+    *,
+    size: Size | None = None,
+    max_side: int | None = None,
+) -> Plan:
+    """Choose the largest frame size that fits.
+
+    Args:
+        source: Displayed size of the video.
+        frames: How many frames are shown, at least 1.
+        budget: What there is to spend.
+        size: A box in pixels that the user insists on; the frames are fitted into it as they
+            are and never enlarged.
+        max_side: Longest side in pixels; smaller is fine.
+
+    Returns:
+        The plan; its aspect ratio is within 1 % of the source's, its pixels fill the patches
+        that they pay for, and no side is larger than the source's.
+
+    Raises:
+        BudgetError: Nothing fits, or the size that the user insists on does not.
+        OptionError: A number makes no sense.
+    """
+    _check(frames, size, max_side)
+    if size is not None:
+        chosen = budget.cost(fit(source, size), frames)
+        if not chosen.fits:
+            raise _too_much(chosen, budget, "give a smaller size, or none to have it chosen")
+        return Plan(budget, budget.cost(source, frames), chosen)
+    best = _largest(source, frames, budget, max_side)
+    return Plan(budget, budget.cost(source, frames), budget.cost(best, frames))
+
+
+def _check(frames: int, size: Size | None, max_side: int | None) -> None:
+    if frames < 1:
+        raise OptionError(f"{frames} frames were asked for", remedy="ask for at least 1")
+    if size is not None and max_side is not None:
+        raise OptionError(
+            f"both a size ({size}) and a longest side ({max_side}) are given", remedy="give one"
+        )
+    if size is not None and min(size.width, size.height) < 1:
+        raise OptionError(f"the size {size} has no pixels", remedy="give at least 1x1")
+    if max_side is not None and max_side < 1:
+        raise OptionError(f"the longest side is {max_side} pixels", remedy="give at least 1")
+
+
+def _largest(source: Size, frames: int, budget: Budget, max_side: int | None) -> Size:
+    """Find the size with most pixels that fits; of equals, the one truest to the shape."""
+    smallest = budget.cost(fit(source, Size(MIN_SIDE, MIN_SIDE)), frames)
+    if not smallest.fits:
+        raise _too_much(
+            smallest,
+            budget,
+            "shorten the prompt, show fewer frames, reserve less for the answer, "
+            "or use an engine with a longer context",
+        )
+    room = (budget.context - budget.reserve - budget.chat_tokens) // frames
+    bounds = [side for side in (budget.family.max_side, max_side) if side is not None]
+    limit = fit(source, Size(min(bounds), min(bounds))) if bounds else source
+    affordable = (
+        (candidate.pixels, -error, candidate)
+        for candidate, error in _candidates(source, limit, budget.family.unit)
+        if budget.family.image(candidate) <= room
+    )
+    return max(affordable)[2]
+
+
+def _candidates(source: Size, limit: Size, unit: int) -> Iterator[tuple[Size, Fraction]]:
+    """Sizes of nearly the source's shape whose patches are worth their price.
+
+    Walks along the longer side; for each length the other side takes every value within the
+    aspect tolerance, or the nearest one where the picture is narrower than a patch.
+    """
+    wide = source.width >= source.height
+    short_limit, long_limit = sorted((limit.width, limit.height))
+    ratio = Fraction(min(source.width, source.height), max(source.width, source.height))
+    for long in range(1, long_limit + 1):
+        if not _worthwhile(long, unit):
+            continue
+        for short in _short_sides(long * ratio, short_limit, unit):
+            error = abs(Fraction(short, long) / ratio - 1)
+            yield (Size(long, short) if wide else Size(short, long)), error
+
+
+def _short_sides(true: Fraction, limit: int, unit: int) -> list[int]:
+    low = math.ceil(true * (1 - ASPECT_TOLERANCE))
+    high = min(limit, math.floor(true * (1 + ASPECT_TOLERANCE)))
+    within = [short for short in range(max(1, low), high + 1) if _worthwhile(short, unit)]
+    if within or true >= unit:
+        return within
+    return [max(1, min(limit, round(true)))]
+
+
+def _worthwhile(side: int, unit: int) -> bool:
+    """Whether the last patch of a side is filled by more than half; the first is always paid."""
+    rest = side % unit
+    return side <= unit or rest == 0 or 2 * rest > unit
+
+
+def _too_much(cost: Cost, budget: Budget, remedy: str) -> BudgetError:
+    total = cost.prompt_tokens + budget.reserve
+    images = cost.frames * cost.tokens_per_frame
+    return BudgetError(
+        f"{cost.frames} frame(s) of {cost.size} take {images:,} tokens, the text "
+        f"{budget.chat_tokens:,} and the reserved answer {budget.reserve:,}: {total:,} together, "
+        f"{total - budget.context:,} more than the context of {budget.context:,}",
+        remedy=remedy,
+    )
