@@ -21,7 +21,7 @@ from promptlift.errors import BudgetError, OptionError
 __all__ = ["DEFAULT_CONTEXT", "DEFAULT_RESERVE", "Budget", "Cost", "Plan", "make_plan"]
 
 DEFAULT_CONTEXT = 4096
-"""``max_model_len`` in Cosmos-Transfer1, cosmos_transfer1/auxiliary/upsampler/model/upsampler.py."""
+"""``max_model_len`` in Cosmos-Transfer1: auxiliary/upsampler/model/upsampler.py."""
 DEFAULT_RESERVE = 300
 """``max_tokens`` in the same file."""
 
