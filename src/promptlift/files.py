@@ -1,0 +1,67 @@
+"""Writing files so that a crash, a full disk or a second writer never leaves half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from promptlift.errors import OutputError
+
+__all__ = ["replacing", "write_atomic"]
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it takes its place, else it is removed.
+
+    The temporary file keeps the suffix, so that writers that go by it work.
+
+    Raises:
+        OutputError: The folder is missing or read-only, the disk is full, or `path` is a folder.
+    """
+    temporary: Path | None = None
+    try:
+        if path.is_dir():
+            raise IsADirectoryError
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".promptlift-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp made it private; a plain open() would not
+        temporary.replace(path)
+    except OSError as error:
+        raise _output_error(path, error) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all, and have it on the disk on return.
+
+    Raises:
+        OutputError: It cannot be written there.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    if isinstance(error, IsADirectoryError):
+        what, remedy = "it is a folder", "give a file name"
+    elif isinstance(error, FileNotFoundError):
+        what, remedy = f"there is no folder {str(path.parent)!r}", "make it first"
+    else:
+        what, remedy = error.strerror or str(error), "choose another place or make room"
+    return OutputError(f"cannot write {str(path)!r}: {what}", remedy=remedy)
