@@ -1,0 +1,236 @@
+"""Which packets to decode for the frame on show at a time, and no more than those.
+
+Decoding goes forward through a group of pictures (GOP) once. It jumps only where the wanted
+frame lies behind a later keyframe, and frames that no other frame refers to are skipped until
+shortly before the wanted one; both give bit for bit what decoding everything would give.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, Literal
+
+from av.error import FFmpegError
+
+from promptlift.frames.demux import stamp_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from promptlift.frames.demux import Demuxer
+    from promptlift.frames.index import Key, Keys
+
+__all__ = ["Cursor", "Shot"]
+
+# Frames before the wanted one that are decoded in full. It has to be more than twice the
+# reordering of frames, so that the frame on show is never among the skipped; H.264 and HEVC
+# reorder by 16 at most and in practice by 4.
+_MARGIN = 16
+
+_ERRORS = (FFmpegError, OSError, ValueError, EOFError)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A decoded frame and the time at which it is shown, in ticks of the stream's clock."""
+
+    time: int
+    frame: VideoFrame
+
+
+class Cursor:
+    """A place in a video stream that moves forward by decoding and sideways by seeking.
+
+    Args:
+        demuxer: Where the packets come from; at its first packet.
+        keys: The keyframes; None where the stream can only be read from the start.
+        can_seek: Whether the container finds a keyframe by itself; else packets are read and
+            dropped up to it.
+        is_timed: Whether frames carry times; else they are counted.
+    """
+
+    def __init__(
+        self, demuxer: Demuxer, keys: Keys | None, *, can_seek: bool, is_timed: bool
+    ) -> None:
+        self._demuxer = demuxer
+        self._keys = keys
+        self._can_seek = can_seek
+        self._is_timed = is_timed
+        self._packets = demuxer.packets()
+        self._counter = count()
+        self._line: deque[Packet[VideoStream]] = deque()
+        self._upcoming: deque[Shot] = deque()
+        self._shown: Shot | None = None
+        self._landed: Key | None = None
+        self._read_to: int | None = None
+        self._is_drained = False
+        self._is_lost = False
+
+    def shot_at(self, time: int) -> Shot | None:
+        """Give the frame on show at a time: the last that starts at or before it.
+
+        A time before the first frame gives the first; after the end, the last one that can be
+        decoded. None if no frame can be decoded at all.
+        """
+        self._go_near(time)
+        self._run_to(time)
+        while self._shown is None and self._landed is not None:
+            # Nothing at or before the time came out from here on: the keyframe was damaged, or
+            # one of those (intra refresh) after which the picture takes a while to be whole.
+            self._land(self._key_before(self._landed.time - 1), time)
+            self._run_to(time)
+        return self._shown or (self._upcoming[0] if self._upcoming else None)
+
+    def key_shot(self, key: Key) -> Shot | None:
+        """Decode one keyframe by itself; None where that gives no picture."""
+        packet = self._find(key)
+        if packet is None:
+            return None
+        shots = self._decode(packet, "NONKEY") + self._drain()
+        self._context.flush_buffers()
+        self._shown, self._is_lost = None, True
+        return shots[0] if shots else None
+
+    def shots(self) -> Iterator[Shot]:
+        """Give every frame from the start."""
+        self._start_over()
+        yield from self._rest()
+
+    def shots_from(self, key: Key) -> Iterator[Shot]:
+        """Give every frame from a keyframe on."""
+        self._land(key, key.time)
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[Shot]:
+        self._is_lost = True
+        while True:
+            while self._upcoming:
+                yield self._upcoming.popleft()
+            if not self._fill(None):
+                return
+
+    @property
+    def _context(self) -> VideoCodecContext:
+        return self._demuxer.stream.codec_context
+
+    def _start_over(self) -> None:
+        self._demuxer.reopen()
+        self._packets = self._demuxer.packets()
+        self._counter = count()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._line.clear()
+        self._upcoming.clear()
+        self._shown = None
+        self._landed = None
+        self._read_to = None
+        self._is_drained = False
+        self._is_lost = False
+
+    def _go_near(self, time: int) -> None:
+        key = self._key_before(time)
+        is_behind = self._shown is not None and self._shown.time > time
+        is_ahead = key is not None and (self._read_to is None or key.stamp > self._read_to)
+        if self._is_lost or is_behind or is_ahead:
+            self._land(key, time)
+
+    def _key_before(self, time: int) -> Key | None:
+        return self._keys.before(time) if self._keys is not None else None
+
+    def _land(self, key: Key | None, time: int) -> None:
+        """Go to a keyframe, or an earlier one if it is shown after the time, or the start."""
+        while key is not None:
+            packet = self._find(key)
+            if packet is not None and (packet.pts is None or packet.pts <= time):
+                self._line.append(packet)
+                self._landed = key
+                return
+            key = self._key_before(key.time - 1)
+        self._start_over()
+
+    def _find(self, key: Key) -> Packet[VideoStream] | None:
+        """Read on to the packet of a keyframe, seeking where that is sooner."""
+        is_behind = self._read_to is None or self._read_to >= key.stamp
+        if self._can_seek:
+            if not self._demuxer.seek(key.time):
+                return None
+            self._packets = self._demuxer.packets()
+        elif is_behind or self._is_drained:
+            self._demuxer.reopen()
+            self._packets = self._demuxer.packets()
+        self._context.flush_buffers()
+        self._forget()
+        for packet in self._packets:
+            stamp = stamp_of(packet)
+            self._read_to = stamp
+            latest = max((t for t in (packet.dts, packet.pts) if t is not None), default=None)
+            if packet.is_keyframe and latest is not None and latest >= key.stamp:
+                return packet
+        return None
+
+    def _run_to(self, time: int) -> None:
+        """Decode until a frame after the time has come out, or the end."""
+        while True:
+            while self._upcoming and self._upcoming[0].time <= time:
+                self._shown = self._upcoming.popleft()
+            if self._upcoming or not self._fill(time):
+                return
+
+    def _fill(self, time: int | None) -> bool:
+        """Decode one more packet; False at the end."""
+        self._read_ahead()
+        if self._line:
+            is_far = self._is_far(time)
+            packet = self._line.popleft()
+            self._upcoming.extend(self._decode(packet, "NONREF" if is_far else "DEFAULT"))
+            return True
+        if self._is_drained:
+            return False
+        self._is_drained = True
+        self._upcoming.extend(self._drain())
+        return True
+
+    def _read_ahead(self) -> None:
+        while len(self._line) <= _MARGIN:
+            packet = next(self._packets, None)
+            if packet is None:
+                return
+            self._line.append(packet)
+            self._read_to = stamp_of(packet)
+
+    def _is_far(self, time: int | None) -> bool:
+        if time is None or not self._is_timed or len(self._line) <= _MARGIN:
+            return False
+        stamp = self._line[-1].dts
+        return stamp is not None and stamp <= time
+
+    def _decode(
+        self, packet: Packet[VideoStream] | None, skip: Literal["DEFAULT", "NONREF", "NONKEY"]
+    ) -> list[Shot]:
+        self._context.skip_frame = skip
+        try:
+            frames = self._context.decode(packet)
+        except _ERRORS:
+            return []  # a damaged packet; the decoder goes on with the next
+        return [Shot(self._time_of(frame), frame) for frame in frames]
+
+    def _drain(self) -> list[Shot]:
+        return self._decode(None, "DEFAULT")
+
+    def _time_of(self, frame: VideoFrame) -> int:
+        if not self._is_timed:
+            return next(self._counter)
+        stamp = frame.pts if frame.pts is not None else frame.dts
+        return stamp if stamp is not None else self._last_time()
+
+    def _last_time(self) -> int:
+        last = self._upcoming[-1] if self._upcoming else self._shown
+        return last.time if last is not None else 0
