@@ -1,0 +1,208 @@
+"""Engines for tests: one that answers from a script, one that makes another fail on cue.
+
+Both keep to the port in `promptlift.engines.base` and pass its conformance suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from promptlift.engines.base import Completion, EngineInfo, Request
+from promptlift.errors import EngineError, ItemEngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from promptlift.core.video import Size
+    from promptlift.engines.base import Engine
+
+__all__ = ["Delay", "FakeEngine", "Fault", "FaultyEngine"]
+
+Reply = str | Completion
+
+_ANSWER = (
+    "A robot arm lifts a cup from the table. The camera stays fixed while the arm moves slowly "
+    "across the frame."
+)
+
+
+def count_words(text: str) -> int:
+    """Count words where a test needs numbers and no tokenizer."""
+    return len(text.split())
+
+
+class FakeEngine:
+    """Answers from a script and keeps every request.
+
+    Args:
+        replies: What to answer: texts or whole completions, one a call in their order, the last
+            one again from then on; or a function from the request.
+        context: As in `EngineInfo`. A request whose prompt and `max_tokens` do not fit is refused
+            with `ItemEngineError`, as a server refuses it. None for no limit.
+        family: As in `EngineInfo`.
+        max_images: As in `EngineInfo`; a request with more is refused with `ItemEngineError`.
+        count_text: Tokens of a text; words by default.
+        count_image: Tokens of a picture of a size; none by default.
+        name: As in `EngineInfo`.
+        model: As in `EngineInfo`.
+        revision: As in `EngineInfo`.
+
+    Attributes:
+        requests: Every request so far, refused ones included, in the order of the calls.
+        closed: Whether `close` was called.
+    """
+
+    def __init__(
+        self,
+        replies: Sequence[Reply] | Callable[[Request], Reply] = (_ANSWER,),
+        *,
+        context: int | None = 4096,
+        family: str | None = "pixtral",
+        max_images: int = 16,
+        count_text: Callable[[str], int] = count_words,
+        count_image: Callable[[Size], int] | None = None,
+        name: str = "fake",
+        model: str = "scripted",
+        revision: str = "1",
+    ) -> None:
+        self.requests: list[Request] = []
+        self.closed = False
+        self._replies = replies
+        self._given = 0
+        self._count_text = count_text
+        self._count_image = count_image
+        self._info = EngineInfo(name, model, revision, "1", context, family, max_images)
+
+    async def describe(self) -> EngineInfo:
+        """Say what the constructor was told."""
+        return self._info
+
+    async def complete(self, request: Request) -> Completion:
+        """Give the next reply, cut to `max_tokens` and counted.
+
+        Raises:
+            ItemEngineError: Too many images, or the prompt does not fit the context.
+        """
+        self.requests.append(request)
+        prompt_tokens = self._checked(request)
+        reply = self._next(request)
+        if isinstance(reply, Completion):
+            return reply
+        text = self._cut(reply, request.sampling.max_tokens)
+        return Completion(
+            text,
+            "stop" if text == reply else "length",
+            prompt_tokens,
+            self._count_text(text),
+        )
+
+    async def close(self) -> None:
+        """Remember that it was called."""
+        self.closed = True
+
+    def _checked(self, request: Request) -> int:
+        info, images = self._info, len(request.frames)
+        if images > info.max_images:
+            raise ItemEngineError(
+                f"{images} images are more than the {info.max_images} that the model takes",
+                remedy="ask for fewer frames",
+            )
+        tokens = self._count_text(request.system) + self._count_text(request.text)
+        if self._count_image is not None:
+            tokens += sum(self._count_image(frame.size) for frame in request.frames)
+        if info.context is not None and tokens + request.sampling.max_tokens > info.context:
+            raise ItemEngineError(
+                f"{tokens} tokens of prompt and {request.sampling.max_tokens} of answer do not "
+                f"fit the context of {info.context}",
+                remedy="ask for fewer or smaller frames",
+            )
+        return tokens
+
+    def _next(self, request: Request) -> Reply:
+        if callable(self._replies):
+            return self._replies(request)
+        reply = self._replies[min(self._given, len(self._replies) - 1)]
+        self._given += 1
+        return reply
+
+    def _cut(self, text: str, max_tokens: int) -> str:
+        while text and self._count_text(text) > max_tokens:
+            text = text[: max(text.rstrip().rfind(" "), 0)]
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Answer rightly, but late.
+
+    Attributes:
+        seconds: How much later.
+    """
+
+    seconds: float
+
+
+Fault = EngineError | Delay | Literal["cut", "empty", "loop"] | None
+"""An error to raise, a delay, a way to spoil the answer, or None for no fault."""
+
+
+class FaultyEngine:
+    """Another engine, with faults on cue.
+
+    ``cut`` ends the answer in the middle with finish reason ``length``, ``empty`` gives no text,
+    and ``loop`` repeats the answer's first words over and over, up to `max_tokens` words.
+
+    Args:
+        inner: The engine that answers.
+        faults: One a call in their order, none after the last; or a function from the request,
+            which stays exact when several requests are under way at once.
+    """
+
+    def __init__(
+        self, inner: Engine, faults: Sequence[Fault] | Callable[[Request], Fault] = ()
+    ) -> None:
+        self._inner = inner
+        self._faults = faults
+        self._calls = 0
+
+    async def describe(self) -> EngineInfo:
+        """Say what the inner engine says."""
+        return await self._inner.describe()
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer as the inner engine does, with this call's fault.
+
+        Raises:
+            EngineError: The one that was scripted, or the inner engine's own.
+        """
+        fault = self._next(request)
+        if isinstance(fault, EngineError):
+            raise fault
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
+        completion = await self._inner.complete(request)
+        return _spoiled(completion, fault, request) if isinstance(fault, str) else completion
+
+    async def close(self) -> None:
+        """Close the inner engine."""
+        await self._inner.close()
+
+    def _next(self, request: Request) -> Fault:
+        if callable(self._faults):
+            return self._faults(request)
+        self._calls += 1
+        return self._faults[self._calls - 1] if self._calls <= len(self._faults) else None
+
+
+def _spoiled(completion: Completion, how: str, request: Request) -> Completion:
+    words = completion.text.split()
+    if how == "empty":
+        return replace(completion, text="")
+    if how == "cut":
+        half = " ".join(words[: max(1, len(words) // 2)]).rstrip(".!?")
+        return replace(completion, text=half, finish_reason="length")
+    phrase = words[:4]
+    times = max(1, request.sampling.max_tokens // max(1, len(phrase)))
+    return replace(completion, text=" ".join(phrase * times), finish_reason="length")
