@@ -1,1 +1,97 @@
-"""Turn a video and a short prompt into the long, grounded prompt that a video model wants."""
+"""Turn a video and a short prompt into the long, grounded prompt that a video model wants.
+
+::
+
+    import promptlift
+
+    record = promptlift.upsample("clip.mp4", "a robot arm hands over a cup")
+    print(record.prompt)
+
+Everything here is loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promptlift.api import Upsampler, upsample
+    from promptlift.config import Options
+    from promptlift.core.budget import Plan
+    from promptlift.core.record import Record
+    from promptlift.core.video import Frame, Size, VideoInfo
+    from promptlift.errors import (
+        BudgetError,
+        ConfigEngineError,
+        EngineError,
+        InputError,
+        ItemEngineError,
+        OptionError,
+        OutputError,
+        PromptError,
+        PromptliftError,
+        TransientEngineError,
+        VideoError,
+        VideoNotFound,
+        VideoRefused,
+        VideoTimeout,
+        VideoUnreadable,
+    )
+    from promptlift.frames import probe
+    from promptlift.planning import plan
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BudgetError",
+    "ConfigEngineError",
+    "EngineError",
+    "Frame",
+    "InputError",
+    "ItemEngineError",
+    "OptionError",
+    "Options",
+    "OutputError",
+    "Plan",
+    "PromptError",
+    "PromptliftError",
+    "Record",
+    "Size",
+    "TransientEngineError",
+    "Upsampler",
+    "VideoError",
+    "VideoInfo",
+    "VideoNotFound",
+    "VideoRefused",
+    "VideoTimeout",
+    "VideoUnreadable",
+    "__version__",
+    "plan",
+    "probe",
+    "upsample",
+]
+
+_HOMES = {
+    "Frame": "core.video",
+    "Options": "config",
+    "Plan": "core.budget",
+    "Record": "core.record",
+    "Size": "core.video",
+    "Upsampler": "api",
+    "VideoInfo": "core.video",
+    "plan": "planning",
+    "probe": "frames",
+    "upsample": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,20 +22,17 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder is missing or read-only, the disk is full, or `path` is a folder.
     """
-    temporary: Path | None = None
+    temporary = path.with_name(f".promptlift-{secrets.token_hex(8)}{path.suffix}")
     try:
         if path.is_dir():
             raise IsADirectoryError
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".promptlift-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp made it private; a plain open() would not
         temporary.replace(path)
     except OSError as error:
         raise _output_error(path, error) from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -49,12 +46,6 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

@@ -7,15 +7,15 @@ A new engine is a class with three async methods; it is done when it passes the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from promptlift.core.sampling import FinishReason, Sampling
 
 if TYPE_CHECKING:
     from promptlift.core.facts import Facts
     from promptlift.core.video import Frame
 
 __all__ = ["Completion", "Engine", "EngineInfo", "FinishReason", "Request", "Sampling"]
-
-FinishReason = Literal["stop", "length", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,6 @@ class EngineInfo:
     context: int | None
     family: str | None
     max_images: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the answer is drawn.
-
-    Attributes:
-        max_tokens: The most tokens that the answer may take.
-        temperature: 0 for the likeliest answer; Cosmos-Transfer1 uses 0.6.
-        seed: Makes an answer repeatable where the engine can.
-    """
-
-    max_tokens: int = 300
-    temperature: float = 0.6
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,105 @@
+"""What a person is told on stderr while an item is worked on; a pipe hears warnings only."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from promptlift.core.record import Record
+    from promptlift.pipeline.draft import Draft, Stage
+    from promptlift.pipeline.item import Outcome
+
+__all__ = ["Notes"]
+
+_DOING: dict[Stage, str] = {
+    "survey": "measuring the video",
+    "plan": "planning the frames",
+    "look": "reading the frames",
+    "ask": "asking the engine",
+}
+
+
+class Notes:
+    """Progress, the plan and warnings, on stderr.
+
+    Args:
+        quiet: Say nothing at all.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._live = not quiet and sys.stderr.isatty()
+        self._exit = ExitStack()
+        self._status: Status | None = None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            from rich.console import Console
+
+            status = Console(stderr=True).status("opening the video")
+            self._status = self._exit.enter_context(status)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exit.__exit__(kind, error, trace)
+
+    def progress(self, stage: Stage, draft: Draft) -> None:
+        """Show the stage that begins."""
+        del draft
+        if self._status is not None:
+            self._status.update(_DOING[stage])
+
+    def about(self, outcome: Outcome, *, dry_run: bool) -> None:
+        """Say what was planned, and everything that a person should know of the result."""
+        self._exit.close()
+        if self.quiet:
+            return
+        record = outcome.record
+        if (self._live or dry_run) and record.plan is not None:
+            _say(_plan_line(record))
+        for line in _warnings(record):
+            _say(f"promptlift: {line}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _plan_line(record: Record) -> str:
+    plan, tokens = record.plan, record.tokens
+    assert plan is not None
+    times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
+    size = f"{plan.plan.width}x{plan.plan.height}"
+    return (
+        f"{len(record.frames)} frame(s) of {size} at {times}: {tokens.predicted:,} of "
+        f"{plan.context:,} tokens, {plan.reserve:,} kept for the answer"
+    )
+
+
+def _warnings(record: Record) -> list[str]:
+    lines = []
+    if record.engine is not None and record.engine.name == "embedded" and record.error is None:
+        from promptlift.engines.embedded import NO_MODEL_NOTICE
+
+        lines.append(NO_MODEL_NOTICE)
+    if any(frame.corrupt for frame in record.frames):
+        lines.append("warning: the video is damaged; a frame that was shown may be garbled")
+    if record.review is not None and record.status in ("rejected", "repaired"):
+        lines += [
+            f"{record.status}: {check.name}: {check.detail}"
+            for check in record.review.checks
+            if not check.passed or check.repaired
+        ]
+    if record.status == "rejected" and record.prompt is None:
+        lines.append("no answer was fit to use; --json shows every attempt")
+    return lines

@@ -1,0 +1,160 @@
+"""``promptlift run``: one video, one prompt, one result on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from promptlift.cli.types import RATE, SIZE
+from promptlift.config import Options
+from promptlift.core.video import Size
+from promptlift.errors import PromptError
+
+if TYPE_CHECKING:
+    from promptlift.pipeline.item import Outcome
+
+__all__ = ["run"]
+
+_DEFAULTS = Options()
+REJECTED = 1
+
+
+@click.command()
+@click.argument("video", type=click.Path(path_type=Path))
+@click.argument("prompt", default="")
+@click.option("--engine", default="auto", show_default=True, help="auto or embedded.")
+@click.option(
+    "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
+)
+@click.option(
+    "--frames", "-n", default=_DEFAULTS.frames, show_default=True, help="How many frames to show."
+)
+@click.option(
+    "--strategy",
+    default=_DEFAULTS.strategy,
+    show_default=True,
+    type=click.Choice(["spread", "first", "fps", "scenes"]),
+    help="Which frames.",
+)
+@click.option(
+    "--fps",
+    type=RATE,
+    default=str(_DEFAULTS.fps),
+    show_default=True,
+    help="Frames a second for --strategy fps.",
+)
+@click.option("--exact", is_flag=True, help="Never take a nearby keyframe in a long clip.")
+@click.option("--size", type=SIZE, help="Fit each frame into this box instead of the largest.")
+@click.option("--max-side", type=int, help="Longest side of a frame in pixels.")
+@click.option("--context", type=int, help="Tokens of prompt and answer together.")
+@click.option(
+    "--reserve", default=_DEFAULTS.reserve, show_default=True, help="Tokens kept for the answer."
+)
+@click.option("--control", help="What kind of picture VIDEO is: rgb, edge, depth, seg, blur, ...")
+@click.option("--template", help="The words around yours: verbatim/1 or instruct/1.")
+@click.option(
+    "--target-tokenizer",
+    type=click.Path(path_type=Path),
+    help="tokenizer.json or spiece.model of the target, to count its tokens exactly.",
+)
+@click.option("--temperature", default=_DEFAULTS.temperature, show_default=True)
+@click.option("--seed", default=_DEFAULTS.seed, show_default=True)
+@click.option(
+    "--attempts",
+    default=_DEFAULTS.attempts,
+    show_default=True,
+    help="How often to ask until an answer passes the review.",
+)
+@click.option(
+    "--on-reject",
+    default=_DEFAULTS.on_reject,
+    show_default=True,
+    type=click.Choice(["fail", "best", "original"]),
+    help="What to print when no answer passes.",
+)
+@click.option("--isolated", is_flag=True, help="Decode in a process that can be killed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the text.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Write to this file instead of stdout; the record where it ends in .json.",
+)
+@click.option(
+    "--save-hints",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the frames as the model sees them into this folder.",
+)
+@click.option("--dry-run", is_flag=True, help="Stop before the engine is asked; show the plan.")
+@click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
+def run(
+    video: Path,
+    prompt: str,
+    engine: str,
+    fps: Fraction,
+    size: Size | None,
+    as_json: bool,
+    output: Path | None,
+    save_hints: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Turn VIDEO and a short PROMPT into the long prompt.
+
+    The long prompt goes to stdout and nothing else does. PROMPT may be - to read it from stdin;
+    without one, what is there is described.
+    """
+    from promptlift.api import Upsampler
+    from promptlift.cli.notes import Notes
+
+    if prompt == "-":
+        prompt = _stdin()
+    upsampler = Upsampler(engine=engine, fps=fps, size=size, **options)
+    with closing(upsampler), Notes(quiet=quiet) as notes:
+        outcome = upsampler.attempt_sync(video, prompt, progress=notes.progress, plan_only=dry_run)
+        if save_hints is not None and outcome.frames:
+            from promptlift.frames.encode import write_pngs
+
+            write_pngs(outcome.frames, save_hints)
+        notes.about(outcome, dry_run=dry_run)
+    return _deliver(outcome, output, as_json=as_json, dry_run=dry_run)
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise PromptError(
+            f"the prompt on stdin is not UTF-8 (byte {error.start + 1})",
+            remedy="convert it to UTF-8",
+        ) from None
+
+
+def _deliver(outcome: Outcome, output: Path | None, *, as_json: bool, dry_run: bool) -> int:
+    record = outcome.record
+    wants_record = as_json or (output is not None and output.suffix.lower() == ".json")
+    text = record.model_dump_json(indent=2) if wants_record else record.prompt
+    if text is not None and (outcome.error is None or wants_record):
+        _write(text, output)
+    if outcome.error is not None:
+        raise outcome.error
+    if dry_run:
+        return 0
+    return REJECTED if record.prompt is None else 0
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text)
+        return
+    from promptlift.files import write_atomic
+
+    write_atomic(output, f"{text}{os.linesep}".encode())

@@ -1,0 +1,313 @@
+"""The result of one upsampling with everything about how it came to be, and its identity.
+
+One schema serves success and failure, so that a file of records has one shape from its first
+line. `SCHEMA_VERSION` grows with every change that a reader must know of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from fractions import Fraction
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from promptlift.core.budget import Cost, Plan
+from promptlift.core.facts import Facts
+from promptlift.core.review import Check, Verdict
+from promptlift.core.video import Frame, VideoInfo
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Attempt",
+    "Engine",
+    "Failure",
+    "FrameSeen",
+    "Planned",
+    "Priced",
+    "Probe",
+    "Record",
+    "Reviewed",
+    "Sampled",
+    "Tokens",
+    "Video",
+    "item_key",
+]
+
+SCHEMA_VERSION = 1
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Probe(_Model):
+    """What the probe said; see `promptlift.core.video.VideoInfo`. Fractions are ``"7/30"``."""
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    coded_width: int
+    coded_height: int
+    rotation: int
+    sample_aspect_ratio: str
+    frame_rate: str | None
+    duration: str | None
+    frame_count: int | None
+    pixel_format: str
+    bit_depth: int
+    transfer: str
+    full_range: bool | None
+    has_alpha: bool
+    is_still: bool
+    size_bytes: int
+
+    @classmethod
+    def of(cls, info: VideoInfo) -> Probe:
+        """The same, as it goes into a record."""
+        values = {name: getattr(info, name) for name in cls.model_fields}
+        return cls(**{k: str(v) if isinstance(v, Fraction) else v for k, v in values.items()})
+
+
+class Video(_Model):
+    """Which video.
+
+    Attributes:
+        name: The file's name without its folder; empty for bytes and lists of images.
+        content: Hash of the content, with its kind before the colon; None if never read.
+        probe: What the probe said; None if it failed.
+    """
+
+    name: str
+    content: str | None = None
+    probe: Probe | None = None
+
+
+class Engine(_Model):
+    """Who answered."""
+
+    name: str
+    model: str
+    revision: str
+    version: str
+
+
+class Priced(_Model):
+    """What frames of one size cost, in tokens."""
+
+    width: int
+    height: int
+    frames: int
+    tokens_per_frame: int
+    prompt_tokens: int
+    fits: bool
+
+    @classmethod
+    def of(cls, cost: Cost) -> Priced:
+        """The same, as it goes into a record."""
+        return cls(
+            width=cost.size.width,
+            height=cost.size.height,
+            frames=cost.frames,
+            tokens_per_frame=cost.tokens_per_frame,
+            prompt_tokens=cost.prompt_tokens,
+            fits=cost.fits,
+        )
+
+
+class Planned(_Model):
+    """How the frames were chosen and sized, and the arithmetic.
+
+    Attributes:
+        strategy: Which frames.
+        exact: Whether nearby keyframes were ruled out.
+        family: The token formula.
+        context: Tokens of prompt and answer together.
+        reserve: Tokens kept for the answer.
+        text_tokens: Tokens of the turn without its images.
+        source: What the frames would cost unresized.
+        plan: What they cost as planned.
+    """
+
+    strategy: str
+    exact: bool
+    family: str
+    context: int
+    reserve: int
+    text_tokens: int
+    source: Priced
+    plan: Priced
+
+    @classmethod
+    def of(cls, plan: Plan, *, strategy: str, exact: bool) -> Planned:
+        """The same, as it goes into a record."""
+        return cls(
+            strategy=strategy,
+            exact=exact,
+            family=plan.budget.family.name,
+            context=plan.budget.context,
+            reserve=plan.budget.reserve,
+            text_tokens=plan.budget.chat_tokens,
+            source=Priced.of(plan.source),
+            plan=Priced.of(plan.chosen),
+        )
+
+
+class FrameSeen(_Model):
+    """One frame as it was shown.
+
+    Attributes:
+        seconds: Its true time from the start of the video.
+        exact_seconds: The same as a fraction, such as ``"7/30"``.
+        width: Pixels across.
+        height: Pixels down.
+        snapped: Whether a nearby keyframe stood in.
+        corrupt: Whether the decoder called the picture damaged.
+    """
+
+    seconds: float
+    exact_seconds: str
+    width: int
+    height: int
+    snapped: bool
+    corrupt: bool
+
+    @classmethod
+    def of(cls, frame: Frame) -> FrameSeen:
+        """The same, as it goes into a record."""
+        return cls(
+            seconds=round(float(frame.time), 6),
+            exact_seconds=str(frame.time),
+            width=frame.size.width,
+            height=frame.size.height,
+            snapped=frame.snapped,
+            corrupt=frame.corrupt,
+        )
+
+
+class Tokens(_Model):
+    """Counted and foretold.
+
+    Attributes:
+        predicted: Tokens of the prompt as the formula has it; None before the plan.
+        actual: Tokens of the prompt as the engine counted; None if it does not.
+        completion: Tokens of the answer as the engine counted; None if it does not.
+        target: Tokens of the result for the target's text encoder; None without a result.
+        target_limit: The most that the target takes.
+        target_estimated: Whether `target` is an estimate from above.
+    """
+
+    predicted: int | None = None
+    actual: int | None = None
+    completion: int | None = None
+    target: int | None = None
+    target_limit: int | None = None
+    target_estimated: bool = True
+
+
+class Sampled(_Model):
+    """How the answer was drawn."""
+
+    max_tokens: int
+    temperature: float
+    seed: int
+
+
+class Reviewed(_Model):
+    """The verdict on the answer and every check behind it."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+
+
+class Attempt(_Model):
+    """One time that the engine was asked.
+
+    Attributes:
+        text: The answer as it came.
+        finish_reason: Why it ended.
+        verdict: What the review made of it.
+        failed: Names of the checks that it failed.
+        sampling: How it was drawn.
+        completion_tokens: As the engine counted; None if it does not.
+        seconds: How long the engine took.
+    """
+
+    text: str
+    finish_reason: str
+    verdict: Verdict
+    failed: tuple[str, ...]
+    sampling: Sampled
+    completion_tokens: int | None
+    seconds: float
+
+
+class Failure(_Model):
+    """Why there is no result; see `promptlift.errors`."""
+
+    code: str
+    message: str
+    remedy: str
+    retryable: bool
+
+
+class Record(_Model):
+    """The result of one upsampling.
+
+    Attributes:
+        schema_version: The version of this schema.
+        key: The item's identity by content; None if it failed before there was one.
+        status: ``ok``, ``repaired`` or ``rejected`` by the review, ``failed`` with an `error`, or
+            ``planned`` where the engine was not to be asked.
+        video: Which video.
+        short_prompt: The user's words.
+        prompt: The result; None where there is none fit to use.
+        target: The generator that the prompt is for.
+        engine: Who answered.
+        plan: Which frames at which size, and what they cost.
+        frames: The frames as they were shown.
+        tokens: Foretold and counted.
+        facts: What was measured.
+        review: The verdict on the best attempt; None without an answer.
+        attempts: Every time that the engine was asked.
+        sampling: How the best attempt was drawn.
+        template: Name and version of the words around the user's.
+        timings: Seconds of each stage.
+        error: Why there is no result.
+        promptlift: Version of this package.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: str | None = None
+    status: Literal["ok", "repaired", "rejected", "failed", "planned"]
+    video: Video
+    short_prompt: str
+    prompt: str | None = None
+    target: str
+    engine: Engine | None = None
+    plan: Planned | None = None
+    frames: tuple[FrameSeen, ...] = ()
+    tokens: Tokens = Tokens()
+    facts: Facts | None = None
+    review: Reviewed | None = None
+    attempts: tuple[Attempt, ...] = ()
+    sampling: Sampled | None = None
+    template: str | None = None
+    timings: dict[str, float] = {}
+    error: Failure | None = None
+    promptlift: str
+
+
+def item_key(**parts: Any) -> str:
+    """Identity by content: the same for the same work, whatever the file is called.
+
+    Args:
+        **parts: Everything that the answer depends on, as JSON values.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of the parts as JSON with sorted keys.
+    """
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,207 @@
+"""The steps of one item, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from promptlift.config import Options
+from promptlift.core.budget import Budget, Plan, make_plan
+from promptlift.core.facts import Facts, Kind
+from promptlift.core.prompts import Turn, template
+from promptlift.core.record import Record, item_key
+from promptlift.core.review import Review, review
+from promptlift.core.sampling import Sampling
+from promptlift.core.targets import Target, estimate_tokens, target
+from promptlift.core.text import check_short_prompt
+from promptlift.core.tokens import PIXTRAL, Family, family
+from promptlift.core.video import Frame, VideoInfo
+from promptlift.engines.base import Completion, Engine, EngineInfo, Request
+from promptlift.errors import ConfigEngineError, PromptliftError
+from promptlift.frames import Source
+from promptlift.pipeline.asking import ask
+from promptlift.pipeline.draft import Draft, Progress
+from promptlift.pipeline.seeing import Survey, look, survey
+from promptlift.tokenizers.target import load_target_counter
+from promptlift.tokenizers.tekken import load_counter
+
+__all__ = ["Outcome", "upsample_item"]
+
+
+class Outcome(NamedTuple):
+    """What became of an item.
+
+    Attributes:
+        record: Always there.
+        error: Why there is no answer; None where there is one, good or bad.
+        frames: The hint frames; empty where they were not read.
+    """
+
+    record: Record
+    error: PromptliftError | None
+    frames: tuple[Frame, ...]
+
+
+async def upsample_item(
+    source: Source,
+    short_prompt: str,
+    engine: Engine,
+    options: Options,
+    *,
+    progress: Progress | None = None,
+    plan_only: bool = False,
+) -> Outcome:
+    """Turn one video and one short prompt into a record.
+
+    What can go wrong with an item does not raise: it is in the outcome, with a record of how
+    far the item came.
+
+    Args:
+        source: The video.
+        short_prompt: The user's words; empty for "describe what is there".
+        engine: Who is asked.
+        options: How.
+        progress: Is told when a stage begins.
+        plan_only: Stop before the engine is asked.
+    """
+    draft = Draft(source, options, short_prompt, progress)
+    try:
+        await _steps(draft, engine, plan_only=plan_only)
+    except PromptliftError as error:
+        return Outcome(draft.record(error), error, draft.frames)
+    return Outcome(draft.record(), None, draft.frames)
+
+
+async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
+    options = draft.options
+    draft.short_prompt = check_short_prompt(draft.short_prompt)
+    draft.target = goal = target(options.target)
+    count = _target_counter(options, goal)
+    draft.engine = who = await engine.describe()
+    with draft.stage("survey"):
+        draft.survey = seen = await _survey(draft.source, options)
+    with draft.stage("plan"):
+        shown = _shown(options, seen.facts)
+        draft.template = words = template(options.template or _template_for(who))
+        turn = words.render(draft.short_prompt, shown, shown, goal)
+        draft.plan = plan = _plan(turn, who, seen.info, options)
+        draft.key = _key(draft, plan, who, seen, words.name)
+    with draft.stage("look"):
+        draft.frames = await asyncio.to_thread(
+            look, draft.source, options, plan.chosen.frames, plan.size
+        )
+    if plan_only:
+        return
+    request = Request(
+        text=turn.text,
+        system=turn.system,
+        frames=draft.frames,
+        sampling=Sampling(options.reserve, options.temperature, options.seed),
+        short_prompt=draft.short_prompt,
+        facts=seen.facts,
+        key=draft.key,
+    )
+
+    def judge(completion: Completion) -> tuple[Review, int]:
+        verdict = review(
+            completion.text,
+            finish_reason=completion.finish_reason,
+            short_prompt=draft.short_prompt,
+            target=goal,
+            count_tokens=count,
+            facts=seen.facts,
+            control=shown,
+        )
+        return verdict, count(verdict.text)
+
+    room = plan.budget.context - plan.chosen.prompt_tokens
+    with draft.stage("ask"):
+        await ask(
+            engine, request, judge, attempts=options.attempts, room=room, answers=draft.answers
+        )
+
+
+async def _survey(source: Source, options: Options) -> Survey:
+    seen, _ = await asyncio.gather(
+        asyncio.to_thread(survey, source, isolated=options.isolated),
+        asyncio.to_thread(load_counter),  # takes a while the first time, on the other core
+    )
+    return seen
+
+
+def _plan(turn: Turn, who: EngineInfo, info: VideoInfo, options: Options) -> Plan:
+    frames = _frame_count(info, options)
+    if frames > who.max_images:
+        raise ConfigEngineError(
+            f"{frames} frames are to be shown, and {who.name} takes {who.max_images}",
+            remedy=f"show at most {who.max_images}, or raise the engine's limit",
+        )
+    counted = _family(who)
+    chat_tokens = counted.chat(turn.system, turn.text, frames, load_counter())
+    budget = Budget(counted, _context(who, options), options.reserve, chat_tokens)
+    return make_plan(info.size, frames, budget, size=options.size, max_side=options.max_side)
+
+
+def _target_counter(options: Options, goal: Target) -> Callable[[str], int]:
+    if options.target_tokenizer is not None:
+        return load_target_counter(options.target_tokenizer)
+    return partial(estimate_tokens, target=goal)
+
+
+def _shown(options: Options, facts: Facts) -> Kind | None:
+    """The kind of control video that is shown; None for an ordinary picture."""
+    kind = options.control or (facts.kind.value if facts.kind else None)
+    return None if kind == "rgb" else kind
+
+
+def _template_for(engine: EngineInfo) -> str:
+    """Only general models take instructions; the Cosmos upsampler was trained without any."""
+    upsampler = "Cosmos-UpsamplePrompt1" in engine.model
+    return "verbatim/1" if engine.family is None or upsampler else "instruct/1"
+
+
+def _family(engine: EngineInfo) -> Family:
+    """An engine that takes no tokens is planned for as the Cosmos upsampler would be."""
+    return PIXTRAL if engine.family is None else family(engine.family)
+
+
+def _context(engine: EngineInfo, options: Options) -> int:
+    if engine.context is None:
+        return options.fallback_context
+    if options.context is None:
+        return engine.context
+    if options.context > engine.context:
+        raise ConfigEngineError(
+            f"a context of {options.context:,} tokens is asked for, and {engine.name} has "
+            f"{engine.context:,}",
+            remedy="ask for less, or start the engine with more",
+        )
+    return options.context
+
+
+def _frame_count(info: VideoInfo, options: Options) -> int:
+    if info.is_still:
+        return 1
+    return min(options.frames, info.frame_count or options.frames)
+
+
+def _key(draft: Draft, plan: Plan, who: EngineInfo, seen: Survey, words: str) -> str:
+    options = draft.options
+    return item_key(
+        video=seen.content,
+        prompt=draft.short_prompt,
+        plan={
+            "strategy": options.strategy,
+            "frames": plan.chosen.frames,
+            "fps": str(options.fps) if options.strategy == "fps" else None,
+            "exact": options.exact,
+            "size": str(plan.size),
+        },
+        engine=[who.name, who.model, who.revision],
+        template=words,
+        control=options.control,
+        target=options.target,
+        sampling=[options.reserve, options.temperature, options.seed],
+    )
