@@ -1,0 +1,89 @@
+"""Is this answer fit to use? All checks, in order, and the verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from promptlift.core.review.artefact import artefact
+from promptlift.core.review.clean import Cleaned, clean, well_formed
+from promptlift.core.review.faithful import unfaithful
+from promptlift.core.review.language import language
+from promptlift.core.review.meta import leftover
+from promptlift.core.review.model import CHECKS, Check, CheckName, Review, verdict_of
+from promptlift.core.review.shape import NO_WORDS, cut, empty, loop, refusal
+from promptlift.core.targets import Target, estimate_tokens
+
+if TYPE_CHECKING:
+    from promptlift.core.facts import Facts, Kind
+
+__all__ = ["review"]
+
+
+def review(
+    text: str,
+    *,
+    finish_reason: str,
+    short_prompt: str,
+    target: Target,
+    target_tokens: int | None = None,
+    facts: Facts | None = None,
+    control: Kind | None = None,
+) -> Review:
+    """Review an answer by every check, after cleaning it where that is safe.
+
+    Args:
+        text: The answer, as the engine gave it.
+        finish_reason: Why the engine ended: ``stop``, ``length`` or ``other``.
+        short_prompt: The user's words; blank for "describe", to which any answer is faithful.
+        target: The generator that the prompt is for.
+        target_tokens: What the answer costs the target's encoder, by its own tokenizer; None to
+            estimate it from above.
+        facts: What was measured; None if nothing was.
+        control: The kind of control video that was shown or named to the engine, if any.
+
+    Returns:
+        The verdict, the cleaned text, and every check.
+    """
+    wanted = " ".join(well_formed(short_prompt).split())
+    cleaned = clean(text, wanted)
+    outcomes = {"empty": (empty(cleaned.text, wanted), "")}
+    if outcomes["empty"][0] != NO_WORDS:
+        outcomes |= _content(cleaned.text, finish_reason, wanted, facts, control)
+        outcomes["too_long"] = _length(cleaned.text, target, target_tokens)
+    checks = tuple(_check(name, *outcomes.get(name, ("", "")), cleaned) for name in CHECKS)
+    return Review(verdict=verdict_of(checks), text=cleaned.text, checks=checks)
+
+
+def _content(
+    text: str, finish_reason: str, short_prompt: str, facts: Facts | None, control: Kind | None
+) -> dict[str, tuple[str, str]]:
+    return {
+        "cut": (cut(text, finish_reason), ""),
+        "refusal": (refusal(text), ""),
+        "meta": (leftover(text, short_prompt), ""),
+        "language": (language(text, short_prompt), ""),
+        "loop": (loop(text), ""),
+        "unfaithful": unfaithful(text, short_prompt, facts),
+        "artefact": (artefact(text, short_prompt), ""),
+    }
+
+
+def _length(text: str, target: Target, tokens: int | None) -> tuple[str, str]:
+    estimated = tokens is None
+    count = estimate_tokens(text, target) if tokens is None else tokens
+    note = f"{count} of {target.limit} {target.unit}" + (", estimated" if estimated else "")
+    return (note, "") if count > target.limit else ("", note)
+
+
+def _check(name: CheckName, problem: str, note: str, cleaned: Cleaned) -> Check:
+    removed = ""
+    if name == "meta" and cleaned.removed:
+        removed = "took off " + ", ".join(cleaned.removed)
+    if name == "language" and cleaned.invisible:
+        removed = f"took out {cleaned.invisible} invisible characters"
+    return Check(
+        name=name,
+        passed=not problem,
+        repaired=bool(removed),
+        detail="; ".join(part for part in (problem, note, removed) if part),
+    )
