@@ -51,7 +51,7 @@ class PromptliftError(Exception):
 
     Args:
         message: What is wrong, with the value, in one sentence without a full stop.
-        remedy: What to do about it, in one sentence without a full stop.
+        remedy: What to do about it, likewise; its first letter may be small.
     """
 
     code: ClassVar[str] = "error"
@@ -61,7 +61,7 @@ class PromptliftError(Exception):
     def __init__(self, message: str, *, remedy: str) -> None:
         self.message = " ".join(message.split())
         self.remedy = " ".join(remedy.split())
-        super().__init__(f"{self.message}. {self.remedy}.")
+        super().__init__(f"{self.message}. {self.remedy[:1].upper()}{self.remedy[1:]}.")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from a child process, keyword-only argument included."""
