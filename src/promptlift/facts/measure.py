@@ -1,0 +1,110 @@
+"""All facts of one strip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from promptlift.core.facts import Facts
+from promptlift.facts._image import halve, lab, luma, spread_indices
+from promptlift.facts.camera import camera, motion
+from promptlift.facts.cuts import find_cuts
+from promptlift.facts.kind import kind, texture
+from promptlift.facts.light import light
+from promptlift.facts.movement import movement, moving
+from promptlift.facts.palette import palette
+from promptlift.facts.sharpness import sharpness
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from promptlift.core.facts import Camera, Confident, Movement
+    from promptlift.core.video import Strip
+    from promptlift.facts._image import Plane
+
+__all__ = ["measure"]
+
+_COLOUR_SAMPLES = 6
+_COLOUR_PIXELS = 4000  # of each sample
+_SURE = 0.55  # confidence below which a fact is left out
+
+
+def measure(strip: Strip) -> Facts:
+    """Measure everything that can be told without a model.
+
+    Args:
+        strip: Pictures of about 320 pixels at about 8 a second; a single one for a still.
+
+    Returns:
+        The facts; what is not sure is None. Control videos have no camera, light or palette:
+        those of the video they stand for cannot be seen in them.
+    """
+    images = strip.images
+    if len(images) == 0:
+        return Facts()
+    found = texture(images)
+    what = kind(found)
+    control = what is not None and what.value != "rgb"
+    if control and what is not None and what.value != "blur":
+        return Facts(kind=what)
+    clear = sharpness(found) if found is not None else None
+    if control:
+        return Facts(kind=what, sharpness=clear)
+    grey = luma(images)
+    seconds = np.array([float(time) for time in strip.times])
+    runs, cuts = _runs(strip, grey)
+    how, moves = _motion(grey, seconds, runs)
+    pixels = _pixels(images)
+    return Facts(
+        kind=what,
+        camera=_sure(how),
+        movement=_sure(moves),
+        light=_sure(light(pixels)),
+        palette=_sure(palette(pixels)),
+        sharpness=clear,
+        cuts=tuple(round(float(seconds[cut]), 3) for cut in cuts),
+    )
+
+
+def _runs(strip: Strip, grey: Plane) -> tuple[list[slice], list[int]]:
+    """Unbroken runs of pictures, and the cuts among them."""
+    stretches = np.array(strip.stretches or (0,) * len(grey))
+    starts = [0, *(np.flatnonzero(np.diff(stretches)) + 1).tolist(), len(grey)]
+    small = halve(halve(grey)) if min(grey.shape[1:]) >= 64 else grey
+    step = 4 if small is not grey else 1
+    runs: list[slice] = []
+    cuts: list[int] = []
+    for start, stop in zip(starts, starts[1:], strict=False):
+        inside = find_cuts(strip.images[start:stop, ::step, ::step], small[start:stop])
+        cuts += [start + cut for cut in inside]
+        edges = [start, *(start + cut for cut in inside), stop]
+        runs += [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return runs, cuts
+
+
+def _motion(
+    grey: Plane, seconds: NDArray[np.float64], runs: list[slice]
+) -> tuple[Confident[Camera] | None, Confident[Movement] | None]:
+    """The camera's motion, and what else moves where the camera stands still."""
+    motions = [m for run in runs if (m := motion(grey[run], seconds[run])) is not None]
+    how = camera(motions)
+    if how is None or how.value.moves != ("static",):
+        return how, None
+    shares = [(share, run) for run in runs if (share := moving(grey[run])) is not None]
+    if not shares:
+        return how, None
+    weights = [run.stop - run.start for _, run in shares]
+    mean = np.average([share for share, _ in shares], axis=0, weights=weights)
+    return how, movement(mean.astype(np.float32))
+
+
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """CIELAB colours of an even sample of the pixels, ``(pixels, 3)``."""
+    chosen = images[spread_indices(len(images), _COLOUR_SAMPLES)]
+    step = max(1, round(float(np.sqrt(chosen[0, ..., 0].size / _COLOUR_PIXELS))))
+    return lab(chosen[:, ::step, ::step].reshape(-1, 3))
+
+
+def _sure(fact):  # type: ignore[no-untyped-def]
+    return fact if fact is not None and fact.confidence >= _SURE else None
