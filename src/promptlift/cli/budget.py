@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli.types import SIZE, parse_size
+from promptlift.cli import types
 from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE
 from promptlift.core.video import Size
 
@@ -30,7 +30,12 @@ __all__ = ["budget"]
 @click.option(
     "--reserve", default=DEFAULT_RESERVE, show_default=True, help="Tokens kept for the answer."
 )
-@click.option("--size", type=SIZE, help="Fit each frame into this box instead of the largest.")
+@click.option(
+    "--size",
+    type=types.size,
+    metavar="WxH",
+    help="Fit each frame into this box instead of the largest.",
+)
 @click.option("--max-side", type=int, help="Longest side of a frame in pixels.")
 @click.option("--model", default="pixtral", show_default=True, help="The family that counts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -52,7 +57,7 @@ def budget(
     """
     from promptlift.planning import plan
 
-    source = None if Path(video).exists() else parse_size(video)
+    source = None if Path(video).exists() else types.parse_size(video)
     made = plan(
         source or Path(video),
         prompt,

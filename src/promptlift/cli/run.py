@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli.types import RATE, SIZE
+from promptlift.cli import types
 from promptlift.config import Options
 from promptlift.core.video import Size
 from promptlift.errors import PromptError
@@ -44,13 +44,19 @@ REJECTED = 1
 )
 @click.option(
     "--fps",
-    type=RATE,
+    type=types.rate,
+    metavar="RATE",
     default=str(_DEFAULTS.fps),
     show_default=True,
     help="Frames a second for --strategy fps.",
 )
 @click.option("--exact", is_flag=True, help="Never take a nearby keyframe in a long clip.")
-@click.option("--size", type=SIZE, help="Fit each frame into this box instead of the largest.")
+@click.option(
+    "--size",
+    type=types.size,
+    metavar="WxH",
+    help="Fit each frame into this box instead of the largest.",
+)
 @click.option("--max-side", type=int, help="Longest side of a frame in pixels.")
 @click.option("--context", type=int, help="Tokens of prompt and answer together.")
 @click.option(

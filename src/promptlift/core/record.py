@@ -35,7 +35,7 @@ __all__ = [
     "item_key",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class _Model(BaseModel):
@@ -68,7 +68,9 @@ class Probe(_Model):
     def of(cls, info: VideoInfo) -> Probe:
         """The same, as it goes into a record."""
         values = {name: getattr(info, name) for name in cls.model_fields}
-        return cls(**{k: str(v) if isinstance(v, Fraction) else v for k, v in values.items()})
+        return cls.model_validate(
+            {name: str(v) if isinstance(v, Fraction) else v for name, v in values.items()}
+        )
 
 
 class Video(_Model):

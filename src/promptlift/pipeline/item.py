@@ -12,7 +12,7 @@ from promptlift.core.budget import Budget, Plan, make_plan
 from promptlift.core.facts import Facts, Kind
 from promptlift.core.prompts import Turn, template
 from promptlift.core.record import Record, item_key
-from promptlift.core.review import Review, review
+from promptlift.core.review import Review, clean, review
 from promptlift.core.sampling import Sampling
 from promptlift.core.targets import Target, estimate_tokens, target
 from promptlift.core.text import check_short_prompt
@@ -110,7 +110,7 @@ async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
             finish_reason=completion.finish_reason,
             short_prompt=draft.short_prompt,
             target=goal,
-            count_tokens=count,
+            target_tokens=count(clean(completion.text, draft.short_prompt).text),
             facts=seen.facts,
             control=shown,
         )

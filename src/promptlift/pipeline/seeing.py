@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from promptlift.config import Options
 from promptlift.core.facts import Facts
@@ -21,7 +21,6 @@ from promptlift.frames.look import hint_frames
 
 __all__ = ["Survey", "look", "survey"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -60,10 +59,8 @@ def look(source: Source, options: Options, count: int, size: Size) -> tuple[Fram
     )
 
 
-def _call(isolated: bool, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    if isolated:
-        return isolated_call(function, *args, **kwargs)
-    return function(*args, **kwargs)
+def _call(isolated: bool, function: Callable[..., T], *args: object) -> T:
+    return isolated_call(function, *args) if isolated else function(*args)
 
 
 def _survey(source: Source) -> Survey:
