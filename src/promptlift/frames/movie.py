@@ -79,7 +79,9 @@ class MovieReader(Reader):
             tuple(e.is_key for e in timed),
         )
 
-    def frames_at(self, instants: Sequence[Instant], box: Size) -> tuple[Frame, ...]:
+    def frames_at(
+        self, instants: Sequence[Instant], box: Size, *, exactly: bool = False
+    ) -> tuple[Frame, ...]:
         """See `promptlift.frames.Reader.frames_at`."""
         frames: list[Frame] = []
         last: int | None = None
@@ -88,14 +90,22 @@ class MovieReader(Reader):
             if shot is None:
                 raise self._no_picture()
             if shot.time != last:
-                frames.append(self._frame(shot, instant.time, box, snapped=snapped))
+                image = self._scaler.to_rgb(shot.frame, box, exactly=exactly)
+                frames.append(self._frame(shot, image, instant.time, snapped=snapped))
             last = shot.time
         return tuple(frames)
 
-    def first(self, count: int, box: Size) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, exactly: bool = False) -> tuple[Frame, ...]:
         """See `promptlift.frames.Reader.first`."""
         shots = islice(self._cursor.shots(), count)
-        return tuple(self._frame(shot, self._seconds(shot.time), box) for shot in shots)
+        return tuple(
+            self._frame(
+                shot,
+                self._scaler.to_rgb(shot.frame, box, exactly=exactly),
+                self._seconds(shot.time),
+            )
+            for shot in shots
+        )
 
     def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
         """See `promptlift.frames.Reader.strip`."""
@@ -201,8 +211,7 @@ class MovieReader(Reader):
     def _is_inside(self, stamp: int, instant: Instant) -> bool:
         return instant.earliest <= self._seconds(stamp) <= instant.latest
 
-    def _frame(self, shot: Shot, wanted: Fraction, box: Size, *, snapped: bool = False) -> Frame:
-        image = self._scaler.to_rgb(shot.frame, box)
+    def _frame(self, shot: Shot, image: RGB, wanted: Fraction, *, snapped: bool = False) -> Frame:
         return Frame(self._seconds(shot.time), image, wanted, snapped, shot.frame.is_corrupt)
 
     def _no_picture(self) -> Exception:

@@ -42,17 +42,19 @@ class PictureReader(Reader):
         """See `Reader`."""
         return self._slides.content_id
 
-    def frames_at(self, instants: Sequence[Instant], box: Size) -> tuple[Frame, ...]:
+    def frames_at(
+        self, instants: Sequence[Instant], box: Size, *, exactly: bool = False
+    ) -> tuple[Frame, ...]:
         """See `Reader`; every picture is a keyframe, so the exact one is always taken."""
         wanted: dict[int, Fraction] = {}
         for instant in instants:
             wanted.setdefault(self._number_at(instant.time), instant.time)
-        return tuple(self._frame(number, time, box) for number, time in wanted.items())
+        return tuple(self._frame(number, time, box, exactly) for number, time in wanted.items())
 
-    def first(self, count: int, box: Size) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, exactly: bool = False) -> tuple[Frame, ...]:
         """See `Reader`."""
         times = self._slides.times[:count]
-        return tuple(self._frame(number, time, box) for number, time in enumerate(times))
+        return tuple(self._frame(number, time, box, exactly) for number, time in enumerate(times))
 
     def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
         """See `Reader`."""
@@ -73,9 +75,9 @@ class PictureReader(Reader):
     def _number_at(self, time: Fraction) -> int:
         return max(0, bisect_right(self._slides.times, time) - 1)
 
-    def _frame(self, number: int, wanted: Fraction, box: Size) -> Frame:
+    def _frame(self, number: int, wanted: Fraction, box: Size, exactly: bool) -> Frame:
         picture = self._slides.picture(number)
-        size = fit(Size(picture.width, picture.height), box)
+        size = box if exactly else fit(Size(picture.width, picture.height), box)
         return Frame(self._slides.times[number], _to_rgb(picture, size), wanted)
 
 

@@ -41,7 +41,9 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def frames_at(self, instants: Sequence[Instant], box: Size) -> tuple[Frame, ...]:
+    def frames_at(
+        self, instants: Sequence[Instant], box: Size, *, exactly: bool = False
+    ) -> tuple[Frame, ...]:
         """Give the frames on show at ascending instants, scaled to fit into a box.
 
         An instant before the first frame gives the first frame; one after the end, the last
@@ -51,14 +53,15 @@ class Reader(ABC):
         Args:
             instants: The moments to look at, ascending.
             box: The most pixels across and down; nothing is enlarged.
+            exactly: Give frames of the very size of `box`, enlarged and stretched as need be.
 
         Returns:
             At most as many frames as instants, in order, each with its true time.
         """
 
     @abstractmethod
-    def first(self, count: int, box: Size) -> tuple[Frame, ...]:
-        """Give the first frames shown, fewer where the video has fewer."""
+    def first(self, count: int, box: Size, *, exactly: bool = False) -> tuple[Frame, ...]:
+        """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
 
     @abstractmethod
     def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
