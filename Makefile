@@ -6,8 +6,14 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test lint types check setup clean
 
+DEMO_PROMPT := a red hot-air balloon drifts over the hills
+
 demo: setup
-	@$(BIN)/python -m promptlift.demo
+	@test -f out/demo.mp4 || { echo "Drawing a clip of four seconds: out/demo.mp4"; \
+		$(BIN)/python -m promptlift.testing out/demo.mp4; }
+	@$(BIN)/promptlift hint out/demo.mp4 -o out/demo-hints.png
+	@printf '\n$$ promptlift run out/demo.mp4 "%s"\n\n' "$(DEMO_PROMPT)"
+	@$(BIN)/promptlift run out/demo.mp4 "$(DEMO_PROMPT)"
 
 test: setup
 	$(BIN)/python -m pytest -n auto

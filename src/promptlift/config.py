@@ -94,13 +94,22 @@ class Options:
                 remedy = f"did you mean {close[0]!r}" if close else f"use {', '.join(known)}"
                 raise OptionError(f"there is no option {name!r}", remedy=remedy)
         if "fps" in options:
-            options["fps"] = Fraction(options["fps"])
+            options["fps"] = _rate(options["fps"])
         return cls(**options)
 
     @property
     def fallback_context(self) -> int:
         """The context to plan for where the engine has none of its own."""
         return DEFAULT_CONTEXT if self.context is None else self.context
+
+
+def _rate(value: Any) -> Fraction:
+    try:
+        return Fraction(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise OptionError(
+            f"fps is {value!r}", remedy="give a rate such as 2, 0.5 or 30000/1001"
+        ) from None
 
 
 def _within(name: str, value: float | Fraction, low: float | Fraction, high: float) -> None:

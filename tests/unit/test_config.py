@@ -1,0 +1,65 @@
+"""Options: one place for defaults, and every senseless value named."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from promptlift.config import Options
+from promptlift.errors import OptionError
+
+
+def test_defaults_are_those_of_the_cosmos_upsampler() -> None:
+    """Two frames, 300 tokens of answer and temperature 0.6, as in Cosmos-Transfer1."""
+    options = Options()
+    assert (options.frames, options.reserve, options.temperature) == (2, 300, 0.6)
+    assert options.fallback_context == 4096
+    assert options.strategy == "spread"
+
+
+def test_unknown_option_suggests_the_near_one() -> None:
+    """A slip of the finger is answered with the name that was meant."""
+    with pytest.raises(OptionError, match="Did you mean 'strategy'"):
+        Options.of(stratgy="first")
+    with pytest.raises(OptionError, match="Use frames, strategy"):
+        Options.of(zzz=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frames", 0),
+        ("frames", 65),
+        ("fps", 0),
+        ("reserve", 0),
+        ("temperature", -0.1),
+        ("temperature", 2.1),
+        ("attempts", 0),
+        ("attempts", 11),
+        ("context", 0),
+        ("max_side", 0),
+        ("strategy", "middle"),
+        ("on_reject", "shrug"),
+        ("control", "edges"),
+    ],
+)
+def test_senseless_values_are_named(name: str, value: object) -> None:
+    """The error has the option's name and its value."""
+    with pytest.raises(OptionError, match=name) as caught:
+        Options.of(**{name: value})
+    assert str(value) in str(caught.value)
+
+
+def test_rate_may_be_given_as_text_number_or_fraction() -> None:
+    """2, "2", "30000/1001" and a Fraction are all rates."""
+    for rate in (2, "2", 2.0, Fraction(2)):
+        assert Options.of(fps=rate).fps == 2
+    assert Options.of(fps="30000/1001").fps == Fraction(30000, 1001)
+
+
+def test_rate_that_is_no_number_is_named() -> None:
+    """Words and zero denominators are no rates."""
+    for rate in ("fast", "1/0", None):
+        with pytest.raises(OptionError, match="fps is"):
+            Options.of(fps=rate)

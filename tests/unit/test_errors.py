@@ -1,0 +1,59 @@
+"""The error tree: what each error promises."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from promptlift import errors
+from promptlift.errors import PromptliftError, TransientEngineError, VideoNotFound
+
+CLASSES = [
+    value
+    for value in vars(errors).values()
+    if inspect.isclass(value) and issubclass(value, PromptliftError)
+]
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+def test_every_class_is_public_documented_and_drawn(cls: type[PromptliftError]) -> None:
+    """Each error is exported, has a docstring, and stands in the tree of the module docstring."""
+    assert cls.__name__ in errors.__all__
+    assert cls.__doc__
+    assert re.search(rf"\b{cls.__name__}\b", str(errors.__doc__))
+
+
+def test_codes_are_unique_and_plain() -> None:
+    """A code names one class, in small letters."""
+    codes = [cls.code for cls in CLASSES]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z_]+", code) for code in codes)
+
+
+def test_text_is_one_line_with_the_remedy() -> None:
+    """What is wrong and what to do stand on one line, whatever the parts look like."""
+    error = VideoNotFound("there is no file\n'x.mp4'", remedy="check   the\tname")
+    assert str(error) == "there is no file 'x.mp4'. Check the name."
+    assert (error.message, error.remedy) == ("there is no file 'x.mp4'", "check the name")
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+def test_errors_survive_the_way_between_processes(cls: type[PromptliftError]) -> None:
+    """A pickled error comes back as its class, with its parts."""
+    error = pickle.loads(pickle.dumps(cls("this is wrong", remedy="do that")))
+    assert type(error) is cls
+    assert (error.message, error.remedy) == ("this is wrong", "do that")
+
+
+def test_only_transient_errors_are_worth_a_retry() -> None:
+    """Nothing but a transient engine error says that it may be tried again."""
+    assert [cls for cls in CLASSES if cls.retryable] == [TransientEngineError]
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
+def test_exit_codes_follow_the_branch(cls: type[PromptliftError]) -> None:
+    """Engine trouble ends the command with 3, everything else with 2."""
+    assert cls.exit_code == (3 if issubclass(cls, errors.EngineError) else 2)
