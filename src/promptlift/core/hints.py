@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "BLANK_PERCENTILES",
     "BLANK_RANGE",
     "DEFAULT_COUNT",
     "DEFAULT_RATE",
@@ -39,7 +40,6 @@ __all__ = [
     "is_blank",
     "scenes",
     "spread",
-    "spread_retries",
 ]
 
 Strategy = Literal["spread", "first", "fps", "scenes"]
@@ -55,6 +55,9 @@ LONG_CLIP = Fraction(15)
 BLANK_RANGE = 12.0
 """Levels of 255; a picture whose values all lie within this range shows nothing."""
 
+BLANK_PERCENTILES = (0.5, 99.5)
+"""What "all" means there: specks of compression noise and a station logo's dot are not minded."""
+
 _MOST_TRIMMED = Fraction(2, 5)
 _INACTIVE_SHARE = 0.05
 _PACKETS_PER_BIN = 8
@@ -65,7 +68,8 @@ _CUT_RATIO = 4.0
 _LONGEST_CLIP_SIDE = 4096
 # Offsets within a part, tried in this order after its centre turned out blank: later before
 # earlier, because titles fade in more often than clips fade out early.
-_RETRIES = (Fraction(3, 4), Fraction(1, 4), Fraction(7, 8), Fraction(1, 8))
+_RETRIES = (Fraction(3, 4), Fraction(1, 4))
+_CENTRE = Fraction(1, 2)
 
 
 class Span(NamedTuple):
@@ -107,7 +111,7 @@ def check_options(strategy: str, count: int, rate: Fraction) -> None:
 
 def spread(
     duration: Fraction, count: int, *, index: PacketIndex | None = None, exact: bool = False
-) -> tuple[Instant, ...]:
+) -> tuple[tuple[Instant, ...], tuple[tuple[Instant, ...], ...]]:
     """The centres of `count` equal parts of the active part of a video.
 
     Args:
@@ -117,39 +121,22 @@ def spread(
         exact: Ask for the very frames even in a long clip.
 
     Returns:
-        Ascending instants. In clips longer than `LONG_CLIP` each may be met by any keyframe of
-        its part, unless `exact`.
+        The centres, ascending; and further rows of one instant for each part, to try in turn
+        where the frame at a centre shows nothing. In clips longer than `LONG_CLIP` a centre may
+        be met by any keyframe of its part, unless `exact`, and the others by one of their
+        quarter of it.
     """
     loose = duration > LONG_CLIP and not exact
     parts = active_span(duration, index or PacketIndex()).parts(count)
-    return tuple(_in_part(part, Span(Fraction(0), Fraction(1)), loose=loose) for part in parts)
 
+    def row(time: Fraction, reach: Fraction) -> tuple[Instant, ...]:
+        if not loose:
+            return tuple(Instant.exact(part.at(time)) for part in parts)
+        return tuple(
+            Instant(part.at(time), part.at(time - reach), part.at(time + reach)) for part in parts
+        )
 
-def spread_retries(
-    duration: Fraction, count: int, *, index: PacketIndex | None = None, exact: bool = False
-) -> tuple[tuple[Instant, ...], ...]:
-    """Other instants of each part, for where the frame at its centre shows nothing.
-
-    Takes the arguments of `spread`.
-
-    Returns:
-        One tuple for each part, in the order of the parts; each holds the instants to try, best
-        first. No two of them, nor the centre, can be met by the same keyframe of a dense index.
-    """
-    loose = duration > LONG_CLIP and not exact
-    parts = active_span(duration, index or PacketIndex()).parts(count)
-    reach = Fraction(1, 16)
-    return tuple(
-        tuple(_in_part(part, Span(share - reach, share + reach), loose=loose) for share in _RETRIES)
-        for part in parts
-    )
-
-
-def _in_part(part: Span, shares: Span, *, loose: bool) -> Instant:
-    time = part.at((shares.start + shares.end) / 2)
-    if not loose:
-        return Instant.exact(time)
-    return Instant(time, part.at(shares.start), part.at(shares.end))
+    return row(_CENTRE, _CENTRE), tuple(row(share, Fraction(1, 8)) for share in _RETRIES)
 
 
 def active_span(duration: Fraction, index: PacketIndex) -> Span:
@@ -182,8 +169,10 @@ def _levels(whole: Span, index: PacketIndex) -> list[float]:
     if count < _FEWEST_BINS or whole.length <= 0:
         return []
     bins: list[list[int]] = [[] for _ in range(count)]
+    # Floats: an hour has 100,000 packets, and exact fractions would take a second.
+    a_second = count / float(whole.length)
     for time, size, _ in packets:
-        place = int((time - whole.start) / whole.length * count)
+        place = int(float(time) * a_second)
         bins[min(max(place, 0), count - 1)].append(size)
     # A stretch without a packet repeats what was there: it is as still as a picture can be.
     return [sum(sizes) / len(sizes) if sizes else 0.0 for sizes in bins]
@@ -282,8 +271,8 @@ def is_blank(value_range: float) -> bool:
     """Whether a picture shows nothing: all black, all white, or any other single colour.
 
     Args:
-        value_range: Levels between the 1st and the 99th percentile of its values, the widest of
-            the three colours, from 0 to 255.
+        value_range: Levels between `BLANK_PERCENTILES` of its values, the widest of the three
+            colours, from 0 to 255.
     """
     return value_range < BLANK_RANGE
 

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -57,7 +58,11 @@ class IsolationLimits:
 
 
 def isolated_call(
-    function: Callable[..., R], /, *args: object, limits: IsolationLimits | None = None
+    function: Callable[..., R],
+    /,
+    *args: object,
+    limits: IsolationLimits | None = None,
+    **kwargs: object,
 ) -> R:
     """Call a function in a child process of its own.
 
@@ -65,6 +70,7 @@ def isolated_call(
         function: A function at the top level of an importable module.
         *args: Its arguments; anything that can be pickled.
         limits: What the child may use.
+        **kwargs: Its arguments by name.
 
     Returns:
         What the function returned, pickled and back.
@@ -74,7 +80,7 @@ def isolated_call(
         Exception: Whatever the function itself raised.
     """
     limits = limits or IsolationLimits()
-    job = pickle.dumps((function, args, limits))
+    job = pickle.dumps((partial(function, *args, **kwargs), limits))
     answer, status, expired = _converse(job, limits.wall_seconds)
     if expired:
         raise VideoTimeout(f"decoding took longer than {limits.wall_seconds:g} s", remedy=_REMEDY)
@@ -160,17 +166,17 @@ def _serve() -> None:
     os.dup2(2, 1)  # whatever a library prints must not be mistaken for the answer
     with os.fdopen(os.dup(0), "rb") as jobs:
         length = int.from_bytes(jobs.read(_LENGTH_BYTES), "big")
-        function, args, limits = pickle.loads(jobs.read(length))  # noqa: S301 - our parent wrote it
+        call, limits = pickle.loads(jobs.read(length))  # noqa: S301 - our parent wrote it
     _restrain(limits)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    answers.write(_answer(function, args))
+    answers.write(_answer(call))
     answers.flush()
     os._exit(0)  # at once: no wait for threads that a codec may have left
 
 
-def _answer(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+def _answer(call: Callable[[], object]) -> bytes:
     try:
-        return pickle.dumps((True, function(*args)))
+        return pickle.dumps((True, call()))
     except Exception as error:  # noqa: BLE001 - it is raised again in the parent
         return _failure(error)
 

@@ -1,0 +1,117 @@
+"""Look at a video: the hint frames of a strategy, read with as little decoding as it allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from promptlift.core import hints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
+    from promptlift.core.video import RGB, Frame, Size, Strip
+    from promptlift.frames.reader import Reader
+
+__all__ = ["hint_frames"]
+
+_STRIP_SIDE = 96
+_SAMPLED_PIXELS = 20_000
+
+
+def hint_frames(
+    reader: Reader,
+    *,
+    box: Size,
+    strategy: str = "spread",
+    count: int = hints.DEFAULT_COUNT,
+    fps: Fraction = hints.DEFAULT_RATE,
+    exact: bool = False,
+    exactly: bool = False,
+) -> tuple[Frame, ...]:
+    """The frames that stand for a video.
+
+    Args:
+        reader: The video.
+        box: The most pixels across and down; nothing is enlarged.
+        strategy: One of `promptlift.core.hints.STRATEGIES`.
+        count: How many, at least 1.
+        fps: Frames a second, for the strategy ``fps`` only.
+        exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
+        exactly: Give frames of the very size of `box`.
+
+    Returns:
+        Frames in order of time, no two the same; fewer than `count` where there are fewer.
+
+    Raises:
+        OptionError: An unknown strategy, no frames asked for, or a rate that is not above 0.
+        VideoUnreadable: No picture can be had.
+    """
+    hints.check_options(strategy, count, fps)
+    if strategy == "first":
+        return reader.first(count, box, exactly=exactly)
+    if strategy == "fps":
+        instants = hints.at_rate(reader.info.duration, count, fps)
+    elif strategy == "scenes":
+        strip = reader.strip(side=_STRIP_SIDE)
+        instants = hints.scenes(strip.times, _changes(strip), count)
+    else:
+        return _spread(reader, count, box, exact=exact, exactly=exactly)
+    return reader.frames_at(instants, box, exactly=exactly)
+
+
+def _spread(
+    reader: Reader, count: int, box: Size, *, exact: bool, exactly: bool
+) -> tuple[Frame, ...]:
+    duration = _duration(reader)
+    if duration is None:
+        return reader.first(count, box, exactly=exactly)
+    centres, retries = hints.spread(duration, count, index=reader.index, exact=exact)
+    found = _by_instant(reader.frames_at(centres, box, exactly=exactly))
+    for others in retries:
+        again = [
+            (centre.time, other)
+            for centre, other in zip(centres, others, strict=True)
+            if centre.time in found and _is_blank(found[centre.time].image)
+        ]
+        if not again:
+            break
+        better = _by_instant(reader.frames_at([other for _, other in again], box, exactly=exactly))
+        for place, other in again:
+            if other.time in better and not _is_blank(better[other.time].image):
+                found[place] = better[other.time]
+    return _in_order(found.values())
+
+
+def _by_instant(frames: Iterable[Frame]) -> dict[Fraction, Frame]:
+    return {frame.wanted: frame for frame in frames}
+
+
+def _in_order(frames: Iterable[Frame]) -> tuple[Frame, ...]:
+    """Ascending, and each frame once."""
+    once = {frame.time: frame for frame in frames}
+    return tuple(once[time] for time in sorted(once))
+
+
+def _duration(reader: Reader) -> Fraction | None:
+    """Seconds, from the packets where the container does not say; None if they do not either."""
+    if reader.info.duration:
+        return reader.info.duration
+    times = reader.index.times
+    return times[-1] if len(times) > 1 else None
+
+
+def _is_blank(image: RGB) -> bool:
+    step = max(1, round((image.size / 3 / _SAMPLED_PIXELS) ** 0.5))
+    values = image[::step, ::step].reshape(-1, 3)
+    low, high = np.percentile(values, hints.BLANK_PERCENTILES, axis=0)
+    return hints.is_blank(float((high - low).max()))
+
+
+def _changes(strip: Strip) -> tuple[float, ...]:
+    """How much each picture of a strip differs from the one before it: mean levels of 255."""
+    pictures = strip.images.astype(np.int16)
+    steps = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
+    return (0.0, *steps.tolist())
