@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from promptlift.facts._image import Plane
 
 __all__ = ["measure"]
+
+T = TypeVar("T")
 
 _COLOUR_SAMPLES = 6
 _COLOUR_PIXELS = 4000  # of each sample
@@ -106,5 +108,5 @@ def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return lab(chosen[:, ::step, ::step].reshape(-1, 3))
 
 
-def _sure(fact):  # type: ignore[no-untyped-def]
+def _sure(fact: Confident[T] | None) -> Confident[T] | None:
     return fact if fact is not None and fact.confidence >= _SURE else None

@@ -107,8 +107,10 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
     step = float(np.median(np.diff(seconds)))
     length = float(seconds[-1] - seconds[0])
     spectra, contrast = tile_spectra(planes)
-    near = _field(spectra, contrast, 1)
     width = planes.shape[2]
+    if not _textured(contrast, tile_centres(*planes.shape[1:])[:, 0] / width):
+        return None
+    near = _field(spectra, contrast, 1)
     if near.found.mean() < 0.5 or _speed(near) > 0.6 * REACH:
         return _fast(planes, step, length)
     far = _field(spectra, contrast, _gap(near, len(planes)))
@@ -130,6 +132,17 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
         shake=_shake(near) * 100 / width,
         seconds=length,
     )
+
+
+def _textured(contrast: Vectors, across: Vectors) -> bool:
+    """Whether enough of the picture, from side to side, has something in it to follow.
+
+    A ball that turns before a black ground says nothing of the camera.
+    """
+    filled = (contrast > _TEXTURE).mean(axis=0) > 0.5
+    if filled.mean() < _COVERED:
+        return False
+    return float(np.ptp(across[filled])) > 0.5 * float(np.ptp(across))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from promptlift.core.facts import Confident, Movement
+from promptlift.facts._image import window_max
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["moving", "movement"]
 
 _CHANGE = 10.0  # levels, mean of a block, beyond what noise and compression do
+_CONTRAST = 0.4  # of the contrast around a block, beyond what a jitter of a pixel does
+_SELDOM = 0.15  # share of the time below which a block is taken to flicker
 _BLOCK = 4
 _AMOUNTS = (0.004, 0.04, 0.16)  # share of the picture
 _SIDE, _EVERYWHERE = 0.6, 0.2  # share of what moves
@@ -34,8 +37,11 @@ def moving(grey: Plane) -> NDArray[np.float32] | None:
     blocks = grey[:, : height * _BLOCK, : width * _BLOCK]
     means = blocks.reshape(len(grey), height, _BLOCK, width, _BLOCK).mean(axis=(2, 4))
     change = means[gap:] - means[:-gap]
-    change = change - np.median(change, axis=(1, 2), keepdims=True)
-    return (np.abs(change) > _CHANGE).mean(axis=0, dtype=np.float32)
+    change = np.abs(change - np.median(change, axis=(1, 2), keepdims=True))[:, 1:-1, 1:-1]
+    around = window_max(means, 1) + window_max(-means, 1)
+    allowed = np.maximum(_CHANGE, _CONTRAST * np.minimum(around[gap:], around[:-gap]))
+    share = (change > allowed).mean(axis=0, dtype=np.float32)
+    return np.where(share < _SELDOM, np.float32(0), share)
 
 
 def movement(share: NDArray[np.float32]) -> Confident[Movement] | None:

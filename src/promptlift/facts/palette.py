@@ -15,46 +15,62 @@ if TYPE_CHECKING:
 
 __all__ = ["name_of", "palette"]
 
-_DOMINANT = 0.08  # share of the picture
+_DOMINANT = 0.1  # share of the picture
+_COLOURED = 0.06  # the same for what is no grey, which says more
 _ACCENT = 0.01
 _VIVID = 28.0  # chroma
+_GREY = 9.0  # chroma up to which a colour is a grey, whatever its tint
 _MOST_DOMINANT, _MOST_NEUTRAL, _MOST_ACCENTS = 4, 2, 3
 
 _NAMES = tuple(COLOURS)
 _TABLE = lab(np.array([COLOURS[name] for name in _NAMES], dtype=np.uint8))
 _NEUTRAL = np.array([name in NEUTRALS for name in _NAMES])
+_SECTOR = np.round(np.arctan2(_TABLE[:, 2], _TABLE[:, 1]) / (2 * np.pi) * 12).astype(int) % 12
 
 
 def palette(colours: NDArray[np.float32]) -> Confident[Palette] | None:
     """Name the colours of pixels given in CIELAB, ``(pixels, 3)``.
 
-    Greys lead nearly every picture and say little, so at most two are named. None where no
-    colour covers enough.
+    Greys lead nearly every picture and say little, so at most two are named, and what has a
+    hue needs less area than they do. None where no colour covers enough.
     """
     nearest = _nearest(colours)
     shares = np.bincount(nearest, minlength=len(_NAMES)) / len(colours)
-    vivid = np.hypot(colours[:, 1], colours[:, 2]) > _VIVID
-    vivid_shares = np.bincount(nearest[vivid], minlength=len(_NAMES)) / len(colours)
-    dominant: list[str] = []
-    neutrals = 0
-    for index in np.argsort(-shares):
-        if shares[index] < _DOMINANT or len(dominant) == _MOST_DOMINANT:
-            break
-        if _NEUTRAL[index]:
-            neutrals += 1
-            if neutrals > _MOST_NEUTRAL:
-                continue
-        dominant.append(_NAMES[index])
-    accents = [
-        _NAMES[index]
-        for index in np.argsort(-vivid_shares)
-        if vivid_shares[index] >= _ACCENT and _NAMES[index] not in dominant
-    ][:_MOST_ACCENTS]
+    dominant = _dominant(shares)
+    accents = [name for name in _accents(colours, nearest) if name not in dominant]
     if not dominant and not accents:
         return None
-    value = Palette(dominant=tuple(dominant), accents=tuple(accents))
-    named = sum(float(shares[_NAMES.index(name)]) for name in (*dominant, *accents))
+    value = Palette(dominant=tuple(dominant), accents=tuple(accents[:_MOST_ACCENTS]))
+    named = sum(float(shares[_NAMES.index(name)]) for name in (*dominant, *value.accents))
     return Confident[Palette](value=value, confidence=round(min(0.5 + named / 2, 0.95), 2))
+
+
+def _dominant(shares: NDArray[np.float64]) -> list[str]:
+    names: list[str] = []
+    greys = 0
+    for index in np.argsort(-shares):
+        if shares[index] < (_DOMINANT if _NEUTRAL[index] else _COLOURED):
+            continue
+        greys += int(_NEUTRAL[index])
+        if not _NEUTRAL[index] or greys <= _MOST_NEUTRAL:
+            names.append(_NAMES[index])
+    return names[:_MOST_DOMINANT]
+
+
+def _accents(colours: NDArray[np.float32], nearest: NDArray[np.intp]) -> list[str]:
+    """Names of the vivid colours, most area first.
+
+    A hue whose shades have too little area each goes by the commonest of their names.
+    """
+    vivid = np.hypot(colours[:, 1], colours[:, 2]) > _VIVID
+    area = np.bincount(nearest[vivid], minlength=len(_NAMES)) / len(colours)
+    found = {index: float(area[index]) for index in np.flatnonzero(area >= _ACCENT)}
+    for sector in set(_SECTOR.tolist()):
+        shades = np.flatnonzero(sector == _SECTOR)
+        total = float(area[shades].sum())
+        if total >= _ACCENT and not any(index in found for index in shades):
+            found[shades[area[shades].argmax()]] = total
+    return [_NAMES[index] for index, _ in sorted(found.items(), key=lambda item: -item[1])]
 
 
 def name_of(colour: tuple[int, int, int]) -> str:
@@ -67,4 +83,6 @@ def _nearest(colours: NDArray[np.float32]) -> NDArray[np.intp]:
     weight = np.array([0.5, 1, 1], dtype=np.float32)
     points, table = colours * weight, _TABLE * weight
     distance = (table**2).sum(axis=1) - 2 * points @ table.T
+    grey = np.hypot(colours[:, 1], colours[:, 2]) <= _GREY
+    distance[np.ix_(grey, ~_NEUTRAL)] = np.inf
     return distance.argmin(axis=1)
