@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from promptlift.frames.demux import Demuxer
     from promptlift.frames.index import Key, Keys
 
-__all__ = ["Cursor", "Shot"]
+__all__ = ["Cursor", "Shot", "decode_alone"]
 
 # Frames before the wanted one that are decoded in full. It has to be more than twice the
 # reordering of frames, so that the frame on show is never among the skipped; H.264 and HEVC
@@ -54,15 +54,23 @@ class Cursor:
         can_seek: Whether the container finds a keyframe by itself; else packets are read and
             dropped up to it.
         is_timed: Whether frames carry times; else they are counted.
+        start: When the first frame is shown.
     """
 
     def __init__(
-        self, demuxer: Demuxer, keys: Keys | None, *, can_seek: bool, is_timed: bool
+        self,
+        demuxer: Demuxer,
+        keys: Keys | None,
+        *,
+        can_seek: bool,
+        is_timed: bool,
+        start: int = 0,
     ) -> None:
         self._demuxer = demuxer
         self._keys = keys
         self._can_seek = can_seek
         self._is_timed = is_timed
+        self._start = start
         self._packets = demuxer.packets()
         self._counter = count()
         self._line: deque[Packet[VideoStream]] = deque()
@@ -100,15 +108,7 @@ class Cursor:
 
     def shots(self) -> Iterator[Shot]:
         """Give every frame from the start."""
-        self._start_over()
-        yield from self._rest()
-
-    def shots_from(self, key: Key) -> Iterator[Shot]:
-        """Give every frame from a keyframe on."""
-        self._land(key, key.time)
-        yield from self._rest()
-
-    def _rest(self) -> Iterator[Shot]:
+        self._land(self._key_before(self._start), self._start)
         self._is_lost = True
         while True:
             while self._upcoming:
@@ -118,7 +118,7 @@ class Cursor:
 
     @property
     def _context(self) -> VideoCodecContext:
-        return self._demuxer.stream.codec_context
+        return self._demuxer.decoder
 
     def _start_over(self) -> None:
         self._demuxer.reopen()
@@ -216,10 +216,7 @@ class Cursor:
         self, packet: Packet[VideoStream] | None, skip: Literal["DEFAULT", "NONREF", "NONKEY"]
     ) -> list[Shot]:
         self._context.skip_frame = skip
-        try:
-            frames = self._context.decode(packet)
-        except _ERRORS:
-            return []  # a damaged packet; the decoder goes on with the next
+        frames = _decoded(self._context, packet)
         return [Shot(self._time_of(frame), frame) for frame in frames]
 
     def _drain(self) -> list[Shot]:
@@ -234,3 +231,17 @@ class Cursor:
     def _last_time(self) -> int:
         last = self._upcoming[-1] if self._upcoming else self._shown
         return last.time if last is not None else 0
+
+
+def decode_alone(demuxer: Demuxer, packet: Packet[VideoStream]) -> VideoFrame | None:
+    """Decode one keyframe without any other; the decoder is ready for another place after it."""
+    frames = _decoded(demuxer.decoder, packet) + _decoded(demuxer.decoder, None)
+    demuxer.decoder.flush_buffers()
+    return frames[0] if frames else None
+
+
+def _decoded(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+    try:
+        return decoder.decode(packet)
+    except _ERRORS:
+        return []  # a damaged packet; the decoder goes on with the next

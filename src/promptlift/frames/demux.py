@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import av
 import av.logging
+from av.codec.context import CodecContext, ThreadType
 from av.error import FFmpegError
 from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from promptlift.errors import VideoRefused
@@ -32,6 +34,7 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,"
     "ivf,asf,flv,ogg,mxf,nut,dv,gxf,wtv,rm,yuv4mpegpipe,h263,vc1,mjpeg"
 )
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _BUFFER_BYTES = 256 * 1024
 _RAW_RATE = Fraction(25)  # what players take for a raw stream that does not tell
 _READ_ERRORS = 32  # unreadable packets in a row after which the rest is given up
@@ -82,7 +85,18 @@ class Demuxer:
     @property
     def raw_rate(self) -> Fraction:
         """Frames a second of a stream that carries no times."""
-        return self.stream.average_rate or self.stream.guessed_rate or _RAW_RATE
+        # For raw streams average_rate is only the demuxer's default, guessed_rate is the stream's.
+        return self.stream.guessed_rate or self.stream.average_rate or _RAW_RATE
+
+    @property
+    def has_guessed_times(self) -> bool:
+        """Whether times are libav's guess: AVI has none, which B-frames make ambiguous."""
+        return self.container.format.name == "avi" and self.stream.codec_context.reorder_depth > 0
+
+    @property
+    def decoder(self) -> VideoCodecContext:
+        """The decoder of the stream; another one after `reopen`."""
+        return self._decoder
 
     def close(self) -> None:
         """Close the container; the file stays open."""
@@ -163,8 +177,9 @@ class Demuxer:
         for stream in self._container.streams:
             stream.discard = Discard.default if stream is chosen else Discard.all
         self.check_pixels(chosen.codec_context.width, chosen.codec_context.height)
-        chosen.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
-        chosen.thread_type = "AUTO"
+        self._decoder = _decoder_of(chosen)
+        self._decoder.options = {"max_pixels": str(self._limits.max_pixels)}
+        self._decoder.thread_type = ThreadType.AUTO
         return chosen
 
     def _no_video(self) -> Exception:
@@ -196,6 +211,19 @@ def _rank(stream: VideoStream) -> tuple[int, bool, int]:
     context = stream.codec_context
     is_default = bool(stream.disposition & Disposition.default)
     return context.width * context.height, is_default, -stream.index
+
+
+def _decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """Give the stream's decoder; for WebM with alpha libvpx, the only one that reads it."""
+    library = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if library is None or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    try:
+        decoder = CodecContext.create(library, "r")
+    except FFmpegError:
+        return stream.codec_context
+    assert isinstance(decoder, VideoCodecContext)
+    return decoder
 
 
 def _refuse_nested(*_: object) -> NoReturn:

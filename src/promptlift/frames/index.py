@@ -13,11 +13,25 @@ from typing import TYPE_CHECKING, Protocol
 from promptlift.frames.demux import stamp_of
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from av.index import IndexEntries
 
     from promptlift.frames.demux import Demuxer
+    from promptlift.frames.source import Opened
 
-__all__ = ["ContainerKeys", "Entry", "Key", "Keys", "ScannedKeys", "has_full_index", "scan"]
+__all__ = [
+    "ContainerKeys",
+    "Entry",
+    "Key",
+    "Keys",
+    "ScannedKeys",
+    "has_full_index",
+    "listed",
+    "scan",
+]
+
+_TOP_BOXES = 256  # top-level boxes of an MP4 that are looked at for a fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +52,14 @@ class Entry:
     """What one packet says of itself, in ticks of the stream's clock.
 
     Attributes:
-        stamp: When it is decoded.
+        stamp: When it is decoded; a running number where packets carry no times.
         time: When it is shown, None where unknown.
         duration: How long it is shown, 0 where unknown.
         size: Bytes.
         is_key: Whether decoding can start with it.
     """
 
-    stamp: int | None
+    stamp: int
     time: int | None
     duration: int
     size: int
@@ -101,11 +115,7 @@ class ScannedKeys:
 
     def __init__(self, entries: tuple[Entry, ...]) -> None:
         self._keys = sorted(
-            (
-                Key(e.stamp, e.stamp if e.time is None else e.time)
-                for e in entries
-                if e.is_key and e.stamp is not None
-            ),
+            (Key(e.stamp, e.stamp if e.time is None else e.time) for e in entries if e.is_key),
             key=lambda key: key.time,
         )
         self._times = [key.time for key in self._keys]
@@ -123,14 +133,27 @@ class ScannedKeys:
 
 def scan(demuxer: Demuxer) -> tuple[Entry, ...]:
     """Read every packet of the stream without decoding any; the demuxer is left at the end."""
+    entries: list[Entry] = []
+    for packet in demuxer.packets():
+        if not packet.is_discard:
+            stamp = stamp_of(packet)
+            number = len(entries) if stamp is None else stamp
+            duration = packet.duration or 0
+            entry = Entry(number, packet.pts, duration, packet.size, packet.is_keyframe)
+            entries.append(entry)
+    return tuple(entries)
+
+
+def listed(demuxer: Demuxer) -> tuple[Entry, ...]:
+    """Read the container's index."""
     return tuple(
-        Entry(stamp_of(p), p.pts, p.duration or 0, p.size, p.is_keyframe)
-        for p in demuxer.packets()
-        if not p.is_discard
+        Entry(e.timestamp, None, 0, e.size, e.is_keyframe)
+        for e in demuxer.stream.index_entries
+        if not e.is_discard
     )
 
 
-def has_full_index(demuxer: Demuxer, size: int) -> bool:
+def has_full_index(demuxer: Demuxer, opened: Opened) -> bool:
     """Say whether the container lists every packet, and the file holds them all.
 
     A fragmented MP4 lists only what was read so far; a file that was cut off lists more than
@@ -141,4 +164,23 @@ def has_full_index(demuxer: Demuxer, size: int) -> bool:
     if not count or len(entries) < count:
         return False
     last = entries[-1]
-    return last.pos + last.size <= size
+    return last.pos + last.size <= opened.size and not _has_fragments(opened.file)
+
+
+def _has_fragments(file: BinaryIO) -> bool:
+    """Look for a ``moof`` among the top-level boxes of an MP4."""
+    place, position = file.tell(), 0
+    try:
+        for _ in range(_TOP_BOXES):
+            file.seek(position)
+            head = file.read(16)
+            if head[4:8] == b"moof":
+                return True
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:], "big") if size == 1 else size
+            if len(head) < 8 or size < 8:
+                return False
+            position += size
+        return True
+    finally:
+        file.seek(place)

@@ -7,24 +7,24 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from av.error import FFmpegError
 from av.video.reformatter import Interpolation
 
 from promptlift.core.video import Frame, PacketIndex, Size, fit
 from promptlift.frames.decode import Cursor, Shot
 from promptlift.frames.demux import Demuxer
-from promptlift.frames.index import ContainerKeys, Keys, ScannedKeys, has_full_index, scan
-from promptlift.frames.probe import aspect_of, video_info
+from promptlift.frames.probe import video_info
 from promptlift.frames.reader import Reader
 from promptlift.frames.scale import Scaler
 from promptlift.frames.sniff import unreadable
 from promptlift.frames.source import Limits, Opened, content_id
 from promptlift.frames.strip import due_times, stack
+from promptlift.frames.survey import survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from promptlift.core.video import RGB, Instant, Strip, VideoInfo
-    from promptlift.frames.index import Entry
 
 __all__ = ["MovieReader"]
 
@@ -53,10 +53,24 @@ class MovieReader(Reader):
         self._opened = opened
         self._demuxer = Demuxer(opened, limits)
         try:
-            self._survey()
+            seen = survey(opened, self._demuxer)
+            if seen is None:
+                raise self._no_picture()
+            self.info = video_info(opened, self._demuxer, seen)
         except BaseException:
             self.close()
             raise
+        self._entries = seen.entries
+        self._clock = seen.clock
+        self._keys = seen.keys
+        self._cursor = Cursor(
+            self._demuxer,
+            seen.keys,
+            can_seek=seen.can_seek,
+            is_timed=seen.is_timed,
+            start=seen.clock.origin,
+        )
+        self._scaler = Scaler(self.info.sample_aspect_ratio)
 
     def close(self) -> None:
         """Close the container and the file."""
@@ -71,12 +85,11 @@ class MovieReader(Reader):
     @cached_property
     def index(self) -> PacketIndex:
         """What the container tells of its packets, or one pass over them did."""
-        entries = self._entries or tuple(_listed(self._demuxer))
-        timed = sorted((e for e in entries if e.stamp is not None), key=lambda e: e.stamp or 0)
+        entries = sorted(self._entries, key=lambda entry: entry.stamp)
         return PacketIndex(
-            tuple(max(Fraction(0), self._seconds(e.stamp or 0)) for e in timed),
-            tuple(e.size for e in timed),
-            tuple(e.is_key for e in timed),
+            tuple(max(Fraction(0), self._clock.seconds(entry.stamp)) for entry in entries),
+            tuple(entry.size for entry in entries),
+            tuple(entry.is_key for entry in entries),
         )
 
     def frames_at(
@@ -102,7 +115,7 @@ class MovieReader(Reader):
             self._frame(
                 shot,
                 self._scaler.to_rgb(shot.frame, box, exactly=exactly),
-                self._seconds(shot.time),
+                self._clock.seconds(shot.time),
             )
             for shot in shots
         )
@@ -110,96 +123,31 @@ class MovieReader(Reader):
     def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
         """See `promptlift.frames.Reader.strip`."""
         size = fit(self.info.size, Size(side, side))
-        scaler = Scaler(aspect_of(self._demuxer), _CHEAP)
+        scaler = Scaler(self.info.sample_aspect_ratio, _CHEAP)
         taken: dict[int, tuple[int, RGB]] = {}
         for stretch, times in enumerate(due_times(self.info.duration, fps, max_seconds)):
             for time in times:
-                shot = self._cursor.shot_at(self._stamp(time))
+                shot = self._cursor.shot_at(self._clock.stamp(time))
                 if shot is None:
                     raise self._no_picture()
                 if shot.time not in taken:
-                    image = scaler.to_rgb(shot.frame, size, exactly=True)
+                    image = self._image(scaler, shot, size, exactly=True)
                     taken[shot.time] = (stretch, image)
-        seconds = [self._seconds(stamp) for stamp in taken]
+        seconds = [self._clock.seconds(stamp) for stamp in taken]
         stretches = tuple(stretch for stretch, _ in taken.values())
         return stack([image for _, image in taken.values()], seconds, stretches, self.info.size)
-
-    def _survey(self) -> None:
-        """Find the first frame shown, the keyframes and the length."""
-        demuxer = self._demuxer
-        self._cursor = Cursor(demuxer, None, can_seek=False, is_timed=True)
-        shot = next(self._cursor.shots(), None)
-        if shot is None:
-            raise self._no_picture()
-        self._is_timed = shot.frame.pts is not None or shot.frame.dts is not None
-        self._tick = demuxer.tick if self._is_timed else 1 / demuxer.raw_rate
-        self._origin = shot.time if self._is_timed else 0
-        can_seek = self._is_timed and has_full_index(demuxer, self._opened.size)
-        demuxer.reopen()
-        self._entries = () if can_seek else scan(demuxer)
-        demuxer.reopen()
-        keys: Keys | None = None
-        if can_seek:
-            keys = ContainerKeys(demuxer, _delay(demuxer))
-        elif self._is_timed:
-            keys = ScannedKeys(self._entries)
-        self._cursor = Cursor(demuxer, keys, can_seek=can_seek, is_timed=self._is_timed)
-        self._keys = keys
-        self._scaler = Scaler(aspect_of(demuxer))
-        count = len(self._entries) or demuxer.stream.frames or None
-        duration = self._duration(count)
-        self.info = video_info(
-            self._opened,
-            demuxer,
-            shot.frame,
-            rate=self._rate(count, duration),
-            duration=duration,
-            count=count,
-        )
-
-    def _duration(self, count: int | None) -> Fraction | None:
-        stream = self._demuxer.stream
-        if not self._is_timed:
-            return count * self._tick if count else None
-        if self._entries:
-            return max(
-                (
-                    self._seconds(e.time if e.time is not None else e.stamp or 0)
-                    + e.duration * self._tick
-                    for e in self._entries
-                ),
-                default=None,
-            )
-        if stream.duration is None:
-            return None
-        start = stream.start_time if stream.start_time is not None else self._origin
-        return (start + stream.duration - self._origin) * self._tick
-
-    def _rate(self, count: int | None, duration: Fraction | None) -> Fraction | None:
-        if not self._is_timed:
-            return self._demuxer.raw_rate
-        average = self._demuxer.stream.average_rate
-        if average:
-            return Fraction(average)
-        return count / duration if count and duration else None
-
-    def _seconds(self, stamp: int) -> Fraction:
-        return (stamp - self._origin) * self._tick
-
-    def _stamp(self, seconds: Fraction) -> int:
-        return int(seconds // self._tick) + self._origin
 
     def _shot_of(self, instant: Instant) -> tuple[Shot | None, bool]:
         if instant.earliest < instant.latest:
             shot = self._nearest_key(instant)
             if shot is not None:
                 return shot, True
-        return self._cursor.shot_at(self._stamp(instant.time)), False
+        return self._cursor.shot_at(self._clock.stamp(instant.time)), False
 
     def _nearest_key(self, instant: Instant) -> Shot | None:
         if self._keys is None:
             return None
-        wanted = self._stamp(instant.time)
+        wanted = self._clock.stamp(instant.time)
         around = (self._keys.before(wanted), self._keys.after(wanted))
         inside = (k for k in around if k is not None and self._is_inside(k.time, instant))
         for key in sorted(inside, key=lambda k: abs(k.time - wanted)):
@@ -209,30 +157,20 @@ class MovieReader(Reader):
         return None
 
     def _is_inside(self, stamp: int, instant: Instant) -> bool:
-        return instant.earliest <= self._seconds(stamp) <= instant.latest
+        return instant.earliest <= self._clock.seconds(stamp) <= instant.latest
 
     def _frame(self, shot: Shot, image: RGB, wanted: Fraction, *, snapped: bool = False) -> Frame:
-        return Frame(self._seconds(shot.time), image, wanted, snapped, shot.frame.is_corrupt)
+        return Frame(self._clock.seconds(shot.time), image, wanted, snapped, shot.frame.is_corrupt)
+
+    def _image(self, scaler: Scaler, shot: Shot, box: Size, *, exactly: bool = False) -> RGB:
+        try:
+            return scaler.to_rgb(shot.frame, box, exactly=exactly)
+        except (FFmpegError, ValueError, MemoryError) as error:
+            raise unreadable(
+                self._opened.name, f"its pictures cannot be converted to RGB ({error})"
+            ) from error
 
     def _no_picture(self) -> Exception:
         return unreadable(
             self._opened.name, "no picture in it can be decoded", "download or convert it again"
         )
-
-
-def _delay(demuxer: Demuxer) -> int:
-    """Measure how long after the index's time a keyframe is shown."""
-    packet = next((p for p in demuxer.packets() if p.is_keyframe), None)
-    demuxer.reopen()
-    if packet is None or packet.pts is None or packet.dts is None:
-        return 0
-    entries = demuxer.stream.index_entries
-    listed = entries[max(0, entries.search_timestamp(packet.dts))].timestamp
-    return packet.pts - listed if listed == packet.dts else 0
-
-
-def _listed(demuxer: Demuxer) -> Iterable[Entry]:
-    from promptlift.frames.index import Entry
-
-    for e in demuxer.stream.index_entries:
-        yield Entry(e.timestamp, None, 0, e.size, e.is_keyframe)

@@ -16,28 +16,22 @@ if TYPE_CHECKING:
 
     from promptlift.frames.demux import Demuxer
     from promptlift.frames.source import Opened
+    from promptlift.frames.survey import Survey
 
-__all__ = ["aspect_of", "video_info"]
+__all__ = ["video_info"]
 
 
-def aspect_of(demuxer: Demuxer) -> Fraction:
+def _aspect_of(demuxer: Demuxer) -> Fraction:
     """Give the shape of a coded pixel; 1 where the file does not tell or tells nonsense."""
     aspect = demuxer.stream.sample_aspect_ratio or Fraction(1)
     return aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
 
 
-def video_info(
-    opened: Opened,
-    demuxer: Demuxer,
-    frame: VideoFrame,
-    *,
-    rate: Fraction | None,
-    duration: Fraction | None,
-    count: int | None,
-) -> VideoInfo:
+def video_info(opened: Opened, demuxer: Demuxer, seen: Survey) -> VideoInfo:
     """Describe a video from its stream, its first frame and its measured times."""
+    frame = seen.first
     turn = orientation_of(frame)
-    aspect = aspect_of(demuxer)
+    aspect = _aspect_of(demuxer)
     coded = Size(frame.width, frame.height)
     shown = shown_size(coded, aspect, turn)
     pixels = frame.format
@@ -50,15 +44,15 @@ def video_info(
         coded_height=coded.height,
         rotation=turn.quarters * 90,
         sample_aspect_ratio=aspect,
-        frame_rate=rate,
-        duration=duration,
-        frame_count=count,
+        frame_rate=seen.rate,
+        duration=seen.duration,
+        frame_count=seen.count,
         pixel_format=pixels.name,
         bit_depth=max((component.bits for component in pixels.components), default=8),
         transfer=transfer_of(int(frame.color_trc)),
         full_range=_is_full_range(frame),
         has_alpha=has_alpha(pixels),
-        is_still=count == 1,
+        is_still=seen.count == 1,
         size_bytes=opened.size,
     )
 
