@@ -8,32 +8,65 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ENGLISH_FUNCTION_WORDS", "FUNCTION_WORDS", "guess_language"]
+__all__ = ["ENGLISH_FUNCTION_WORDS", "FUNCTION_WORDS", "guess_language", "word_set"]
+
+
+def word_set(words: str) -> frozenset[str]:
+    """Make a set of words that are written with spaces between them."""
+    return frozenset(words.split())
+
 
 # Words that carry grammar, not content, by language; used to tell languages apart and to leave
 # them out of what an answer must keep.
 FUNCTION_WORDS: dict[str, frozenset[str]] = {
-    "English": frozenset(
-        ["a", "about", "above", "across", "after", "again", "against", "all", "along", "also", "although", "always", "am", "among", "an", "and", "another", "any", "are", "around", "as", "at", "away", "back", "be", "because", "been", "before", "behind", "being", "below", "beneath", "beside", "between", "beyond", "both", "but", "by", "can", "could", "did", "do", "does", "doing", "done", "down", "during", "each", "either", "else", "even", "ever", "every", "few", "for", "from", "further", "gets", "getting", "gives", "given", "had", "has", "have", "having", "he", "her", "here", "hers", "herself", "him", "himself", "his", "how", "however", "i", "if", "in", "inside", "into", "is", "it", "its", "itself", "just", "last", "least", "less", "let", "like", "many", "may", "me", "might", "mine", "more", "most", "much", "must", "my", "near", "neither", "next", "no", "nor", "not", "now", "of", "off", "often", "on", "once", "one", "only", "onto", "or", "other", "our", "out", "outside", "over", "own", "per", "quite", "rather", "same", "she", "should", "since", "so", "some", "something", "soon", "still", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "though", "through", "throughout", "till", "to", "together", "too", "toward", "towards", "under", "until", "up", "upon", "us", "very", "via", "was", "we", "well", "were", "what", "when", "where", "whether", "which", "while", "who", "whole", "whom", "whose", "why", "will", "with", "within", "without", "would", "yet", "you", "your"]
-    ),
-    "German": frozenset(
-        ["aber", "alle", "als", "am", "an", "auch", "auf", "aus", "bei", "beim", "bis", "das", "dass", "dem", "den", "der", "des", "die", "dies", "diese", "dieser", "doch", "dort", "durch", "ein", "eine", "einem", "einen", "einer", "eines", "er", "es", "fällt", "für", "gegen", "hat", "hinter", "ihre", "ihrem", "ihren", "im", "in", "ins", "ist", "kein", "keine", "mehr", "mit", "nach", "neben", "nicht", "noch", "nur", "ob", "oder", "ohne", "sehr", "sich", "sie", "sind", "so", "über", "um", "und", "unter", "vom", "von", "vor", "war", "werden", "wie", "wird", "während", "zu", "zum", "zur", "zwischen"]
-    ),
-    "French": frozenset(
-        ["au", "aux", "avec", "ce", "ces", "cette", "chez", "comme", "contre", "dans", "de", "derrière", "des", "devant", "donc", "du", "elle", "elles", "en", "entre", "est", "et", "eux", "il", "ils", "je", "jusque", "la", "le", "les", "leur", "leurs", "lui", "mais", "ne", "nous", "on", "ou", "où", "par", "pas", "pendant", "pour", "qu", "que", "qui", "sa", "sans", "se", "ses", "si", "son", "sont", "sous", "sur", "tandis", "très", "un", "une", "vers", "vous", "à", "été", "être"]
-    ),
-    "Spanish": frozenset(
-        ["al", "ante", "bajo", "como", "con", "contra", "cuando", "de", "del", "desde", "detrás", "donde", "durante", "el", "ella", "ellas", "ellos", "en", "entre", "es", "esta", "este", "esto", "está", "están", "hacia", "hasta", "la", "las", "le", "les", "lo", "los", "mientras", "muy", "más", "ni", "no", "nos", "o", "para", "pero", "por", "que", "se", "sin", "sobre", "son", "su", "sus", "también", "tras", "un", "una", "uno", "unos", "y", "ya"]
-    ),
-    "Italian": frozenset(
-        ["accanto", "agli", "ai", "al", "alla", "alle", "anche", "che", "con", "contro", "da", "dal", "dalla", "dalle", "degli", "dei", "del", "della", "delle", "di", "dietro", "dove", "durante", "e", "ed", "è", "gli", "i", "il", "in", "la", "le", "lo", "ma", "mentre", "nel", "nella", "nelle", "non", "per", "più", "poi", "quando", "sono", "su", "sua", "sue", "sul", "sulla", "suo", "tra", "un", "una", "uno", "verso"]
-    ),
-    "Portuguese": frozenset(
-        ["ao", "aos", "as", "até", "com", "como", "contra", "da", "das", "de", "depois", "do", "dos", "durante", "e", "em", "enquanto", "entre", "está", "estão", "foi", "mais", "mas", "na", "nas", "no", "nos", "não", "o", "os", "ou", "para", "pela", "pelas", "pelo", "pelos", "por", "que", "se", "sem", "seu", "seus", "sob", "sobre", "sua", "suas", "são", "também", "um", "uma", "à", "às", "é"]
-    ),
-    "Dutch": frozenset(
-        ["aan", "achter", "als", "bij", "dan", "dat", "de", "deze", "die", "dit", "door", "een", "en", "er", "haar", "heeft", "het", "hij", "hun", "in", "is", "langs", "maar", "met", "naar", "naast", "niet", "nog", "of", "om", "onder", "ook", "op", "over", "te", "terwijl", "tegen", "tot", "tussen", "uit", "van", "voor", "was", "wordt", "zich", "zijn", "zonder"]
-    ),
+    "English": word_set("""
+        a about above across after again against all along also although always am among an
+        and another any are around as at away back be because been before behind being below
+        beneath beside between beyond both but by can could did do does doing done down
+        during each either else even ever every few for from further gets getting gives
+        given had has have having he her here hers herself him himself his how however i if
+        in inside into is it its itself just last least less let like many may me might mine
+        more most much must my near neither next no nor not now of off often on once one
+        only onto or other our out outside over own per quite rather same she should since
+        so some something soon still such than that the their them then there these they
+        this those though through throughout till to together too toward towards under until
+        up upon us very via was we well were what when where whether which while who whole
+        whom whose why will with within without would yet you your
+    """),
+    "German": word_set("""
+        aber alle als am an auch auf aus bei beim bis das dass dem den der des die dies
+        diese dieser doch dort durch ein eine einem einen einer eines er es fällt für gegen
+        hat hinter ihre ihrem ihren im in ins ist kein keine mehr mit nach neben nicht noch
+        nur ob oder ohne sehr sich sie sind so über um und unter vom von vor war werden wie
+        wird während zu zum zur zwischen
+    """),
+    "French": word_set("""
+        au aux avec ce ces cette chez comme contre dans de derrière des devant donc du elle
+        elles en entre est et eux il ils je jusque la le les leur leurs lui mais ne nous on
+        ou où par pas pendant pour qu que qui sa sans se ses si son sont sous sur tandis
+        très un une vers vous à été être
+    """),
+    "Spanish": word_set("""
+        al ante bajo como con contra cuando de del desde detrás donde durante el ella ellas
+        ellos en entre es esta este esto está están hacia hasta la las le les lo los
+        mientras muy más ni no nos o para pero por que se sin sobre son su sus también tras
+        un una uno unos y ya
+    """),
+    "Italian": word_set("""
+        accanto agli ai al alla alle anche che con contro da dal dalla dalle degli dei del
+        della delle di dietro dove durante e ed è gli i il in la le lo ma mentre nel nella
+        nelle non per più poi quando sono su sua sue sul sulla suo tra un una uno verso
+    """),
+    "Portuguese": word_set("""
+        ao aos as até com como contra da das de depois do dos durante e em enquanto entre
+        está estão foi mais mas na nas no nos não o os ou para pela pelas pelo pelos por que
+        se sem seu seus sob sobre sua suas são também um uma à às é
+    """),
+    "Dutch": word_set("""
+        aan achter als bij dan dat de deze die dit door een en er haar heeft het hij hun in
+        is langs maar met naar naast niet nog of om onder ook op over te terwijl tegen tot
+        tussen uit van voor was wordt zich zijn zonder
+    """),
 }
 
 ENGLISH_FUNCTION_WORDS = FUNCTION_WORDS["English"]

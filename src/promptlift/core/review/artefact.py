@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from promptlift.core.lexicon import word_set
+
 __all__ = ["artefact"]
 
 _BLACK = r"(?:solid |plain |pure |completely )?(?:black|dark)"
@@ -51,9 +53,11 @@ _LOOKS = tuple(
 )
 _WORD = re.compile(r"[a-z]{4,}")
 # Words of a look that a user may say without asking for the look.
-_PLAIN = frozenset(
-    ["white", "black", "dark", "light", "bright", "grey", "gray", "video", "image", "clip", "scene", "view", "with", "against", "over", "across", "thin", "colored", "coloured", "background", "figure", "figures", "shape", "shapes", "people", "object", "objects", "forms", "picture", "frame", "everything", "appears", "looks", "remains", "areas", "regions"]
-)
+_PLAIN = word_set("""
+        white black dark light bright grey gray video image clip scene view with against
+        over across thin colored coloured background figure figures shape shapes people
+        object objects forms picture frame everything appears looks remains areas regions
+    """)
 
 
 def artefact(text: str, short_prompt: str = "") -> str:
