@@ -92,9 +92,9 @@ def _ended(text: str) -> str:
 
 
 def _visible_end(text: str) -> str:
-    """The last character that is no closing quote or bracket and no emoji."""
+    """The last character that is no space, no closing quote or bracket and no emoji."""
     for char in reversed(text):
-        if char in _CLOSERS or unicodedata.category(char) in {"So", "Sk", "Mn", "Cf"}:
-            continue
-        return " " if char.isspace() else char
+        silent = char.isspace() or unicodedata.category(char) in {"So", "Sk", "Mn", "Cf"}
+        if not silent and char not in _CLOSERS:
+            return char
     return " "

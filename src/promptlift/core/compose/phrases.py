@@ -140,11 +140,11 @@ MOVEMENT_WHERE = {
 MOVEMENT_THROUGHOUT = {
     "little": (
         "slight movement is spread across the whole frame",
-        "small movements show all over the frame as time passes",
+        "small movements show all over the frame",
     ),
     "some": (
         "movement is spread across the whole frame",
-        "motion unfolds in every part of the frame as time passes",
+        "motion unfolds over time in every part of the frame",
     ),
     "strong": (
         "strong movement runs through the whole frame",
@@ -169,11 +169,8 @@ MOVEMENT_UNPLACED = {
 
 # --- camera and continuity; {movement} is a clause from above
 
-STATIC = (
-    "the camera stays fixed",
-    "the camera holds one fixed view",
-    "the shot is static, with the camera held in place",
-)
+# Within each shot of several, so nothing here may speak of one view or viewpoint.
+STATIC = ("the camera stays fixed", "the camera is held in place")
 STATIC_TAKE = (
     "the camera stays fixed from the first moment to the last, in one continuous take",
     "a fixed camera holds the same view throughout a single, unbroken take",
@@ -181,7 +178,7 @@ STATIC_TAKE = (
     "the view is locked in place and runs on as one unbroken take",
     "seen from a fixed viewpoint, everything happens within one continuous shot",
 )
-STATIC_AND_MOVEMENT = (
+STATIC_AND_MOVEMENT: tuple[str, ...] = (
     "the camera stays fixed while {movement}",
     "while the camera holds one fixed view, {movement}",
     "seen from a fixed viewpoint, {movement}",
@@ -270,6 +267,6 @@ SHARPNESS = {
     ),
     "blurred": (
         "blur reduces the view to broad shapes and areas of colour",
-        "soft blur leaves only broad shapes and areas of colour",
+        "the blur leaves only broad shapes and areas of colour",
     ),
 }

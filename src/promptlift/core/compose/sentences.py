@@ -48,7 +48,7 @@ def statements(prompt: str, facts: Facts) -> tuple[Statement, ...]:
         facts: What was measured.
     """
     said = topics_said(prompt, facts.light.value if facts.light else None)
-    if facts.kind is not None and facts.kind.value != "rgb":
+    if facts.kind is None or facts.kind.value != "rgb":
         said |= LOOK  # a control video's look is not the look of what is to be generated
     sections: tuple[tuple[str, Iterable[str]], ...] = (
         ("light", _light(facts.light.value, said) if facts.light else ()),
@@ -57,7 +57,7 @@ def statements(prompt: str, facts: Facts) -> tuple[Statement, ...]:
         ("palette", _palette(prompt, facts.palette.value, said) if facts.palette else ()),
         ("sharpness", _sharpness(facts, said)),
     )
-    found = (Statement(section, tuple(wordings)) for section, wordings in sections)
+    found = (Statement(section, tuple(dict.fromkeys(ways))) for section, ways in sections)
     return tuple(statement for statement in found if statement.wordings)
 
 
@@ -127,23 +127,16 @@ def _motion(prompt: str, facts: Facts, said: frozenset[Topic]) -> Iterator[str]:
 def _together(
     movement: Iterable[str], camera: Camera, cuts: tuple[float, ...], said: frozenset[Topic]
 ) -> Iterator[str]:
-    """Movement and camera in one sentence, and the take in a second."""
-    if "camera" in said:
+    """Movement and camera in one sentence, and that it is one take in a second."""
+    if cuts or said & {"camera", "continuity"}:
         return
-    frames: tuple[str, ...] = ()
     if camera.moves == ("static",):
         frames = phrases.STATIC_AND_MOVEMENT
-    elif not cuts:
-        frames = tuple(
-            template.replace("{move}", move)
-            for template, move in product(phrases.MOVE_AND_MOVEMENT, _moves(camera))
-        )
-    for frame, clause in product(frames, movement):
-        sentence = frame.format(movement=clause)
-        if cuts or "continuity" in said:
-            yield sentence
-        else:
-            yield from (f"{sentence}. {capitalise(take)}" for take in phrases.TAKE_ALONE)
+    else:
+        pairs = product(phrases.MOVE_AND_MOVEMENT, _moves(camera))
+        frames = tuple(template.replace("{move}", move) for template, move in pairs)
+    for frame, clause, take in product(frames, movement, phrases.TAKE_ALONE):
+        yield f"{frame.format(movement=clause)}. {capitalise(take)}"
 
 
 def _movement(prompt: str, movement: Movement, said: frozenset[Topic]) -> Iterator[str]:

@@ -63,19 +63,24 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
     (
         ("exposure", "contrast"),
         _any_of(
-            *_DARK, *_BRIGHT, *_SUNS, "lights?", "lit", "lighting", "lighted", "lamp*", "glow*",
-            "shin[ei]*", "neon", "dawn", "morning", "evening", "afternoon", "day", "sun",
-            "moon", "shad(?:e|y|ow|ows|owy)", "backlit", "silhouette*", "expos(?:ure|ed)",
-            "headlight*", "spotlight*", "flash*", "fire", "fires", "flames?", "blue hour",
-            "illuminat*", "radian[ct]*",
+            *_DARK, *_BRIGHT, "dawn", "morning", "evening", "afternoon", "day", "blue hour",
+            "shad(?:e|y|ow|ows|owy)", "backlit", "silhouette*", "expos(?:ure|ed)",
+        ),
+    ),
+    (
+        ("exposure", "contrast", "temperature"),
+        _any_of(
+            *_SUNS, *_WEATHER, "lights?", "lit", "lighting", "lighted", "lamp*", "glow*",
+            "shin[ei]*", "neon", "sun", "moon", "headlight*", "spotlight*", "flash*", "fire",
+            "fires", "flames?", "illuminat*", "radian[ct]*",
         ),
     ),
     (("contrast",), _any_of("contrast*", "flat look", "washed[- ]out", "faded", "hdr")),
     (
         ("temperature",),
         _any_of(
-            *_SUNS, "warm*", "cool", "cooler", "cold", "icy", "tint*", "tungsten", "fluorescent",
-            "neon", "white balance", "colou?r temperature", "colou?r grad*", "tone[ds]?",
+            "warm*", "cool", "cooler", "cold", "icy", "tint*", "tungsten", "fluorescent",
+            "white balance", "colou?r temperature", "colou?r grad*", "tone[ds]?",
         ),
     ),
     (
@@ -85,7 +90,6 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
             "saturat*", "desaturat*", "pastel*", "vivid", "vibrant", "neon", "tones",
         ),
     ),
-    (("exposure", "contrast", "temperature"), _any_of(*_WEATHER)),
     (
         ("sharpness",),
         _any_of(
@@ -99,8 +103,9 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
         _any_of(
             "camera*", "camcorder", "tripod", "hand-?held", "shaky", "dolly*", "dollies",
             "zoom*", "panning", "pans? (?:left|right|up|down|across|over|to|from|slowly|quickly)",
-            "pan shot", "panoram*", "tilt(?:s|ing)? (?:up|down|shot)", "tracking shot", "tracks?",
-            "drone*", "aerial", "fly[- ]?(?:through|over|by)", "orbit*", "crane shot",
+            "pan shot", "panoram*", "tilt(?:s|ing)? (?:up|down|shot)", "tracking shot",
+            "tracks (?:along|after|behind|past|the)", "drone[- ](?:shot|view|footage|camera)",
+            "aerial", "fly[- ]?(?:through|over|by)", "orbit*", "crane shot",
             "steadicam", "gimbal", "pov", "point of view", "first[- ]person", "fpv",
             "(?:static|fixed|stationary|locked|steady|moving) (?:shot|view|viewpoint|frame|angle)",
             "push(?:es)? in", "pull(?:s)? (?:back|out)", "viewpoint", "follow shot", "selfie",
@@ -136,7 +141,7 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
         _any_of(
             "runs?", "running", "race[sd]?", "racing", "sprint*", "danc*", "jump*", "leap*",
             "fast", "quick*", "rapid*", "explo[ds]*", "crash*", "fight*", "chas*", "driv*",
-            "fl(?:y|ies|ying)", "gallop*", "rush*", "wild*", "spin*", "swirl*", "wave?s?",
+            "fl(?:y|ies|ying)", "gallop*", "rush*", "wild*", "spin*", "swirl*", "waves?",
             "crowd*", "bustling", "busy", "speed*", "traffic", "storm*",
             "throw*", "swing*", "play*",
         ),
@@ -158,11 +163,12 @@ ANOTHER_LOOK = _any_of(
     "snowfall", "snowstorm", "rainy", "raining", "rainfall", "sandstorm", "foggy", "fog",
     "instead of", "turn(?:s|ed)? into", "transform*", "becomes?", "looks? like",
 )  # fmt: skip
+# A robot is told to "put" and to "turn on" things, so those words ask for no edit.
 EDIT_REQUEST = re.compile(
     r"^\W*(?:(?:please|now|can you|could you|would you|i want(?: you)?(?: to)?|"
     r"i would like(?: to)?|let'?s)\s+)*"
-    r"(?:make|change|turn|replace|convert|transform|restyle|render|recolou?r|repaint|add|remove|"
-    r"swap|set|give|put|show|keep|edit|relight|colou?ri[sz]e)\b"
+    r"(?:make (?:it|this|that|the|them|him|her|everything)|turn .{1,80}? into|change|replace|"
+    r"convert|transform|restyle|render|recolou?r|repaint|relight|colou?ri[sz]e|edit)\b"
 )
 
 # "dark hair", "a bright red car", "light blue": a shade of a thing, no word on the light.

@@ -73,20 +73,30 @@ def _written(said: str, chosen: dict[str, str]) -> str:
 def _choose(found: Sequence[Statement], said: str, seed: str, max_words: int) -> dict[str, str]:
     """A sentence for each section that there is room for, in the order of `found`."""
     length, used = count_words(said), set(_stems(said))
+    openings: set[str] = set()
     chosen: dict[str, str] = {}
     waiting = sorted(found, key=lambda statement: _PRIORITY.index(statement.section))
     for index, statement in enumerate(waiting):
         fitting = [w for w in statement.wordings if length + count_words(w) <= max_words]
+        fresh = [wording for wording in fitting if openings.isdisjoint(_openings(wording))]
         if not fitting:
             continue
+        drawn = sorted(fresh or fitting, key=lambda wording: _draw(seed, wording))
         share = max(0, _AIM - length) / (len(waiting) - index)
-        drawn = sorted(fitting, key=lambda wording: _draw(seed, wording))
-        drawn = drawn[: min(_DRAWN, 1 + len(drawn) // 3)]
-        best = min(drawn, key=lambda wording: _cost(wording, used, share))
+        best = min(
+            drawn[: min(_DRAWN, 1 + len(drawn) // 3)],
+            key=lambda wording: _cost(wording, used, share),
+        )
         chosen[statement.section] = f"{capitalise(best)}."
         length += count_words(best)
         used.update(_stems(best))
+        openings.update(_openings(best))
     return {s.section: chosen[s.section] for s in found if s.section in chosen}
+
+
+def _openings(wording: str) -> set[str]:
+    """The first two words of each sentence, which should not come back."""
+    return {" ".join(words(sentence)[:2]) for sentence in wording.split(". ")}
 
 
 def _cost(wording: str, used: set[str], share: float) -> float:
