@@ -5,6 +5,7 @@ A fact that could not be measured with confidence is None, never a guess.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -108,3 +109,7 @@ class Facts(_Model):
     palette: Confident[Palette] | None = None
     sharpness: Confident[Literal["sharp", "soft", "blurred"]] | None = None
     cuts: tuple[float, ...] = ()
+
+    def __reduce__(self) -> tuple[Callable[[object], Facts], tuple[dict[str, object]]]:
+        """Pickle as plain values: a parametrised generic class cannot be found by its name."""
+        return type(self).model_validate, (self.model_dump(),)

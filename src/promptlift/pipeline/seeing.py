@@ -72,4 +72,6 @@ def _look(
     source: Source, strategy: str, count: int, fps: Fraction, size: Size, exact: bool
 ) -> tuple[Frame, ...]:
     with open_video(source) as reader:
-        return hint_frames(reader, strategy=strategy, count=count, fps=fps, box=size, exact=exact)
+        return hint_frames(
+            reader, strategy=strategy, count=count, fps=fps, box=size, exact=exact, exactly=True
+        )

@@ -1,0 +1,326 @@
+"""The command as a user types it: real processes, real files, real exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from promptlift import __version__
+from promptlift.cli.main import COMMANDS, cli
+from promptlift.core.record import Record
+from promptlift.testing import synthetic_video
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+PROMPT = "a red hot-air balloon drifts over the hills"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with a clip of two seconds in it."""
+    path = tmp_path_factory.mktemp("work")
+    synthetic_video(path / "clip.mp4", seconds=2, size=(320, 180))
+    return path
+
+
+@pytest.fixture
+def promptlift(folder: Path) -> Run:
+    """Run the command in the working folder."""
+
+    def run(*arguments: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "promptlift", *arguments],
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+            **options,  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+def one_line_error(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """Assert that a run failed as it should, and give what it said."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("promptlift: error: ")
+    assert lines[0].endswith(".")
+    return lines[0]
+
+
+def test_stdout_holds_the_long_prompt_and_nothing_else(promptlift: Run) -> None:
+    """One paragraph on stdout; on stderr one note that no model is set up."""
+    done = promptlift("run", "clip.mp4", PROMPT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("A red hot-air balloon drifts over the hills")
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.count("no vision-language model is set up") == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_quiet_says_nothing_on_stderr(promptlift: Run) -> None:
+    """With -q a success is silent."""
+    done = promptlift("run", "-q", "clip.mp4", PROMPT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_same_call_gives_the_same_text(promptlift: Run) -> None:
+    """Two processes agree to the letter; another seed words it differently."""
+    texts = [promptlift("run", "clip.mp4", PROMPT).stdout for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert promptlift("run", "clip.mp4", PROMPT, "--seed", "3").stdout != texts[0]
+
+
+def test_prompt_from_stdin(promptlift: Run) -> None:
+    """A dash reads the prompt from stdin."""
+    piped = promptlift("run", "clip.mp4", "-", input=f"{PROMPT}\n")
+    assert piped.stdout == promptlift("run", "clip.mp4", PROMPT).stdout
+
+
+def test_no_prompt_means_describe(promptlift: Run) -> None:
+    """Without a prompt what was measured is described."""
+    done = promptlift("run", "clip.mp4")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) > 20
+
+
+def test_json_is_the_record(promptlift: Run) -> None:
+    """--json prints the record, and it holds to its schema."""
+    done = promptlift("run", "clip.mp4", PROMPT, "--json")
+    record = Record.model_validate_json(done.stdout)
+    assert record.short_prompt == PROMPT
+    assert record.promptlift == __version__
+    assert record.prompt is not None
+    assert record.prompt + "\n" == promptlift("run", "clip.mp4", PROMPT).stdout
+
+
+def test_json_of_a_failure_is_a_record_too(promptlift: Run) -> None:
+    """A failed run with --json prints a record with the error, and still exits with its code."""
+    done = promptlift("run", "missing.mp4", PROMPT, "--json")
+    assert done.returncode == 2
+    record = Record.model_validate_json(done.stdout)
+    assert record.error is not None
+    assert record.error.code == "video_not_found"
+
+
+def test_output_goes_to_a_file(promptlift: Run, folder: Path) -> None:
+    """-o writes the text, or the record where the name ends in .json; stdout stays empty."""
+    assert promptlift("run", "clip.mp4", PROMPT, "-o", "long.txt").stdout == ""
+    assert promptlift("run", "clip.mp4", PROMPT, "-o", "record.json").stdout == ""
+    text = (folder / "long.txt").read_text(encoding="utf-8")
+    record = Record.model_validate_json((folder / "record.json").read_text(encoding="utf-8"))
+    assert text == f"{record.prompt}{os.linesep}"
+
+
+def test_output_that_cannot_be_written_is_named(promptlift: Run) -> None:
+    """A missing folder is one line."""
+    done = promptlift("run", "-q", "clip.mp4", PROMPT, "-o", "nowhere/long.txt")
+    assert "there is no folder 'nowhere'" in one_line_error(done)
+
+
+def test_hints_are_saved_as_the_model_sees_them(promptlift: Run, folder: Path) -> None:
+    """--save-hints writes as many pictures as the record has frames, at the planned size."""
+    from PIL import Image
+
+    done = promptlift("run", "clip.mp4", PROMPT, "--json", "--frames", "3", "--save-hints", "seen")
+    record = Record.model_validate_json(done.stdout)
+    pictures = sorted((folder / "seen").iterdir())
+    assert len(pictures) == len(record.frames) == 3
+    for path, frame in zip(pictures, record.frames, strict=True):
+        with Image.open(path) as picture:
+            assert picture.size == (frame.width, frame.height)
+
+
+def test_dry_run_shows_the_plan(promptlift: Run) -> None:
+    """--dry-run prints no prompt, and tells the frames and the tokens on stderr."""
+    done = promptlift("run", "clip.mp4", PROMPT, "--dry-run")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "2 frame(s) of 320x176 at 0.50 s, 1.50 s" in done.stderr
+    assert "of 4,096 tokens, 300 kept for the answer" in done.stderr
+
+
+def test_rejected_answer_exits_with_1(promptlift: Run) -> None:
+    """An answer too long for its target is rejected: exit code 1, nothing on stdout, and why."""
+    long = "a red balloon drifts over green hills and " * 40 + "a lake"
+    done = promptlift("run", "clip.mp4", long, "--target", "cogvideox", "--context", "9000")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "rejected: too_long" in done.stderr
+    kept = promptlift("run", "clip.mp4", long, "--target", "cogvideox", "--on-reject", "original")
+    assert kept.returncode == 0
+    assert kept.stdout.startswith("a red balloon drifts over green hills")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "missing.mp4", "x"], "missing.mp4"),
+        (["run", ".", "x"], "director"),
+        (["run", "clip.mp4", "bell \x07"], "U+0007"),
+        (["run", "clip.mp4", "x " * 25_000], "more than the context"),
+        (["run", "clip.mp4", "x", "--target", "cosmos-transfer"], "cosmos-transfer1"),
+        (["run", "clip.mp4", "x", "--engine", "gpt"], "no engine 'gpt'"),
+        (["run", "clip.mp4", "x", "--frames", "0"], "frames is 0"),
+        (["run", "clip.mp4", "x", "--context", "310"], "more than the context of 310"),
+        (["run", "clip.mp4", "x", "--control", "edges"], "control is 'edges'"),
+        (["budget", "clip.mp4", "--size", "320x180", "--context", "400"], "more than the context"),
+        (["budget", "missing.mp4"], "missing.mp4"),
+        (["budget", "0x0"], "0x0"),
+        (["facts", "missing.mp4"], "missing.mp4"),
+        (["hint", "missing.mp4", "-o", "x.mp4"], "missing.mp4"),
+        (["hint", "clip.mp4", "-o", "x.tiff"], "tiff"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
+)
+def test_mistakes_are_one_line_with_a_remedy(
+    promptlift: Run, arguments: list[str], said: str
+) -> None:
+    """Each mistake gives one line that names the value, exit code 2, and no traceback."""
+    assert said in one_line_error(promptlift(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"", "empty.mp4"),
+        (os.urandom(5000), "random.mp4"),
+        (b"<!DOCTYPE html><html><body>not found</body></html>", "page.mp4"),
+        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "list.mp4"),
+        (b"ffconcat version 1.0\nfile '/etc/hostname'\n", "concat.mp4"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_files_that_are_no_video_are_named(
+    promptlift: Run, folder: Path, content: bytes, name: str
+) -> None:
+    """Empty, random, text and playlist files are refused in one line."""
+    (folder / name).write_bytes(content)
+    assert name in one_line_error(promptlift("run", name, "x"))
+
+
+def test_a_cut_off_video_is_named(promptlift: Run, folder: Path) -> None:
+    """A download that stopped half way is one line."""
+    whole = (folder / "clip.mp4").read_bytes()
+    (folder / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    assert "half.mp4" in one_line_error(promptlift("run", "half.mp4", "x"))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(promptlift: Run, folder: Path) -> None:
+    """A file that may not be read is one line."""
+    path = folder / "secret.mp4"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    assert "secret.mp4" in one_line_error(promptlift("run", "secret.mp4", "x"))
+
+
+@pytest.mark.parametrize("name", ["-dash.mp4", "concat:a.mp4", "http:x.mp4", "sp ace 漢字.mp4"])
+def test_odd_names_are_names(promptlift: Run, folder: Path, name: str) -> None:
+    """Names that look like options or protocols are files like any other."""
+    (folder / name).write_bytes((folder / "clip.mp4").read_bytes())
+    done = promptlift("run", "--", name, PROMPT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == promptlift("run", "clip.mp4", PROMPT).stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_no_text_work(promptlift: Run, folder: Path) -> None:
+    """A name that is not UTF-8 is opened, and shown with a stand-in where it is shown."""
+    name = os.fsdecode(b"bad\xff.mp4")
+    (folder / name).write_bytes((folder / "clip.mp4").read_bytes())
+    done = promptlift("run", name, PROMPT, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["video"]["name"] == "bad\ufffd.mp4"
+    missing = promptlift("run", os.fsdecode(b"no\xff.mp4"), PROMPT)
+    assert missing.returncode == 2
+    assert "Traceback" not in missing.stderr
+
+
+def test_a_pipe_is_refused_and_does_not_hang(promptlift: Run, folder: Path) -> None:
+    """A named pipe that nobody writes to would hang a plain open."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(folder / "pipe.mp4")
+    assert "pipe.mp4" in one_line_error(promptlift("run", "pipe.mp4", "x"))
+
+
+def test_failures_leave_no_file_behind(promptlift: Run, folder: Path) -> None:
+    """After a failed hint and a failed run the folder holds what it held before."""
+    before = sorted(path.name for path in folder.iterdir())
+    promptlift("hint", "missing.mp4", "-o", "new.mp4")
+    promptlift("hint", "missing.mp4", "-o", "new-folder")
+    promptlift("run", "missing.mp4", "x", "-o", "new.txt", "--save-hints", "new-hints")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
+    """Output into a pipe that closes early ends quietly."""
+    command = f"{sys.executable} -m promptlift run clip.mp4 --json -q | head -c 1"
+    done = subprocess.run(
+        command, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+def test_version_and_help(promptlift: Run) -> None:
+    """The version is the package's, and help lists every command."""
+    assert promptlift("--version").stdout == f"promptlift {__version__}\n"
+    text = promptlift("--help").stdout
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_unknown_command_is_named(promptlift: Run) -> None:
+    """A slip in the command's name exits with 2."""
+    done = promptlift("rum")
+    assert done.returncode == 2
+    assert "No such command 'rum'" in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_is_true(name: str) -> None:
+    """The line that the list shows for a command is the first of the command's own help."""
+    import click
+
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.help is not None
+    assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name][1]
+    undocumented = [
+        parameter.name
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ]
+    assert undocumented in ([], ["temperature", "seed"])
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens", "fits"), [("1280x720", 4685, False), ("640x480", 2465, True)]
+)
+def test_budget_tells_the_source_from_the_plan(
+    promptlift: Run, size: str, tokens: int, fits: bool
+) -> None:
+    """The keys and numbers of --json are those that scripts rely on."""
+    done = promptlift("budget", size, "--frames", "2", "--prompt", "Test prompt", "--json")
+    shown = json.loads(done.stdout)
+    assert shown["source"]["prompt_tokens"] == tokens
+    assert shown["source"]["fits"] is fits
+    assert set(shown["source"]) == {"width", "height", "tokens_per_frame", "prompt_tokens", "fits"}
+    assert set(shown["plan"]) == {*shown["source"], "frames"}
+    assert (shown["context"], shown["reserve"]) == (4096, 300)
+    assert shown["plan"]["fits"] is True
+
+
+def test_budget_of_a_video_is_that_of_its_size(promptlift: Run) -> None:
+    """A file and its size give the same table; a file that is named like a size is a file."""
+    table = promptlift("budget", "clip.mp4").stdout
+    assert table == promptlift("budget", "320x180").stdout
+    assert "fits" in table
+    assert "image" in table.splitlines()[-1]
