@@ -80,13 +80,16 @@ class Cursor:
         self._read_to: int | None = None
         self._is_drained = False
         self._is_lost = False
+        self._coarsely = False
 
-    def shot_at(self, time: int) -> Shot | None:
+    def shot_at(self, time: int, *, coarsely: bool = False) -> Shot | None:
         """Give the frame on show at a time: the last that starts at or before it.
 
         A time before the first frame gives the first; after the end, the last one that can be
-        decoded. None if no frame can be decoded at all.
+        decoded. None if no frame can be decoded at all. Coarsely, frames that no other frame
+        refers to are passed over: a frame or two earlier for about half of the work.
         """
+        self._coarsely = coarsely
         self._go_near(time)
         self._run_to(time)
         while self._shown is None and self._landed is not None:
@@ -202,25 +205,33 @@ class Cursor:
         while len(self._line) <= _MARGIN:
             packet = next(self._packets, None)
             if packet is None:
+                # The last packet of a file that was cut off would, besides failing itself, take
+                # along the frames that are decoded side by side with it.
+                if self._line and self._line[-1].is_corrupt:
+                    self._line.pop()
                 return
             self._line.append(packet)
             self._read_to = stamp_of(packet)
 
     def _is_far(self, time: int | None) -> bool:
-        if time is None or not self._is_timed or len(self._line) <= _MARGIN:
+        if time is None or not self._is_timed:
             return False
+        if self._coarsely or len(self._line) <= _MARGIN:
+            return self._coarsely
         stamp = self._line[-1].dts
         return stamp is not None and stamp <= time
 
     def _decode(
-        self, packet: Packet[VideoStream] | None, skip: Literal["DEFAULT", "NONREF", "NONKEY"]
+        self, packet: Packet[VideoStream], skip: Literal["DEFAULT", "NONREF", "NONKEY"]
     ) -> list[Shot]:
         self._context.skip_frame = skip
-        frames = _decoded(self._context, packet)
-        return [Shot(self._time_of(frame), frame) for frame in frames]
+        return self._shots_of(_decoded(self._context, packet))
+
+    def _shots_of(self, frames: list[VideoFrame] | None) -> list[Shot]:
+        return [Shot(self._time_of(frame), frame) for frame in frames or ()]
 
     def _drain(self) -> list[Shot]:
-        return self._decode(None, "DEFAULT")
+        return self._shots_of(_decoded(self._context, None))
 
     def _time_of(self, frame: VideoFrame) -> int:
         if not self._is_timed:
@@ -235,13 +246,16 @@ class Cursor:
 
 def decode_alone(demuxer: Demuxer, packet: Packet[VideoStream]) -> VideoFrame | None:
     """Decode one keyframe without any other; the decoder is ready for another place after it."""
-    frames = _decoded(demuxer.decoder, packet) + _decoded(demuxer.decoder, None)
+    frames = _decoded(demuxer.decoder, packet) or _decoded(demuxer.decoder, None)
     demuxer.decoder.flush_buffers()
     return frames[0] if frames else None
 
 
-def _decoded(decoder: VideoCodecContext, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+def _decoded(
+    decoder: VideoCodecContext, packet: Packet[VideoStream] | None
+) -> list[VideoFrame] | None:
+    """Decode a packet; None where it is damaged, after which the decoder takes the next."""
     try:
         return decoder.decode(packet)
     except _ERRORS:
-        return []  # a damaged packet; the decoder goes on with the next
+        return None

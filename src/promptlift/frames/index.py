@@ -134,6 +134,7 @@ class ScannedKeys:
 def scan(demuxer: Demuxer) -> tuple[Entry, ...]:
     """Read every packet of the stream without decoding any; the demuxer is left at the end."""
     entries: list[Entry] = []
+    is_cut = False
     for packet in demuxer.packets():
         if not packet.is_discard:
             stamp = stamp_of(packet)
@@ -141,7 +142,8 @@ def scan(demuxer: Demuxer) -> tuple[Entry, ...]:
             duration = packet.duration or 0
             entry = Entry(number, packet.pts, duration, packet.size, packet.is_keyframe)
             entries.append(entry)
-    return tuple(entries)
+            is_cut = packet.is_corrupt
+    return tuple(entries[:-1] if is_cut else entries)  # the last one of a file that was cut off
 
 
 def listed(demuxer: Demuxer) -> tuple[Entry, ...]:

@@ -25,6 +25,7 @@ Source: TypeAlias = Picture | Sequence[Picture]
 _HEAD_BYTES = 64 * 1024
 _WHOLE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 2**20
+_LONGEST_NAME = 200  # characters of a path in a message
 _BLOCKS = 18  # the head, the tail and 16 between
 
 
@@ -86,7 +87,8 @@ def open_source(source: Picture, limits: Limits = DEFAULT_LIMITS) -> Opened:
 def printable(name: str) -> str:
     """Give a file name without control characters and undecodable bytes, for messages."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= _LONGEST_NAME else f"...{shown[-_LONGEST_NAME:]}"
 
 
 def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:

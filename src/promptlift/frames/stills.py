@@ -203,9 +203,10 @@ def _too_large(opened: Opened, what: str, limits: Limits) -> VideoRefused:
 
 
 def _damaged(opened: Opened, error: Exception) -> Exception:
-    return unreadable(
-        opened.name, f"the picture is cut off or damaged ({error})", "copy or download it again"
-    )
+    # Pillow's text for an unidentified picture is the file object's, which says nothing.
+    reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+    why = f"the picture is cut off or damaged{reason}"
+    return unreadable(opened.name, why, "copy or download it again")
 
 
 def _info(
