@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from promptlift.core.facts import Facts
 from promptlift.facts._image import halve, lab, luma, spread_indices
-from promptlift.facts.camera import camera, motion
+from promptlift.facts.camera import camera
 from promptlift.facts.cuts import find_cuts
 from promptlift.facts.kind import kind, texture
 from promptlift.facts.light import light
+from promptlift.facts.motion import motion
 from promptlift.facts.movement import movement, moving
 from promptlift.facts.palette import palette
 from promptlift.facts.sharpness import sharpness
@@ -77,11 +79,11 @@ def _runs(strip: Strip, grey: Plane) -> tuple[list[slice], list[int]]:
     step = 4 if small is not grey else 1
     runs: list[slice] = []
     cuts: list[int] = []
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         inside = find_cuts(strip.images[start:stop, ::step, ::step], small[start:stop])
         cuts += [start + cut for cut in inside]
         edges = [start, *(start + cut for cut in inside), stop]
-        runs += [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        runs += [slice(a, b) for a, b in pairwise(edges)]
     return runs, cuts
 
 

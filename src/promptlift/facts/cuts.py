@@ -64,7 +64,7 @@ def _histograms(small: NDArray[np.uint8]) -> NDArray[np.float32]:
         edge[axis] = slice(7, 8)
         after[tuple(edge)] = smooth[tuple(edge)]
         smooth = before / 4 + smooth / 2 + after / 4
-    return smooth.reshape(len(small), -1)
+    return np.asarray(smooth.reshape(len(small), -1), dtype=np.float32)
 
 
 def _comes_back(bins: NDArray[np.float32], i: int) -> bool:

@@ -39,7 +39,8 @@ def tile_centres(height: int, width: int) -> NDArray[np.float32]:
     """Centres of the tiles, ``(tiles, 2)`` as x and y pixels from the centre of the picture."""
     y, x = np.meshgrid(_starts(height), _starts(width), indexing="ij")
     centres = np.stack([x.ravel(), y.ravel()], axis=-1) + SIDE / 2
-    return (centres - np.array([width / 2, height / 2])).astype(np.float32)
+    middle = np.array([width / 2, height / 2])
+    return np.asarray(centres - middle, dtype=np.float32)
 
 
 def tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
@@ -121,7 +122,8 @@ def _starts(length: int) -> NDArray[np.intp]:
 def _low_pass() -> NDArray[np.float32]:
     rows = np.fft.fftfreq(SIDE)[:, None]
     columns = np.fft.rfftfreq(SIDE)[None, :]
-    return np.exp(-2 * (np.pi * _SMOOTH) ** 2 * (rows**2 + columns**2)).astype(np.float32)
+    weight = np.exp(-2 * (np.pi * _SMOOTH) ** 2 * (rows**2 + columns**2))
+    return np.asarray(weight, dtype=np.float32)
 
 
 def _signed(index: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -135,4 +137,4 @@ def _vertex(
     a, b, c = (np.log(np.maximum(v, 1e-6)) for v in (before, peak, after))
     curve = a - 2 * b + c
     offset = np.where(curve < -1e-6, (a - c) / np.minimum(2 * curve, -1e-6), 0)
-    return np.clip(offset, -0.5, 0.5).astype(np.float32)
+    return np.asarray(np.clip(offset, -0.5, 0.5), dtype=np.float32)

@@ -31,6 +31,7 @@ _SMALLEST = 48  # pixels a side, below which windows and blocks say nothing
 _BLOCK = 16
 _CONTROL = 0.6  # score from which a control is believed
 _CAMERA = 0.35  # score up to which the picture is surely none
+_EMPTY = 0.97  # share of black from which too little is left to tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def kind(found: Texture | None) -> Confident[Kind] | None:
     score = scores[best]
     if score >= _CONTROL:
         return Confident[Kind](value=best, confidence=round(0.5 + 0.49 * score, 2))
-    if score <= _CAMERA:
+    if score <= _CAMERA and found.black < _EMPTY:
         return Confident[Kind](value="rgb", confidence=round(0.99 - score, 2))
     return None
 
@@ -136,6 +137,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
     grey = _ramp(t.chroma_99, 40, 15)
     bright = _ramp(t.gain, 4, 3)
     drawn = _ramp(t.midtone, 0.25, 0.12)
+    scatter = (1 - t.flat) / max(t.occupied, 0.01)  # points lie everywhere, lines leave gaps
     edge = (
         grey,
         bright,
@@ -145,6 +147,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
         _ramp(t.occupied, 0.08, 0.16),
         _ramp(t.midtone, 0.2, 0.08),
         _ramp(t.block_variation, 0.38, 0.28),
+        _ramp(scatter, 0.95, 0.85),
     )
     mask = (
         grey,
@@ -152,7 +155,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
         drawn,
         _ramp(t.black + t.white, 0.92, 0.97),
         _ramp(t.thinness, 0.6, 0.3),
-        _ramp(t.steepness, 0.5, 0.65),
+        _ramp(t.steepness, 0.3, 0.42),
         _ramp(t.black, 0.01, 0.03),
         _ramp(t.white, 0.002, 0.01),
     )
@@ -184,6 +187,16 @@ def _scores(t: Texture) -> dict[_Control, float]:
         _ramp(t.spread, 15, 25),
         _ramp(t.colours, 2.5, 4),
     )
+    points = (  # of a lidar that leaves most of the picture black
+        grey,
+        _ramp(t.gain, 6, 4.5),
+        _ramp(t.black, 0.5, 0.6),
+        _ramp(t.thinness, 0.9, 0.97),
+        _ramp(scatter, 0.8, 0.9),
+        _ramp(t.midtone, 0.2, 0.08),
+        _ramp(t.foreground, 0.04, 0.08),
+        _ramp(t.steepness, 0.6, 0.75),
+    )
     blur = (
         _ramp(t.gain, 6, 4),
         _ramp(t.steepness, 0.155, 0.13),
@@ -196,7 +209,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
         "mask": min(mask),
         "lines": min(lines),
         "seg": min(*seg, 1 - min(lines)),  # lines are drawn regions too, and something more
-        "depth": min(depth),
+        "depth": max(min(depth), min(points)),
         "blur": min(blur),
     }
 
@@ -218,7 +231,8 @@ def _span(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Largest range of any component in each 5 x 5 window."""
     planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))
     spans = [window_max(plane, 2) - ~window_max(~plane, 2) for plane in planes]
-    return np.maximum(np.maximum(spans[0], spans[1]), spans[2])
+    widest: NDArray[np.uint8] = np.maximum(np.maximum(spans[0], spans[1]), spans[2])
+    return widest
 
 
 def _laplacian(grey: Plane) -> Plane:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from promptlift.facts._image import Plane
 
-__all__ = ["moving", "movement"]
+__all__ = ["movement", "moving"]
 
 _CHANGE = 10.0  # levels, mean of a block, beyond what noise and compression do
 _CONTRAST = 0.4  # of the contrast around a block, beyond what a jitter of a pixel does

@@ -85,4 +85,4 @@ def _nearest(colours: NDArray[np.float32]) -> NDArray[np.intp]:
     distance = (table**2).sum(axis=1) - 2 * points @ table.T
     grey = np.hypot(colours[:, 1], colours[:, 2]) <= _GREY
     distance[np.ix_(grey, ~_NEUTRAL)] = np.inf
-    return distance.argmin(axis=1)
+    return np.asarray(distance.argmin(axis=1), dtype=np.intp)
