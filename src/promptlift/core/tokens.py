@@ -14,7 +14,7 @@ from typing import TypeAlias
 from promptlift.core.video import Size
 from promptlift.errors import OptionError
 
-__all__ = ["FAMILIES", "PIXTRAL", "CountText", "Family", "family"]
+__all__ = ["FAMILIES", "PIXTRAL", "CountText", "Family", "family", "family_for_model"]
 
 CountText: TypeAlias = Callable[[str], int]
 """Gives the number of tokens of a text, without any marker."""
@@ -102,3 +102,13 @@ def family(name: str) -> Family:
             f"no token formula is known for the model family {name!r}",
             remedy=f"use one of: {known}",
         ) from None
+
+
+# Parts of model names, in small letters. The Cosmos upsampler is a fine-tune of Pixtral-12B.
+_FAMILY_OF_NAME = {"pixtral": PIXTRAL.name, "cosmos-upsampleprompt1": PIXTRAL.name}
+
+
+def family_for_model(name: str) -> str | None:
+    """The family of a model, by its name or path; None where it tells nothing."""
+    lowered = name.lower()
+    return next((found for part, found in _FAMILY_OF_NAME.items() if part in lowered), None)

@@ -7,7 +7,7 @@ A new engine is a class with three async methods; it is done when it passes the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from promptlift.core.sampling import FinishReason, Sampling
 
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from promptlift.core.facts import Facts
     from promptlift.core.video import Frame
 
-__all__ = ["Completion", "Engine", "EngineInfo", "FinishReason", "Request", "Sampling"]
+__all__ = [
+    "Completion",
+    "CountsTokens",
+    "Engine",
+    "EngineInfo",
+    "FinishReason",
+    "Request",
+    "Sampling",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,8 @@ class EngineInfo:
         model: The model's name; for the embedded engine, the composer's.
         revision: Revision or content hash of the model; empty where it cannot be known.
         version: Version of the software that runs the model.
-        context: The most tokens that prompt and answer may take together; None if unbounded.
+        context: The most tokens that prompt and answer may take together; None if unbounded or
+            not known.
         family: Image-token family in `promptlift.core.tokens`; None if it takes no tokens.
         max_images: The most images in one request.
     """
@@ -104,4 +113,17 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Give back what the engine holds; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """What an engine may offer besides: counting a prompt without answering it."""
+
+    async def count(self, request: Request) -> int | None:
+        """Tokens of a request's whole prompt, images included; None where it cannot be counted.
+
+        Raises:
+            EngineError: Nobody answers, or the settings are wrong.
+        """
         ...

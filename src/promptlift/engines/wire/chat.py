@@ -1,0 +1,111 @@
+"""Chat messages with pictures, and what comes back."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from PIL import Image
+from pydantic import BaseModel, BeforeValidator, Field
+
+from promptlift.core.video import Frame
+from promptlift.engines.base import Completion, FinishReason, Request
+from promptlift.engines.wire.fields import positive
+
+__all__ = ["data_urls", "messages", "read_completion"]
+
+_FEW_COLOURS = 256
+_JPEG_QUALITY = 95
+
+
+def messages(request: Request) -> list[dict[str, Any]]:
+    """The system turn, if there is one, and the user turn: images first, text last."""
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": url}} for url in data_urls(request)
+    ]
+    user = {"role": "user", "content": [*parts, {"type": "text", "text": request.text}]}
+    system = [{"role": "system", "content": request.system}] if request.system else []
+    return [*system, user]
+
+
+def data_urls(request: Request) -> tuple[str, ...]:
+    """Each frame as a ``data:`` URL.
+
+    Edges, masks and maps, where a colour has a meaning or a line is one pixel wide, go as PNG;
+    camera pictures as JPEG of quality 95 without chroma subsampling.
+    """
+    kind = request.facts.kind if request.facts else None
+    control = kind is not None and kind.value != "rgb"
+    return tuple(_data_url(frame, lossless=control) for frame in request.frames)
+
+
+def _data_url(frame: Frame, *, lossless: bool) -> str:
+    picture = Image.fromarray(frame.image)
+    buffer = io.BytesIO()
+    if lossless or picture.getcolors(_FEW_COLOURS) is not None:
+        picture.save(buffer, "PNG", compress_level=1)
+        media = "image/png"
+    else:
+        picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        media = "image/jpeg"
+    return f"data:{media};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _text(value: object) -> str:
+    """Text from a message's content, which may be missing, a string or a list of parts."""
+    if isinstance(value, str):
+        # JSON can spell half of a surrogate pair, which no file and no terminal can take.
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return "".join(_parts(value))
+    return ""
+
+
+def _parts(parts: Iterable[object]) -> Iterable[str]:
+    for part in parts:
+        if isinstance(part, dict) and part.get("type") == "text":
+            yield _text(part.get("text"))
+
+
+class _Message(BaseModel):
+    content: Annotated[str, BeforeValidator(_text)] = ""
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: object = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: Annotated[int | None, BeforeValidator(positive)] = None
+    completion_tokens: Annotated[int | None, BeforeValidator(positive)] = None
+
+
+class _Reply(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+def read_completion(answer: object) -> Completion:
+    """Read the answer to a chat request; the first choice counts, and reasoning is left out.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    reply = _Reply.model_validate(answer)
+    choice, usage = reply.choices[0], reply.usage or _Usage()
+    return Completion(
+        choice.message.content,
+        _reason(choice.finish_reason),
+        usage.prompt_tokens,
+        usage.completion_tokens,
+    )
+
+
+def _reason(given: object) -> FinishReason:
+    """Servers have more reasons than the API's own (vLLM: abort, repetition): those are other."""
+    if given == "stop":
+        return "stop"
+    return "length" if given == "length" else "other"

@@ -1,0 +1,132 @@
+"""What a chat request of promptlift must look like, checked to the letter."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from promptlift.core.video import Size
+
+__all__ = ["Asked", "Malformed", "check_chat", "check_messages"]
+
+_FIELDS = {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "seed"}
+_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
+
+
+class Malformed(Exception):
+    """The request is not one that promptlift should make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A chat request, understood.
+
+    Attributes:
+        model: The model's name.
+        system: The system turn; empty for none.
+        text: The user's text.
+        sizes: Of each image, in order.
+        media: Media type of each image, in order.
+        max_tokens: Of the answer; None if unsaid.
+        limit_name: The field that `max_tokens` came in.
+        temperature: As given.
+        seed: As given.
+    """
+
+    model: str
+    system: str
+    text: str
+    sizes: tuple[Size, ...]
+    media: tuple[str, ...]
+    max_tokens: int | None = None
+    limit_name: str = "max_tokens"
+    temperature: float = 0.0
+    seed: int = 0
+
+
+def check_chat(body: Any) -> Asked:
+    """Read the body of a request for an answer.
+
+    Raises:
+        Malformed: It has something wrong, missing or unknown.
+    """
+    _must(isinstance(body, dict), "the body is no object")
+    _must(set(body) <= _FIELDS, f"unknown fields {set(body) - _FIELDS}")
+    limits = [name for name in ("max_tokens", "max_completion_tokens") if name in body]
+    _must(len(limits) == 1, f"the answer's limit is given {len(limits)} times")
+    limit, temperature, seed = body[limits[0]], body.get("temperature"), body.get("seed")
+    _must(type(limit) is int and limit > 0, f"a limit of {limit!r}")
+    _must(type(temperature) in (int, float) and 0 <= temperature <= 2, f"{temperature=!r}")
+    _must(type(seed) is int, f"{seed=!r}")
+    asked = check_messages(body)
+    return Asked(
+        asked.model,
+        asked.system,
+        asked.text,
+        asked.sizes,
+        asked.media,
+        limit,
+        limits[0],
+        float(temperature),
+        seed,
+    )
+
+
+def check_messages(body: Any) -> Asked:
+    """Read the model and the messages of a request.
+
+    Raises:
+        Malformed: There are others than one system turn at most, of text, and one user turn of
+            images first and one text last.
+    """
+    model, turns = body.get("model"), body.get("messages")
+    _must(isinstance(model, str) and bool(model), f"{model=!r}")
+    _must(isinstance(turns, list) and 1 <= len(turns) <= 2, "not one or two messages")
+    system = ""
+    if len(turns) == 2:
+        _must(set(turns[0]) == {"role", "content"}, "the system turn has other fields")
+        _must(turns[0]["role"] == "system", "the first of two turns is not the system's")
+        system = turns[0]["content"]
+        _must(isinstance(system, str) and bool(system), "an empty system turn")
+    user = turns[-1]
+    _must(set(user) == {"role", "content"} and user["role"] == "user", "no user turn at the end")
+    _must(isinstance(user["content"], list) and bool(user["content"]), "no parts")
+    *images, last = user["content"]
+    _must(last.get("type") == "text" and set(last) == {"type", "text"}, "the text is not last")
+    _must(isinstance(last["text"], str), "the text is no string")
+    pictures = [_picture(part) for part in images]
+    return Asked(
+        model,
+        system,
+        last["text"],
+        tuple(size for size, _ in pictures),
+        tuple(media for _, media in pictures),
+    )
+
+
+def _picture(part: Any) -> tuple[Size, str]:
+    _must(part.get("type") == "image_url", f"a part of type {part.get('type')!r} among the images")
+    _must(set(part) == {"type", "image_url"} and set(part["image_url"]) == {"url"}, "other fields")
+    head, comma, data = part["image_url"]["url"].partition(",")
+    _must(bool(comma) and head.startswith("data:"), "an image that is no data: URL")
+    media = head.removeprefix("data:").removesuffix(";base64")
+    _must(head.endswith(";base64") and media in _FORMATS, f"an image given as {head[:40]!r}")
+    try:
+        raw = base64.b64decode(data, validate=True)
+        with Image.open(io.BytesIO(raw)) as image:
+            image.load()
+            _must(image.format == _FORMATS[media], f"a {image.format} that is called {media}")
+            _must(image.mode == "RGB", f"an image of mode {image.mode}")
+            return Size(*image.size), media
+    except (binascii.Error, UnidentifiedImageError, OSError) as error:
+        raise Malformed(f"an image that cannot be decoded: {error}") from None
+
+
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Malformed(otherwise)
