@@ -60,17 +60,17 @@ def hint(
 
     check_target(output)
     with open_video(video) as reader:
-        source = reader.info.size
         shown = hint_frames(
             reader,
-            box=clip_size(source, width),
+            box=clip_size(reader.info.size, width),
             strategy=strategy,
             count=frames,
             fps=fps,
             exact=exact,
             exactly=True,
+            native=True,
         )
-    write_hints(shown, output, fps=fps, source=source)
+    write_hints(shown, output, fps=fps)
     for frame in shown:
         click.echo(_line(frame), err=True)
 

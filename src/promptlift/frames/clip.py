@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import av
+from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc
 
-from promptlift.core.video import Size
 from promptlift.errors import OptionError
 from promptlift.files import write_atomic
+from promptlift.frames.native import NativeFrame, NativeScaler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
     from pathlib import Path
 
-    from av.filter import Graph
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from promptlift.core.video import RGB, Frame
+    from promptlift.core.video import Frame
 
 __all__ = ["write_clip"]
 
 _OPTIONS = {"crf": "18", "preset": "medium"}
 _SMPTE170M = 6  # AVCOL_SPC_SMPTE170M, the BT.601 matrix
-_FLAGS = "lanczos+accurate_rnd+full_chroma_inp"
-_CENTRE = 128  # swscale's unit: half the distance between two luma samples
+_FROM_RGB = "flags=lanczos+accurate_rnd+full_chroma_inp:out_color_matrix=smpte170m:out_range=tv"
 _FASTEST = 1000
 
 
-def write_clip(
-    frames: Sequence[Frame], path: Path, *, fps: Fraction, source: Size | None = None
-) -> None:
-    """Write frames as H.264 in MP4: CRF 18, preset medium, 4:2:0, BT.601 and tagged so.
+def write_clip(frames: Sequence[Frame], path: Path, *, fps: Fraction) -> None:
+    """Write frames as H.264 in MP4: CRF 18, preset medium, 4:2:0.
 
-    The matrix is that of standard definition, which such a small clip is, because programs that
-    do not look at the tags take it for granted.
-
-    FFmpeg's scaler takes chroma samples to lie in the middle of their luma samples, where those
-    of H.264 lie at the left, so what it scales down comes out with its colours a little to the
-    left. With `source` given the same is done here, to give the same clip.
+    Frames that bring the video's own colours (`NativeFrame`) keep them, with their tags; the
+    clip is then what FFmpeg would have made. Others are turned into BT.601 and tagged so: such
+    a small clip is standard definition to programs that do not look at the tags.
 
     Args:
-        frames: At least one, all of one even size.
+        frames: At least one, all of one even size and of one kind.
         path: The file; replaced if it exists.
         fps: Frames a second at which the clip plays.
-        source: Displayed size of the video that the frames were scaled from.
 
     Raises:
         OptionError: The size is odd, or the rate cannot be had.
@@ -62,53 +55,45 @@ def write_clip(
             f"a clip cannot play at {float(fps):g} frames a second",
             remedy=f"give a rate above 0 and up to {_FASTEST}",
         )
-    write_atomic(path, _encoded([frame.image for frame in frames], size, fps, source or size))
+    write_atomic(path, _encoded(_pictures(frames), fps))
 
 
-def _encoded(images: Sequence[RGB], size: Size, fps: Fraction, source: Size) -> bytes:
+def _pictures(frames: Sequence[Frame]) -> list[VideoFrame]:
+    """The frames as YUV, all in the same colours."""
+    native = [frame.native for frame in frames if isinstance(frame, NativeFrame)]
+    if len(native) == len(frames):
+        return native
+    scaler = NativeScaler(options=_FROM_RGB)
+    return [_from_rgb(frame, scaler) for frame in frames]
+
+
+def _from_rgb(frame: Frame, scaler: NativeScaler) -> VideoFrame:
+    picture = scaler.scaled(av.VideoFrame.from_ndarray(frame.image), frame.size)
+    picture.colorspace = _SMPTE170M
+    picture.color_range = ColorRange.MPEG
+    picture.color_primaries = ColorPrimaries.BT709
+    picture.color_trc = ColorTrc.BT709
+    return picture
+
+
+def _encoded(pictures: Sequence[VideoFrame], fps: Fraction) -> bytes:
     content = BytesIO()
-    to_yuv = _converter(size, fps, source)
     with av.open(content, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options=_OPTIONS)
-        _set_up(stream, size)
-        for number, image in enumerate(images):
-            container.mux(stream.encode(_converted(to_yuv, image, number, fps)))
+        _set_up(stream, pictures[0])
+        for number, picture in enumerate(pictures):
+            picture.pts, picture.time_base = number, 1 / fps
+            picture.pict_type = PictureType.NONE  # or it would be coded as it was in the source
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
     return content.getvalue()
 
 
-def _set_up(stream: VideoStream, size: Size) -> None:
-    stream.width, stream.height = size.width, size.height
-    stream.pix_fmt = "yuv420p"
+def _set_up(stream: VideoStream, like: VideoFrame) -> None:
+    stream.width, stream.height = like.width, like.height
+    stream.pix_fmt = like.format.name
     stream.thread_count = 1  # more would make the file depend on the machine
-    stream.colorspace = _SMPTE170M
-    stream.color_range = ColorRange.MPEG
-    stream.color_primaries = ColorPrimaries.BT709
-    stream.color_trc = ColorTrc.BT709
-
-
-def _converter(size: Size, fps: Fraction, source: Size) -> Graph:
-    """A filter graph from RGB to 4:2:0, with the chroma where FFmpeg's scaler would leave it."""
-    offset = round(_CENTRE * (1 - Fraction(size.width, source.width)))
-    graph = av.filter.Graph()
-    start = graph.add_buffer(
-        width=size.width, height=size.height, format=av.VideoFormat("rgb24"), time_base=1 / fps
-    )
-    scale = graph.add(
-        "scale",
-        f"flags={_FLAGS}:out_color_matrix=smpte170m:out_range=tv"
-        f":out_h_chr_pos={max(offset, -4 * _CENTRE)}:out_v_chr_pos={_CENTRE}",
-    )
-    formatted = graph.add("format", "yuv420p")
-    graph.link_nodes(start, scale, formatted, graph.add("buffersink"))
-    graph.configure()
-    return graph
-
-
-def _converted(graph: Graph, image: RGB, number: int, fps: Fraction) -> VideoFrame:
-    picture = av.VideoFrame.from_ndarray(image)
-    picture.pts, picture.time_base = number, 1 / fps
-    graph.vpush(picture)
-    converted = graph.vpull()
-    converted.pts, converted.time_base = number, 1 / fps
-    return converted
+    stream.colorspace = like.colorspace
+    stream.color_range = like.color_range
+    stream.color_primaries = like.color_primaries
+    stream.color_trc = like.color_trc

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from pathlib import Path
 
-    from promptlift.core.video import Frame, Size
+    from promptlift.core.video import Frame
 
 __all__ = ["check_target", "write_clip", "write_hints", "write_pngs", "write_sheet"]
 
@@ -32,16 +32,13 @@ def check_target(target: Path) -> None:
         )
 
 
-def write_hints(
-    frames: Sequence[Frame], target: Path, *, fps: Fraction, source: Size | None = None
-) -> None:
+def write_hints(frames: Sequence[Frame], target: Path, *, fps: Fraction) -> None:
     """Write a hint clip (``.mp4``), a contact sheet (``.png``) or a folder of PNGs.
 
     Args:
         frames: At least one.
         target: Where to; see `write_clip`, `write_sheet` and `write_pngs`.
         fps: Frames a second at which a clip plays.
-        source: Displayed size of the video that the frames were scaled from.
 
     Raises:
         OutputError: The target cannot be written, or its name says no known form.
@@ -50,7 +47,7 @@ def write_hints(
     check_target(target)
     suffix = "" if target.is_dir() else target.suffix.lower()
     if suffix == ".mp4":
-        write_clip(frames, target, fps=fps, source=source)
+        write_clip(frames, target, fps=fps)
     elif suffix == ".png":
         write_sheet(frames, target)
     else:

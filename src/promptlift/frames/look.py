@@ -30,6 +30,7 @@ def hint_frames(
     fps: Fraction = hints.DEFAULT_RATE,
     exact: bool = False,
     exactly: bool = False,
+    native: bool = False,
 ) -> tuple[Frame, ...]:
     """The frames that stand for a video.
 
@@ -41,6 +42,7 @@ def hint_frames(
         fps: Frames a second, for the strategy ``fps`` only.
         exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
         exactly: Give frames of the very size of `box`.
+        native: Keep the video's own colours too, for a clip; see `Reader.frames_at`.
 
     Returns:
         Frames in order of time, no two the same; fewer than `count` where there are fewer.
@@ -51,25 +53,25 @@ def hint_frames(
     """
     hints.check_options(strategy, count, fps)
     if strategy == "first":
-        return reader.first(count, box, exactly=exactly)
+        return reader.first(count, box, exactly=exactly, native=native)
     if strategy == "fps":
         instants = hints.at_rate(reader.info.duration, count, fps)
     elif strategy == "scenes":
         strip = reader.strip(side=_STRIP_SIDE)
         instants = hints.scenes(strip.times, _changes(strip), count)
     else:
-        return _spread(reader, count, box, exact=exact, exactly=exactly)
-    return reader.frames_at(instants, box, exactly=exactly)
+        return _spread(reader, count, box, exact=exact, exactly=exactly, native=native)
+    return reader.frames_at(instants, box, exactly=exactly, native=native)
 
 
 def _spread(
-    reader: Reader, count: int, box: Size, *, exact: bool, exactly: bool
+    reader: Reader, count: int, box: Size, *, exact: bool, exactly: bool, native: bool
 ) -> tuple[Frame, ...]:
     duration = _duration(reader)
     if duration is None:
-        return reader.first(count, box, exactly=exactly)
+        return reader.first(count, box, exactly=exactly, native=native)
     centres, retries = hints.spread(duration, count, index=reader.index, exact=exact)
-    found = _by_instant(reader.frames_at(centres, box, exactly=exactly))
+    found = _by_instant(reader.frames_at(centres, box, exactly=exactly, native=native))
     for others in retries:
         again = [
             (centre.time, other)
@@ -78,7 +80,9 @@ def _spread(
         ]
         if not again:
             break
-        better = _by_instant(reader.frames_at([other for _, other in again], box, exactly=exactly))
+        better = _by_instant(
+            reader.frames_at([other for _, other in again], box, exactly=exactly, native=native)
+        )
         for place, other in again:
             if other.time in better and not _is_blank(better[other.time].image):
                 found[place] = better[other.time]

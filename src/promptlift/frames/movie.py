@@ -13,6 +13,7 @@ from av.video.reformatter import Interpolation
 from promptlift.core.video import Frame, PacketIndex, Size, fit
 from promptlift.frames.decode import Cursor, Shot
 from promptlift.frames.demux import Demuxer
+from promptlift.frames.native import NativeScaler
 from promptlift.frames.probe import video_info
 from promptlift.frames.reader import Reader
 from promptlift.frames.scale import Scaler
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MovieReader"]
 
 
+_LARGE = 1920 * 1088  # pixels above which a strip is decoded coarsely
 _CHEAP = Interpolation.BILINEAR
 
 
@@ -71,6 +73,7 @@ class MovieReader(Reader):
             start=seen.clock.origin,
         )
         self._scaler = Scaler(self.info.sample_aspect_ratio)
+        self._native = NativeScaler(self.info.sample_aspect_ratio)
 
     def close(self) -> None:
         """Close the container and the file."""
@@ -93,7 +96,12 @@ class MovieReader(Reader):
         )
 
     def frames_at(
-        self, instants: Sequence[Instant], box: Size, *, exactly: bool = False
+        self,
+        instants: Sequence[Instant],
+        box: Size,
+        *,
+        exactly: bool = False,
+        native: bool = False,
     ) -> tuple[Frame, ...]:
         """See `promptlift.frames.Reader.frames_at`."""
         frames: list[Frame] = []
@@ -103,31 +111,35 @@ class MovieReader(Reader):
             if shot is None:
                 raise self._no_picture()
             if shot.time != last:
-                image = self._scaler.to_rgb(shot.frame, box, exactly=exactly)
-                frames.append(self._frame(shot, image, instant.time, snapped=snapped))
+                image = self._image(self._scaler, shot, box, exactly=exactly)
+                frame = self._frame(shot, image, instant.time, snapped=snapped)
+                frames.append(self._native.attach(frame, shot.frame) if native else frame)
             last = shot.time
         return tuple(frames)
 
-    def first(self, count: int, box: Size, *, exactly: bool = False) -> tuple[Frame, ...]:
+    def first(
+        self, count: int, box: Size, *, exactly: bool = False, native: bool = False
+    ) -> tuple[Frame, ...]:
         """See `promptlift.frames.Reader.first`."""
-        shots = islice(self._cursor.shots(), count)
-        return tuple(
-            self._frame(
-                shot,
-                self._scaler.to_rgb(shot.frame, box, exactly=exactly),
-                self._clock.seconds(shot.time),
-            )
-            for shot in shots
-        )
+        frames: list[Frame] = []
+        for shot in islice(self._cursor.shots(), count):
+            image = self._image(self._scaler, shot, box, exactly=exactly)
+            frame = self._frame(shot, image, self._clock.seconds(shot.time))
+            frames.append(self._native.attach(frame, shot.frame) if native else frame)
+        return tuple(frames)
 
     def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
         """See `promptlift.frames.Reader.strip`."""
         size = fit(self.info.size, Size(side, side))
         scaler = Scaler(self.info.sample_aspect_ratio, _CHEAP)
         taken: dict[int, tuple[int, RGB]] = {}
-        for stretch, times in enumerate(due_times(self.info.duration, fps, max_seconds)):
+        coarsely = self.info.coded_width * self.info.coded_height > _LARGE
+        end = Fraction(0)
+        for stretch, due in enumerate(due_times(self.info.duration, fps, max_seconds)):
+            times = self._from_key(due, end) if stretch else due
+            end = times[-1]
             for time in times:
-                shot = self._cursor.shot_at(self._clock.stamp(time))
+                shot = self._cursor.shot_at(self._clock.stamp(time), coarsely=coarsely)
                 if shot is None:
                     raise self._no_picture()
                 if shot.time not in taken:
@@ -136,6 +148,16 @@ class MovieReader(Reader):
         seconds = [self._clock.seconds(stamp) for stamp in taken]
         stretches = tuple(stretch for stretch, _ in taken.values())
         return stack([image for _, image in taken.values()], seconds, stretches, self.info.size)
+
+    def _from_key(self, times: Sequence[Fraction], end: Fraction) -> Sequence[Fraction]:
+        """Move a stretch back to the keyframe before it, but not into the stretch before.
+
+        Decoding then begins with the stretch and not, in the worst case, seconds before it.
+        """
+        key = self._keys.before(self._clock.stamp(times[0])) if self._keys is not None else None
+        shown = self._clock.seconds(key.time) if key is not None else end
+        back = times[0] - shown
+        return [time - back for time in times] if shown > end else times
 
     def _shot_of(self, instant: Instant) -> tuple[Shot | None, bool]:
         if instant.earliest < instant.latest:

@@ -43,7 +43,12 @@ class PictureReader(Reader):
         return self._slides.content_id
 
     def frames_at(
-        self, instants: Sequence[Instant], box: Size, *, exactly: bool = False
+        self,
+        instants: Sequence[Instant],
+        box: Size,
+        *,
+        exactly: bool = False,
+        native: bool = False,  # noqa: ARG002 - pictures have no colours but RGB
     ) -> tuple[Frame, ...]:
         """See `Reader`; every picture is a keyframe, so the exact one is always taken."""
         wanted: dict[int, Fraction] = {}
@@ -51,7 +56,14 @@ class PictureReader(Reader):
             wanted.setdefault(self._number_at(instant.time), instant.time)
         return tuple(self._frame(number, time, box, exactly) for number, time in wanted.items())
 
-    def first(self, count: int, box: Size, *, exactly: bool = False) -> tuple[Frame, ...]:
+    def first(
+        self,
+        count: int,
+        box: Size,
+        *,
+        exactly: bool = False,
+        native: bool = False,  # noqa: ARG002
+    ) -> tuple[Frame, ...]:
         """See `Reader`."""
         times = self._slides.times[:count]
         return tuple(self._frame(number, time, box, exactly) for number, time in enumerate(times))

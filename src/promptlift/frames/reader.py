@@ -42,7 +42,12 @@ class Reader(ABC):
 
     @abstractmethod
     def frames_at(
-        self, instants: Sequence[Instant], box: Size, *, exactly: bool = False
+        self,
+        instants: Sequence[Instant],
+        box: Size,
+        *,
+        exactly: bool = False,
+        native: bool = False,
     ) -> tuple[Frame, ...]:
         """Give the frames on show at ascending instants, scaled to fit into a box.
 
@@ -54,13 +59,17 @@ class Reader(ABC):
             instants: The moments to look at, ascending.
             box: The most pixels across and down; nothing is enlarged.
             exactly: Give frames of the very size of `box`, enlarged and stretched as need be.
+            native: Give `promptlift.frames.native.NativeFrame` where the video's own colours can
+                be kept, for a clip.
 
         Returns:
             At most as many frames as instants, in order, each with its true time.
         """
 
     @abstractmethod
-    def first(self, count: int, box: Size, *, exactly: bool = False) -> tuple[Frame, ...]:
+    def first(
+        self, count: int, box: Size, *, exactly: bool = False, native: bool = False
+    ) -> tuple[Frame, ...]:
         """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
 
     @abstractmethod

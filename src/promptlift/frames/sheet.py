@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from math import ceil, sqrt
+from math import ceil, log
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
@@ -79,8 +79,14 @@ def _sheet(frames: Sequence[Frame]) -> Image.Image:
 
 
 def _columns(count: int, width: int, height: int) -> int:
-    """How many to a row, for a sheet about one and a half times as wide as high."""
-    return min(count, max(1, round(sqrt(count * 1.5 * height / width))))
+    """How many to a row: for a sheet about 1.8 times as wide as high, with few empty places."""
+
+    def flaw(columns: int) -> float:
+        rows = ceil(count / columns)
+        shape = (columns * width) / (rows * height)
+        return abs(log(shape / 1.8)) + (columns * rows - count) / count
+
+    return min(range(1, count + 1), key=flaw)
 
 
 def _add(sheet: Image.Image, frame: Frame, left: int, top: int) -> None:
@@ -92,5 +98,5 @@ def _add(sheet: Image.Image, frame: Frame, left: int, top: int) -> None:
     baseline = top + size.height + _CAPTION * 3 // 4
     time = time_label(frame.time)
     draw.text((left, baseline), time, _TEXT, font, anchor="ls")
-    rest = f"{size.width} × {size.height}" + ("  keyframe" if frame.snapped else "")
+    rest = f"{size}" + (", keyframe" if frame.snapped else "")
     draw.text((left + draw.textlength(time, font) + 14, baseline), rest, _FAINT, font, anchor="ls")

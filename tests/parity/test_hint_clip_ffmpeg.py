@@ -1,0 +1,214 @@
+"""The hint clip is what the classic ffmpeg command gives: size, instants and picture."""
+
+from __future__ import annotations
+
+import subprocess
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from promptlift.cli.hint import hint
+from promptlift.core.video import Size
+from promptlift.frames import open_video
+from promptlift.frames.look import hint_frames
+from promptlift.testing import synthetic_video
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+LEAST_DECIBELS = 38.0
+RATES = ["24000/1001", "24", "25", "30000/1001", "30", "50", "60", "12", "2", "1"]
+
+
+def _ffmpeg(*arguments: str) -> None:
+    subprocess.run(
+        [FFMPEG, "-v", "error", "-nostdin", "-y", *arguments], check=True, capture_output=True
+    )
+
+
+def _classic(video: Path, target: Path, *, count: int, pixels: str) -> Path:
+    """The command that people used to make hint clips with."""
+    picture = "scale=320:-2:flags=lanczos,fps=2"
+    coding = ["-c:v", "libx264", "-crf", "18", "-preset", "medium", "-pix_fmt", pixels]
+    _ffmpeg("-i", str(video), "-vf", picture, "-vframes", str(count), *coding, str(target))
+    return target
+
+
+def _ours(video: Path, target: Path, *, count: int) -> Path:
+    """The same through our command."""
+    options = ["--strategy", "fps", "--frames", str(count), "-o", str(target)]
+    result = CliRunner().invoke(hint, [str(video), *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return target
+
+
+def _decoded(path: Path) -> NDArray[np.float64]:
+    with av.open(str(path)) as container:
+        return np.stack(
+            [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        ).astype(np.float64)
+
+
+def _decibels(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    error = float(np.mean((first - second) ** 2))
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def _assert_same(
+    video: Path, folder: Path, *, count: int = 2, pixels: str = "yuv420p"
+) -> list[float]:
+    """Compare our clip with the classic one, frame by frame."""
+    theirs = _decoded(_classic(video, folder / "theirs.mp4", count=count, pixels=pixels))
+    ours = _decoded(_ours(video, folder / "ours.mp4", count=count))
+    assert ours.shape == theirs.shape
+    decibels = [_decibels(*pair) for pair in zip(ours, theirs, strict=True)]
+    assert min(decibels) >= LEAST_DECIBELS
+    return decibels
+
+
+def _test_card(path: Path, size: str, rate: str, *, matrix: str = "", pixels: str = "") -> Path:
+    """Saturated bars, thin lines and moving squares: the hardest case for colours."""
+    picture = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d=2"]
+    convert = ["-vf", f"scale=out_color_matrix={matrix}"] if matrix else []
+    tags = ["-colorspace", matrix] if matrix else []
+    _ffmpeg(
+        *picture, *convert, "-c:v", "libx264", "-pix_fmt", pixels or "yuv420p", *tags, str(path)
+    )
+    return path
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "30", "60"])
+@pytest.mark.parametrize("size", ["640x480", "640x362"])
+def test_a_test_card_gives_the_same_clip(tmp_path: Path, size: str, rate: str) -> None:
+    """Standard definition, at every usual rate; 640x362 scales to an odd height."""
+    _assert_same(_test_card(tmp_path / "card.mp4", size, rate), tmp_path)
+
+
+@pytest.mark.parametrize("rate", ["24", "30", "60"])
+@pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
+def test_high_definition_gives_the_same_clip(tmp_path: Path, matrix: str, rate: str) -> None:
+    """1280x720 in either matrix, tagged as such."""
+    card = _test_card(tmp_path / "card.mp4", "1280x720", rate, matrix=matrix)
+    _assert_same(card, tmp_path)
+
+
+@pytest.mark.parametrize("size", ["641x361", "427x240", "853x481", "322x241"])
+def test_odd_sizes_give_the_same_clip(tmp_path: Path, size: str) -> None:
+    """Odd sources come out as wide and as high as FFmpeg has them."""
+    source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=2"]
+    video = tmp_path / "card.mkv"
+    _ffmpeg(*source, "-c:v", "ffv1", "-pix_fmt", "yuv420p", str(video))
+    _assert_same(video, tmp_path)
+
+
+@pytest.mark.parametrize("pixels", ["yuv444p", "yuv422p", "yuv420p10le", "yuvj420p", "gray"])
+def test_other_pixel_formats_give_the_same_clip(tmp_path: Path, pixels: str) -> None:
+    """What is not 8-bit 4:2:0 becomes so, as FFmpeg makes it when told to; full range stays."""
+    card = _test_card(tmp_path / "card.mp4", "640x480", "30", pixels=pixels)
+    told = "yuvj420p" if pixels == "yuvj420p" else "yuv420p"
+    _assert_same(card, tmp_path, pixels=told)
+
+
+def test_a_source_smaller_than_the_clip_is_enlarged_alike(tmp_path: Path) -> None:
+    """Asked for 320 wide, both give 320 wide."""
+    _assert_same(_test_card(tmp_path / "card.mp4", "160x120", "30"), tmp_path)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
+@pytest.mark.parametrize("fps", [24, 30])
+def test_a_scene_gives_the_same_clip(tmp_path: Path, size: tuple[int, int], fps: int) -> None:
+    """A natural picture, which says nothing of its colours, in more frames."""
+    video = synthetic_video(tmp_path / "scene.mp4", seconds=2.5, size=size, fps=fps)
+    _assert_same(video, tmp_path, count=4)
+
+
+@pytest.mark.parametrize("name", ["example1_input_video.mp4", "nurec2.mp4"])
+def test_the_cosmos_samples_give_the_same_clip(
+    cosmos_assets: Path, tmp_path: Path, name: str
+) -> None:
+    """NVIDIA's own clips, HEVC and H.264."""
+    _assert_same(cosmos_assets / name, tmp_path)
+
+
+def _counting_video(path: Path, times: list[Fraction]) -> Path:
+    """Frames of plain grey, 8 levels apart, at these times: the level tells the frame."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "gray"
+        stream.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(
+                np.full((32, 32), _level(number), np.uint8), format="gray"
+            )
+            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def _level(number: int) -> int:
+    return 4 + number * 2
+
+
+def _numbers_by_ffmpeg(video: Path, folder: Path, count: int, fps: str) -> list[int]:
+    """Which frames the fps filter lets through."""
+    raw = folder / "frames.gray"
+    output = ["-frames:v", str(count), "-f", "rawvideo", "-pix_fmt", "gray", str(raw)]
+    _ffmpeg("-i", str(video), "-vf", f"fps={fps}", *output)
+    levels = np.frombuffer(raw.read_bytes(), np.uint8).reshape(-1, 32 * 32)
+    return [round((float(np.median(level)) - 4) / 2) for level in levels]
+
+
+def _numbers_by_us(video: Path, count: int, fps: str) -> list[int]:
+    with open_video(video) as reader:
+        frames = hint_frames(
+            reader, strategy="fps", count=count, fps=Fraction(fps), box=Size(32, 32)
+        )
+    return [round((float(np.median(frame.image)) - 4) / 2) for frame in frames]
+
+
+@pytest.mark.parametrize("wanted", ["2", "3", "0.75", "30000/1001"])
+@pytest.mark.parametrize("rate", RATES)
+def test_the_same_frames_are_picked_at_every_rate(tmp_path: Path, rate: str, wanted: str) -> None:
+    """Frame by frame what FFmpeg's filter picks, its repetitions aside, up to its last."""
+    times = [number / Fraction(rate) for number in range(min(120, int(4 * Fraction(rate)) + 1))]
+    video = _counting_video(tmp_path / "count.mkv", times)
+    picked = _numbers_by_ffmpeg(video, tmp_path, 6, wanted)
+    once = list(dict.fromkeys(picked))
+    assert once
+    assert _numbers_by_us(video, 6, wanted) == once
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_same_frames_are_picked_of_a_variable_rate(tmp_path: Path, seed: int) -> None:
+    """Frames at uneven times, from 10 ms to 700 ms apart."""
+    random = np.random.default_rng(seed)
+    gaps = random.choice([10, 33, 40, 100, 700], 40)
+    times = [Fraction(int(time), 1000) for time in np.cumsum(gaps) - gaps[0]]
+    video = _counting_video(tmp_path / "count.mkv", times)
+    once = list(dict.fromkeys(_numbers_by_ffmpeg(video, tmp_path, 6, "2")))
+    assert _numbers_by_us(video, 6, "2") == once
+
+
+def test_the_classic_clip_of_30_frames_a_second_is_frames_7_and_22(tmp_path: Path) -> None:
+    """The known answer, on both sides."""
+    times = [Fraction(number, 30) for number in range(60)]
+    video = _counting_video(tmp_path / "count.mkv", times)
+    assert _numbers_by_ffmpeg(video, tmp_path, 2, "2") == [7, 22]
+    assert _numbers_by_us(video, 2, "2") == [7, 22]
+
+
+def test_a_clip_too_short_for_the_filter_still_gives_a_frame(tmp_path: Path) -> None:
+    """Where FFmpeg writes no frame at all, we give the one there is."""
+    video = _counting_video(tmp_path / "count.mkv", [Fraction(0), Fraction(1, 30)])
+    assert _numbers_by_ffmpeg(video, tmp_path, 2, "2") == []
+    assert _numbers_by_us(video, 2, "2") == [1]
