@@ -16,6 +16,7 @@ from promptlift.core.review.vocabulary import (
     PERSONS,
     PLAIN_COLORS,
     SOFT,
+    WORKING_HINTS,
 )
 from promptlift.core.review.words import Index, Word, denied_groups, read, stem
 
@@ -40,7 +41,7 @@ def _stems(words: Iterable[str]) -> frozenset[str]:
 
 
 _PERSONS, _HINTS, _SOFT = _stems(PERSONS), _stems(PERSON_HINTS), _stems(SOFT)
-_FEMALE, _MALE = _stems(FEMALE), _stems(MALE)
+_FEMALE, _MALE, _WORKING = _stems(FEMALE), _stems(MALE), _stems(WORKING_HINTS)
 _FAMILIES = tuple((_stems(said), _stems(taken)) for said, taken in ENTITIES)
 _OPPOSITES = tuple((_stems(one), _stems(other)) for one, other in OPPOSITES)
 
@@ -100,19 +101,28 @@ def _neighbors(words: list[Word]) -> defaultdict[str, set[str]]:
 
 
 def _lost_subject(asked: list[Word], index: Index) -> str:
-    for word in asked[: 4 * _MOST_WORDS]:
-        if word.negated or index.has(word.text):
-            continue
-        wanted = _stand_ins(word.stem)
-        if wanted and wanted.isdisjoint(index.stems):
+    for at, word in enumerate(asked[: 4 * _MOST_WORDS]):
+        # "a drone shot" is no shot of a drone.
+        by_camera = at + 1 < len(asked) and _is_soft(asked[at + 1])
+        if not word.negated and not by_camera and not _has(index, word, needed=False):
             return f"{word.text!r} is missing"
     return _wrong_sex(asked, index)
 
 
+def _has(index: Index, word: Word, *, needed: bool) -> bool:
+    """Whether an answer has a word or what may stand for it; `needed` for words that have none."""
+    if index.has(word.text):
+        return True
+    wanted = _stand_ins(word.stem)
+    return not wanted.isdisjoint(index.stems) if wanted else not needed
+
+
 def _stand_ins(root: str) -> frozenset[str]:
     """What may stand for a subject in an answer; empty for a word that is none."""
-    if root in _PERSONS:
+    if root in _FEMALE | _MALE:
         return _PERSONS | _HINTS
+    if root in _PERSONS:
+        return _PERSONS | _HINTS | _WORKING
     accepted = [taken for said, taken in _FAMILIES if root in said]
     return frozenset().union(*accepted)
 
@@ -225,13 +235,12 @@ def _reversed(asked: list[Word], index: Index) -> str:
 
 
 def _too_few(asked: list[Word], index: Index) -> str:
-    wanted = {word.stem: word.text for word in asked if _must_be_kept(word)}
+    wanted = {word.stem: word for word in asked if _must_be_kept(word)}
     words = list(wanted.values())[:_MOST_WORDS]
-    lost = [word for word in words if not index.has(word)]
+    lost = [word.text for word in words if not _has(index, word, needed=True)]
     if len(words) - len(lost) < KEPT_SHARE * len(words):
-        return f"{len(lost)} of the user's {len(words)} content words are missing: " + ", ".join(
-            lost[:6]
-        )
+        missing = ", ".join(lost[:6])
+        return f"{len(lost)} of the user's {len(words)} content words are missing: {missing}"
     return ""
 
 

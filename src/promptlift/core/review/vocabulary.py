@@ -22,25 +22,84 @@ __all__ = [
     "PLAIN_COLORS",
     "SOFT",
     "SYNONYMS",
+    "WORKING_HINTS",
 ]
 
 IRREGULAR = {
-    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse",
-    "feet": "foot", "teeth": "tooth", "geese": "goose", "knives": "knife", "leaves": "leaf",
-    "shelves": "shelf", "wolves": "wolf", "loaves": "loaf", "halves": "half", "lives": "life",
-    "ran": "run", "drove": "drive", "driven": "drive", "gave": "give", "given": "give",
-    "took": "take", "taken": "take", "threw": "throw", "thrown": "throw", "fell": "fall",
-    "fallen": "fall", "rode": "ride", "ridden": "ride", "wrote": "write", "ate": "eat",
-    "stood": "stand", "sat": "sit", "sitting": "sit", "lying": "lie", "flew": "fly",
-    "swam": "swim", "held": "hold", "caught": "catch", "broke": "break", "broken": "break",
-    "went": "go", "came": "come", "made": "make", "making": "make", "using": "use",
-    "gray": "gray", "grey": "gray", "tyre": "tire", "tyres": "tire", "aluminium": "aluminum",
-    "theatre": "theater", "metre": "meter", "centre": "center", "kerb": "curb",
-    "colour": "color", "colours": "color", "coloured": "color", "colored": "color",
-    "harbour": "harbor", "neighbour": "neighbor", "armour": "armor", "moustache": "mustache",
-    "pyjamas": "pajama", "pajamas": "pajama", "plough": "plow", "doughnut": "donut",
-    "flavour": "flavor", "vapour": "vapor", "labour": "labor", "favourite": "favorite",
-    "jewellery": "jewelry", "fibre": "fiber", "grey-haired": "gray", "catalogue": "catalog",
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "people": "person",
+    "mice": "mouse",
+    "feet": "foot",
+    "teeth": "tooth",
+    "geese": "goose",
+    "knives": "knife",
+    "leaves": "leaf",
+    "shelves": "shelf",
+    "wolves": "wolf",
+    "loaves": "loaf",
+    "halves": "half",
+    "lives": "life",
+    "ran": "run",
+    "drove": "drive",
+    "driven": "drive",
+    "gave": "give",
+    "given": "give",
+    "took": "take",
+    "taken": "take",
+    "threw": "throw",
+    "thrown": "throw",
+    "fell": "fall",
+    "fallen": "fall",
+    "rode": "ride",
+    "ridden": "ride",
+    "wrote": "write",
+    "ate": "eat",
+    "stood": "stand",
+    "sat": "sit",
+    "sitting": "sit",
+    "lying": "lie",
+    "flew": "fly",
+    "swam": "swim",
+    "held": "hold",
+    "caught": "catch",
+    "broke": "break",
+    "broken": "break",
+    "went": "go",
+    "came": "come",
+    "made": "make",
+    "making": "make",
+    "using": "use",
+    "gray": "gray",
+    "grey": "gray",
+    "tyre": "tire",
+    "tyres": "tire",
+    "aluminium": "aluminum",
+    "theatre": "theater",
+    "metre": "meter",
+    "centre": "center",
+    "kerb": "curb",
+    "colour": "color",
+    "colours": "color",
+    "coloured": "color",
+    "colored": "color",
+    "harbour": "harbor",
+    "neighbour": "neighbor",
+    "armour": "armor",
+    "moustache": "mustache",
+    "pyjamas": "pajama",
+    "pajamas": "pajama",
+    "plough": "plow",
+    "doughnut": "donut",
+    "flavour": "flavor",
+    "vapour": "vapor",
+    "labour": "labor",
+    "favourite": "favorite",
+    "jewellery": "jewelry",
+    "fibre": "fiber",
+    "grey-haired": "gray",
+    "catalogue": "catalog",
 }
 
 PERSONS = word_set("""
@@ -55,11 +114,11 @@ PERSONS = word_set("""
     carpenter potter blacksmith builder welder gardener monk king queen knight villager craftsman
     artisan protester
 """)
-# Words that tell of a person without naming one.
+# Words that tell of a person without naming one, and those that tell of anybody at work.
 PERSON_HINTS = word_set("""
-    he she his her him hers hand face figure human individual couple family team group gathering
-    finger arm smith
+    he she his her him hers face figure human individual couple family team group gathering
 """)
+WORKING_HINTS = word_set("hand finger palm forearm")
 FEMALE = word_set("""
     woman girl lady waitress actress bride mother daughter sister grandmother businesswoman queen
     she her hers female
@@ -166,6 +225,9 @@ SYNONYMS = tuple(
         "kick strike hit punt",
         "climb scale ascend scramble",
         "swim paddle float",
+        "float drift hover suspend",
+        "space void cosmos",
+        "assemble build fit join attach",
         "wave gesture greet",
         "dance waltz twirl sway ballet",
         "paint draw sketch brush",
@@ -241,7 +303,7 @@ SYNONYMS = tuple(
         "glass transparent glassy",
         "shiny glossy gleaming polished glistening",
         "bright brilliant luminous radiant well-lit",
-        "dark dim shadowy gloomy",
+        "dark dim shadowy gloomy black",
         "table desk counter tabletop countertop workbench bench surface worktop",
         "chair seat stool armchair",
         "sofa couch settee",
@@ -331,6 +393,7 @@ SOFT = word_set("""
     camera make create generate show showing shows please describe prompt realistic photorealistic
     photoreal hd uhd k fps cinematic cinematically beautiful high low quality style detailed detail
     best masterpiece ultra hyperrealistic render rendered rendering visible real other additional
+    abstract portrait shallow depth bokeh aerial
     start begin end try keep look like thing stuff something nice good great very really change
     version same different effect resolution professional amazing stunning epic generic natural
     wide close up angle closeup lens background foreground setting environment side front
@@ -338,12 +401,41 @@ SOFT = word_set("""
 """)
 
 NUMBERS = {
-    "zero": 0, "one": 1, "single": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
-    "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "dozen": 12,
-    "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
-    "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50,
-    "hundred": 100, "thousand": 1000, "pair": 2, "couple": 2, "twin": 2, "both": 2, "duo": 2,
-    "trio": 3, "quartet": 4,
+    "zero": 0,
+    "one": 1,
+    "single": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "eleven": 11,
+    "twelve": 12,
+    "dozen": 12,
+    "thirteen": 13,
+    "fourteen": 14,
+    "fifteen": 15,
+    "sixteen": 16,
+    "seventeen": 17,
+    "eighteen": 18,
+    "nineteen": 19,
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "hundred": 100,
+    "thousand": 1000,
+    "pair": 2,
+    "couple": 2,
+    "twin": 2,
+    "both": 2,
+    "duo": 2,
+    "trio": 3,
+    "quartet": 4,
 }
 # Words that count to two without a number: "a man and another".
 PAIRED = word_set("another other second each pair couple both duo twin double together")
