@@ -195,7 +195,7 @@ def test_no_sentence_frame_comes_back(measured: Facts, seed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dominant", "verb"), [(("grey",), r"\w+s\b"), (("grey", "brown"), r"\w+[^s]\b")]
+    ("dominant", "verb"), [(("gray",), r"\w+s\b"), (("gray", "brown"), r"\w+[^s]\b")]
 )
 def test_verbs_agree_with_the_colours(dominant: tuple[str, ...], verb: str) -> None:
     """One colour dominates; two dominate."""

@@ -22,7 +22,7 @@ NEUTRAL_PROMPTS = (
 )
 
 COLOURS = (
-    "grey", "charcoal", "white", "black", "beige", "tan", "brown", "dark red", "red", "orange",
+    "gray", "charcoal", "white", "black", "beige", "tan", "brown", "dark red", "red", "orange",
     "teal", "navy", "sky blue", "light green", "olive", "pink", "purple", "yellow",
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def facts(**changes: Any) -> Facts:
         "camera": Camera(moves=("static",)),
         "movement": Movement(amount="some", where="centre"),
         "light": Light(exposure="medium", contrast="normal", temperature="neutral"),
-        "palette": Palette(dominant=("grey", "charcoal"), accents=("dark red",)),
+        "palette": Palette(dominant=("gray", "charcoal"), accents=("dark red",)),
         "sharpness": "sharp",
     }
     cuts = changes.pop("cuts", ())

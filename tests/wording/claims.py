@@ -134,20 +134,20 @@ CLAIMS: dict[str, Claim] = {
     "what moves does so only|stays mostly": _movement("little"),
     "action unfolds|movement unfolds|most of the movement|motion unfolds": _movement("some"),
     "part of the scene": _movement("some"),
-    "much of the scene|strong movement|movement is strong|above all": _movement("strong"),
-    "much of the view|most of all|takes in|greatest": _movement("strong"),
+    "strong movement|movement is strong|scene is strong|above all": _movement("strong"),
+    "a great deal moves|most of all|greatest": _movement("strong"),
     "on the left of the frame|left third of the frame": _where("left"),
-    "middle of the frame|centre of the frame": _where("centre"),
+    "middle of the frame|center of the frame": _where("centre"),
     "on the right of the frame|right third of the frame": _where("right"),
-    "whole frame|all over the frame|every part of the frame": _where("throughout"),
+    "whole frame|all over the frame": _where("throughout"),
     "stays calmer|movement|motion|mainly": _any(_moves, _colours),
-    "from moment to moment|takes place|unfolds|runs through the whole frame": _moves,
+    "from moment to moment|takes place|goes on|unfolds|runs through the whole frame": _moves,
     # light
-    "very dark|darkness|lies in": _light("exposure", "very dark"),
+    "very dark|darkness covers|darkness|lies in": _light("exposure", "very dark"),
     "dark overall|dark tones|darker tones prevail|dark cool|dark warm": _dark,
-    "moderately bright|light is moderate|exposure is balanced": _light("exposure", "medium"),
+    "moderately lit|light is moderate|exposure is balanced": _light("exposure", "medium"),
     "very bright": _light("exposure", "very bright"),
-    "bright|lighter tones prevail": _any(_bright, _light("exposure", "medium")),
+    "bright|lighter tones prevail": _bright,
     "light in tone": _light("exposure", "very bright"),
     "over lighter ones": _dark,
     "over darker ones": _bright,
@@ -157,19 +157,17 @@ CLAIMS: dict[str, Claim] = {
     "strong contrast|contrast is strong|far apart": _light("contrast", "high"),
     "warm": _light("temperature", "warm"),
     "cool": _light("temperature", "cool"),
-    "neutral|white balance|whites and greys|colour balance": _light("temperature", "neutral"),
+    "neutral|white balance|whites and grays|color balance": _light("temperature", "neutral"),
     "contrast|light and dark|steps|tint|cast|lean|tones|marked": _lit,
     "from light to dark|between light and dark": _lit,
     # palette
-    "palette|the colours are mainly|set the tone|sets the tone": _colours,
-    "accents|touches|stand out|set off|vivid|small areas": _accents,
+    "palette|the main colors are|overall tone|larger areas": _colours,
+    "accents|touches|stand out|set off|small areas": _accents,
     # sharpness
-    "fine detail is crisp|easy to make out|edges are clean|reads clearly": _sharp("sharp"),
-    "focus is sharp|small details|stay distinct|fine detail|come out crisply|surfaces": _sharp(
-        "sharp"
-    ),
-    "focus is soft|look gentle|slightly soft|finest detail|smooths": _sharp("soft"),
-    "blur|broad shapes|areas of colour|reduces the view|leaves": _sharp("blurred"),
+    "crisp|easy to make out|edges are clean|read clearly": _sharp("sharp"),
+    "focus is sharp|stay distinct|clear|surfaces": _sharp("sharp"),
+    "focus is soft|look gentle|slightly soft|smooths": _sharp("soft"),
+    "blur|broad shapes|areas of color|reduces the view|leaves": _sharp("blurred"),
 }
 _BY_LENGTH = sorted(
     ((phrase, claim) for names, claim in CLAIMS.items() for phrase in names.split("|")),
@@ -180,9 +178,9 @@ _BY_LENGTH = sorted(
 _EMPTY = ENGLISH_FUNCTION_WORDS | frozenset(
     re.findall(
         r"\w+",
-        "view frame scene camera shot everything stay stays show see seen same hold whole cover "
-        "covers fill fills built dominate dominates make makes colours tone smaller small look "
-        "lies lie edges spread overall course time single rest stand take colour",
+        "view frame scene camera shot everything stay stays show see seen same hold whole fill "
+        "built lead leads set sets make colors tone smaller small look lies lie edges outlines "
+        "shapes spread course time single rest stand take color come",
     )
 )
 

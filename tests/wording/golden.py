@@ -27,7 +27,7 @@ CASES: tuple[tuple[str, dict[str, Any], str], ...] = (
         {
             "camera": _FORWARD,
             "light": Light(exposure="medium", contrast="high", temperature="warm"),
-            "palette": Palette(dominant=("tan", "grey"), accents=("red", "orange")),
+            "palette": Palette(dominant=("tan", "gray"), accents=("red", "orange")),
             "movement": Movement(amount="some", where="throughout"),
         },
         "6",

@@ -2,7 +2,9 @@
 
 Each entry stands under the measured value that makes it true, and says nothing that does not
 follow from that value. Wording is positive throughout ("the camera stays fixed", never "no
-pans"), because text encoders read past a negation. All are clauses without capital and full stop.
+pans"), because text encoders read past a negation, and spelling is American, as in most of what
+they were trained on and in the names of the measured colours. All entries are clauses without
+capital and full stop.
 
 Change `REVISION` with every change here: it is the revision of the embedded engine's model.
 """
@@ -45,7 +47,7 @@ BRIGHTNESS = {
     ),
     "medium": Tone(
         clauses=(
-            "the scene is moderately bright",
+            "the scene is moderately lit",
             "the light is moderate",
             "the exposure is balanced",
         ),
@@ -86,21 +88,21 @@ CONTRAST = {
 }
 CAST = {
     "warm": Tone(
-        nouns=("a warm colour cast", "a warm tint over the whole view"),
-        clauses=("the colours lean warm", "a warm tint lies over the view"),
+        nouns=("a warm color cast", "a warm tint over the whole view"),
+        clauses=("the colors lean warm", "a warm tint lies over the view"),
         adjective="warm",
-        alone=("a warm cast runs through the colours",),
+        alone=("a warm cast runs through the colors",),
     ),
     "neutral": Tone(
-        nouns=("a neutral colour balance", "neutral white balance"),
-        clauses=("the colour balance is neutral", "whites and greys look neutral"),
-        alone=("the colour balance is neutral",),
+        nouns=("a neutral color balance", "neutral white balance"),
+        clauses=("the color balance is neutral", "whites and grays look neutral"),
+        alone=("the color balance is neutral",),
     ),
     "cool": Tone(
-        nouns=("a cool colour cast", "a cool tint over the whole view"),
-        clauses=("the colours lean cool", "a cool tint lies over the view"),
+        nouns=("a cool color cast", "a cool tint over the whole view"),
+        clauses=("the colors lean cool", "a cool tint lies over the view"),
         adjective="cool",
-        alone=("a cool cast runs through the colours",),
+        alone=("a cool cast runs through the colors",),
     ),
 }
 LIGHT_ALL = (
@@ -118,7 +120,7 @@ LIGHT_ONE_TAIL = ("{brightness}, with {noun}", "{brightness}, and {clause}")
 
 PLACES = {
     "left": ("on the left of the frame", "in the left third of the frame"),
-    "centre": ("near the middle of the frame", "around the centre of the frame"),
+    "centre": ("near the middle of the frame", "around the center of the frame"),
     "right": ("on the right of the frame", "in the right third of the frame"),
 }
 MOVEMENT_WHERE = {
@@ -132,9 +134,9 @@ MOVEMENT_WHERE = {
         "most of the movement takes place {place}",
     ),
     "strong": (
-        "much of the scene is in motion, above all {place}",
-        "strong movement fills much of the view and is greatest {place}",
-        "the movement is strong from moment to moment, most of all {place}",
+        "strong movement goes on from moment to moment, above all {place}",
+        "the movement is strong and greatest {place}",
+        "a great deal moves from moment to moment, most of all {place}",
     ),
 }
 MOVEMENT_THROUGHOUT = {
@@ -144,11 +146,11 @@ MOVEMENT_THROUGHOUT = {
     ),
     "some": (
         "movement is spread across the whole frame",
-        "motion unfolds over time in every part of the frame",
+        "motion unfolds over time all over the frame",
     ),
     "strong": (
         "strong movement runs through the whole frame",
-        "much of the scene is in motion, in every part of the frame",
+        "a great deal moves, all over the frame",
     ),
 }
 MOVEMENT_UNPLACED = {
@@ -162,8 +164,8 @@ MOVEMENT_UNPLACED = {
         "part of the scene is in motion while the rest stays calmer",
     ),
     "strong": (
-        "much of the scene is in motion",
-        "the movement is strong and takes in much of the scene",
+        "a great deal moves from moment to moment",
+        "the movement in the scene is strong from moment to moment",
     ),
 }
 
@@ -232,41 +234,42 @@ PACE_BEFORE = {"slow": " slowly", "fast": " quickly"}
 PACE_AFTER = {"moderate": " at a moderate pace"}
 SHAKING = {"slow": " slightly", "moderate": " noticeably", "fast": " strongly"}
 
-# --- palette: {dominate} and the like agree with how many colours there are
+# --- palette: {lead} and the like agree with how many colours there are; a dominant colour is one
+# of the largest areas, and need not cover most of the picture
 
 DOMINANT_AND_ACCENTS = (
-    "{dominant} {dominate} the palette, with accents of {accents}",
+    "{dominant} {lead} the palette, with accents of {accents}",
     "the palette is built on {dominant}, with smaller touches of {accents}",
-    "the colours are mainly {dominant}, and small areas of {accents} stand out",
-    "{dominant} {cover} most of the frame, set off by small, vivid touches of {accents}",
-    "small touches of {accents} stand out against {dominant}",
+    "the main colors are {dominant}, and small areas of {accents} stand out",
+    "{dominant} {set} the overall tone, set off by smaller touches of {accents}",
+    "small touches of {accents} stand out against larger areas of {dominant}",
 )
 DOMINANT_ONLY = (
-    "{dominant} {dominate} the palette",
-    "the palette is built on {dominant}",
-    "the colours are mainly {dominant}",
-    "{dominant} {cover} most of the frame and {set} the tone of the palette",
+    "{dominant} {lead} the palette",
+    "the palette is built mainly on {dominant}",
+    "larger areas of {dominant} set the overall tone of the palette",
+    "{dominant} {set} the overall tone of the palette",
 )
 ACCENTS_ONLY = (
-    "small touches of {accents} stand out as vivid accents",
-    "vivid accents of {accents} stand out",
+    "small touches of {accents} stand out as accents",
+    "small areas of {accents} stand out",
 )
 
 # --- sharpness
 
 SHARPNESS = {
     "sharp": (
-        "fine detail is crisp and easy to make out",
-        "edges are clean, and fine detail reads clearly",
-        "the focus is sharp, and small details stay distinct",
-        "surfaces and edges come out crisply, down to the small details",
+        "outlines are crisp and easy to make out",
+        "edges are clean, and shapes read clearly",
+        "the focus is sharp, and outlines stay distinct",
+        "surfaces and edges come out crisp and clear",
     ),
     "soft": (
         "the focus is soft, and edges look gentle",
-        "edges are slightly soft, which smooths over the finest detail",
+        "edges are slightly soft, which smooths the outlines",
     ),
     "blurred": (
-        "blur reduces the view to broad shapes and areas of colour",
-        "the blur leaves only broad shapes and areas of colour",
+        "blur reduces the view to broad shapes and areas of color",
+        "the blur leaves only broad shapes and areas of color",
     ),
 }

@@ -16,8 +16,6 @@ from promptlift.core.lexicon import guess_language
 from promptlift.core.scripts import dominant_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from promptlift.core.compose.topics import Topic
     from promptlift.core.facts import Light, Palette
 
@@ -64,15 +62,16 @@ def colours_left(prompt: str, palette: Palette) -> tuple[tuple[str, ...], tuple[
 
     An accent that he names is most likely the very thing that he names it of, and is not
     repeated. If he names a colour that was not measured at all, he may want other colours than
-    the clip has, and none is stated.
+    the clip has; then only a palette of greys is stated, which goes with any of them.
     """
     spoken = _WORDS.findall(prompt.lower())
     named = {topics.FAMILIES[word] for word in spoken if word in topics.FAMILIES}
     measured = {family(name) for name in (*palette.dominant, *palette.accents)}
+    dominant = tuple(dict.fromkeys(palette.dominant))
     if named - measured:
-        return (), ()
-    dominant = _distinct(palette.dominant)
-    accents = _distinct(name for name in palette.accents if family(name) not in named)
+        all_greys = {family(name) for name in dominant} <= topics.GREYS
+        return dominant if all_greys else (), ()
+    accents = dict.fromkeys(name for name in palette.accents if family(name) not in named)
     return dominant, tuple(name for name in accents if name not in dominant)
 
 
@@ -98,7 +97,3 @@ def _disagrees(text: str, light: Light | None) -> bool:
         or (topics.IMPLIED_LIGHT.search(text) and dark)
         or (topics.IMPLIED_WARM.search(text) and light.temperature in {"neutral", "cool"})
     )
-
-
-def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))

@@ -216,8 +216,7 @@ def _palette(prompt: str, palette: Palette, said: frozenset[Topic]) -> Iterator[
         yield template.format(
             dominant=join(dominant),
             accents=join(accents),
-            dominate="dominate" if several else "dominates",
-            cover="cover" if several else "covers",
+            lead="lead" if several else "leads",
             set="set" if several else "sets",
         )
 

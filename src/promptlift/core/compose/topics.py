@@ -13,6 +13,7 @@ __all__ = [
     "ANOTHER_LOOK",
     "EDIT_REQUEST",
     "FAMILIES",
+    "GREYS",
     "IMPLIED_DARK",
     "IMPLIED_LIGHT",
     "IMPLIED_WARM",
@@ -88,6 +89,14 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
         _any_of(
             "palette", "colou?rs", "colou?red", "colou?rful", "colou?rless", "hues?",
             "saturat*", "desaturat*", "pastel*", "vivid", "vibrant", "neon", "tones",
+        ),
+    ),
+    (
+        # Coloured light, which colours everything.
+        ("palette",),
+        _any_of(
+            r"(?:red|orange|amber|yellow|gold|golden|green|blue|cyan|teal|purple|violet|magenta|"
+            r"pink|white)[- ](?:\w+ )?(?:lights?|lighting|glow|glowing|lamps?|neon|haze|tint|smoke)"
         ),
     ),
     (
@@ -208,10 +217,13 @@ MEASURED_FAMILIES: dict[str, str] = FAMILIES | {
         "blue": "aqua cobalt sky",
         "purple": "plum",
         "pink": "rose salmon",
-        "brown": "bronze chocolate sand",
+        "brown": "bronze chocolate sand taupe",
         "grey": "slate",
         "white": "cream ivory",
     }.items()
     for name in names.split()
 }
 """The same for the names of measured colours, where a word is always a colour."""
+
+GREYS = frozenset({"black", "grey", "white"})
+"""The families without a hue."""
