@@ -199,12 +199,18 @@ def test_no_sentence_frame_comes_back(measured: Facts, seed: str) -> None:
 )
 def test_verbs_agree_with_the_colours(dominant: tuple[str, ...], verb: str) -> None:
     """One colour dominates; two dominate."""
-    measured = facts(palette=Palette(dominant=dominant))
-    texts = " ".join(compose(OFFICE, measured, seed=str(seed)) for seed in range(40))
+    palettes = (Palette(dominant=dominant), Palette(dominant=dominant, accents=("red",)))
+    texts = " ".join(
+        compose(OFFICE, facts(palette=palette), seed=str(seed))
+        for palette in palettes
+        for seed in range(40)
+    )
     subject = join(dominant).capitalize()
     verbs = re.findall(rf"{subject} (\w+)", texts)
     assert verbs
     assert all(re.fullmatch(verb, found) for found in verbs)
+    assert ("main colors are" in texts) == (len(dominant) > 1)
+    assert ("main color is" in texts) == (len(dominant) == 1)
 
 
 def test_an_empty_prompt_begins_with_the_camera() -> None:

@@ -161,7 +161,7 @@ CLAIMS: dict[str, Claim] = {
     "contrast|light and dark|steps|tint|cast|lean|tones|marked": _lit,
     "from light to dark|between light and dark": _lit,
     # palette
-    "palette|the main colors are|overall tone|larger areas": _colours,
+    "palette|the main colors are|the main color is|overall tone|larger areas": _colours,
     "accents|touches|stand out|set off|small areas": _accents,
     # sharpness
     "crisp|easy to make out|edges are clean|read clearly": _sharp("sharp"),

@@ -240,7 +240,7 @@ SHAKING = {"slow": " slightly", "moderate": " noticeably", "fast": " strongly"}
 DOMINANT_AND_ACCENTS = (
     "{dominant} {lead} the palette, with accents of {accents}",
     "the palette is built on {dominant}, with smaller touches of {accents}",
-    "the main colors are {dominant}, and small areas of {accents} stand out",
+    "the main {colors_are} {dominant}, and small areas of {accents} stand out",
     "{dominant} {set} the overall tone, set off by smaller touches of {accents}",
     "small touches of {accents} stand out against larger areas of {dominant}",
 )

@@ -217,6 +217,7 @@ def _palette(prompt: str, palette: Palette, said: frozenset[Topic]) -> Iterator[
             dominant=join(dominant),
             accents=join(accents),
             lead="lead" if several else "leads",
+            colors_are="colors are" if several else "color is",
             set="set" if several else "sets",
         )
 
