@@ -18,10 +18,11 @@ __all__ = ["GRID", "coded_picture", "read_number"]
 GRID = 4
 _BITS = 10
 _CHECK_BITS = 4
+_CHECKS = 1 << _CHECK_BITS
 
 
 def _check_of(number: int) -> int:
-    return (number * 7 + number // 16 * 5 + 3) % 2**_CHECK_BITS
+    return (number * 7 + number // 16 * 5 + 3) % _CHECKS
 
 
 def _bits(value: int, count: int) -> list[int]:
@@ -49,7 +50,9 @@ def read_number(image: NDArray[np.uint8]) -> int | None:
         for column in range(GRID):
             top, left = (4 * row + 1) * height // 16, (4 * column + 1) * width // 16
             bottom, right = (4 * row + 3) * height // 16, (4 * column + 3) * width // 16
-            cells.append(float(grey[top : max(bottom, top + 1), left : max(right, left + 1)].mean()))
+            cells.append(
+                float(grey[top : max(bottom, top + 1), left : max(right, left + 1)].mean())
+            )
     threshold = (max(cells) + min(cells)) / 2
     bits = [int(cell > threshold) for cell in cells]
     number = _value(bits[1 : 1 + _BITS])

@@ -16,8 +16,6 @@ from av.video.reformatter import ColorRange, Colorspace
 from media.codes import coded_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from av.video.stream import VideoStream
 
 __all__ = ["RATE", "Recipe", "encode", "ffmpeg"]
@@ -129,8 +127,3 @@ def _frame(number: int, recipe: Recipe) -> av.VideoFrame:
     frame.time_base = recipe.clock or 1 / recipe.rate
     frame.pts = recipe.stamps[number] if recipe.stamps is not None else number
     return frame
-
-
-def numbers(count: int) -> Sequence[int]:
-    """The numbers of a plain clip."""
-    return range(count)

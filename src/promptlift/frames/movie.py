@@ -13,8 +13,8 @@ from av.video.reformatter import Interpolation
 from promptlift.core.video import Frame, PacketIndex, Size, fit
 from promptlift.frames.decode import Cursor, Shot
 from promptlift.frames.demux import Demuxer
+from promptlift.frames.describe import video_info
 from promptlift.frames.native import NativeScaler
-from promptlift.frames.probe import video_info
 from promptlift.frames.reader import Reader
 from promptlift.frames.scale import Scaler
 from promptlift.frames.sniff import unreadable
