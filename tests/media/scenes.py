@@ -271,7 +271,5 @@ def road_lines(seed: int, width: int = 640, height: int = 360) -> Image.Image:
         draw.rectangle((x, y - h, x + w, y), outline=(255, 0, 0), width=3)
         draw.rectangle((x + 8, y - h - 6, x + w + 8, y - 6), outline=(255, 0, 0), width=3)
         draw.line((x, horizon - 80, x, horizon + 20), fill=(66, 40, 255), width=3)
-    draw.polygon(
-        [(0, height), (width * 0.3, height * 0.75), (width, height)], fill=(186, 117, 58)
-    )
+    draw.polygon([(0, height), (width * 0.3, height * 0.75), (width, height)], fill=(186, 117, 58))
     return picture

@@ -82,7 +82,10 @@ def tile_flow(first: Spectra, second: Spectra) -> Tiles:
     highest = float(np.fft.irfft2(weight, s=(SIDE, SIDE))[0, 0])
 
     def at(down: int, right: int) -> NDArray[np.float32]:
-        return surface[pairs, tiles, (row + down) % SIDE, (column + right) % SIDE]
+        beside: NDArray[np.float32] = surface[
+            pairs, tiles, (row + down) % SIDE, (column + right) % SIDE
+        ]
+        return beside
 
     x = _signed(column) + _vertex(at(0, -1), peak, at(0, 1))
     y = _signed(row) + _vertex(at(-1, 0), peak, at(1, 0))

@@ -32,6 +32,7 @@ _PAIRS = 24
 _FEWEST = 6  # tiles
 _COVERED = 0.35  # share of the tiles that must have texture
 _TEXTURE = 2.0  # levels of contrast below which a tile is blank
+_RESTING = 0.35  # share of the tiles
 _FOUND = 0.3  # quality of a tile that was found again
 
 
@@ -45,6 +46,7 @@ class Motion:
         growth: How fast things grow, in % of their size a second.
         support: Share of the textured tiles that move so.
         still: Share of the textured tiles that do not move.
+        rest: Share of the pairs of pictures in which a good part of the tiles does not move.
         looming: From -1 to 1: how clearly tiles on both sides keep moving out (in, if negative),
             as they do on a road to a far horizon, where most of the picture hardly moves.
         steadiness: Share of the pairs of pictures in which the motion goes the same way.
@@ -59,6 +61,7 @@ class Motion:
     growth: float
     support: float
     still: float
+    rest: float
     looming: float
     steadiness: float
     shake: float
@@ -100,13 +103,15 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
     typical = far.typical[far.found]
     model, inliers = _fit(centres, typical)
     rate = 1 / (far.gap * step)
-    still = np.hypot(typical[:, 0], typical[:, 1]) * 100 / width * rate < STILL
+    still = _lengths(typical) * 100 / width * rate < STILL
+    resting = _lengths(far.shifts[:, far.found]) * 100 / width * rate < STILL
     return Motion(
         right=float(model[0]) * 100 / width * rate,
         down=float(model[1]) * 100 / width * rate,
         growth=float(model[2]) * 100 * rate,
         support=float(_along(centres, typical, model).mean()),
         still=float(still.mean()),
+        rest=float((resting.mean(axis=1) > _RESTING).mean()),
         looming=_looming(_field(spectra, contrast, max(far.gap // 2, 1)), planes.shape[1:]),
         steadiness=_steadiness(far.shifts[:, far.found][:, inliers], typical[inliers]),
         shake=_shake(near) * 100 / width,
@@ -143,9 +148,14 @@ def _field(spectra: Spectra, contrast: Vectors, gap: int) -> _Field:
     return _Field(gap, shifts, typical, found)
 
 
+def _lengths(vectors: Vectors) -> Vectors:
+    lengths: Vectors = np.hypot(vectors[..., 0], vectors[..., 1])
+    return lengths
+
+
 def _speed(field: _Field) -> float:
     """Displacement that nine tenths of the tiles stay under, in pixels."""
-    lengths = np.hypot(field.typical[field.found, 0], field.typical[field.found, 1])
+    lengths = _lengths(field.typical[field.found])
     return float(np.percentile(lengths, 90)) if lengths.size else 0.0
 
 
@@ -258,6 +268,7 @@ def _fast(planes: Plane, step: float, length: float, across: float) -> Motion | 
         growth=0.0,
         support=float(sure.mean()),
         still=0.0,
+        rest=0.0,
         looming=0.0,
         steadiness=float((sure & (along > 0.4)).mean()),
         shake=_roughness(shifts[sure]) * 100 / planes.shape[2],
