@@ -180,7 +180,7 @@ def _numbers_by_us(video: Path, count: int, fps: str) -> list[int]:
 @pytest.mark.parametrize("rate", RATES)
 def test_the_same_frames_are_picked_at_every_rate(tmp_path: Path, rate: str, wanted: str) -> None:
     """Frame by frame what FFmpeg's filter picks, its repetitions aside, up to its last."""
-    times = [number / Fraction(rate) for number in range(min(110, int(4 * Fraction(rate)) + 1))]
+    times = [number / Fraction(rate) for number in range(min(111, int(4 * Fraction(rate)) + 1))]
     video = _counting_video(tmp_path / "count.mkv", times, Fraction(rate))
     picked = _numbers_by_ffmpeg(video, tmp_path, 6, wanted)
     once = list(dict.fromkeys(picked))
