@@ -22,10 +22,13 @@ _VIVID = 28.0  # chroma
 _GREY = 9.0  # chroma up to which a colour is a grey, whatever its tint
 _MOST_DOMINANT, _MOST_NEUTRAL, _MOST_ACCENTS = 4, 2, 3
 
-_NAMES = tuple(COLOURS)
-_TABLE = lab(np.array([COLOURS[name] for name in _NAMES], dtype=np.uint8))
+_NAMES = tuple(dict.fromkeys(name for name, _ in COLOURS))
+_TABLE = lab(np.array([colour for _, colour in COLOURS], dtype=np.uint8))
+_NAME_OF = np.array([_NAMES.index(name) for name, _ in COLOURS])  # of each row of the table
+_FIRST = np.array([next(i for i, n in enumerate(_NAME_OF) if n == k) for k in range(len(_NAMES))])
 _NEUTRAL = np.array([name in NEUTRALS for name in _NAMES])
-_SECTOR = np.round(np.arctan2(_TABLE[:, 2], _TABLE[:, 1]) / (2 * np.pi) * 12).astype(int) % 12
+_HUE = np.arctan2(_TABLE[_FIRST, 2], _TABLE[_FIRST, 1]) / (2 * np.pi)  # of each name, in turns
+_SECTOR = np.round(_HUE * 12).astype(int) % 12
 
 
 def palette(colours: NDArray[np.float32]) -> Confident[Palette] | None:
@@ -79,10 +82,10 @@ def name_of(colour: tuple[int, int, int]) -> str:
 
 
 def _nearest(colours: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Index of the nearest name; lightness counts half, for people name the hue first."""
+    """Index of the name nearest to each colour; lightness counts half, for people name the hue first."""
     weight = np.array([0.5, 1, 1], dtype=np.float32)
     points, table = colours * weight, _TABLE * weight
     distance = (table**2).sum(axis=1) - 2 * points @ table.T
     grey = np.hypot(colours[:, 1], colours[:, 2]) <= _GREY
-    distance[np.ix_(grey, ~_NEUTRAL)] = np.inf
-    return np.asarray(distance.argmin(axis=1), dtype=np.intp)
+    distance[np.ix_(grey, ~_NEUTRAL[_NAME_OF])] = np.inf
+    return np.asarray(_NAME_OF[distance.argmin(axis=1)], dtype=np.intp)
