@@ -6,10 +6,11 @@ and mark costs one. The rates were set against the real tokenizers of T5 v1.1, Q
 Gemma 3 on the same paragraph in 26 languages. umT5 could not be had and is taken to be as costly
 as the dearer of T5 and Gemma 3 in each script.
 
-How loose it is: 1.2 to 1.5 times the truth for English, German, French and Romanian, up to 2
-times for other languages in Latin letters and up to 3 times for other scripts. In scripts that T5 does
-not know, whole runs become one unknown token; their estimate for T5 is no measure of anything.
-Names in capitals, rare technical words and random letters are dearer than prose.
+How loose it is: 1.1 to 1.6 times the truth for English, German and French, up to 2 times for
+other languages in Latin letters and up to 3 times for other scripts. T5 takes a whole run of a
+script that it does not know (Chinese, Arabic) for one unknown token, so that its count says
+little of such a text, and the estimate nothing. Rare technical words and names in capitals may
+bring the estimate down to the truth; random letters go below it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["camera_contradiction", "camera_moves"]
 
@@ -27,31 +28,20 @@ _SIDEWAYS = re.compile(
     re.IGNORECASE,
 )
 _FROM = re.compile(r"\bfrom (?:the )?\Z", re.IGNORECASE)
-_OTHERS = (
-    (
-        "tilt up",
-        r"\btilt(?:s|ing|ed)?\b[^.;]{0,20}?\bup|\bcamera (?:slowly )?(?:rises|ascends|cranes up)",
-    ),
-    (
-        "tilt down",
-        r"\btilt(?:s|ing|ed)?\b[^.;]{0,20}?\bdown|\bcamera (?:slowly )?(?:descends|lowers)",
-    ),
-    (
-        "forward",
-        r"\bzoom(?:s|ing|ed)?\b[^.;]{0,15}?\bin\b|\bpush(?:es|ing)? in\b|\bdoll(?:y|ies|ying) (?:in|forward)\b"
-        r"|\bcamera\b[^.;]{0,30}?\b(?:forward|closer)\b",
-    ),
-    (
-        "backward",
-        r"\bzoom(?:s|ing|ed)?\b[^.;]{0,15}?\bout\b|\bpull(?:s|ing)? (?:back|out|away)\b"
-        r"|\bdoll(?:y|ies|ying) (?:out|back)|\bcamera\b[^.;]{0,30}?\b(?:backwards?|retreats|recedes)\b",
-    ),
-    (
-        "move",
-        rf"\bcamera\s+(?:\w+ly\s+|then\s+|also\s+)?{_MOVING}\b|\bpan(?:s|ning) (?:across|over)",
-    ),
-)
-_OTHER_MOVES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in _OTHERS)
+_OTHERS = {
+    "tilt up": r"\btilt(?:s|ing|ed)?\b[^.;]{0,20}?\bup"
+    r"|\bcamera (?:slowly )?(?:rises|ascends|cranes up)",
+    "tilt down": r"\btilt(?:s|ing|ed)?\b[^.;]{0,20}?\bdown"
+    r"|\bcamera (?:slowly )?(?:descends|lowers)",
+    "forward": r"\bzoom(?:s|ing|ed)?\b[^.;]{0,15}?\bin\b|\bpush(?:es|ing)? in\b"
+    r"|\bdoll(?:y|ies|ying) (?:in|forward)\b|\bcamera\b[^.;]{0,30}?\b(?:forward|closer)\b",
+    "backward": r"\bzoom(?:s|ing|ed)?\b[^.;]{0,15}?\bout\b|\bpull(?:s|ing)? (?:back|out|away)\b"
+    r"|\bdoll(?:y|ies|ying) (?:out|back)"
+    r"|\bcamera\b[^.;]{0,30}?\b(?:backwards?|retreats|recedes)\b",
+    "move": rf"\bcamera\s+(?:\w+ly\s+|then\s+|also\s+)?{_MOVING}\b"
+    r"|\bpan(?:s|ning) (?:across|over)",
+}
+_OTHER_MOVES = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _OTHERS.items()}
 _NEGATED = re.compile(r"\b(?:no|not|never|without)\b|n['’]t\b", re.IGNORECASE)
 _OPPOSITE = {
     "pan left": "pan right",
@@ -73,7 +63,7 @@ def camera_moves(text: str) -> frozenset[str]:
     for found in _SIDEWAYS.finditer(text):
         if not _denied(text, found):
             moves |= {"move", f"pan {_side(found)}"}
-    for name, pattern in _OTHER_MOVES:
+    for name, pattern in _OTHER_MOVES.items():
         if any(not _denied(text, found) for found in pattern.finditer(text)):
             moves |= {"move", name}
     return frozenset(moves)
@@ -90,7 +80,7 @@ def _denied(text: str, found: re.Match[str]) -> bool:
     return bool(_NEGATED.search(text[max(0, found.start() - 24) : found.end()]))
 
 
-def camera_contradiction(said: Set[str], known: Iterable[str]) -> str:
+def camera_contradiction(said: AbstractSet[str], known: Iterable[str]) -> str:
     """Say whether what was said of the camera goes against what is known of it.
 
     Args:

@@ -32,9 +32,9 @@ _THINK = re.compile(
     r"<(/?)(?:think|thinking|thought|reasoning|reflection)>|\[(/?)THINK\]", re.IGNORECASE
 )
 _ANSWER = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_TOKEN = r"(?:<\|[a-z_0-9]{1,30}\|>|</?s>|\[/?INST\]|<(?:eos|bos|pad|(?:start|end)_of_turn)>|\s)"
-_TOKENS_FIRST = re.compile(rf"\A{_TOKEN}+", re.IGNORECASE)
-_TOKENS_LAST = re.compile(rf"(?<!\s){_TOKEN}+\Z", re.IGNORECASE)
+_MARKER = r"(?:<\|[a-z_0-9]{1,30}\|>|</?s>|\[/?INST\]|<(?:eos|bos|pad|(?:start|end)_of_turn)>|\s)"
+_MARKERS_FIRST = re.compile(rf"\A{_MARKER}+", re.IGNORECASE)
+_MARKERS_LAST = re.compile(rf"(?<!\s){_MARKER}+\Z", re.IGNORECASE)
 _JSON_KEYS = ("prompt", "upsampled_prompt", "enhanced_prompt", "description", "caption", "text")
 
 _PREAMBLE = re.compile(
@@ -128,7 +128,7 @@ def _steps(short_prompt: str) -> tuple[tuple[str, Callable[[str], str]], ...]:
         ("outer whitespace", str.strip),
         ("think tags", _without_thinking),
         ("answer tags", _inside_answer),
-        ("special tokens", _without_tokens),
+        ("special tokens", _without_markers),
         ("code fence", _inside_fence),
         ("JSON", _inside_json),
         ("chat", _without_chat),
@@ -166,8 +166,8 @@ def _inside_answer(text: str) -> str:
     return text[tags[at].end() : end]
 
 
-def _without_tokens(text: str) -> str:
-    return _TOKENS_LAST.sub("", _TOKENS_FIRST.sub("", text))
+def _without_markers(text: str) -> str:
+    return _MARKERS_LAST.sub("", _MARKERS_FIRST.sub("", text))
 
 
 def _inside_fence(text: str) -> str:

@@ -21,14 +21,23 @@ _ADJECTIVE = r"(?:(?:short|brief|input|given|provided|whole|entire|above|animate
 _LEADS = tuple(
     re.compile(_SENTENCE + pattern + r"(?P<next>\w)", re.IGNORECASE)
     for pattern in (
-        rf"(?:the|this|these|our)\s+{_ADJECTIVE}(?:{_MEDIUM}|scene|sequence|frame|video frame)s?\s+"
-        rf"{_SHOWING}\s+(?!(?:how|what|that|where|why|when|us|him|her|it)\b)",
-        rf"in\s+(?:the|this|these)\s+{_ADJECTIVE}{_MEDIUM}s?\s*,?\s+(?:we|you|i)\s+(?:can\s+)?see\s+"
-        r"(?!(?:that|how)\b)",
+        (
+            rf"(?:the|this|these|our)\s+{_ADJECTIVE}"
+            rf"(?:{_MEDIUM}|scene|sequence|frame|video frame)s?\s+"
+            rf"{_SHOWING}\s+(?!(?:how|what|that|where|why|when|us|him|her|it)\b)"
+        ),
+        (
+            rf"in\s+(?:the|this|these)\s+{_ADJECTIVE}{_MEDIUM}s?\s*,?\s+"
+            r"(?:we|you|i)\s+(?:can\s+)?see\s+"
+            r"(?!(?:that|how)\b)"
+        ),
         rf"in\s+(?:the|this|these)\s+{_ADJECTIVE}(?:{_MEDIUM}|scene|sequence)s?\s*,\s*",
         r"(?:we|you|i)\s+(?:can\s+)?see\s+(?!(?:that|how|it)\b)",
-        rf"as\s+the\s+(?:{_MEDIUM})\s+(?:progresses|continues|unfolds|goes on|plays|begins|ends)\s*,"
-        r"\s*",
+        (
+            rf"as\s+the\s+{_MEDIUM}\s+"
+            r"(?:progresses|continues|unfolds|goes on|plays|begins|ends)\s*,"
+            r"\s*"
+        ),
         rf"(?:the|this)\s+{_MEDIUM}\s+is\s+(?=(?:shot|filmed|taken|captured|recorded)\b)",
     )
 )
@@ -43,7 +52,8 @@ _ASIDES = (
     (re.compile(rf"\s+in\s+(?:the|this)\s+{_MEDIUM}(?=[,.;!?])", re.IGNORECASE), ""),
     (
         re.compile(
-            r"\b(the|this)((?:\s+overall|\s+entire|\s+whole)?)\s+(?:video|image|clip)(?=\s+(?:is|was|"
+            r"\b(the|this)((?:\s+overall|\s+entire|\s+whole)?)\s+(?:video|image|clip)"
+            r"(?=\s+(?:is|was|"
             r"has|appears|seems|feels|looks|ends|begins|starts|opens|continues|concludes|focuses|"
             r"takes|unfolds|maintains|remains|conveys|shows|depicts|captures|features|transitions|"
             r"moves|exudes|evokes|highlights|emphasizes|suggests|also|then)\b)",
@@ -54,40 +64,24 @@ _ASIDES = (
 )
 _MEDIUM_WORD = re.compile(rf"\b{_MEDIUM}s?\b|\bframes?\b|\bscreen", re.IGNORECASE)
 
-_LEFTOVERS = (
-    ("a code fence", re.compile(r"```")),
-    (
-        "an unclosed thought",
-        re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]", re.IGNORECASE),
-    ),
-    ("a tag", re.compile(r"</?[a-z][a-z0-9]{0,15}(?:\s[^<>\n]{0,80})?/?>", re.IGNORECASE)),
-    ("a special token", re.compile(r"<\|[a-z_0-9]{1,30}\|>|\[/?INST\]", re.IGNORECASE)),
-    (
-        "a chat role",
-        re.compile(r"(?:\A|[\n.!?]\s?)(?:user|human|assistant|system)\s?:", re.IGNORECASE),
-    ),
-    ("data instead of prose", re.compile(r"\A[\[{]\s*[\"{\[]|[\"']\s?:\s?[\"{\[]")),
-    ("a table", re.compile(r"\|[^|\n]{1,80}\|[^|\n]{1,80}\|")),
-    ("markdown", re.compile(r"\*\*|(?:\A|\s)#{2,6}\s")),
-    ("an address", re.compile(r"\bhttps?://", re.IGNORECASE)),
-    (
-        "several options",
-        re.compile(r"\b(?:option|version|variant|prompt) (?:1|2|a|b|one|two)\s?:", re.IGNORECASE),
-    ),
-    (
-        "the answerer's voice",
-        re.compile(r"\bI (?:can (?:only )?see|notice|would|think|have|will|'ll)\b|\bI['’]ll\b"),
-    ),
-    (
-        "talk of the answer",
-        re.compile(
-            r"\b(?:enhanced|upsampled|refined|rewritten|detailed|revised|original|short|input) prompt\b"
-            r"|\bthe (?:user|prompt) (?:wants|asks|says|describes|mentions|provided)\b"
-            r"|\bbased on the (?:provided |given )?(?:prompt|images?|frames?|video|input)\b",
-            re.IGNORECASE,
-        ),
-    ),
-)
+_LEFTOVERS = {
+    "a code fence": r"```",
+    "an unclosed thought": r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]",
+    "a tag": r"</?[a-z][a-z0-9]{0,15}(?:\s[^<>\n]{0,80})?/?>",
+    "a special token": r"<\|[a-z_0-9]{1,30}\|>|\[/?INST\]",
+    "a chat role": r"(?:\A|[\n.!?]\s?)(?:user|human|assistant|system)\s?:",
+    "data instead of prose": r"\A[\[{]\s*[\"{\[]|[\"']\s?:\s?[\"{\[]",
+    "a table": r"\|[^|\n]{1,80}\|[^|\n]{1,80}\|",
+    "markdown": r"\*\*|(?:\A|\s)#{2,6}\s",
+    "an address": r"\bhttps?://",
+    "several options": r"\b(?:option|version|variant|prompt) (?:1|2|a|b|one|two)\s?:",
+    "the answerer's voice": r"\bI (?:can (?:only )?see|notice|would|think|have|will)\b|\bI['’]ll\b",
+    "talk of the answer": r"\b(?:enhanced|upsampled|refined|rewritten|detailed|revised|original"
+    r"|short|input) prompt\b"
+    r"|\bthe (?:user|prompt) (?:wants|asks|says|describes|mentions|provided)\b"
+    r"|\bbased on the (?:provided |given )?(?:prompt|images?|frames?|video|input)\b",
+}
+_LEFT = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _LEFTOVERS.items()}
 _NUMBERED = re.compile(
     r"\b(?:frames?|images?|pictures?|screenshots?) ?#?\d\b"
     r"|\b(?:first|second|third|last|final|next|previous|two|both|provided|given) "
@@ -120,7 +114,7 @@ def lead_off(text: str, short_prompt: str = "") -> str:
 
 def leftover(text: str, short_prompt: str = "") -> str:
     """Name what is left in a cleaned text that is no part of a prompt; empty for nothing."""
-    for name, pattern in _LEFTOVERS:
+    for name, pattern in _LEFT.items():
         found = pattern.search(text)
         if found and found[0].strip().lower() not in short_prompt.lower():
             return f"{name}: {found[0].strip()!r}"

@@ -26,27 +26,44 @@ _NO_SENTENCE_MARK = frozenset({"thai", "lao", "khmer", "burmese"})
 _REFUSALS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"\A[\"'“]?(?:(?:i['’]?m|i am) (?:(?:very|so|really) )?sorry|sorry|apologies|my apologies"
-        r"|i apologi[sz]e|unfortunately,? i)\b",
-        r"\bas an? (?:ai|artificial intelligence|language model)"
-        r"(?=[ ,.](?:language |text|assistant|model|i\b|it\b|,| i\b))",
-        r"\bi(?:['’]m| am)? (?:cannot|can['’]?t|can not|won['’]t|will not|unable to|not able to"
-        r"|not comfortable|don['’]t feel comfortable|do not feel comfortable|must decline"
-        r"|have to decline) ?(?:help|assist|provide|create|generate|describe|see|view|process"
-        r"|analy[sz]e|fulfil|comply|do|write|identify|access|open|with|with that|watch|produce|make"
-        r"|complete|continue|answer|discuss|determine)?\b",
+        (
+            r"\A[\"'“]?(?:(?:i['’]?m|i am) (?:(?:very|so|really) )?sorry|sorry"
+            r"|apologies|my apologies"
+            r"|i apologi[sz]e|unfortunately,? i)\b"
+        ),
+        (
+            r"\bas an? (?:ai|artificial intelligence|language model)"
+            r"(?=[ ,.](?:language |text|assistant|model|i\b|it\b|,| i\b))"
+        ),
+        (
+            r"\bi(?:['’]m| am)? (?:cannot|can['’]?t|can not|won['’]t|will not|unable to|not able to"
+            r"|not comfortable|don['’]t feel comfortable|do not feel comfortable|must decline"
+            r"|have to decline) ?(?:help|assist|provide|create|generate|describe|see|view|process"
+            r"|analy[sz]e|fulfil|comply|do|write|identify|access|open|with|with that|watch|produce"
+            r"|make"
+            r"|complete|continue|answer|discuss|determine)?\b"
+        ),
         r"\bi (?:don['’]t|do not) (?:see|have) (?:any|an|access|the ability|enough)\b",
-        r"\bno (?:image|video|picture|frame)s? (?:was|were|is|are|has been|have been) "
-        r"(?:provided|attached|given|uploaded|included|visible)\b",
+        (
+            r"\bno (?:image|video|picture|frame)s? (?:was|were|is|are|has been|have been) "
+            r"(?:provided|attached|given|uploaded|included|visible)\b"
+        ),
         r"\b(?:please|could you|can you) (?:provide|upload|share|attach|send|clarify|specify)\b",
-        r"\b(?:violates?|against) (?:my|our|the|openai['’]s)? ?(?:guidelines|policy|policies"
-        r"|content policy|usage policies)\b",
-        r"\A(?:抱歉|对不起|很抱歉|非常抱歉|不好意思)|我(?:无法|不能|没办法)(?:提供|描述|生成|协助|查看|看到"
-        r"|帮助|完成|满足|处理|识别)|作为(?:一个|一名)?(?:人工智能|AI|语言模型)",
-        r"\A(?:es tut mir leid|tut mir leid|entschuldigung|leider kann ich)\b"
-        r"|\bich kann (?:dir |ihnen |dabei |das |dieses |diese |leider )?nicht\b",
+        (
+            r"\b(?:violates?|against) (?:my|our|the|openai['’]s)? ?(?:guidelines|policy|policies"
+            r"|content policy|usage policies)\b"
+        ),
+        (
+            r"\A(?:抱歉|对不起|很抱歉|非常抱歉|不好意思)|我(?:无法|不能|没办法)(?:提供|描述|生成|协助|查看|看到"
+            r"|帮助|完成|满足|处理|识别)|作为(?:一个|一名)?(?:人工智能|AI|语言模型)"
+        ),
+        (
+            r"\A(?:es tut mir leid|tut mir leid|entschuldigung|leider kann ich)\b"
+            r"|\bich kann (?:dir |ihnen |dabei |das |dieses |diese |leider )?nicht\b"
+        ),
         r"\A(?:je suis désolé|désolée?\b)|\bje ne peux pas\b",
-        r"\A(?:lo siento|lamento)\b|\bno puedo (?:ayudar|describir|proporcionar|crear|generar|ver)\b",
+        r"\A(?:lo siento|lamento)\b|\bno puedo "
+        r"(?:ayudar|describir|proporcionar|crear|generar|ver)\b",
         r"\A(?:извините|простите|к сожалению, я)\b|\bя не могу\b",
         r"申し訳(?:ありません|ございません)|できません。?\Z",
         r"죄송합니다|할 수 없습니다",

@@ -39,7 +39,7 @@ def review(
         target_tokens: What the answer costs the target's encoder, by its own tokenizer; None to
             estimate it from above.
         facts: What was measured; None if nothing was.
-        control: The kind of control video that was shown or named to the engine, if any.
+        control: The kind of control video that was shown to the engine; None to go by the facts.
 
     Returns:
         The verdict, the cleaned text, and every check.
@@ -64,8 +64,12 @@ def _content(
         "language": (language(text, short_prompt), ""),
         "loop": (loop(text), ""),
         "unfaithful": unfaithful(text, short_prompt, facts),
-        "artefact": (artefact(text, short_prompt), ""),
+        "artefact": (artefact(text, short_prompt, control or _kind(facts)), ""),
     }
+
+
+def _kind(facts: Facts | None) -> Kind | None:
+    return facts.kind.value if facts and facts.kind else None
 
 
 def _length(text: str, target: Target, tokens: int | None) -> tuple[str, str]:

@@ -103,16 +103,17 @@ IRREGULAR = {
 }
 
 PERSONS = word_set("""
-    person man woman child boy girl lady gentleman guy adult someone somebody pedestrian worker passerby bystander crowd colleague employee student
-    teacher chef cook baker waiter waitress barista doctor nurse surgeon engineer technician
-    mechanic farmer driver passenger cyclist rider runner jogger athlete player dancer musician
-    guitarist pianist singer actor actress artist painter photographer soldier officer policeman
-    firefighter astronaut scientist researcher operator customer shopper client visitor tourist
-    hiker climber surfer skier snowboarder skateboarder swimmer diver fisherman sailor pilot bride
-    groom mother father parent son daughter brother sister baby toddler kid infant teenager
-    grandmother grandfather friend audience spectator commuter businessman businesswoman
-    carpenter potter blacksmith builder welder gardener monk king queen knight villager craftsman
-    artisan protester
+    person man woman child boy girl lady gentleman guy adult someone somebody pedestrian
+    worker passerby bystander crowd colleague employee student teacher chef cook baker waiter
+    waitress barista doctor nurse surgeon engineer technician mechanic farmer driver passenger
+    cyclist rider runner jogger athlete player dancer musician guitarist pianist singer actor
+    actress artist painter photographer soldier officer policeman firefighter astronaut
+    scientist researcher operator customer shopper client visitor tourist hiker climber surfer
+    skier snowboarder skateboarder swimmer diver fisherman sailor pilot bride groom mother
+    father parent son daughter brother sister baby toddler kid infant teenager grandmother
+    grandfather friend audience spectator commuter businessman businesswoman carpenter potter
+    blacksmith builder welder gardener monk king queen knight villager craftsman artisan
+    protester
 """)
 # Words that tell of a person without naming one, and those that tell of anybody at work.
 PERSON_HINTS = word_set("""
@@ -135,8 +136,11 @@ ENTITIES = tuple(
     for said, _, also in (
         line.partition("|")
         for line in (
-            "car sedan hatchback suv automobile coupe taxi cab limousine minivan | vehicle van auto "
-            "convertible traffic roadster racer",
+            (
+                "car sedan hatchback suv automobile coupe taxi cab limousine minivan | "
+                "vehicle van auto "
+                "convertible traffic roadster racer"
+            ),
             "truck lorry pickup | vehicle semi trailer van dumper tanker traffic forklift rig",
             "bus | coach vehicle minibus shuttle",
             "bicycle bike cyclist | cycle cycling bicyclist rider",
@@ -145,18 +149,27 @@ ENTITIES = tuple(
             "airplane plane aircraft airliner aeroplane | jet flight airplane jetliner",
             "train locomotive tram subway | railcar carriage rail",
             "drone quadcopter uav | quadrotor aerial",
-            "robot robotic android humanoid cobot | machine mechanical manipulator automaton bot "
-            "gripper",
+            (
+                "robot robotic android humanoid cobot | machine mechanical manipulator "
+                "automaton bot "
+                "gripper"
+            ),
             "forklift | truck lift vehicle",
             "tractor | vehicle machine",
-            "dog puppy retriever terrier labrador husky poodle corgi bulldog | hound collie shepherd "
-            "dachshund canine pup beagle spaniel",
+            (
+                "dog puppy retriever terrier labrador husky poodle corgi bulldog | "
+                "hound collie shepherd "
+                "dachshund canine pup beagle spaniel"
+            ),
             "cat kitten | feline tabby tomcat",
             "horse pony | mare stallion foal mustang steed equine",
             "cow cattle bull | calf ox herd bovine",
             "sheep lamb | ewe ram flock",
-            "bird sparrow eagle hawk seagull pigeon owl parrot hummingbird duck goose swan falcon | "
-            "robin gull crow heron finch songbird swallow kingfisher flock raptor wing",
+            (
+                "bird sparrow eagle hawk seagull pigeon owl parrot hummingbird duck "
+                "goose swan falcon | "
+                "robin gull crow heron finch songbird swallow kingfisher flock raptor wing"
+            ),
             "fish goldfish shark clownfish | salmon trout koi tuna school shoal",
             "elephant | calf herd pachyderm",
             "lion lioness | cub cat",
@@ -168,6 +181,7 @@ ENTITIES = tuple(
             "whale orca | humpback",
             "dolphin | porpoise",
             "butterfly | monarch insect",
+            "bee | honeybee bumblebee insect",
             "penguin | bird",
             "turtle tortoise | reptile",
             "octopus | cephalopod",
@@ -224,6 +238,10 @@ SYNONYMS = tuple(
         "catch chase hunt pursue",
         "kick strike hit punt",
         "climb scale ascend scramble",
+        "hand finger palm knuckle",
+        "type keyboard key",
+        "candle flame wick",
+        "blow puff exhale",
         "swim paddle float",
         "float drift hover suspend",
         "space void cosmos",
@@ -232,7 +250,6 @@ SYNONYMS = tuple(
         "dance waltz twirl sway ballet",
         "paint draw sketch brush",
         "read study peruse",
-        "type keyboard typing",
         "work labor operate toil job",
         "repair weld solder",
         "burn blaze flame fire flicker",
@@ -269,7 +286,7 @@ SYNONYMS = tuple(
         "yard garden lawn backyard",
         "desert dune arid sand",
         "sky heaven cloud",
-        "sun sunny sunlit sunshine sunlight sunlight",
+        "sun sunny sunlit sunshine sunlight",
         "rain rainy drizzle shower downpour raindrop wet rainfall rainstorm",
         "snow snowy snowfall snowflake blizzard snowstorm",
         "fog foggy mist misty haze hazy",
@@ -393,7 +410,7 @@ SOFT = word_set("""
     camera make create generate show showing shows please describe prompt realistic photorealistic
     photoreal hd uhd k fps cinematic cinematically beautiful high low quality style detailed detail
     best masterpiece ultra hyperrealistic render rendered rendering visible real other additional
-    abstract portrait shallow depth bokeh aerial
+    abstract portrait macro timelapse shallow depth bokeh aerial
     start begin end try keep look like thing stuff something nice good great very really change
     version same different effect resolution professional amazing stunning epic generic natural
     wide close up angle closeup lens background foreground setting environment side front

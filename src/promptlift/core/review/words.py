@@ -17,6 +17,7 @@ _NEGATORS = word_set("no not without never nor neither none cannot lacking nobod
 # After these, "of" or "from" denies what follows: "free of traffic", "an absence of wind".
 _NEGATOR_NOUNS = word_set("free devoid empty absence lack clear bereft")
 _ABSENT = word_set("absent missing nowhere gone")
+_NOBODY = "nobody"
 _SCOPE = 6  # words that one denial reaches over
 _SCOPE_ENDS = word_set(". , ; : ! ? but while as with only")
 _DETERMINERS = word_set("a an the this these his her its their two three four five one")
@@ -68,7 +69,7 @@ def _negated(tokens: list[str]) -> list[bool]:
     for at, token in enumerate(tokens):
         if _denies(tokens, at):
             left = _SCOPE
-            denied[at] = token == "nobody"
+            denied[at] = token == _NOBODY
         elif token in _SCOPE_ENDS or _starts_afresh(tokens, at):
             left = 0
         elif left:
@@ -105,7 +106,7 @@ def denied_groups(words: list[Word]) -> list[list[Word]]:
 
 
 def _denied_after(words: list[Word], texts: list[str], at: int) -> list[list[Word]]:
-    groups: list[list[Word]] = [[words[at]] if texts[at] == "nobody" else []]
+    groups: list[list[Word]] = [[words[at]] if texts[at] == _NOBODY else []]
     for next_at in range(at + 1, min(len(words), at + 1 + 2 * _SCOPE)):
         word = words[next_at]
         if word.is_content and not _denies(texts, next_at):
