@@ -1,0 +1,186 @@
+"""Whose engine it is: one started for a call, or the one that is up. Both give an address."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from promptlift.engines.vllm.control import Endpoint, healthy
+from promptlift.engines.vllm.deaths import Deaths
+from promptlift.engines.vllm.launch import LaunchPlan, Progress, Running, launch, prepare
+from promptlift.engines.vllm.settings import VllmSettings
+from promptlift.engines.vllm.sleeping import NOT_UP, wake_up
+from promptlift.engines.vllm.state import State, read_state
+from promptlift.errors import ConfigEngineError
+
+__all__ = ["Host", "OwnHost", "Served", "SharedHost"]
+
+_SETTLE = 20.0
+_LOOK = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers.
+
+    Attributes:
+        endpoint: Where.
+        model: The name of the model.
+        revision: Its revision, where it is known.
+        family: Its image-token family, where it is known.
+        images: The most images in one request.
+    """
+
+    endpoint: Endpoint
+    model: str
+    revision: str
+    family: str | None
+    images: int
+
+
+class Host(Protocol):
+    """Keeps an engine there."""
+
+    async def ready(self) -> Served:
+        """What answers, once it does; started, started again or woken where that is needed."""
+        ...
+
+    async def died(self, endpoint: Endpoint) -> bool:
+        """Whether the engine there is dead, or was replaced, after a request failed."""
+        ...
+
+    def stop(self) -> None:
+        """End what is ours to end."""
+        ...
+
+
+class OwnHost:
+    """An engine of our own, started when it is first needed, and ended with us.
+
+    Args:
+        settings: How.
+        progress: Told about the stages of a start.
+        restarts: How often an engine that dies again and again is started again.
+    """
+
+    def __init__(self, settings: VllmSettings, progress: Progress | None, restarts: int) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._deaths = Deaths(restarts)
+        self._plan: LaunchPlan | None = None
+        self._running: Running | None = None
+
+    @property
+    def running(self) -> Running | None:
+        """The engine; None before the first request."""
+        return self._running
+
+    async def ready(self) -> Served:
+        """Start it unless it is there.
+
+        Raises:
+            ConfigEngineError: It does not start, or died too often.
+        """
+        if self._plan is None:
+            self._plan = await asyncio.to_thread(prepare, self._settings)
+        if self._running is None:
+            self._running = await launch(self._plan, self._progress)
+        elif not self._running.process.alive():
+            self._running = await self._again(self._plan, self._running)
+        checkpoint = self._plan.checkpoint
+        return Served(
+            endpoint=self._running.endpoint,
+            model=checkpoint.name,
+            revision=checkpoint.revision,
+            family=checkpoint.family,
+            images=self._settings.images,
+        )
+
+    async def _again(self, plan: LaunchPlan, dead: Running) -> Running:
+        how = await asyncio.to_thread(dead.process.ended)
+        await asyncio.to_thread(dead.process.stop)
+        if not self._deaths.another():
+            raise ConfigEngineError(
+                f"the engine {how} again, and is not started any more",
+                remedy=f"read its log, {dead.process.log}",
+            )
+        return await launch(plan, self._progress, dead.endpoint)
+
+    async def died(self, endpoint: Endpoint) -> bool:
+        """Wait until it is clear; a server whose engine is dead ends within seconds."""
+        running = self._running
+        if running is None or running.endpoint != endpoint:
+            return True
+        deadline = time.monotonic() + _SETTLE
+        while running.process.alive():
+            if await asyncio.to_thread(healthy, endpoint):
+                return False
+            if time.monotonic() > deadline:
+                await asyncio.to_thread(running.process.stop)
+            await asyncio.sleep(_LOOK)
+        return True
+
+    def stop(self) -> None:
+        """End it."""
+        if self._running is not None:
+            self._running.process.stop()
+
+
+class SharedHost:
+    """The engine that ``promptlift engine up`` left; it is not ours to end.
+
+    Args:
+        patience: Seconds to wait for one that is starting.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+
+    async def ready(self) -> Served:
+        """Wait for it while it starts, and wake it where it sleeps.
+
+        Raises:
+            ConfigEngineError: None is up, or it does not come up in time.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            state = read_state()
+            if state is None:
+                raise NOT_UP
+            if state.status == "sleeping":
+                state = await asyncio.to_thread(wake_up)
+            if state.status == "ready":
+                return _served(state)
+            if time.monotonic() > deadline:
+                raise ConfigEngineError(
+                    f"the engine is not ready after {self._patience:g} s",
+                    remedy="look at `promptlift engine logs`",
+                )
+            await asyncio.sleep(_LOOK)
+
+    async def died(self, endpoint: Endpoint) -> bool:
+        """Wait until it answers again, or its supervisor has noticed that it does not."""
+        deadline = time.monotonic() + _SETTLE
+        while time.monotonic() < deadline:
+            state = read_state()
+            if state is None or state.status != "ready" or state.endpoint != endpoint:
+                return True
+            if await asyncio.to_thread(healthy, endpoint):
+                return state.restarts > 0
+            await asyncio.sleep(_LOOK)
+        return False
+
+    def stop(self) -> None:
+        """Leave it as it is."""
+
+
+def _served(state: State) -> Served:
+    return Served(
+        endpoint=state.endpoint,
+        model=state.model,
+        revision=state.revision,
+        family=state.family,
+        images=state.images,
+    )
