@@ -14,76 +14,23 @@ it ends with its standard input::
 from __future__ import annotations
 
 import argparse
-import json
-import select
-import socket
-import struct
+import ssl
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
-
-from stubs.openai_checks import Asked, Malformed, check_chat, check_messages
-from stubs.openai_styles import STYLES
+from pathlib import Path
+from typing import Any, Self
 
 from promptlift.core.tokens import PIXTRAL, CountText
+from stubs.openai_checks import Asked
+from stubs.openai_http import CHAT, TICK, Fault, Handler, Listener, Received, error_body
+from stubs.openai_styles import STYLES
 
 __all__ = ["ANSWER", "Fault", "Received", "StubServer"]
 
 ANSWER = "A robot arm lifts a cup from the table. The camera stays fixed."
 MODEL = "Cosmos-UpsamplePrompt1-12B-Transfer"
-CHAT = "/v1/chat/completions"
-_TICK = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that goes wrong instead of an answer.
-
-    Attributes:
-        kind: ``status``, ``hang`` (no answer at all), ``drip`` (a byte at a time, for ever),
-            ``reset`` (the connection breaks), ``short`` (it breaks within the body), ``garbage``
-            (bytes that are no JSON), ``html`` (a proxy's page), ``json`` (another API's JSON),
-            ``no-choices``, or ``redirect``.
-        status: HTTP status, for ``status``.
-        headers: Headers besides.
-        error: Fields of the error object.
-    """
-
-    kind: str
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    error: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> Fault:
-        """Read ``503``, ``429:2`` (with ``Retry-After: 2``) or the name of a kind."""
-        status, _, wait = text.partition(":")
-        if status.isdigit():
-            return cls("status", int(status), {"Retry-After": wait} if wait else {})
-        return cls(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request as it came.
-
-    Attributes:
-        method: GET or POST.
-        path: Path and query.
-        headers: By small name.
-        body: JSON value; None for a GET.
-        asked: What was asked, for a chat request that is well formed.
-    """
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: Any = None
-    asked: Asked | None = None
 
 
 def count_words(text: str) -> int:
@@ -102,8 +49,11 @@ class StubServer:
         reply: The answer, or a function that makes it.
         faults: What goes wrong with the first chat requests, one each; texts as `Fault.parse`
             reads them, and None for nothing.
+        page_faults: The same for the first pages.
         max_images: The most images of a request.
         sees: Whether the model takes images at all.
+        lists: Whether there is a list of models.
+        tls: File with a certificate and its key, for https.
         new_limit_only: The answer's limit must be called ``max_completion_tokens``.
         count_text: Counts the tokens of a text.
 
@@ -125,8 +75,11 @@ class StubServer:
         key: str | None = None,
         reply: str | Callable[[Asked], str] = ANSWER,
         faults: Iterable[str | Fault | None] = (),
+        page_faults: Iterable[str | Fault] = (),
         max_images: int = 16,
         sees: bool = True,
+        lists: bool = True,
+        tls: Path | None = None,
         new_limit_only: bool = False,
         count_text: CountText = count_words,
     ) -> None:
@@ -136,8 +89,13 @@ class StubServer:
         self.key = key
         self.reply = reply
         self.faults = deque(Fault.parse(one) if isinstance(one, str) else one for one in faults)
+        self.page_faults = deque(
+            Fault.parse(one) if isinstance(one, str) else one for one in page_faults
+        )
         self.max_images = max_images
         self.sees = sees
+        self.lists = lists
+        self.tls = tls
         self.new_limit_only = new_limit_only
         self.count_text = count_text
         self.patches: dict[str, Any] = {}
@@ -149,14 +107,18 @@ class StubServer:
         self.hanging = threading.Event()
         self.lock = threading.Lock()
         self._at_once = 0
-        self._http: _Http | None = None
+        self._http: Listener | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, port: int = 0) -> StubServer:
+    def start(self, port: int = 0) -> Self:
         """Listen, on a free port unless one is given."""
-        self._http = _Http(("127.0.0.1", port), _Handler)
+        self._http = Listener(("127.0.0.1", port), Handler)
         self._http.stub = self
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(_TICK,), daemon=True)
+        if self.tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(TICK,), daemon=True)
         self._thread.start()
         return self
 
@@ -168,7 +130,7 @@ class StubServer:
             self._thread.join()
             self._http.server_close()
 
-    def __enter__(self) -> StubServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -178,7 +140,8 @@ class StubServer:
     def root(self) -> str:
         """URL of the server."""
         assert self._http is not None, "not started"
-        return f"http://127.0.0.1:{self._http.server_port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._http.server_port}"
 
     @property
     def base_url(self) -> str:
@@ -203,10 +166,11 @@ class StubServer:
 
     def page(self, path: str) -> dict[str, Any] | None:
         """What a GET gives; None for 404."""
-        if path == "/v1/models":
+        if path == "/v1/models" and self.lists:
             cards = [self.style.card(name, self.context) for name in self.models]
             return {"object": "list", "data": cards}
-        return self.style.pages(self.context, self.sees).get(path)
+        pages = self.style.pages(self.context, self.sees)
+        return pages.get(path)
 
     def count(self, asked: Asked) -> int:
         """Tokens of a whole prompt, as Pixtral counts."""
@@ -216,16 +180,18 @@ class StubServer:
     def answer(self, asked: Asked) -> tuple[int, dict[str, Any]]:
         """Status and body for a chat request that is well formed."""
         if asked.model not in self.models and not self.style.any_name:
-            return 404, _error(404, f"The model `{asked.model}` does not exist.")
+            return 404, error_body(404, f"The model `{asked.model}` does not exist.")
         if self.new_limit_only and asked.limit_name == "max_tokens":
             extra = {"code": "unsupported_parameter", "param": "max_tokens"}
-            return 400, _error(400, "Unsupported parameter.", **extra)
+            return 400, error_body(400, "Unsupported parameter.", **extra)
         if asked.sizes and (not self.sees or len(asked.sizes) > self.max_images):
-            return 400, _error(400, "Too many images in one prompt.")
+            return 400, error_body(400, "Too many images in one prompt.")
         prompt, limit = self.count(asked), asked.max_tokens or self.context
         room = self.context - prompt
         if room < 1 or (room < limit and not self.style.clamps):
-            return 400, _error(400, f"{prompt} + {limit} tokens, {self.context} in the context.")
+            return 400, error_body(
+                400, f"{prompt} + {limit} tokens, {self.context} in the context."
+            )
         return 200, self._completion(asked, prompt, min(limit, room))
 
     def _completion(self, asked: Asked, prompt: int, limit: int) -> dict[str, Any]:
@@ -251,171 +217,6 @@ class StubServer:
         }
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-    stub: StubServer
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    @property
-    def stub(self) -> StubServer:
-        return cast("_Http", self.server).stub
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        self._note(None)
-        if not self._let_in():
-            return
-        page = self.stub.page(self.path)
-        self._send(404, _error(404, "Not Found")) if page is None else self._send(200, page)
-
-    def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        try:
-            body = json.loads(raw)
-            asked = check_chat(body) if self.path == CHAT else None
-        except (ValueError, Malformed) as error:
-            self.stub.violations.append(str(error))
-            self._send(400, _error(400, str(error)))
-            return
-        self._note(body, asked)
-        if not self._let_in():
-            return
-        if self.path == "/tokenize":
-            self._tokenize(body)
-        elif asked is not None:
-            self._chat(asked)
-        else:
-            self._send(404, _error(404, "Not Found"))
-
-    def _note(self, body: Any, asked: Asked | None = None) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        strange = [name for name in headers if name.startswith(("x-", "openai-"))]
-        if strange:
-            self.stub.violations.append(f"headers {strange}")
-        with self.stub.lock:
-            self.stub.received.append(Received(self.command, self.path, headers, body, asked))
-
-    def _let_in(self) -> bool:
-        guarded = self.stub.style.guards_all or self.path.startswith("/v1")
-        given = self.headers.get("Authorization", "")
-        if self.stub.key is None or not guarded or given == f"Bearer {self.stub.key}":
-            return True
-        # As some servers do, this one repeats the key.
-        self._send(401, _error(401, f"Incorrect API key provided: {given}"))
-        return False
-
-    def _tokenize(self, body: Any) -> None:
-        if not self.stub.style.counts:
-            self._send(404, _error(404, "Not Found"))
-            return
-        try:
-            count = self.stub.count(check_messages(body))
-        except Malformed as error:
-            self.stub.violations.append(str(error))
-            self._send(400, _error(400, str(error)))
-            return
-        tokens = list(range(count))
-        page = {"count": count, "max_model_len": self.stub.context, "tokens": tokens}
-        self._send(200, page)
-
-    def _chat(self, asked: Asked) -> None:
-        self.stub.enter(1)
-        try:
-            fault = self.stub.next_fault()
-            if fault is None:
-                self._send(*self.stub.answer(asked))
-            else:
-                self._fail(fault)
-        finally:
-            self.stub.enter(-1)
-
-    def _fail(self, fault: Fault) -> None:
-        if fault.kind == "status":
-            error = _error(fault.status, "Told to fail.", **fault.error)
-            self._send(fault.status, error, headers=fault.headers)
-        elif fault.kind in _BODIES:
-            media, raw = _BODIES[fault.kind]
-            self._send_raw(200, media, raw)
-        elif fault.kind == "redirect":
-            self._send(307, {}, headers={"Location": f"{self.stub.base_url}/elsewhere"})
-        elif fault.kind in ("hang", "drip"):
-            self._keep_waiting(drip=fault.kind == "drip")
-        else:
-            assert fault.kind in ("reset", "short"), fault
-            self._break_off(within_body=fault.kind == "short")
-
-    def _keep_waiting(self, *, drip: bool) -> None:
-        if drip:
-            self._head(200, "application/json", 1_000_000, {})
-        self.stub.hanging.set()
-        self.close_connection = True
-        while not self.stub.stopping.wait(_TICK):
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            try:
-                if readable and not self.connection.recv(1, socket.MSG_PEEK):
-                    break
-                if drip:
-                    self.connection.sendall(b" ")
-            except OSError:
-                break
-        else:
-            return
-        with self.stub.lock:
-            self.stub.hung_up += 1
-
-    def _break_off(self, *, within_body: bool) -> None:
-        if within_body:
-            self._head(200, "application/json", 1000, {})
-            self.connection.sendall(b'{"choices": [')
-        else:
-            # Closing with a linger time of zero sends a reset instead of a goodbye.
-            linger = struct.pack("ii", 1, 0)
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.close_connection = True
-        self.connection.close()
-
-    def _send(
-        self, status: int, value: dict[str, Any], *, headers: dict[str, str] | None = None
-    ) -> None:
-        self._send_raw(status, "application/json", json.dumps(value).encode(), headers)
-
-    def _send_raw(
-        self, status: int, media: str, raw: bytes, headers: dict[str, str] | None = None
-    ) -> None:
-        self._head(status, media, len(raw), headers or {})
-        self.wfile.write(raw)
-
-    def _head(self, status: int, media: str, length: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": media,
-            "Content-Length": str(length),
-            **headers,
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-
-_BODIES = {
-    "garbage": ("application/json", b"\x00\xff not JSON {"),
-    "html": ("text/html", b"<html><body>502 Bad Gateway</body></html>"),
-    "json": ("application/json", b'{"status": "ok"}'),
-    "no-choices": ("application/json", b'{"object": "chat.completion", "choices": []}'),
-}
-
-
-def _error(status: int, message: str, **extra: Any) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "Error", "param": None, "code": status, **extra}}
-
-
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(description="A stub with an OpenAI-compatible API.")
@@ -429,7 +230,7 @@ def main() -> None:
     port = given.pop("port")
     given["models"] = given["models"] or [MODEL]
     server = StubServer(given.pop("style"), **given).start(port)
-    print(server.base_url, flush=True)  # noqa: T201
+    print(server.base_url, flush=True)
     sys.stdin.read()
     server.stop()
 

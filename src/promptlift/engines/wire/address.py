@@ -23,12 +23,14 @@ class Address:
         base: URL that the API's paths are put after, without a slash at the end.
         root: URL of the server itself: the base without ``/v1``.
         host: Host and port, to be shown.
+        name: The host alone, as URLs spell it.
         loopback: Whether the host is this machine.
     """
 
     base: str
     root: str
     host: str
+    name: str
     loopback: bool
 
 
@@ -50,13 +52,15 @@ def parse_address(url: str) -> Address:
         raise ConfigEngineError(
             "the base URL has a query or a fragment (what follows ? or #)", remedy="remove it"
         )
+    name = parts.hostname or ""
     path = parts.path.rstrip("/") or "/v1"
     server = f"{parts.scheme}://{parts.netloc}"
     return Address(
         base=server + path,
         root=server + path.removesuffix("/v1"),
         host=parts.netloc,
-        loopback=_is_loopback(parts.hostname or ""),
+        name=f"[{name}]" if ":" in name else name,
+        loopback=_is_loopback(name),
     )
 
 

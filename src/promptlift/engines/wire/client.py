@@ -87,7 +87,7 @@ class Client:
             max_retries=0,
             http_client=openai.DefaultAsyncHttpxClient(
                 follow_redirects=False,  # a frame goes nowhere that the user did not name
-                trust_env=not address.loopback,  # a proxy cannot reach this machine's loopback
+                mounts=_no_proxy(address),
                 timeout=openai.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
                 event_hooks={"request": [self._strip]},
             ),
@@ -205,6 +205,11 @@ class Client:
         if not self._key.get_secret_value():
             del request.headers["authorization"]
         request.headers["user-agent"] = f"promptlift/{__version__}"
+
+
+def _no_proxy(address: Address) -> dict[str, None] | None:
+    """A proxy, if the environment names one, cannot reach this machine's own addresses."""
+    return {f"all://{address.name}": None} if address.loopback else None
 
 
 def _pause(failed: _Failed, deadline: float) -> bool | float:
