@@ -22,6 +22,8 @@ from promptlift.core.compose.grammar import (
     words,
 )
 from promptlift.core.facts import Camera, Facts, Palette
+from promptlift.core.review import review
+from promptlift.core.targets import TARGETS
 from wording.cases import NEUTRAL_PROMPTS, OFFICE, any_facts, facts
 from wording.golden import CASES, GOLDEN, written
 
@@ -162,6 +164,24 @@ def test_a_lower_limit_is_kept(limit: int) -> None:
     """Fewer words may be asked for; only the user's own may pass the limit."""
     length = count_words(compose(OFFICE, facts(), max_words=limit))
     assert length <= max(limit, count_words(OFFICE))
+
+
+# --- fit for use
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    measured=any_facts(complete=True),
+    prompt=st.sampled_from(("", *NEUTRAL_PROMPTS, "a man runs at night", "make it rainy")),
+    seed=st.text(max_size=4),
+)
+def test_a_composed_text_passes_the_review(measured: Facts, prompt: str, seed: str) -> None:
+    """What is composed from facts is fit for use as it is: nothing to reject, nothing to repair."""
+    text = compose(prompt, measured, seed=seed)
+    target = TARGETS["cosmos-transfer1"]
+    verdict = review(text, finish_reason="stop", short_prompt=prompt, target=target, facts=measured)
+    assert verdict.verdict == "ok", verdict.checks
+    assert verdict.text == text
 
 
 # --- grammar

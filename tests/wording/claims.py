@@ -122,16 +122,14 @@ CLAIMS: dict[str, Claim] = {
     "draws|pulls|drawing back|back|taking in more|surroundings": _move("backward"),
     "shakes|trembles|shaking": _move("shake"),
     "slowly": _pace("slow"),
-    "slightly": _any(_pace("slow"), _movement("little"), _sharp("soft")),
+    "slightly": _any(_pace("slow"), _sharp("soft")),
     "noticeably|moderate pace": _pace("moderate"),
     "quickly|strongly": _pace("fast"),
     "at the same time": lambda facts: len(_camera(facts).moves) == 2,  # type: ignore[union-attr]
     # movement
     "keeps still": _movement("none"),
-    "slight movement|movement is slight|small movements|in the scene is slight": _movement(
-        "little"
-    ),
-    "what moves does so only|stays mostly": _movement("little"),
+    "movement takes up a small part|a small area|small areas of movement": _movement("little"),
+    "movement shows in small areas|stays calm|mostly": _movement("little"),
     "action unfolds|movement unfolds|most of the movement|motion unfolds": _movement("some"),
     "part of the scene": _movement("some"),
     "strong movement|movement is strong|scene is strong|above all": _movement("strong"),
@@ -145,7 +143,9 @@ CLAIMS: dict[str, Claim] = {
     # light
     "very dark|darkness covers|darkness|lies in": _light("exposure", "very dark"),
     "dark overall|dark tones|darker tones prevail|dark cool|dark warm": _dark,
-    "moderately lit|light is moderate|exposure is balanced": _light("exposure", "medium"),
+    "moderately lit|exposure is balanced|middle of the range|light is at a medium level": _light(
+        "exposure", "medium"
+    ),
     "very bright": _light("exposure", "very bright"),
     "bright|lighter tones prevail": _bright,
     "light in tone": _light("exposure", "very bright"),
@@ -153,7 +153,7 @@ CLAIMS: dict[str, Claim] = {
     "over darker ones": _bright,
     "soft low contrast|contrast is soft|close together|gentle steps": _light("contrast", "low"),
     "moderate contrast|contrast is moderate|light and dark is moderate": _normal,
-    "balanced range|in balance": _normal,
+    "balanced range|ordinary spread|in balance": _normal,
     "strong contrast|contrast is strong|far apart": _light("contrast", "high"),
     "warm": _light("temperature", "warm"),
     "cool": _light("temperature", "cool"),
@@ -180,7 +180,7 @@ _EMPTY = ENGLISH_FUNCTION_WORDS | frozenset(
         r"\w+",
         "view frame scene camera shot everything stay stays show see seen same hold whole fill "
         "built lead leads set sets make colors tone smaller small look lies lie edges outlines "
-        "shapes spread course time single rest stand take color come",
+        "shapes spread course time exposure sits single rest stand take color come",
     )
 )
 

@@ -48,7 +48,8 @@ BRIGHTNESS = {
     "medium": Tone(
         clauses=(
             "the scene is moderately lit",
-            "the light is moderate",
+            "the exposure sits in the middle of the range",
+            "the light is at a medium level",
             "the exposure is balanced",
         ),
     ),
@@ -76,7 +77,11 @@ CONTRAST = {
         alone=("the contrast is soft, so that light and dark lie close together",),
     ),
     "normal": Tone(
-        nouns=("moderate contrast", "a balanced range from light to dark"),
+        nouns=(
+            "moderate contrast",
+            "a balanced range from light to dark",
+            "an ordinary spread from light to dark",
+        ),
         clauses=("the contrast is moderate", "light and dark are in balance"),
         alone=("the contrast between light and dark is moderate",),
     ),
@@ -94,7 +99,7 @@ CAST = {
         alone=("a warm cast runs through the colors",),
     ),
     "neutral": Tone(
-        nouns=("a neutral color balance", "neutral white balance"),
+        nouns=("a neutral color balance", "neutral white balance", "neutral whites and grays"),
         clauses=("the color balance is neutral", "whites and grays look neutral"),
         alone=("the color balance is neutral",),
     ),
@@ -123,10 +128,11 @@ PLACES = {
     "centre": ("near the middle of the frame", "around the center of the frame"),
     "right": ("on the right of the frame", "in the right third of the frame"),
 }
+# "Little" is a small area of the picture, which need not move little.
 MOVEMENT_WHERE = {
     "little": (
-        "movement is slight and stays mostly {place}",
-        "small movements show mainly {place}, while the rest stays calmer",
+        "movement takes up a small part of the view, mostly {place}",
+        "a small area is in motion, mainly {place}, while the rest stays calm",
     ),
     "some": (
         "movement unfolds from moment to moment, most of it {place}",
@@ -141,8 +147,8 @@ MOVEMENT_WHERE = {
 }
 MOVEMENT_THROUGHOUT = {
     "little": (
-        "slight movement is spread across the whole frame",
-        "small movements show all over the frame",
+        "small areas of movement are spread across the whole frame",
+        "movement shows in small areas all over the frame",
     ),
     "some": (
         "movement is spread across the whole frame",
@@ -156,8 +162,8 @@ MOVEMENT_THROUGHOUT = {
 MOVEMENT_UNPLACED = {
     "none": ("the scene keeps still", "everything in view keeps still"),
     "little": (
-        "movement in the scene is slight",
-        "what moves does so only slightly from moment to moment",
+        "movement takes up a small part of the view",
+        "a small area of the view is in motion from moment to moment",
     ),
     "some": (
         "movement unfolds in part of the scene",

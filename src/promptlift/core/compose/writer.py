@@ -78,7 +78,7 @@ def _choose(found: Sequence[Statement], said: str, seed: str, max_words: int) ->
     waiting = sorted(found, key=lambda statement: _PRIORITY.index(statement.section))
     for index, statement in enumerate(waiting):
         fitting = [w for w in statement.wordings if length + count_words(w) <= max_words]
-        fresh = [wording for wording in fitting if openings.isdisjoint(_openings(wording))]
+        fresh = [wording for wording in fitting if _is_fresh(wording, openings)]
         if not fitting:
             continue
         drawn = sorted(fresh or fitting, key=lambda wording: _draw(seed, wording))
@@ -94,6 +94,12 @@ def _choose(found: Sequence[Statement], said: str, seed: str, max_words: int) ->
     return {s.section: chosen[s.section] for s in found if s.section in chosen}
 
 
+def _is_fresh(wording: str, openings: set[str]) -> bool:
+    """Whether it begins as no sentence before it did, and has no notable word twice."""
+    stems = _stems(wording)
+    return len(set(stems)) == len(stems) and openings.isdisjoint(_openings(wording))
+
+
 def _openings(wording: str) -> set[str]:
     """The first two words of each sentence, which should not come back."""
     return {" ".join(words(sentence)[:2]) for sentence in wording.split(". ")}
@@ -102,8 +108,7 @@ def _openings(wording: str) -> set[str]:
 def _cost(wording: str, used: set[str], share: float) -> float:
     """Low for a wording of about the right length that repeats no word."""
     stems = _stems(wording)
-    repeated = len(used.intersection(stems)) + 4 * (len(stems) - len(set(stems)))
-    return repeated + 0.2 * abs(count_words(wording) - share)
+    return len(used.intersection(stems)) + 0.2 * abs(count_words(wording) - share)
 
 
 def _stems(text: str) -> list[str]:
