@@ -98,6 +98,11 @@ class Demuxer:
         """The decoder of the stream; another one after `reopen`."""
         return self._decoder
 
+    @property
+    def _decoder_limits(self) -> dict[str, str]:
+        """The limit as libavcodec takes it: for each picture, with its padding to whole blocks."""
+        return {"max_pixels": str(self._limits.max_pixels * 5 // 4 + 2**16)}
+
     def close(self) -> None:
         """Close the container; the file stays open."""
         self._container.close()
@@ -135,7 +140,7 @@ class Demuxer:
             self._container = av.open(
                 self._opened.file,
                 "r",
-                options={"max_pixels": str(self._limits.max_pixels)},
+                options=self._decoder_limits,
                 container_options={"format_whitelist": _DEMUXERS},
                 metadata_errors="replace",
                 buffer_size=_BUFFER_BYTES,
@@ -178,7 +183,7 @@ class Demuxer:
             stream.discard = Discard.default if stream is chosen else Discard.all
         self.check_pixels(chosen.codec_context.width, chosen.codec_context.height)
         self._decoder = _decoder_of(chosen)
-        self._decoder.options = {"max_pixels": str(self._limits.max_pixels)}
+        self._decoder.options = self._decoder_limits
         self._decoder.thread_type = ThreadType.AUTO
         return chosen
 

@@ -1,0 +1,228 @@
+"""Only the file that was given is opened, only as data, and only within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from media.codes import read_number
+from media.make import Recipe, encode, ffmpeg
+from promptlift.core.video import Instant, Size
+from promptlift.errors import VideoRefused, VideoUnreadable
+from promptlift.frames import Limits, open_video, probe
+from promptlift.frames.source import content_id, open_source, printable
+
+_RECIPE = Recipe(frames=5, options={"preset": "ultrafast", "crf": "16"})
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of five frames."""
+    return encode(tmp_path_factory.mktemp("safe") / "clip.mp4", _RECIPE)
+
+
+def _first_number(path: str | Path | bytes) -> int | None:
+    with open_video(path) as reader:
+        return read_number(reader.first(1, Size(999, 999))[0].image)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-dash.mp4",
+        "--help",
+        "concat:a.mp4",
+        "http:x.mp4",
+        "file:x.mp4",
+        "pipe:0",
+        "subfile,,start,0,end,0,,:x.mp4",
+        "data:video,x.mp4",
+        "%03d.mp4",
+        "*.mp4",
+        "a b\n\t\x1b[31m.mp4",
+        "ünïcödé 视频.mp4",
+        "no extension",
+        "wrong.txt",
+        "wrong.mp3",
+        "wrong.jpg",
+        "wrong.m3u8",
+    ],
+)
+def test_a_name_is_only_a_name(
+    clip: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that looks like an option, a protocol, a pattern or another format opens its file."""
+    (tmp_path / name).write_bytes(clip.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert _first_number(name) == 0
+    assert _first_number(Path(name)) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow Unicode names only")
+def test_a_name_that_is_not_utf_8_opens(clip: Path, tmp_path: Path) -> None:
+    """Names are bytes on Linux; one that no text can hold still names its file."""
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\xff.mp4")
+    Path(name).write_bytes(clip.read_bytes())
+    assert _first_number(name) == 0
+    assert printable(name).endswith(r"caf\xe9\xff.mp4")
+
+
+def test_a_link_to_a_file_is_followed(clip: Path, tmp_path: Path) -> None:
+    """A symbolic link to a regular file is that file."""
+    link = tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    assert _first_number(link) == 0
+
+
+def test_names_in_messages_are_printable_and_short() -> None:
+    """A name cannot move the cursor, forge a line or fill the screen."""
+    assert printable("a\nb\x1b[31mc.mp4") == r"a\nb\x1b[31mc.mp4"
+    assert len(printable("x" * 5000)) < 250
+    assert printable("x" * 5000 + "end.mp4").endswith("end.mp4")
+
+
+def test_a_movie_that_refers_to_another_file_does_not_open_it(tmp_path: Path) -> None:
+    """A QuickTime reference to a neighbouring file is not followed: there is no picture then."""
+    secret = encode(tmp_path / "secret.mov", _RECIPE)
+    data = secret.read_bytes()
+    entry = b"\0\0\0\x0curl \0\0\0\x01"  # "the data is in this file"
+    assert entry in data
+    name = b"secret.mov\0"
+    outside = (12 + len(name)).to_bytes(4, "big") + b"url \0\0\0\0" + name
+    grown = len(outside) - len(entry)
+    for box in (b"dref", b"dinf", b"minf", b"mdia", b"trak", b"moov"):
+        at = data.rindex(box, 0, data.index(entry) + 1) - 4
+        size = int.from_bytes(data[at : at + 4], "big") + grown
+        data = data[:at] + size.to_bytes(4, "big") + data[at + 4 :]
+    referring = tmp_path / "referring.mov"
+    start = data.index(b"mdat") + 4
+    length = int.from_bytes(data[start - 8 : start - 4], "big") - 8
+    blank = data[:start] + bytes(length) + data[start + length :]
+    referring.write_bytes(blank.replace(entry, outside))
+    with pytest.raises(VideoUnreadable):
+        _first_number(referring)
+
+
+def test_too_many_pixels_are_refused_before_decoding(clip: Path) -> None:
+    """A picture above the limit is refused by the size in the header."""
+    with pytest.raises(VideoRefused, match=r"160x120 pictures are over the limit of 19199 pixels"):
+        probe(clip, limits=Limits(max_pixels=160 * 120 - 1))
+    assert probe(clip, limits=Limits(max_pixels=160 * 120)).width == 160
+
+
+def test_a_picture_that_grows_on_the_way_is_not_decoded(tmp_path: Path) -> None:
+    """The limit holds for the pictures in the stream, whatever its header says."""
+    plain = Recipe("mpeg2video", frames=10, rate=Fraction(25), container="mpeg2video")
+    small = encode(tmp_path / "small.m2v", plain).read_bytes()
+    large = encode(tmp_path / "large.m2v", plain.but(width=1600, height=1200)).read_bytes()
+    instants = [Instant.exact(Fraction(number, 25)) for number in range(20)]
+    with open_video(small + large, limits=Limits(max_pixels=200 * 200)) as reader:
+        sizes = {frame.size for frame in reader.frames_at(instants, Size(9999, 9999))}
+    assert sizes == {Size(160, 120)}
+
+
+def test_a_file_that_is_too_long_is_refused(clip: Path) -> None:
+    """A file above the limit is refused before it is read."""
+    size = clip.stat().st_size
+    with pytest.raises(VideoRefused, match=f"{size} bytes are more than the limit of 1000"):
+        probe(clip, limits=Limits(max_bytes=1000))
+    with pytest.raises(VideoRefused, match="more than the limit"):
+        probe(clip.read_bytes(), limits=Limits(max_bytes=size - 1))
+
+
+def test_8192_by_8192_is_read(tmp_path: Path) -> None:
+    """The largest picture that is taken gives its frames, scaled."""
+    small = encode(tmp_path / "small.mp4", _RECIPE.but(frames=2, width=64, height=64))
+    path = tmp_path / "huge.mov"
+    ffmpeg("-i", small, "-vf", "scale=8192:8192:flags=neighbor", "-c:v", "mjpeg", "-q:v", "9", path)
+    with open_video(path) as reader:
+        assert reader.info.size == Size(8192, 8192)
+        instants = [Instant.exact(Fraction(number, 15)) for number in range(2)]
+        frames = reader.frames_at(instants, Size(320, 320))
+    assert [read_number(frame.image) for frame in frames] == [0, 1]
+    assert frames[0].size == Size(320, 320)
+
+
+def test_a_video_of_one_pixel_is_read(tmp_path: Path) -> None:
+    """The smallest video is a video."""
+    recipe = Recipe("ffv1", frames=3, width=1, height=1, pixels="bgr0", full_range=True)
+    path = encode(tmp_path / "tiny.mkv", recipe)
+    with open_video(path) as reader:
+        frames = reader.first(3, Size(320, 320))
+        strip = reader.strip()
+    assert [frame.image.shape for frame in frames] == [(1, 1, 3)] * 3
+    assert strip.images.shape[1:] == (1, 1, 3)
+
+
+def test_a_name_of_content_is_its_hash(clip: Path, tmp_path: Path) -> None:
+    """The same bytes have the same name wherever they are, and it is their SHA-256."""
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(clip.read_bytes())
+    with open_video(clip) as one, open_video(copy) as other:
+        assert one.content_id == other.content_id
+        assert one.content_id == f"sha256:{hashlib.sha256(clip.read_bytes()).hexdigest()}"
+
+
+def test_reading_the_content_for_its_name_does_not_disturb_frames(clip: Path) -> None:
+    """The name may be asked for between any two frames."""
+    with open_video(clip) as reader:
+        instants = [Instant.exact(Fraction(number, 15)) for number in (1, 3)]
+        before = reader.frames_at(instants, Size(99, 99))
+        assert reader.content_id.startswith("sha256:")
+        after = reader.frames_at(instants, Size(99, 99))
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(before, after, strict=True))
+
+
+def _content_id(path: Path) -> str:
+    opened = open_source(path)
+    with opened.file:
+        return content_id(opened)
+
+
+def test_a_large_file_is_named_by_samples(tmp_path: Path) -> None:
+    """Above 64 MiB the name says that it is sampled; the size, head, tail and blocks are in it."""
+    path = tmp_path / "large.bin"
+    size = 70 * 2**20
+    names = set()
+    for change in (None, 0, (size - 2**20) * 8 // 17, size - 1):
+        with path.open("wb") as file:
+            file.truncate(size)
+            if change is not None:
+                file.seek(change)
+                file.write(b"x")
+        names.add(_content_id(path))
+    with path.open("ab") as file:
+        file.write(b"\0")
+    names.add(_content_id(path))
+    assert all(name.startswith("sha256-sampled:") for name in names)
+    assert len(names) == 5
+
+
+def test_a_closed_reader_has_closed_its_file(clip: Path) -> None:
+    """Leaving the with statement closes the file, also where opening failed half-way."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("this system does not list open files")
+    before = len(list(descriptors.iterdir()))
+    with open_video(clip) as reader:
+        assert len(list(descriptors.iterdir())) == before + 1
+    reader.close()
+    with pytest.raises(VideoRefused):
+        probe(clip, limits=Limits(max_pixels=10))
+    assert len(list(descriptors.iterdir())) == before
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """PyAV, NumPy and Pillow are imported when a video is opened, and not before."""
+    code = (
+        "import sys, promptlift.frames\n"
+        "sys.exit(any(name in sys.modules for name in ('av', 'numpy', 'PIL')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
