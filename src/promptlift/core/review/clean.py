@@ -26,6 +26,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb]"
 )
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINE_BREAKS = re.compile(r"(?: ?\n ?)+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _THINK = re.compile(
@@ -125,7 +127,7 @@ def well_formed(text: str) -> str:
 
 def _steps(short_prompt: str) -> tuple[tuple[str, Callable[[str], str]], ...]:
     return (
-        ("outer whitespace", str.strip),
+        ("spacing", _tidied),
         ("think tags", _without_thinking),
         ("answer tags", _inside_answer),
         ("special tokens", _without_markers),
@@ -138,6 +140,11 @@ def _steps(short_prompt: str) -> tuple[tuple[str, Callable[[str], str]], ...]:
         ("talk about the picture", lambda text: lead_off(text, short_prompt)),
         ("line breaks", lambda text: " ".join(text.split())),
     )
+
+
+def _tidied(text: str) -> str:
+    """Leave no run of blanks: the patterns after this one may then say "some blank" freely."""
+    return _LINE_BREAKS.sub("\n", _BLANKS.sub(" ", text)).strip()
 
 
 def _without_thinking(text: str) -> str:
@@ -216,4 +223,4 @@ def _without_quotes(text: str) -> str:
 def _without_markdown(text: str) -> str:
     for pattern, replacement in _MARKDOWN:
         text = pattern.sub(replacement, text)
-    return text
+    return _tidied(text)

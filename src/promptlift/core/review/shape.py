@@ -62,8 +62,10 @@ _REFUSALS = tuple(
             r"|\bich kann (?:dir |ihnen |dabei |das |dieses |diese |leider )?nicht\b"
         ),
         r"\A(?:je suis désolé|désolée?\b)|\bje ne peux pas\b",
-        r"\A(?:lo siento|lamento)\b|\bno puedo "
-        r"(?:ayudar|describir|proporcionar|crear|generar|ver)\b",
+        (
+            r"\A(?:lo siento|lamento)\b|\bno puedo "
+            r"(?:ayudar|describir|proporcionar|crear|generar|ver)\b"
+        ),
         r"\A(?:извините|простите|к сожалению, я)\b|\bя не могу\b",
         r"申し訳(?:ありません|ございません)|できません。?\Z",
         r"죄송합니다|할 수 없습니다",

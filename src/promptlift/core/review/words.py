@@ -167,6 +167,7 @@ for _number, _group in enumerate(SYNONYMS):
 
 _SHORTEST_PREFIX = 4
 _LONGEST_ENDING = 5
+_LONGEST_WORD = 40  # longer runs of letters are no words
 
 
 class Index:
@@ -183,6 +184,8 @@ class Index:
     def has(self, wanted: str) -> bool:
         """Whether the text affirms a word: itself, a form, a compound with it, or a synonym."""
         root = stem(wanted)
+        if len(root) > _LONGEST_WORD:
+            return root in self.stems
         return (
             root in self.stems
             or not self._groups.isdisjoint(_GROUPS.get(root, ()))
