@@ -367,7 +367,7 @@ class TestCommand:
 
     def test_a_keyframe_is_told(self, tmp_path: Path) -> None:
         """In a long clip the line says that the nearest keyframe was taken, unless forbidden."""
-        long = synthetic_video(tmp_path / "long.mp4", seconds=16, size=(64, 36), fps=12)
+        long = synthetic_video(tmp_path / "long.mp4", seconds=16, size=(64, 36), fps=3)
         result = self._run(long, "-o", tmp_path / "a.png", "-n", "1")
         assert result.stderr.endswith("(nearest keyframe)\n")
         result = self._run(long, "-o", tmp_path / "a.png", "-n", "1", "--exact")
