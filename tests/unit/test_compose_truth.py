@@ -130,6 +130,7 @@ def test_the_look_of_a_control_video_is_not_described(kind: str | None, seed: st
         ("a kitchen in blue light", {}, ("neutral", "palette", "gray", "bright", "exposure")),
         ("the camera pans left over a harbour", {}, ("fixed", "locked", "static", "framing")),
         ("a harbour, static camera", {}, ("fixed", "locked", "static", "framing")),
+        ("a static wide shot of a port", {}, ("fixed", "locked", "framing", "viewpoint")),
         ("an aerial view of a port", {}, ("fixed", "locked", "static", "framing")),
         ("a handheld shot of a cat", {}, ("fixed", "locked", "static", "framing")),
         ("a montage of city streets", {}, ("continuous", "unbroken", "single")),
@@ -168,6 +169,7 @@ def test_what_the_user_said_is_his(
     [
         ("a man runs at night", {"light": Light(exposure="dark", contrast="low")}, "gray"),
         ("a woman with dark hair reads", {}, "gray"),
+        ("a cup on the dark table", {}, "gray"),
         ("a cup by a traffic light", {}, "contrast|light and dark|light to dark"),
         ("a frying pan on a stove", {"camera": Camera(moves=("tilt up",))}, "tilts"),
         ("put the lid on the pot", {}, "gray"),

@@ -168,13 +168,14 @@ def _camera(camera: Camera, cuts: tuple[float, ...], said: frozenset[Topic]) -> 
 
 
 def _moving_camera(camera: Camera, *, one_take: bool) -> Iterator[str]:
-    for move in _moves(camera):
+    for move in (*_moves(camera), *_moves_and_results(camera)):
         yield move
         if one_take:
             yield from (f"{opening}, {move}" for opening in phrases.TAKE_OPENINGS)
 
 
 def _moves(camera: Camera) -> Iterator[str]:
+    """Clauses for the camera's one or two moves."""
     first, *others = camera.moves
     pace = camera.strength or ""
     for template in phrases.MOVES[first]:
@@ -188,7 +189,13 @@ def _moves(camera: Camera) -> Iterator[str]:
             yield from (t.format(move=move, gerund=gerund) for t in phrases.MOVES_TOGETHER)
         else:
             yield move
-            yield from (f"{move}, {result}" for result in phrases.MOVE_RESULTS[first])
+
+
+def _moves_and_results(camera: Camera) -> Iterator[str]:
+    """The same for a single move, with what it does to the view."""
+    if len(camera.moves) == 1:
+        for move, result in product(_moves(camera), phrases.MOVE_RESULTS[camera.moves[0]]):
+            yield f"{move}, {result}"
 
 
 def _cuts(cuts: tuple[float, ...], said: frozenset[Topic]) -> Iterator[str]:

@@ -116,7 +116,8 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
             "tracks (?:along|after|behind|past|the)", "drone[- ](?:shot|view|footage|camera)",
             "aerial", "fly[- ]?(?:through|over|by)", "orbit*", "crane shot",
             "steadicam", "gimbal", "pov", "point of view", "first[- ]person", "fpv",
-            "(?:static|fixed|stationary|locked|steady|moving) (?:shot|view|viewpoint|frame|angle)",
+            r"(?:static|fixed|stationary|locked|steady|moving)(?:[- ]\w+){0,2} "
+            "(?:shot|view|viewpoint|frame|framing|angle)",
             "push(?:es)? in", "pull(?:s)? (?:back|out)", "viewpoint", "follow shot", "selfie",
         ),
     ),
@@ -134,7 +135,7 @@ TOPICS: tuple[tuple[tuple[Topic, ...], re.Pattern[str]], ...] = (
             "still", "motionless", "frozen", "freez*", "immobile", "unmoving", "paused", "parked",
             "slow[- ]motion", "slow[- ]mo", "time[- ]?lapse", "hyperlapse", "fast[- ]forward",
             "statue*", "movement*", "motion", "standstill", "calm", "quiet", "empty", "deserted",
-            r"(?:static|stationary)(?! (?:camera|shot|view|viewpoint|frame|angle))",
+            r"(?:static|stationary)(?!(?: \w+){0,2} (?:camera|shot|view|viewpoint|frame|angle))",
         ),
     ),
     (
@@ -185,7 +186,8 @@ OBJECT_SHADE = re.compile(
     r"\b(?:dark|light|bright|pale|warm|cool)[- ](?=(?:red|orange|yellow|gold|golden|green|blue|"
     r"navy|purple|violet|pink|brown|beige|tan|gr[ae]y|silver|black|white|hair|haired|skin|skinned|"
     r"eyes|eyed|vest|suit|shirt|jacket|coat|dress|clothes|clothing|trousers|jeans|hat|apron|"
-    r"uniform|wood|wooden|roast|chocolate|weight|bulb)\b)|\btraffic lights?\b"
+    r"uniform|table|cloth|fabric|wood|wooden|"
+    r"roast|chocolate|weight|bulb)\b)|\btraffic lights?\b"
 )
 
 FAMILIES: dict[str, str] = {
