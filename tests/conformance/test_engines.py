@@ -20,8 +20,11 @@ from promptlift.core.sampling import Sampling
 from promptlift.core.video import Frame
 from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.embedded import EmbeddedEngine
+from promptlift.engines.openai import OpenAIEngine
 from promptlift.errors import EngineError, ItemEngineError
 from promptlift.testing import FakeEngine, FaultyEngine
+from stubs.openai_styles import STYLES
+from stubs.running import running
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,11 +53,20 @@ def _echo(request: Request) -> str:
     return f"{request.short_prompt}. Seen from a fixed camera, everything happens in one take."
 
 
+def _over(style: str) -> Callable[[], Engine]:
+    """An engine for a stub server that answers over HTTP as that kind of server does."""
+    return lambda: OpenAIEngine(running(style).base_url)
+
+
 ENGINES = {
     "embedded": Subject(EmbeddedEngine, deterministic=True, echoes=True),
     "fake": Subject(lambda: FakeEngine(_echo), deterministic=True, echoes=True),
     "fake, scripted": Subject(FakeEngine, deterministic=True),
     "faulty, without a fault": Subject(lambda: FaultyEngine(FakeEngine()), deterministic=True),
+    **{
+        f"openai, over {style}": Subject(_over(style), deterministic=True, echoes=True)
+        for style in STYLES
+    },
 }
 
 FACTS = Facts(

@@ -62,7 +62,9 @@ class StubServer:
         violations: What was wrong with requests that promptlift should not have made.
         hung_up: How many clients went away while they were kept waiting.
         most_at_once: The most chat requests that were under way together.
-        faults: What is still to go wrong; may be added to at any time.
+        faults: What is still to go wrong with chats; may be added to at any time.
+        page_faults: The same for pages.
+        tokenize_faults: The same for counts.
         patches: Fields to put into each answer, over those that are there.
     """
 
@@ -98,6 +100,7 @@ class StubServer:
         self.tls = tls
         self.new_limit_only = new_limit_only
         self.count_text = count_text
+        self.tokenize_faults: deque[Fault] = deque()
         self.patches: dict[str, Any] = {}
         self.received: list[Received] = []
         self.violations: list[str] = []

@@ -125,9 +125,12 @@ def test_a_hosted_server_is_asked_for_its_models_only() -> None:
 
 
 def test_a_model_without_eyes_takes_no_images() -> None:
-    """Where llama-server says that it has no vision, the engine takes no image."""
+    """Where llama-server says that it has no vision, no image is sent, and text is."""
     with StubServer("llama-server", sees=False) as server:
         assert describe(server).max_images == 0
+        assert type(failing(server)) is ConfigEngineError
+        assert ask(server, question(images=0)).text == ANSWER
+    assert len(server.chats) == 1
 
 
 def test_a_stranger_has_no_family() -> None:
@@ -449,13 +452,14 @@ def test_more_images_than_allowed_are_not_sent() -> None:
 def test_the_newer_name_of_the_limit_is_found() -> None:
     """Where an API knows only `max_completion_tokens`, it is used from then on."""
 
-    async def use(engine: OpenAIEngine) -> list[str]:
-        return [(await engine.complete(question())).text for _ in range(2)]
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        at_once = await asyncio.gather(*(engine.complete(question()) for _ in range(5)))
+        return [*at_once, await engine.complete(question("last"))]
 
     with StubServer("hosted", new_limit_only=True) as server:
-        assert using(server, use) == [ANSWER, ANSWER]
-    names = [chat.asked.limit_name for chat in server.chats if chat.asked]
-    assert names == ["max_tokens", "max_completion_tokens", "max_completion_tokens"]
+        assert [one.text for one in using(server, use)] == [ANSWER] * 6
+    names = [(chat.asked.text, chat.asked.limit_name) for chat in server.chats if chat.asked]
+    assert [name for text, name in names if text == "last"] == ["max_completion_tokens"]
 
 
 def test_another_unsupported_parameter_is_refused() -> None:
@@ -498,6 +502,19 @@ def test_a_server_that_cannot_count_is_asked_once() -> None:
         server.style = replace(server.style, counts=False)
         assert using(server, use) == [None, None, None]
     assert [one.path for one in server.received].count("/tokenize") == 1
+
+
+def test_one_request_that_cannot_be_counted_is_no_rule() -> None:
+    """A count that is refused for one request does not keep the next from being counted."""
+
+    async def use(engine: OpenAIEngine) -> tuple[int | None, int | None]:
+        server.tokenize_faults.append(Fault.parse("400"))
+        return await engine.count(question()), await engine.count(question())
+
+    with StubServer() as server:
+        refused, counted = using(server, use)
+    assert refused is None
+    assert counted is not None
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])

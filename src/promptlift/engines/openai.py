@@ -24,7 +24,7 @@ from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
 
 __all__ = ["OpenAIEngine"]
 
-_NO_COUNTING = (400, 404, 405, 415, 422, 501)
+_NO_COUNTING = (404, 405, 501)
 _PROBE_SIDE = 64
 
 
@@ -75,7 +75,8 @@ class OpenAIEngine:
         self._limit_name = "max_tokens"
         self._counts = True
         self._images_proven = 0
-        self._lock = asyncio.Lock()
+        self._inspecting = asyncio.Lock()
+        self._probing = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._client.address.base!r}, model={self._model!r})"
@@ -109,8 +110,8 @@ class OpenAIEngine:
             ItemEngineError: The server refuses this request.
             ConfigEngineError: Every request would fail; also where the model takes no images.
         """
-        self._check_images(request)
         served = await self._inspected()
+        self._check_images(len(request.frames), served)
         body = await asyncio.to_thread(self._body, request, served)
         try:
             completion = await self._asked(body)
@@ -127,7 +128,7 @@ class OpenAIEngine:
         Only vLLM counts pictures, and up to 0.16 not for models in Hugging Face's format.
 
         Returns:
-            None where the server cannot count.
+            None where the server cannot count, or not this request.
 
         Raises:
             EngineError: The server does not answer, or not to us.
@@ -136,12 +137,15 @@ class OpenAIEngine:
         if not self._counts or served.software != "vllm":
             return None
         turns = await asyncio.to_thread(messages, request)
-        counted = await self._client.call(
-            f"{self._client.address.root}/tokenize",
-            {"model": served.model, "messages": turns},
-            read=lambda answer: positive(field(answer, "count")),
-            absent=_NO_COUNTING,
-        )
+        try:
+            counted = await self._client.call(
+                f"{self._client.address.root}/tokenize",
+                {"model": served.model, "messages": turns},
+                read=lambda answer: positive(field(answer, "count")),
+                absent=_NO_COUNTING,
+            )
+        except ItemEngineError:
+            return None
         self._counts = counted is not None
         return counted
 
@@ -150,7 +154,7 @@ class OpenAIEngine:
         await self._client.close()
 
     async def _inspected(self) -> Served:
-        async with self._lock:
+        async with self._inspecting:
             if self._served is None:
                 served = await inspect(self._client, self._model)
                 self._check_context(served)
@@ -165,10 +169,15 @@ class OpenAIEngine:
                 remedy=f"ask for at most {served.context}, or start the server with more",
             )
 
-    def _check_images(self, request: Request) -> None:
-        if len(request.frames) > self._max_images:
+    def _check_images(self, images: int, served: Served) -> None:
+        if images and not served.sees:
+            raise ConfigEngineError(
+                f"{served.model} takes no images, as it is served",
+                remedy="serve a vision model (llama-server: with its --mmproj)",
+            )
+        if images > self._max_images:
             raise ItemEngineError(
-                f"{len(request.frames)} images are more than the {self._max_images} of a request",
+                f"{images} images are more than the {self._max_images} of a request",
                 remedy="show fewer frames",
             )
 
@@ -184,17 +193,18 @@ class OpenAIEngine:
 
     async def _asked(self, body: dict[str, Any]) -> Completion:
         """Send; where an API knows the answer's limit by its newer name only, send it so."""
-        url = f"{self._client.address.base}/chat/completions"
+        name = self._limit_name
         try:
-            return await self._sent(url, body)
+            return await self._sent(body, name)
         except UnsupportedParameter as error:
-            if error.parameter != "max_tokens" or self._limit_name != "max_tokens":
+            if error.parameter != "max_tokens" or name != "max_tokens":
                 raise
         self._limit_name = "max_completion_tokens"
-        return await self._sent(url, body)
+        return await self._sent(body, self._limit_name)
 
-    async def _sent(self, url: str, body: dict[str, Any]) -> Completion:
-        named = {self._limit_name if name == "max_tokens" else name: body[name] for name in body}
+    async def _sent(self, body: dict[str, Any], limit_name: str) -> Completion:
+        named = {limit_name if name == "max_tokens" else name: body[name] for name in body}
+        url = f"{self._client.address.base}/chat/completions"
         completion = await self._client.call(url, named, read=read_completion)
         assert completion is not None, "no status is taken for an absence"
         return completion
@@ -207,7 +217,7 @@ class OpenAIEngine:
         The status is the same, 400, and only the text differs. So the server is asked again,
         once, with tiny images, and without any.
         """
-        async with self._lock:
+        async with self._probing:
             if images <= self._images_proven:
                 return refused
             try:
