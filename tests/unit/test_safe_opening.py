@@ -9,6 +9,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from media.codes import read_number
 from media.make import Recipe, encode, ffmpeg
 from promptlift.core.video import Instant, Size
 from promptlift.errors import VideoRefused, VideoUnreadable
-from promptlift.frames import Limits, open_video, probe
+from promptlift.frames import Limits, demux, open_video, probe
 from promptlift.frames.source import content_id, open_source, printable
 
 _RECIPE = Recipe(frames=5, options={"preset": "ultrafast", "crf": "16"})
@@ -88,26 +89,23 @@ def test_names_in_messages_are_printable_and_short() -> None:
     assert printable("x" * 5000 + "end.mp4").endswith("end.mp4")
 
 
-def test_a_movie_that_refers_to_another_file_does_not_open_it(tmp_path: Path) -> None:
-    """A QuickTime reference to a neighbouring file is not followed: there is no picture then."""
-    secret = encode(tmp_path / "secret.mov", _RECIPE)
-    data = secret.read_bytes()
-    entry = b"\0\0\0\x0curl \0\0\0\x01"  # "the data is in this file"
-    assert entry in data
-    name = b"secret.mov\0"
-    outside = (12 + len(name)).to_bytes(4, "big") + b"url \0\0\0\0" + name
-    grown = len(outside) - len(entry)
-    for box in (b"dref", b"dinf", b"minf", b"mdia", b"trak", b"moov"):
-        at = data.rindex(box, 0, data.index(entry) + 1) - 4
-        size = int.from_bytes(data[at : at + 4], "big") + grown
-        data = data[:at] + size.to_bytes(4, "big") + data[at + 4 :]
-    referring = tmp_path / "referring.mov"
-    start = data.index(b"mdat") + 4
-    length = int.from_bytes(data[start - 8 : start - 4], "big") - 8
-    blank = data[:start] + bytes(length) + data[start + length :]
-    referring.write_bytes(blank.replace(entry, outside))
+def test_a_nested_open_is_refused_even_if_the_demuxer_is_let_in(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were the look at the content and the list of demuxers to fail, no second file is opened."""
+    (tmp_path / "secret.mp4").write_bytes(clip.read_bytes())
+    script = tmp_path / "script.mp4"
+    script.write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
+    with av.open(str(script)) as followed:  # what a reader without these walls does
+        frame = next(followed.decode(video=0))
+        assert read_number(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) == 0
+    monkeypatch.setattr(demux, "check_video", lambda *_: None)
     with pytest.raises(VideoUnreadable):
-        _first_number(referring)
+        _first_number(script)
+    monkeypatch.setattr(demux, "_DEMUXERS", f"{demux._DEMUXERS},concat")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VideoUnreadable):
+        _first_number(script)
 
 
 def test_too_many_pixels_are_refused_before_decoding(clip: Path) -> None:

@@ -129,7 +129,7 @@ class Demuxer:
                     if packet.size:
                         errors = 0
                         yield packet
-            except _ERRORS:
+            except (*_ERRORS, IndexError):  # PyAV: a packet of a stream that began midway
                 errors += 1
             else:
                 return
@@ -141,7 +141,12 @@ class Demuxer:
                 self._opened.file,
                 "r",
                 options=self._decoder_limits,
-                container_options={"format_whitelist": _DEMUXERS},
+                container_options={
+                    "format_whitelist": _DEMUXERS,
+                    # A list of one protocol that does not exist: none. Demuxers that open other
+                    # files by themselves, past io_open, hand it on.
+                    "protocol_whitelist": "none",
+                },
                 metadata_errors="replace",
                 buffer_size=_BUFFER_BYTES,
                 io_open=_refuse_nested,
