@@ -21,6 +21,7 @@ COMMANDS = {
     "budget": ("budget", "Show what frames of VIDEO or WxH cost, and the size that fits."),
     "hint": ("hint", "Write the few frames of VIDEO that a model would be shown."),
     "facts": ("facts", "Say what can be measured about VIDEO without a model."),
+    "engine": ("engine", "Start, watch and end the vLLM that promptlift owns."),
 }
 
 INTERRUPTED = 130
