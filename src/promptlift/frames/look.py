@@ -53,7 +53,7 @@ def hint_frames(
     """
     hints.check_options(strategy, count, fps)
     if strategy == "first":
-        return reader.first(count, box, exactly=exactly, native=native)
+        return _in_order(reader.first(count, box, exactly=exactly, native=native))
     if strategy == "fps":
         instants = hints.at_rate(reader.info.duration, count, fps)
     elif strategy == "scenes":
@@ -61,7 +61,7 @@ def hint_frames(
         instants = hints.scenes(strip.times, _changes(strip), count)
     else:
         return _spread(reader, count, box, exact=exact, exactly=exactly, native=native)
-    return reader.frames_at(instants, box, exactly=exactly, native=native)
+    return _in_order(reader.frames_at(instants, box, exactly=exactly, native=native))
 
 
 def _spread(
@@ -94,7 +94,7 @@ def _by_instant(frames: Iterable[Frame]) -> dict[Fraction, Frame]:
 
 
 def _in_order(frames: Iterable[Frame]) -> tuple[Frame, ...]:
-    """Ascending, and each frame once."""
+    """Ascending, and each frame once, even where a file's timestamps are damaged."""
     once = {frame.time: frame for frame in frames}
     return tuple(once[time] for time in sorted(once))
 
