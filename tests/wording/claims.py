@@ -143,7 +143,7 @@ CLAIMS: dict[str, Claim] = {
     # light
     "very dark|darkness covers|darkness|lies in": _light("exposure", "very dark"),
     "dark overall|dark tones|darker tones prevail|dark cool|dark warm": _dark,
-    "moderately lit|exposure is balanced|middle of the range|light is at a medium level": _light(
+    "moderately lit|exposure is balanced|brightness is moderate|light is at a medium level": _light(
         "exposure", "medium"
     ),
     "very bright": _light("exposure", "very bright"),
@@ -161,7 +161,7 @@ CLAIMS: dict[str, Claim] = {
     "contrast|light and dark|steps|tint|cast|lean|tones|marked": _lit,
     "from light to dark|between light and dark": _lit,
     # palette
-    "palette|the main colors are|the main color is|overall tone|larger areas": _colours,
+    "palette|the main colors are|the main color is|overall tone|larger areas|large areas": _colours,
     "accents|touches|stand out|set off|small areas": _accents,
     # sharpness
     "crisp|easy to make out|edges are clean|read clearly": _sharp("sharp"),
@@ -180,7 +180,7 @@ _EMPTY = ENGLISH_FUNCTION_WORDS | frozenset(
         r"\w+",
         "view frame scene camera shot everything stay stays show see seen same hold whole fill "
         "built lead leads set sets make colors tone smaller small look lies lie edges outlines "
-        "shapes spread course time exposure sits single rest stand take color come",
+        "shapes spread course time overall single rest stand take color come",
     )
 )
 

@@ -48,7 +48,7 @@ BRIGHTNESS = {
     "medium": Tone(
         clauses=(
             "the scene is moderately lit",
-            "the exposure sits in the middle of the range",
+            "the overall brightness is moderate",
             "the light is at a medium level",
             "the exposure is balanced",
         ),
@@ -253,7 +253,7 @@ DOMINANT_AND_ACCENTS = (
 DOMINANT_ONLY = (
     "{dominant} {lead} the palette",
     "the palette is built mainly on {dominant}",
-    "larger areas of {dominant} set the overall tone of the palette",
+    "large areas of {dominant} set the overall tone of the palette",
     "{dominant} {set} the overall tone of the palette",
 )
 ACCENTS_ONLY = (

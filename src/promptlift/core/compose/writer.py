@@ -27,7 +27,7 @@ MAX_WORDS = 150
 _AIM = 100
 # Of how many wordings, drawn by the seed, the best is taken: more of them read better, and
 # fewer differ more from one item to the next.
-_DRAWN = 5
+_DRAWN = 4
 # Which sections go in first where there is little room: what a generator cannot guess.
 _PRIORITY = ("motion", "light", "palette", "cuts", "sharpness")
 # Words whose return nobody notices.
@@ -108,7 +108,7 @@ def _openings(wording: str) -> set[str]:
 def _cost(wording: str, used: set[str], share: float) -> float:
     """Low for a wording of about the right length that repeats no word."""
     stems = _stems(wording)
-    return len(used.intersection(stems)) + 0.2 * abs(count_words(wording) - share)
+    return len(used.intersection(stems)) + 0.1 * abs(count_words(wording) - share)
 
 
 def _stems(text: str) -> list[str]:
