@@ -31,8 +31,8 @@ _SPECIAL = {"t5": 1, "umt5": 1, "qwen2.5": 0, "llama3": 1, "gemma3": 1}
 # Tokens a Latin letter: prose in the languages that the vocabulary was made for, other prose, and
 # what a letter beyond ASCII adds in other prose.
 _HOME = {
-    "t5": {"English": 0.33, "German": 0.4, "French": 0.5},
-    "umt5": {"English": 0.33},
+    "t5": {"English": 0.38, "German": 0.4, "French": 0.5},
+    "umt5": {"English": 0.38},
     "qwen2.5": {"English": 0.28},
     "llama3": {"English": 0.28},
     "gemma3": {"English": 0.28},

@@ -87,11 +87,13 @@ class Cleaned:
         text: The cleaned answer, on one line.
         removed: What kinds of wrapping were taken off.
         invisible: How many control and invisible characters were taken out.
+        tangled: Whether the wrapping was too deep to be taken off; `text` still wears it.
     """
 
     text: str
     removed: tuple[str, ...]
     invisible: int
+    tangled: bool = False
 
 
 def clean(answer: str, short_prompt: str = "") -> Cleaned:
@@ -103,7 +105,7 @@ def clean(answer: str, short_prompt: str = "") -> Cleaned:
             about the picture.
 
     Returns:
-        The text on one line. A text that is wrapped too deeply comes back untouched.
+        The text on one line. A text that is wrapped too deeply keeps its wrapping.
     """
     text = well_formed(answer)
     text, invisible = _INVISIBLE.subn("", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -117,7 +119,7 @@ def clean(answer: str, short_prompt: str = "") -> Cleaned:
             text = after
         if text == before:
             return Cleaned(text, tuple(removed), invisible)
-    return Cleaned(start, (), invisible)
+    return Cleaned(start, (), invisible, tangled=True)
 
 
 def well_formed(text: str) -> str:

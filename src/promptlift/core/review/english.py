@@ -150,7 +150,6 @@ class _Bound:
     def __init__(self, words: list[Word]) -> None:
         self.numbers: defaultdict[str, set[int]] = defaultdict(set)
         self.colors: defaultdict[str, set[str]] = defaultdict(set)
-        self.near: defaultdict[str, set[str]] = defaultdict(set)
         self.all_numbers = {number for word in words if (number := word.number) is not None}
         self.all_colors = {color for word in words if not word.negated for color in word.colors}
         for at, word in enumerate(words):
@@ -164,12 +163,10 @@ class _Bound:
                 self._bind_color(words, at)
 
     def _bind_color(self, words: list[Word], at: int) -> None:
-        colors = words[at].colors
-        if words[at].text in PLAIN_COLORS:
-            for noun in _nouns_after(words, at):
-                self.colors[noun] |= colors
-        for other in words[max(0, at - 6) : at + 5]:
-            self.near[other.stem] |= colors
+        nouns = _nouns_after(words, at)
+        # "a car painted red": a color before no noun belongs to what it follows.
+        for noun in nouns or [word.stem for word in words[max(0, at - 5) : at]]:
+            self.colors[noun] |= words[at].colors
 
 
 def _nouns_after(words: list[Word], at: int) -> list[str]:
@@ -219,7 +216,7 @@ def _wrong_color(asked: list[Word], bound: _Bound) -> str:
             return f"the color {word.text!r} is missing"
         for noun in _nouns_after(asked, at) or _noun_before(asked, at):
             given = bound.colors.get(noun, set())
-            if given and word.colors.isdisjoint(given | bound.near[noun]):
+            if given and word.colors.isdisjoint(given):
                 return f"{word.text!r} became {min(given)!r} ({noun})"
     return ""
 

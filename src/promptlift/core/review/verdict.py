@@ -49,6 +49,8 @@ def review(
     outcomes = {"empty": (empty(cleaned.text, wanted), "")}
     if outcomes["empty"][0] != NO_WORDS:
         outcomes |= _content(cleaned.text, finish_reason, wanted, facts, control)
+        if cleaned.tangled:
+            outcomes["meta"] = ("wrapped too deeply to be cleaned", "")
         outcomes["too_long"] = _length(cleaned.text, target, target_tokens)
     checks = tuple(_check(name, *outcomes.get(name, ("", "")), cleaned) for name in CHECKS)
     return Review(verdict=verdict_of(checks), text=cleaned.text, checks=checks)
