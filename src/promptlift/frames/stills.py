@@ -6,6 +6,7 @@ Both kinds of source are a `Slides`: numbered pictures, each with its time.
 from __future__ import annotations
 
 import hashlib
+import struct
 import warnings
 from abc import ABC, abstractmethod
 from fractions import Fraction
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Album", "Animation", "Slides"]
 
-_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, UnidentifiedImageError)
+_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    struct.error,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,  # of a later picture than the first
+)
 _EXIF_ORIENTATION = 0x0112
 _ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 _UNTIMED = Fraction(1, 10)  # what browsers show a GIF frame that gives no time for

@@ -44,10 +44,15 @@ def due_times(
 def stack(
     images: Sequence[RGB], times: Sequence[Fraction], stretches: tuple[int, ...], source: Size
 ) -> Strip:
-    """Put pictures of one size together."""
+    """Put pictures of one size together, in order even where timestamps are damaged."""
+    order = sorted(range(len(times)), key=lambda place: times[place])
     contiguous = len(set(stretches)) <= 1
     return Strip(
-        np.stack(images), tuple(times), source, contiguous, () if contiguous else stretches
+        np.stack([images[place] for place in order]),
+        tuple(times[place] for place in order),
+        source,
+        contiguous,
+        () if contiguous else tuple(stretches[place] for place in order),
     )
 
 
