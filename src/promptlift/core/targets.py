@@ -126,7 +126,7 @@ _ALL = (
         unit=_T5,
         source="LTX-Video pipeline_ltx_video.py:318,359",
         min_words=60,
-        max_words=150,
+        max_words=140,
         note="its own enhancer stops at 256 tokens too",
     ),
     Target(
@@ -145,7 +145,7 @@ _ALL = (
         unit=_T5,
         source="CogVideo README.md:240",
         min_words=60,
-        max_words=130,
+        max_words=120,
     ),
     Target(
         name="open-sora",
@@ -173,8 +173,8 @@ def target(name: str = DEFAULT_TARGET) -> Target:
     if wanted in TARGETS:
         return TARGETS[wanted]
     near = get_close_matches(wanted, TARGETS, n=1, cutoff=0.6)
-    remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(TARGETS)}"
-    raise OptionError(f"there is no target {name[:80]!r}", remedy=remedy.rstrip("?"))
+    remedy = f"did you mean {near[0]!r}" if near else f"use one of {', '.join(TARGETS)}"
+    raise OptionError(f"there is no target {name[:80]!r}", remedy=remedy)
 
 
 def estimate_tokens(text: str, target: Target) -> int:
