@@ -117,6 +117,13 @@ def test_other_pixel_formats_give_the_same_clip(tmp_path: Path, pixels: str) -> 
     _assert_same(card, tmp_path, pixels=told)
 
 
+def test_an_animation_gives_the_same_clip(tmp_path: Path) -> None:
+    """A GIF has colours of a palette, and is read by other means than a video."""
+    video = tmp_path / "card.gif"
+    _ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x240:r=10:d=2", str(video))
+    _assert_same(video, tmp_path)
+
+
 def test_a_source_smaller_than_the_clip_is_enlarged_alike(tmp_path: Path) -> None:
     """Asked for 320 wide, both give 320 wide."""
     _assert_same(_test_card(tmp_path / "card.mp4", "160x120", "30"), tmp_path)

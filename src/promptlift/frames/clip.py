@@ -27,7 +27,7 @@ __all__ = ["write_clip"]
 
 _OPTIONS = {"crf": "18", "preset": "medium"}
 _SMPTE170M = 6  # AVCOL_SPC_SMPTE170M, the BT.601 matrix
-_FROM_RGB = "flags=lanczos+accurate_rnd+full_chroma_inp:out_color_matrix=smpte170m:out_range=tv"
+_FROM_RGB = "flags=lanczos:out_color_matrix=smpte170m:out_range=tv"
 _FASTEST = 1000
 
 
