@@ -25,6 +25,7 @@ _NUMERAL = re.compile(r"(?<![\w.,])\d{1,6}(?![\w.,]*\d)(?![a-z%])", re.IGNORECAS
 # A share of the words (or pairs of characters) that an answer in the same language must keep.
 _KEPT_WORDS = 0.4
 _KEPT_PAIRS = 0.2
+_KEPT_CHARACTERS = 0.5
 # Characters that carry grammar in Chinese and Japanese.
 _PARTICLES = re.compile(
     "[的了着在把将和与及是有一个位只条张从到给被向对为而且并也都就不没のをにはがでともへやかられるいてしたます]"
@@ -94,6 +95,10 @@ def _lost_pairs(text: str, short_prompt: str) -> str:
     pairs = dict.fromkeys(
         stretch[at : at + 2] for stretch in stretches for at in range(len(stretch) - 1)
     )
+    # A short prompt has few pairs, and "red car" may be put in other words of the same characters.
+    characters = dict.fromkeys("".join(stretches))
+    if sum(char in text for char in characters) >= _KEPT_CHARACTERS * len(characters):
+        return ""
     wanted = list(pairs)[:_MOST_WORDS]
     return _too_few([pair for pair in wanted if pair not in text], len(wanted), _KEPT_PAIRS)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from promptlift.core.lexicon import ENGLISH_FUNCTION_WORDS, word_set
-from promptlift.core.review.vocabulary import COLORS, IRREGULAR, NUMBERS, SYNONYMS
+from promptlift.core.review.synonyms import SYNONYMS
+from promptlift.core.review.vocabulary import COLORS, IRREGULAR, NUMBERS
 
 __all__ = ["Index", "Word", "denied_groups", "read", "stem"]
 
