@@ -9,12 +9,13 @@ from av.video.reformatter import ColorRange
 
 from promptlift.core.video import Size, VideoInfo
 from promptlift.frames.color import transfer_of
-from promptlift.frames.scale import has_alpha, orientation_of, shown_size
+from promptlift.frames.scale import has_alpha, shown_size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from promptlift.frames.demux import Demuxer
+    from promptlift.frames.scale import Orientation
     from promptlift.frames.source import Opened
     from promptlift.frames.survey import Survey
 
@@ -27,10 +28,9 @@ def _aspect_of(demuxer: Demuxer) -> Fraction:
     return aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
 
 
-def video_info(opened: Opened, demuxer: Demuxer, seen: Survey) -> VideoInfo:
+def video_info(opened: Opened, demuxer: Demuxer, seen: Survey, turn: Orientation) -> VideoInfo:
     """Describe a video from its stream, its first frame and its measured times."""
     frame = seen.first
-    turn = orientation_of(frame)
     aspect = _aspect_of(demuxer)
     coded = Size(frame.width, frame.height)
     shown = shown_size(coded, aspect, turn)

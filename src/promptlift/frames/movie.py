@@ -16,14 +16,14 @@ from promptlift.frames.demux import Demuxer
 from promptlift.frames.describe import video_info
 from promptlift.frames.native import NativeScaler
 from promptlift.frames.reader import Reader
-from promptlift.frames.scale import Scaler
+from promptlift.frames.scale import Scaler, orientation_of
 from promptlift.frames.sniff import unreadable
 from promptlift.frames.source import Limits, Opened, content_id
 from promptlift.frames.strip import due_times, stack
 from promptlift.frames.survey import survey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from promptlift.core.video import RGB, Instant, Strip, VideoInfo
 
@@ -58,7 +58,8 @@ class MovieReader(Reader):
             seen = survey(opened, self._demuxer)
             if seen is None:
                 raise self._no_picture()
-            self.info = video_info(opened, self._demuxer, seen)
+            self._turn = orientation_of(seen.first)
+            self.info = video_info(opened, self._demuxer, seen, self._turn)
         except BaseException:
             self.close()
             raise
@@ -72,8 +73,8 @@ class MovieReader(Reader):
             is_timed=seen.is_timed,
             start=seen.clock.origin,
         )
-        self._scaler = Scaler(self.info.sample_aspect_ratio)
-        self._native = NativeScaler(self.info.sample_aspect_ratio)
+        self._scaler = Scaler(self.info.sample_aspect_ratio, self._turn)
+        self._native = NativeScaler(self.info.sample_aspect_ratio, self._turn)
 
     def close(self) -> None:
         """Close the container and the file."""
@@ -104,35 +105,22 @@ class MovieReader(Reader):
         native: bool = False,
     ) -> tuple[Frame, ...]:
         """See `promptlift.frames.Reader.frames_at`."""
-        frames: list[Frame] = []
-        last: int | None = None
-        for instant in instants:
-            shot, snapped = self._shot_of(instant)
-            if shot is None:
-                raise self._no_picture()
-            if shot.time != last:
-                image = self._image(self._scaler, shot, box, exactly=exactly)
-                frame = self._frame(shot, image, instant.time, snapped=snapped)
-                frames.append(self._native.attach(frame, shot.frame) if native else frame)
-            last = shot.time
-        return tuple(frames)
+        wanted = ((instant.time, *self._shot_of(instant)) for instant in instants)
+        return self._frames(wanted, box, exactly=exactly, native=native)
 
     def first(
         self, count: int, box: Size, *, exactly: bool = False, native: bool = False
     ) -> tuple[Frame, ...]:
         """See `promptlift.frames.Reader.first`."""
-        frames: list[Frame] = []
-        for shot in islice(self._cursor.shots(), count):
-            image = self._image(self._scaler, shot, box, exactly=exactly)
-            frame = self._frame(shot, image, self._clock.seconds(shot.time))
-            frames.append(self._native.attach(frame, shot.frame) if native else frame)
-        return tuple(frames)
+        shots = islice(self._cursor.shots(), count)
+        wanted = ((self._clock.seconds(shot.time), shot, False) for shot in shots)
+        return self._frames(wanted, box, exactly=exactly, native=native)
 
     def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
         """See `promptlift.frames.Reader.strip`."""
         size = fit(self.info.size, Size(side, side))
-        scaler = Scaler(self.info.sample_aspect_ratio, _CHEAP)
-        taken: dict[int, tuple[int, RGB]] = {}
+        scaler = Scaler(self.info.sample_aspect_ratio, self._turn, _CHEAP)
+        images, taken, stretches = [], [self._clock.origin - 1], []
         coarsely = self.info.coded_width * self.info.coded_height > _LARGE
         end = Fraction(0)
         for stretch, due in enumerate(due_times(self.info.duration, fps, max_seconds)):
@@ -140,14 +128,14 @@ class MovieReader(Reader):
             end = times[-1]
             for time in times:
                 shot = self._cursor.shot_at(self._clock.stamp(time), coarsely=coarsely)
-                if shot is None:
-                    raise self._no_picture()
-                if shot.time not in taken:
-                    image = self._image(scaler, shot, size, exactly=True)
-                    taken[shot.time] = (stretch, image)
-        seconds = [self._clock.seconds(stamp) for stamp in taken]
-        stretches = tuple(stretch for stretch, _ in taken.values())
-        return stack([image for _, image in taken.values()], seconds, stretches, self.info.size)
+                if shot is not None and shot.time > taken[-1]:
+                    images.append(self._image(scaler, shot, size, exactly=True))
+                    taken.append(shot.time)
+                    stretches.append(stretch)
+        if not images:
+            raise self._no_picture()
+        seconds = [self._clock.seconds(stamp) for stamp in taken[1:]]
+        return stack(images, seconds, tuple(stretches), self.info.size)
 
     def _from_key(self, times: Sequence[Fraction], end: Fraction) -> Sequence[Fraction]:
         """Move a stretch back to the keyframe before it, but not into the stretch before.
@@ -181,8 +169,35 @@ class MovieReader(Reader):
     def _is_inside(self, stamp: int, instant: Instant) -> bool:
         return instant.earliest <= self._clock.seconds(stamp) <= instant.latest
 
-    def _frame(self, shot: Shot, image: RGB, wanted: Fraction, *, snapped: bool = False) -> Frame:
-        return Frame(self._clock.seconds(shot.time), image, wanted, snapped, shot.frame.is_corrupt)
+    def _frames(
+        self,
+        wanted: Iterable[tuple[Fraction, Shot | None, bool]],
+        box: Size,
+        *,
+        exactly: bool,
+        native: bool,
+    ) -> tuple[Frame, ...]:
+        """Scale shots; each is given once, and in a damaged video none that goes back in time.
+
+        Args:
+            wanted: The time that was asked for, the shot, and whether it is a keyframe instead.
+            box: See `frames_at`.
+            exactly: See `frames_at`.
+            native: See `frames_at`.
+        """
+        frames: list[Frame] = []
+        last: int | None = None
+        for time, shot, snapped in wanted:
+            if shot is None:
+                raise self._no_picture()
+            if last is not None and shot.time <= last:
+                continue
+            last = shot.time
+            image = self._image(self._scaler, shot, box, exactly=exactly)
+            seconds = self._clock.seconds(shot.time)
+            frame = Frame(seconds, image, time, snapped, shot.frame.is_corrupt)
+            frames.append(self._native.attach(frame, shot.frame) if native else frame)
+        return tuple(frames)
 
     def _image(self, scaler: Scaler, shot: Shot, box: Size, *, exactly: bool = False) -> RGB:
         try:

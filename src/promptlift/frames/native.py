@@ -16,7 +16,7 @@ import av
 
 from promptlift.core.video import Frame
 from promptlift.frames.color import transfer_of
-from promptlift.frames.scale import Orientation, has_alpha, orientation_of
+from promptlift.frames.scale import UPRIGHT, Orientation, has_alpha
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -43,11 +43,18 @@ class NativeScaler:
 
     Args:
         aspect: Width over height of one coded pixel.
+        orientation: How the decoded pictures are turned for display.
         options: Further options of the filter.
     """
 
-    def __init__(self, aspect: Fraction = Fraction(1), options: str = "flags=lanczos") -> None:
+    def __init__(
+        self,
+        aspect: Fraction = Fraction(1),
+        orientation: Orientation = UPRIGHT,
+        options: str = "flags=lanczos",
+    ) -> None:
         self._aspect = aspect
+        self._orientation = orientation
         self._options = options
         self._shape: tuple[object, ...] = ()
         self._graph: Graph | None = None
@@ -59,7 +66,7 @@ class NativeScaler:
         """
         if (
             self._aspect != 1
-            or orientation_of(decoded) != Orientation()
+            or self._orientation != UPRIGHT
             or transfer_of(int(decoded.color_trc)) != "sdr"
             or has_alpha(decoded.format)
         ):

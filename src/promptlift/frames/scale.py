@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
     from promptlift.core.video import RGB
 
-__all__ = ["Orientation", "Scaler", "has_alpha", "orientation_of", "shown_size"]
+__all__ = [
+    "LANCZOS",
+    "UPRIGHT",
+    "Orientation",
+    "Scaler",
+    "has_alpha",
+    "orientation_of",
+    "shown_size",
+]
 
-_LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +57,20 @@ class Orientation:
         return Size(size.height, size.width) if self.quarters % 2 else size
 
 
+UPRIGHT = Orientation()
+
+
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """Read the display matrix, which takes (x, y) to (a*x + c*y, b*x + d*y)."""
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
+    """Read the display matrix, which takes (x, y) to (a*x + c*y, b*x + d*y).
+
+    To be read once a video and not for every frame.
+    """
+    # PyAV's view of side data and its frame refer to each other, so a frame that was asked for it
+    # stays in memory until the garbage collector comes by: ask a thumbnail, which has it too.
+    thumbnail = frame.reformat(2, 2, "gray8", interpolation=Interpolation.POINT)
+    data = thumbnail.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
     if data is None:
-        return Orientation()
+        return UPRIGHT
     a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
     mirrored = a * d - b * c < 0
     if mirrored:
@@ -79,13 +96,15 @@ class Scaler:
 
     Args:
         aspect: Width over height of one coded pixel.
+        orientation: How the decoded pictures are turned for display.
         interpolation: swscale's flags; Lanczos by default.
     """
 
     def __init__(
-        self, aspect: Fraction = Fraction(1), interpolation: Interpolation = _LANCZOS
+        self, aspect: Fraction, orientation: Orientation, interpolation: Interpolation = LANCZOS
     ) -> None:
         self._aspect = aspect
+        self._orientation = orientation
         self._interpolation = interpolation
         self._reformatter = VideoReformatter()
 
@@ -100,7 +119,7 @@ class Scaler:
         Returns:
             ``(height, width, 3)``, sRGB, 8 bits a component.
         """
-        turn = orientation_of(frame)
+        turn = self._orientation
         shown = shown_size(Size(frame.width, frame.height), self._aspect, turn)
         size = turn.size(box if exactly else fit(shown, box))
         transfer = transfer_of(int(frame.color_trc))
