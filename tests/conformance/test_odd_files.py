@@ -217,6 +217,22 @@ def test_a_cut_file_is_as_long_as_what_is_left(tmp_path: Path, name: str) -> Non
     assert abs(info.duration - max(_decoded(path)) - _FRAME) < Fraction(1, 500)
 
 
+def test_a_video_whose_times_go_back_gives_frames_that_go_forward(tmp_path: Path) -> None:
+    """Where two pieces of a stream were swapped, no frame that is given is before another."""
+    whole = ODD["mpeg-ts"].make(tmp_path).read_bytes()
+    third = len(whole) // 188 // 3 * 188
+    path = tmp_path / "swapped.ts"
+    path.write_bytes(whole[third : 2 * third] + whole[:third] + whole[2 * third :])
+    with open_video(path) as reader:
+        assert reader.info.duration is not None
+        instants = _instants(reader.info.duration, 12)
+        frames = reader.frames_at([Instant.exact(time) for time in instants], _HUGE)
+        strip = reader.strip()
+    for times in ([frame.time for frame in frames], list(strip.times)):
+        assert len(times) > 2
+        assert times == sorted(set(times))
+
+
 def test_one_frame_is_given_once(odd_files: dict[str, Path]) -> None:
     """A clip of one frame gives one frame, however many instants ask for it."""
     instants = [Instant.exact(Fraction(number, 7)) for number in range(8)]

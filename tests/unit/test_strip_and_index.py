@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -108,6 +110,32 @@ def test_a_large_video_gives_frames_of_its_own(folder: Path) -> None:
     strip = _strip(path)
     assert _numbers(strip) == [int(time * 30) for time in strip.times]
     assert 4 <= len(strip.times) <= 6
+
+
+_MEASURED = """
+import gc, resource, sys
+from promptlift.frames import open_video
+gc.disable()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with open_video(sys.argv[1]) as reader:
+    reader.strip(fps=4)
+    before = peak()
+    reader.strip(fps=60)
+print((peak() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+def test_frames_are_given_back_one_by_one(folder: Path) -> None:
+    """A long strip of large pictures takes no more memory than a short one, but for itself.
+
+    40 decoded pictures would be 220 MB; even the garbage collector is off.
+    """
+    recipe = Recipe(frames=40, rate=Fraction(20), width=2560, height=1440, options=_FAST)
+    path = encode(folder / "many.mp4", recipe)
+    command = [sys.executable, "-c", _MEASURED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 80
 
 
 def test_due_times_cover_the_video() -> None:
