@@ -179,6 +179,13 @@ def test_an_answer_in_another_language_is_compared_by_numerals_and_says_so() -> 
     assert "only numerals" in check.detail
 
 
+@pytest.mark.parametrize(("number", "passed"), [("30", True), ("40", False)])
+def test_a_large_numeral_is_held_to_across_languages(number: str, passed: bool) -> None:
+    """Whatever the languages, "30" is written "30"."""
+    answer = f"A column of {number} soldiers marches in step over a wide parade ground at noon."
+    assert ("unfaithful" not in _reviewed(answer, "30 солдат маршируют").failed) is passed
+
+
 @pytest.mark.parametrize(("tokens", "passed"), [(512, True), (513, False)])
 def test_a_counted_length_is_held_to_the_limit_exactly(tokens: int, passed: bool) -> None:
     """The limit itself still fits; one more token does not, and a count is no estimate."""

@@ -2,7 +2,7 @@
 
 A paraphrase may drop and swap words, so the share of the user's content words that must be kept
 is well below one; who and what the prompt is about, numbers, colors, directions and denials are
-held to exactly. Between two languages only numerals can be compared.
+held to exactly. Between two languages only larger numerals can be compared.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _PARTICLES = re.compile(
     "[的了着在把将和与及是有一个位只条张从到给被向对为而且并也都就不没のをにはがでともへやかられるいてしたます]"
 )
 _MOST_WORDS = 400
+_MOST_SPELLED = 20  # smaller numbers may be written as words
 
 
 def unfaithful(text: str, short_prompt: str, facts: Facts | None = None) -> tuple[str, str]:
@@ -57,7 +58,10 @@ def _against_words(text: str, short_prompt: str) -> tuple[str, str]:
         return english_problem(text, short_prompt), ""
     problem = _lost_numerals(text, short_prompt)
     if asked != answered:
-        return problem, f"from {asked} to {answered}: only numerals were compared"
+        return (
+            problem,
+            f"from {asked} to {answered}: only numerals above {_MOST_SPELLED} were compared",
+        )
     if asked in UNSPACED:
         note = "compared by pairs of characters"
         return problem or _lost_pairs(text, short_prompt), note
@@ -74,10 +78,8 @@ def _language(text: str) -> str:
 
 def _lost_numerals(text: str, short_prompt: str) -> str:
     wanted = dict.fromkeys(_NUMERAL.findall(short_prompt))
-    if len(wanted) == 0 or dominant_script(text) == "latin":
-        return ""
     kept = set(_NUMERAL.findall(text))
-    lost = [number for number in wanted if number not in kept and int(number) > 20]
+    lost = [number for number in wanted if number not in kept and int(number) > _MOST_SPELLED]
     return f"the number {lost[0]} is missing" if lost else ""
 
 
