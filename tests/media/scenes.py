@@ -78,7 +78,7 @@ def small(picture: Image.Image) -> NDArray[np.uint8]:
     """The picture at the size of a strip."""
     scale = 320 / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
 
 
 def filmed(
@@ -106,6 +106,7 @@ def filmed(
     height, width = SHAPE
     window = min(picture.width, picture.height * width / height) * 0.7
     count = round(seconds * FPS) + 1
+    field = rng.normal(0, noise, (height + 32, width + 32, 3)).astype(np.float32)
     pictures = []
     for i in range(count):
         x, y, scale = _place(move, speed / 100, i / FPS - seconds / 2, rng)
@@ -116,7 +117,8 @@ def filmed(
         frame = wide.transform(
             (width, height), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC
         )
-        grain = np.asarray(frame) + rng.normal(0, noise, (height, width, 3))
+        down, right = rng.integers(0, 32, 2)
+        grain = np.asarray(frame) + field[down : down + height, right : right + width]
         clean = Image.fromarray(np.clip(grain, 0, 255).astype(np.uint8))
         pictures.append(np.asarray(compressed(clean)))
     return np.stack(pictures)

@@ -39,7 +39,7 @@ def test_several_cuts_between_moving_shots_are_all_found() -> None:
     assert cuts_of(np.concatenate(shots)) == edges
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("move", "speed"),
     [("static", 0), ("pan left", 25), ("pan right", 80), ("tilt up", 50), ("forward", 40),
@@ -50,7 +50,7 @@ def test_a_moving_shot_has_no_cut(seed: int, move: str, speed: float) -> None:
     assert cuts_of(shot(seed, move, speed)) == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("length", [1, 2])
 def test_a_flash_is_no_cut(seed: int, length: int) -> None:
     """White light for one or two pictures comes back to the same shot."""
@@ -59,7 +59,7 @@ def test_a_flash_is_no_cut(seed: int, length: int) -> None:
     assert cuts_of(film) == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_light_that_is_switched_off_is_no_cut(seed: int) -> None:
     """The same view at half the light is the same shot."""
     film = shot(seed).copy()

@@ -43,7 +43,7 @@ COLOURS: Final[tuple[tuple[str, tuple[int, int, int]], ...]] = (
     ("tan", (184, 148, 108)),
     ("beige", (222, 206, 178)),
     ("cream", (246, 238, 216)),
-    ("taupe", (120, 106, 94)),
+    ("grayish brown", (120, 106, 94)),
     ("olive", (110, 108, 40)),
     ("dark olive", (58, 58, 26)),
     ("lime green", (150, 214, 40)),

@@ -141,7 +141,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
     edge = (
         grey,
         bright,
-        _ramp(t.black, 0.5, 0.65),
+        _ramp(t.black, 0.42, 0.55),
         _ramp(t.thinness, 0.9, 0.97),
         _ramp(t.steepness, 0.6, 0.75),
         _ramp(t.occupied, 0.08, 0.16),
@@ -175,7 +175,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
         _ramp(t.flat, 0.4, 0.6),
         _ramp(t.colours, 24, 14),
         _ramp(t.hues, 1, 3),
-        _ramp(t.steepness, 0.35, 0.5),
+        _ramp(t.steepness, 0.24, 0.34),
     )
     depth = (
         _ramp(t.chroma_99, 30, 12),
@@ -183,14 +183,14 @@ def _scores(t: Texture) -> dict[_Control, float]:
         _ramp(t.flat, 0.5, 0.65),
         _ramp(t.detail_75, 1.5, 0.9),
         _ramp(t.detail_90, 2.4, 1.8),
-        _ramp(t.steepness, 0.28, 0.36),
-        _ramp(t.spread, 15, 25),
+        _ramp(t.steepness, 0.24, 0.31),
+        _ramp(t.spread, 22, 34),
         _ramp(t.colours, 2.5, 4),
     )
     points = (  # of a lidar that leaves most of the picture black
         grey,
-        _ramp(t.gain, 6, 4.5),
-        _ramp(t.black, 0.5, 0.6),
+        _ramp(t.gain, 6.5, 5.5),
+        _ramp(t.black, 0.38, 0.46),
         _ramp(t.thinness, 0.9, 0.97),
         _ramp(scatter, 0.8, 0.9),
         _ramp(t.midtone, 0.2, 0.08),

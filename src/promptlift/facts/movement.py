@@ -20,7 +20,7 @@ _CHANGE = 10.0  # levels, mean of a block, beyond what noise and compression do
 _CONTRAST = 0.4  # of the contrast around a block, beyond what a jitter of a pixel does
 _SELDOM = 0.15  # share of the time below which a block is taken to flicker
 _BLOCK = 4
-_AMOUNTS = (0.004, 0.04, 0.16)  # share of the picture
+_AMOUNTS = (0.003, 0.03, 0.18)  # share of the picture
 _SIDE, _EVERYWHERE = 0.6, 0.2  # share of what moves
 
 

@@ -82,7 +82,7 @@ def name_of(colour: tuple[int, int, int]) -> str:
 
 
 def _nearest(colours: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Index of the name nearest to each colour; lightness counts half, for people name the hue first."""
+    """Index of the nearest name; lightness counts half, for people name the hue first."""
     weight = np.array([0.5, 1, 1], dtype=np.float32)
     points, table = colours * weight, _TABLE * weight
     distance = (table**2).sum(axis=1) - 2 * points @ table.T
