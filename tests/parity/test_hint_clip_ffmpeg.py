@@ -117,6 +117,16 @@ def test_other_pixel_formats_give_the_same_clip(tmp_path: Path, pixels: str) -> 
     _assert_same(card, tmp_path, pixels=told)
 
 
+@pytest.mark.parametrize("turn", ["90", "180", "270"])
+@pytest.mark.parametrize("mirror", ["", "-display_hflip"])
+def test_a_turned_video_gives_the_same_clip(tmp_path: Path, turn: str, mirror: str) -> None:
+    """Telephones store pictures lying down and say how to hold them."""
+    card, turned = _test_card(tmp_path / "card.mp4", "640x480", "30"), tmp_path / "turned.mp4"
+    flags = ["-display_rotation", turn, *filter(None, [mirror])]
+    _ffmpeg(*flags, "-i", str(card), "-c", "copy", str(turned))
+    _assert_same(turned, tmp_path)
+
+
 def test_an_animation_gives_the_same_clip(tmp_path: Path) -> None:
     """A GIF has colours of a palette, and is read by other means than a video."""
     video = tmp_path / "card.gif"

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeFrame", "NativeScaler"]
 
+# By quarter turns clockwise.
+_TURNS = (
+    (),
+    (("transpose", "clock"),),
+    (("hflip", ""), ("vflip", "")),
+    (("transpose", "cclock"),),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class NativeFrame(Frame):
@@ -62,11 +70,10 @@ class NativeScaler:
     def attach(self, frame: Frame, decoded: VideoFrame) -> Frame:
         """Give a frame its picture as YUV, unless only RGB shows it as it should be.
 
-        That is so where it is turned, stretched, tone-mapped or composed on black.
+        That is so where it is stretched, tone-mapped or composed on black.
         """
         if (
             self._aspect != 1
-            or self._orientation != UPRIGHT
             or transfer_of(int(decoded.color_trc)) != "sdr"
             or has_alpha(decoded.format)
         ):
@@ -96,9 +103,15 @@ class NativeScaler:
             colorspace=str(int(frame.colorspace)),
             range=str(int(frame.color_range)),
         )
+        turns = [graph.add(*turn) for turn in self._turns()]
         scale = graph.add("scale", f"{size.width}:{size.height}:{self._options}")
         # yuvj420p is full-range 4:2:0; to leave it out would change the range of what has it.
         formatted = graph.add("format", "yuv420p|yuvj420p")
-        graph.link_nodes(start, scale, formatted, graph.add("buffersink"))
+        graph.link_nodes(start, *turns, scale, formatted, graph.add("buffersink"))
         graph.configure()
         return graph
+
+    def _turns(self) -> tuple[tuple[str, str], ...]:
+        """The filters that put a decoded picture upright, as FFmpeg puts in by itself."""
+        mirror = (("hflip", ""),) if self._orientation.mirrored else ()
+        return mirror + _TURNS[self._orientation.quarters]
