@@ -169,6 +169,7 @@ BAD: dict[str, Bad] = {
     "random": Bad(_bytes("random.mp4", _NOISE), VideoUnreadable, "no known video format"),
     "pdf": Bad(_bytes("a.mp4", b"%PDF-1.7\n" + _NOISE), VideoUnreadable, "a PDF"),
     "zip": Bad(_bytes("a.mp4", b"PK\x03\x04" + _NOISE), VideoUnreadable, "a ZIP"),
+    "heic": Bad(_bytes("a.heic", b"\0\0\0\x18ftypheic" + _NOISE), VideoUnreadable, "a HEIC"),
     "sound": Bad(_m4a, VideoUnreadable, "sound but no video"),
     "mp3-with-cover": Bad(_mp3_with_cover, VideoUnreadable, "an MP3 sound file"),
     "m4a-with-cover": Bad(_m4a_with_cover, VideoUnreadable, "sound but no video"),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from media.codes import coded_picture, read_number
 from promptlift.core.video import Frame, Instant, PacketIndex, Size
-from promptlift.errors import VideoError, VideoNotFound, VideoRefused, VideoUnreadable
+from promptlift.errors import OptionError, VideoError, VideoNotFound, VideoRefused, VideoUnreadable
 from promptlift.frames import Limits, open_video, probe
 
 _BOX = Size(4096, 4096)
@@ -46,7 +46,7 @@ def _numbers(frames: tuple[Frame, ...]) -> list[int | None]:
     return [read_number(frame.image) for frame in frames]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_a_picture_is_a_video_of_one_frame(kind: str) -> None:
     """A picture of any format gives one frame at time 0 and is called a still."""
     data = _saved(_picture(77), kind)
@@ -59,7 +59,7 @@ def test_a_picture_is_a_video_of_one_frame(kind: str) -> None:
     assert frames[0].time == 0
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_a_moving_picture_keeps_the_time_of_each_frame(kind: str) -> None:
     """Frames of a moving picture are shown for as long as the file says, each for itself."""
     data = _moving(kind)
@@ -176,6 +176,8 @@ def test_what_is_no_picture_is_refused_in_a_list(tmp_path: Path) -> None:
         open_video([good, b"some text"])
     with pytest.raises(VideoNotFound, match=r"gone\.png"):
         open_video([good, tmp_path / "gone.png"])
+    with pytest.raises(OptionError, match="a rate of 0"):
+        open_video([good], rate=Fraction(0))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])

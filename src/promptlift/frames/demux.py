@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, NoReturn
 
 import av
-import av.logging
 from av.codec.context import CodecContext, ThreadType
 from av.error import FFmpegError
 from av.stream import Discard, Disposition
@@ -39,9 +38,6 @@ _BUFFER_BYTES = 256 * 1024
 _RAW_RATE = Fraction(25)  # what players take for a raw stream that does not tell
 _READ_ERRORS = 32  # unreadable packets in a row after which the rest is given up
 _ERRORS = (FFmpegError, OSError, ValueError, EOFError)
-
-# libav writes to stderr by itself; what it has to say reaches the user through our errors.
-av.logging.set_level(None)
 
 
 class Demuxer:
@@ -173,13 +169,14 @@ class Demuxer:
         return unreadable(self.name, f"{looks} ({reason})" if "known" in looks else looks)
 
     def _choose(self) -> VideoStream:
-        pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+        # Cover art, chapter thumbnails, and tiles that only make a picture together.
+        parts = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
         streams = [
             stream
             for stream in self._container.streams
             if isinstance(stream, VideoStream)
             and getattr(stream, "codec_context", None) is not None
-            and not stream.disposition & pictures
+            and not stream.disposition & parts
         ]
         if not streams:
             raise self._no_video()

@@ -6,12 +6,12 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from promptlift.errors import VideoUnreadable
+from promptlift.frames.album import Album
 from promptlift.frames.movie import MovieReader
 from promptlift.frames.pictures import PictureReader
 from promptlift.frames.sniff import picture_format
 from promptlift.frames.source import DEFAULT_LIMITS, Limits, Source, open_source
-from promptlift.frames.stills import Album, Animation
+from promptlift.frames.stills import Animation
 
 if TYPE_CHECKING:
     from promptlift.core.video import VideoInfo
@@ -37,10 +37,9 @@ def open_video(
         VideoNotFound: There is no such file, or it may not be read.
         VideoRefused: It is not a regular file, it is a playlist, or it is too large.
         VideoUnreadable: No picture can be had from it.
+        OptionError: The rate is not above 0.
     """
     if not isinstance(source, str | bytes | os.PathLike):
-        if not source:
-            raise VideoUnreadable("the list of pictures is empty", remedy="give at least one")
         return PictureReader(Album(tuple(source), limits, rate))
     opened = open_source(source, limits)
     try:

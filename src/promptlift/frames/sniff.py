@@ -13,6 +13,8 @@ _PICTURES = (
     (0, b"\xff\xd8\xff", "jpeg"),
     (0, b"II*\x00", "tiff"),
     (0, b"MM\x00*", "tiff"),
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
     (0, b"BM", "bmp"),
 )
 _PLAYLISTS = (
@@ -30,12 +32,17 @@ _OTHERS = (
     (0, b"\xff\xf1", "an AAC sound file"),
     (0, b"fLaC", "a FLAC sound file"),
     (8, b"WAVE", "a WAV sound file"),
+    (4, b"ftypheic", "a HEIC picture"),
+    (4, b"ftypheix", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC picture"),
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
 )
+
+_REMEDY = "give a video, or a picture as JPEG, PNG, WebP or GIF"
 
 
 def picture_format(head: bytes) -> str | None:
@@ -51,7 +58,7 @@ def check_video(name: str, head: bytes) -> None:
 
     Raises:
         VideoRefused: A playlist or script, which would make a player open other files.
-        VideoUnreadable: A sound file, a document, an archive.
+        VideoUnreadable: A sound file, a document, an archive, a kind of picture that is not read.
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for magic, kind in _PLAYLISTS:
@@ -61,10 +68,10 @@ def check_video(name: str, head: bytes) -> None:
             )
     kind_of = _other_kind(head)
     if kind_of is not None:
-        raise unreadable(name, f"it is {kind_of}, there is no video in it")
+        raise unreadable(name, f"it is {kind_of}, which is not read")
 
 
-def unreadable(name: str, why: str, remedy: str = "give a video or a picture") -> VideoError:
+def unreadable(name: str, why: str, remedy: str = _REMEDY) -> VideoError:
     """Build the one error for a file that gives no picture."""
     return VideoUnreadable(f"{name}: {why}", remedy=remedy)
 

@@ -1,11 +1,7 @@
-"""Pictures through Pillow: GIF, WebP, PNG, JPEG, BMP and TIFF, moving or still, and lists.
-
-Both kinds of source are a `Slides`: numbered pictures, each with its time.
-"""
+"""Pictures through Pillow: GIF, WebP, PNG, AVIF, JPEG, BMP and TIFF, moving or still."""
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import warnings
 from abc import ABC, abstractmethod
@@ -17,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from promptlift.core.video import Size, VideoInfo
 from promptlift.errors import VideoRefused
-from promptlift.frames.sniff import picture_format, unreadable
-from promptlift.frames.source import content_id, open_source
+from promptlift.frames.sniff import unreadable
+from promptlift.frames.source import content_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +22,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
     from promptlift.frames.source import Limits, Opened
-    from promptlift.frames.source import Picture as PictureSource
 
-__all__ = ["Album", "Animation", "Slides"]
+__all__ = ["Animation", "Slides"]
 
 _ERRORS = (
     OSError,
@@ -43,7 +38,7 @@ _ERRORS = (
 _EXIF_ORIENTATION = 0x0112
 _ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
 _UNTIMED = Fraction(1, 10)  # what browsers show a GIF frame that gives no time for
-_MOVING = ("gif", "webp", "png")
+_MOVING = ("gif", "webp", "png", "avif")
 _PIXEL_FORMATS = {
     "RGB": "rgb24",
     "RGBA": "rgba",
@@ -58,7 +53,7 @@ _PIXEL_FORMATS = {
 
 
 class Slides(ABC):
-    """Numbered pictures, each with its time.
+    """Numbered pictures, each with its time: what a moving picture and a list have in common.
 
     Attributes:
         info: What they are.
@@ -137,60 +132,6 @@ class Animation(Slides):
             raise _damaged(self._opened, error) from error
 
 
-class Album(Slides):
-    """A list of pictures, shown one after another.
-
-    Args:
-        sources: The pictures.
-        limits: The most pixels of a picture.
-        rate: Pictures a second.
-
-    Raises:
-        VideoError: As `Animation`, for any of the pictures; or one is not a picture.
-    """
-
-    def __init__(self, sources: tuple[PictureSource, ...], limits: Limits, rate: Fraction) -> None:
-        self._sources = sources
-        self._limits = limits
-        self.times = tuple(number / rate for number in range(len(sources)))
-        digest = hashlib.sha256()
-        infos = []
-        for source in sources:
-            animation = self._open(source)
-            infos.append(animation.info)
-            digest.update(animation.content_id.encode())
-            animation.close()
-        self._content_id = f"sha256:{digest.hexdigest()}"
-        self.info = _album_info(infos[0], len(sources), rate)
-
-    @property
-    def content_id(self) -> str:
-        """See `Slides`."""
-        return self._content_id
-
-    def picture(self, number: int) -> Picture:
-        """See `Slides`."""
-        animation = self._open(self._sources[number])
-        try:
-            return animation.picture(0).copy()
-        finally:
-            animation.close()
-
-    def close(self) -> None:
-        """See `Slides`; nothing is held open."""
-
-    def _open(self, source: PictureSource) -> Animation:
-        opened = open_source(source, self._limits)
-        try:
-            kind = picture_format(opened.head)
-            if kind is None:
-                raise unreadable(opened.name, "it is not a picture", "give a list of pictures")
-            return Animation(opened, kind, self._limits)
-        except BaseException:
-            opened.file.close()
-            raise
-
-
 def _open(opened: Opened, kind: str, limits: Limits) -> Picture:
     try:
         with warnings.catch_warnings():
@@ -244,18 +185,4 @@ def _info(
         has_alpha=image.has_transparency_data,
         is_still=count == 1,
         size_bytes=size,
-    )
-
-
-def _album_info(first: VideoInfo, count: int, rate: Fraction) -> VideoInfo:
-    from dataclasses import replace
-
-    return replace(
-        first,
-        container="images",
-        frame_rate=rate,
-        duration=count / rate,
-        frame_count=count,
-        is_still=count == 1,
-        size_bytes=0,
     )
