@@ -71,6 +71,18 @@ def test_no_temperature_without_greys() -> None:
     assert light(vivid).value.temperature is None
 
 
+def test_cool_hills_under_a_warm_sky_are_neither() -> None:
+    """Greys of one cast in a picture of the other say nothing about the light."""
+    dusk = pixels(((88, 92, 106), 0.3), ((240, 150, 60), 0.7))
+    assert light(dusk).value.temperature is None
+
+
+def test_a_cast_on_the_whole_picture_tells_without_greys() -> None:
+    """A picture that is orange all over is warm, one that is blue all over is cool."""
+    assert light(pixels(((200, 120, 50), 0.5), ((120, 60, 20), 0.5))).value.temperature == "warm"
+    assert light(pixels(((50, 90, 190), 0.5), ((20, 40, 120), 0.5))).value.temperature == "cool"
+
+
 def test_confidence_falls_toward_the_limit_between_two_words() -> None:
     """A picture on the edge of a word is less sure than one in the middle of it."""
     middle = light(pixels(((112, 112, 112), 1)))
@@ -229,7 +241,7 @@ def test_halving_averages_blocks_and_drops_the_odd_edge() -> None:
 def test_the_window_maximum_is_that_of_each_window(dtype: type) -> None:
     """It equals a plain loop over all windows."""
     values = (np.random.default_rng(0).random((2, 7, 9)) * 200 > 60) * 1
-    planes = values.astype(dtype)
+    planes: np.ndarray = values.astype(dtype)
     expected = [
         [[planes[n, y : y + 5, x : x + 5].max() for x in range(5)] for y in range(3)]
         for n in range(2)

@@ -73,6 +73,7 @@ COLOURS: Final[tuple[tuple[str, tuple[int, int, int]], ...]] = (
     ("purple", (118, 50, 150)),
     ("purple", (88, 24, 160)),
     ("dark purple", (56, 26, 76)),
+    ("dark purple", (56, 44, 76)),
     ("violet", (140, 92, 220)),
     ("violet", (140, 40, 250)),
     ("mauve", (150, 116, 146)),

@@ -15,8 +15,10 @@ __all__ = ["light"]
 
 _EXPOSURE = (12.0, 28.0, 62.0, 80.0)  # mean L*
 _CONTRAST = (30.0, 82.0)  # L* between the 5th and the 95th percentile
-_WARM, _COOL = 7.0, -5.0  # b* of the greys
+_WARM, _COOL, _NEUTRAL = 6.0, -5.0, 3.0  # b* of the greys
+_NEARLY_GREY = 16.0  # chroma
 _ENOUGH = 0.1  # share of the pixels that must be near grey to tell the light from the paint
+_PLENTY = 0.4  # share from which the greys need no confirmation
 
 
 def light(colours: NDArray[np.float32]) -> Confident[Light]:
@@ -40,14 +42,24 @@ def light(colours: NDArray[np.float32]) -> Confident[Light]:
 
 
 def _temperature(colours: NDArray[np.float32]) -> Literal["warm", "neutral", "cool"] | None:
-    """Tell the tint of what is nearly grey; None where little is, or between two words."""
+    """Tell the tint of what is nearly grey; None where little is, or between two words.
+
+    Few greys must not contradict the rest of the picture, as cool hills under a warm sky do.
+    Where next to nothing is grey, a cast that lies on nearly the whole picture tells as well.
+    """
     lightness, a, b = colours.T
-    greys = b[(np.hypot(a, b) < 24) & (lightness > 15) & (lightness < 97)]
+    greys = b[(np.hypot(a, b) < _NEARLY_GREY) & (lightness > 15) & (lightness < 97)]
     if len(greys) < _ENOUGH * len(colours):
-        return None
+        return _cast(b)
     tint = float(np.median(greys))
-    if tint > _WARM:
+    rest = tint if len(greys) > _PLENTY * len(colours) else float(b.mean())
+    if tint > _WARM and rest > 0:
         return "warm"
-    if tint < _COOL:
+    if tint < _COOL and rest < 0:
         return "cool"
-    return "neutral" if abs(tint) < 3 else None
+    return "neutral" if abs(tint) < _NEUTRAL and abs(rest) < 2 * _NEUTRAL else None
+
+
+def _cast(b: NDArray[np.float32]) -> Literal["warm", "cool"] | None:
+    low, high = np.percentile(b, [20, 80])
+    return "warm" if low > 2 * _WARM else "cool" if high < 2 * _COOL else None
