@@ -25,7 +25,7 @@ from contextlib import suppress
 
 __all__: list[str] = []
 
-_GRACE = 8.0  # seconds between asking and killing
+_GRACE = 4.0  # seconds between asking and killing
 _LOOK = 0.25
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

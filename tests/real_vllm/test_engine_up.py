@@ -1,0 +1,179 @@
+"""The engine that `promptlift engine up` leaves: its answers, its counts, its sleep, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from promptlift.api import Upsampler
+from promptlift.core.record import Record
+from promptlift.core.video import Frame
+from promptlift.engines.base import Request
+from promptlift.engines.vllm import VllmEngine, VllmSettings
+from promptlift.engines.vllm.control import Endpoint
+from promptlift.engines.vllm.environment import is_torchrun_variable
+from promptlift.engines.vllm.state import State, read_state
+from promptlift.testing import synthetic_video
+from real_vllm.checkpoint import REPLY
+from real_vllm.conftest import TORCHRUN, Machine
+from real_vllm.processes import environment_of, group_members, wait_until_gone
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+SIZES = [(320, 180), (640, 480), (1280, 720)]
+
+
+def _state() -> State:
+    state = read_state()
+    assert state is not None
+    return state
+
+
+def _request(width: int = 320, height: int = 180) -> Request:
+    frame = Frame(Fraction(0), np.zeros((height, width, 3), np.uint8), wanted=Fraction(0))
+    return Request(text="Test prompt", frames=(frame, frame))
+
+
+async def _ask_once(request: Request) -> str:
+    async with _engine() as engine:
+        return (await engine.complete(request)).text
+
+
+@asynccontextmanager
+async def _engine() -> AsyncIterator[VllmEngine]:
+    """The engine as `--engine vllm` makes it, closed at the end."""
+    engine = VllmEngine()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("context", [None, 4096])
+def test_every_size_is_answered_and_counted(
+    up: Machine, tmp_path: Path, size: tuple[int, int], context: int | None
+) -> None:
+    """Two frames of any size go through, in the engine's context as in NVIDIA's 4096.
+
+    The answer is the model's word for word, and the prompt costs exactly what was predicted.
+    """
+    clip = tmp_path / "clip.mp4"
+    synthetic_video(clip, seconds=1, size=size)
+
+    async def lift() -> Record:
+        options = {"context": context, "attempts": 1, "on_reject": "best"}
+        async with _engine() as engine, Upsampler(engine=engine, **options) as upsampler:
+            return await upsampler.upsample_async(clip, "a red balloon over the dunes")
+
+    record = asyncio.run(lift())
+    assert record.attempts[0].text == REPLY
+    assert record.tokens.predicted == record.tokens.actual
+    assert record.tokens.actual is not None
+    assert record.tokens.actual + 300 <= (context or 9216)
+    assert record.engine is not None
+    assert (record.engine.name, record.engine.version) == ("vllm", "vllm 0.32.0")
+
+
+def test_full_frames_are_more_than_nvidia_allows(up: Machine) -> None:
+    """Two untouched frames of 1280x720 take 4685 tokens: too many for 4096, and answered here."""
+
+    async def ask() -> tuple[str, int | None, int | None]:
+        async with _engine() as engine:
+            done = await engine.complete(_request(1280, 720))
+            return done.text, done.prompt_tokens, await engine.count(_request(1280, 720))
+
+    assert asyncio.run(ask()) == (REPLY, 4685, 4685)
+
+
+def test_torchrun_stays_outside(up: Machine) -> None:
+    """It was started by a worker of torchrun, and got none of torchrun's variables."""
+    inside = environment_of(_state().engine_pid)
+    assert not [name for name in inside if is_torchrun_variable(name, inside[name])]
+    assert not TORCHRUN.keys() & inside.keys()
+    assert inside["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+
+
+def test_the_key_is_kept(up: Machine) -> None:
+    """The key is on no command line, and no path is open without it."""
+    state = _state()
+    for pid in group_members(state.engine_pid):
+        assert state.key.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert state.key not in Path(state.log).read_text()
+    assert state.key not in up.command("engine", "status", "--json").stdout
+    stranger = Endpoint(state.port, "guess")
+    for method, path in (("GET", "/metrics"), ("POST", "/sleep"), ("POST", "/collective_rpc")):
+        answer = stranger.call(method, path)
+        assert answer is not None
+        assert answer[0] == 401
+
+
+def test_a_second_one_is_refused(up: Machine) -> None:
+    """Only one engine is up at a time; the first is not disturbed."""
+    second = up.command(*up.up())
+    assert second.returncode == 3
+    assert "an engine is up already" in second.stderr
+    assert asyncio.run(_ask_once(_request())) == REPLY
+
+
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_sleep_and_wake(up: Machine, level: str) -> None:
+    """It sleeps and wakes at both levels; a request to a sleeping engine wakes it."""
+    assert up.command("engine", "sleep", "--level", level).returncode == 0
+    assert up.status()["status"] == "sleeping"
+    assert asyncio.run(_ask_once(_request())) == REPLY
+    assert up.status()["status"] == "ready"
+    up.command("engine", "sleep", "--level", level)
+    assert up.command("engine", "wake").returncode == 0
+    assert up.status()["level"] == 0
+    assert asyncio.run(_ask_once(_request())) == REPLY
+
+
+def test_another_model_is_not_served_by_it(up: Machine, tmp_path: Path) -> None:
+    """Who asks for another model does not get this one's answers."""
+    engine = VllmEngine(VllmSettings(checkpoint_dir=tmp_path))
+    with pytest.raises(Exception, match="there is no checkpoint"):
+        asyncio.run(engine.describe())
+
+
+def test_death_in_flight_is_survived(up: Machine) -> None:
+    """The engine is killed while requests are under way: each of them is still answered."""
+    before = _state()
+
+    async def keep_asking(engine: VllmEngine) -> list[str]:
+        answers = [(await engine.complete(_request(1280, 720))).text]
+        while _state().restarts == before.restarts:
+            answers.append((await engine.complete(_request(640, 480))).text)
+        return answers
+
+    async def kill_meanwhile() -> list[str]:
+        async with _engine() as engine:
+            await engine.complete(_request())
+            asking = [asyncio.create_task(keep_asking(engine)) for _ in range(4)]
+            await asyncio.sleep(0.5)
+            os.kill(before.engine_pid, signal.SIGKILL)
+            return [answer for answers in await asyncio.gather(*asking) for answer in answers]
+
+    answers = asyncio.run(kill_meanwhile())
+    assert len(answers) >= 4
+    assert set(answers) == {REPLY}
+    assert _state().restarts == before.restarts + 1
+    assert wait_until_gone(before.engine_pid) == []
+
+
+def test_nothing_is_left_after_down(up: Machine) -> None:
+    """After `down` no process of the engine's group is left, and no file says that it is up."""
+    group = _state().engine_pid
+    assert group_members(group)
+    assert up.command("engine", "down").stdout == "the engine is down\n"
+    assert wait_until_gone(group) == []
+    assert up.status() == {}
+    assert "no engine is up" in up.command("engine", "down").stdout
