@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from av.error import FFmpegError
 
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from promptlift.frames.demux import Demuxer
     from promptlift.frames.index import Key, Keys
 
-__all__ = ["Cursor", "Shot", "decode_alone"]
+__all__ = ["Access", "Cursor", "Shot", "decode_alone"]
 
-# Frames before the wanted one that are decoded in full. It has to be more than twice the
-# reordering of frames, so that the frame on show is never among the skipped; H.264 and HEVC
-# reorder by 16 at most and in practice by 4.
+# Frames before the wanted one that are decoded in full, at least.
 _MARGIN = 16
+
+# How a place in a stream is reached: the container seeks to a keyframe; packets are read and
+# dropped up to it; or, where frames carry no times, they are decoded and counted from the start.
+Access: TypeAlias = Literal["seek", "scan", "count"]
 
 _ERRORS = (FFmpegError, OSError, ValueError, EOFError)
 
@@ -51,9 +53,7 @@ class Cursor:
     Args:
         demuxer: Where the packets come from; at its first packet.
         keys: The keyframes; None where the stream can only be read from the start.
-        can_seek: Whether the container finds a keyframe by itself; else packets are read and
-            dropped up to it.
-        is_timed: Whether frames carry times; else they are counted.
+        access: How a place is reached, see `Access`.
         start: When the first frame is shown.
     """
 
@@ -61,16 +61,16 @@ class Cursor:
         self,
         demuxer: Demuxer,
         keys: Keys | None,
-        *,
-        can_seek: bool,
-        is_timed: bool,
+        access: Access,
         start: int = 0,
     ) -> None:
         self._demuxer = demuxer
         self._keys = keys
-        self._can_seek = can_seek
-        self._is_timed = is_timed
+        self._access = access
         self._start = start
+        # In the order of decoding, the frame on show stands at most one reordering before the last
+        # packet that is decoded by then, which stands at most one before the wanted time.
+        self._margin = max(_MARGIN, 2 * demuxer.reorder_depth + 1)
         self._packets = demuxer.packets()
         self._counter = count()
         self._line: deque[Packet[VideoStream]] = deque()
@@ -162,7 +162,7 @@ class Cursor:
     def _find(self, key: Key) -> Packet[VideoStream] | None:
         """Read on to the packet of a keyframe, seeking where that is sooner."""
         is_behind = self._read_to is None or self._read_to >= key.stamp
-        if self._can_seek:
+        if self._access == "seek":
             if not self._demuxer.seek(key.time):
                 return None
             self._packets = self._demuxer.packets()
@@ -202,7 +202,7 @@ class Cursor:
         return True
 
     def _read_ahead(self) -> None:
-        while len(self._line) <= _MARGIN:
+        while len(self._line) <= self._margin:
             packet = next(self._packets, None)
             if packet is None:
                 # The last packet of a file that was cut off would, besides failing itself, take
@@ -214,9 +214,9 @@ class Cursor:
             self._read_to = stamp_of(packet)
 
     def _is_far(self, time: int | None) -> bool:
-        if time is None or not self._is_timed:
+        if time is None or self._access == "count":
             return False
-        if self._coarsely or len(self._line) <= _MARGIN:
+        if self._coarsely or len(self._line) <= self._margin:
             return self._coarsely
         stamp = self._line[-1].dts
         return stamp is not None and stamp <= time
@@ -234,7 +234,7 @@ class Cursor:
         return self._shots_of(_decoded(self._context, None))
 
     def _time_of(self, frame: VideoFrame) -> int:
-        if not self._is_timed:
+        if self._access == "count":
             return next(self._counter)
         stamp = frame.pts if frame.pts is not None else frame.dts
         return stamp if stamp is not None else self._last_time()

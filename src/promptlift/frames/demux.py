@@ -85,9 +85,14 @@ class Demuxer:
         return self.stream.guessed_rate or self.stream.average_rate or _RAW_RATE
 
     @property
+    def reorder_depth(self) -> int:
+        """How many frames may be decoded ahead of the one that is shown."""
+        return self.stream.codec_context.reorder_depth
+
+    @property
     def has_guessed_times(self) -> bool:
         """Whether times are libav's guess: AVI has none, which B-frames make ambiguous."""
-        return self.container.format.name == "avi" and self.stream.codec_context.reorder_depth > 0
+        return self.container.format.name == "avi" and self.reorder_depth > 0
 
     @property
     def decoder(self) -> VideoCodecContext:
@@ -183,7 +188,7 @@ class Demuxer:
         chosen = max(streams, key=_rank)
         for stream in self._container.streams:
             stream.discard = Discard.default if stream is chosen else Discard.all
-        self.check_pixels(chosen.codec_context.width, chosen.codec_context.height)
+        self._check_pixels(chosen.codec_context.width, chosen.codec_context.height)
         self._decoder = _decoder_of(chosen)
         self._decoder.options = self._decoder_limits
         self._decoder.thread_type = ThreadType.AUTO
@@ -195,12 +200,7 @@ class Demuxer:
             return unreadable(self.name, "it holds sound but no video")
         return unreadable(self.name, "there is no video in it that can be decoded")
 
-    def check_pixels(self, width: int, height: int) -> None:
-        """Refuse pictures above the limit.
-
-        Raises:
-            VideoRefused: Width times height is above the limit.
-        """
+    def _check_pixels(self, width: int, height: int) -> None:
         if width * height > self._limits.max_pixels:
             raise VideoRefused(
                 f"{self.name}: {width}x{height} pictures are over the limit of"

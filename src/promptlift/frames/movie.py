@@ -69,9 +69,8 @@ class MovieReader(Reader):
         self._cursor = Cursor(
             self._demuxer,
             seen.keys,
-            can_seek=seen.can_seek,
-            is_timed=seen.is_timed,
-            start=seen.clock.origin,
+            seen.access,
+            seen.clock.origin,
         )
         self._scaler = Scaler(self.info.sample_aspect_ratio, self._turn)
         self._native = NativeScaler(self.info.sample_aspect_ratio, self._turn)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from promptlift.frames.decode import Cursor, decode_alone
+from promptlift.frames.decode import Access, Cursor, decode_alone
 from promptlift.frames.index import (
     ContainerKeys,
     Entry,
@@ -58,8 +58,7 @@ class Survey:
         clock: Its clock.
         first: The first frame shown.
         keys: Its keyframes; None where it can only be read from the start.
-        can_seek: Whether the container finds a keyframe by itself.
-        is_timed: Whether frames carry times of their own; else they are counted.
+        access: How a place in it is reached.
         entries: Its packets in the order of the file; empty where only a pass over a large file
             would tell.
         rate: Average frames a second; None where unknown.
@@ -70,8 +69,7 @@ class Survey:
     clock: Clock
     first: VideoFrame
     keys: Keys | None
-    can_seek: bool
-    is_timed: bool
+    access: Access
     entries: tuple[Entry, ...]
     rate: Fraction | None
     duration: Fraction | None
@@ -84,25 +82,29 @@ def survey(opened: Opened, demuxer: Demuxer) -> Survey | None:
     if first is None:
         return None
     start = None if demuxer.has_guessed_times else first.pts
-    is_timed = start is not None
-    has_index = is_timed and has_full_index(demuxer, opened)
-    has_cues = is_timed and not has_index and _has_cues(demuxer, opened)
-    entries = listed(demuxer) if has_index else () if has_cues else _scanned(demuxer)
-    clock = Clock(1 / demuxer.raw_rate, 0) if start is None else Clock(demuxer.tick, start)
-    keys: Keys | None = None
-    if has_index or has_cues:
-        keys = ContainerKeys(demuxer, delay if has_index else 0)
-    elif is_timed:
-        keys = ScannedKeys(entries)
-    count = len(entries) or demuxer.stream.frames or None
-    duration = _duration(demuxer, clock, () if has_index else entries) if is_timed else None
-    if not is_timed and count:
-        duration = count * clock.tick
-    rate = demuxer.stream.average_rate if is_timed else demuxer.raw_rate
-    if not rate and count and duration:
-        rate = count / duration
-    can_seek = has_index or has_cues
-    return Survey(clock, first, keys, can_seek, is_timed, entries, rate, duration, count)
+    if start is None:
+        return _untimed(demuxer, first)
+    clock = Clock(demuxer.tick, start)
+    rate = demuxer.stream.average_rate
+    if has_full_index(demuxer, opened):
+        entries, keys = listed(demuxer), ContainerKeys(demuxer, delay)
+        duration = _duration(demuxer, clock, ())
+        return Survey(clock, first, keys, "seek", entries, rate, duration, len(entries))
+    if _has_cues(demuxer, opened):
+        duration, count = _duration(demuxer, clock, ()), demuxer.stream.frames or None
+        keys = ContainerKeys(demuxer, 0)
+        return Survey(clock, first, keys, "seek", (), rate, duration, count)
+    entries = _scanned(demuxer)
+    duration, count = _duration(demuxer, clock, entries), len(entries)
+    rate = rate or (count / duration if duration else None)
+    return Survey(clock, first, ScannedKeys(entries), "scan", entries, rate, duration, count)
+
+
+def _untimed(demuxer: Demuxer, first: VideoFrame) -> Survey:
+    """Survey a stream whose frames have to be counted: a raw one, or AVI with B-frames."""
+    entries = _scanned(demuxer)
+    count, rate = len(entries), demuxer.raw_rate
+    return Survey(Clock(1 / rate, 0), first, None, "count", entries, rate, count / rate, count)
 
 
 def _first_frame(demuxer: Demuxer) -> tuple[VideoFrame | None, int]:
@@ -115,7 +117,7 @@ def _first_frame(demuxer: Demuxer) -> tuple[VideoFrame | None, int]:
             frame = decode_alone(demuxer, packet)
             if frame is not None and frame.pts == packet.pts:
                 return frame, delay
-    cursor = Cursor(demuxer, None, can_seek=False, is_timed=True)
+    cursor = Cursor(demuxer, None, "scan")
     shot = next(cursor.shots(), None)
     return (shot.frame if shot is not None else None), delay
 
