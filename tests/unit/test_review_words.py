@@ -189,7 +189,7 @@ def test_a_large_numeral_is_held_to_across_languages(number: str, passed: bool) 
 @pytest.mark.parametrize(("tokens", "passed"), [(512, True), (513, False)])
 def test_a_counted_length_is_held_to_the_limit_exactly(tokens: int, passed: bool) -> None:
     """The limit itself still fits; one more token does not, and a count is no estimate."""
-    result = _reviewed(_DOG, target_tokens=tokens)
+    result = _reviewed(_DOG, count_tokens=lambda _: tokens)
     check = next(check for check in result.checks if check.name == "too_long")
     assert check.passed is passed
     assert str(tokens) in check.detail

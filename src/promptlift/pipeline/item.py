@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from promptlift.config import Options
@@ -12,11 +10,11 @@ from promptlift.core.budget import Budget, Plan, make_plan
 from promptlift.core.facts import Facts, Kind
 from promptlift.core.prompts import Turn, template
 from promptlift.core.record import Record, item_key
-from promptlift.core.review import Review, clean, review
+from promptlift.core.review import Review, review
 from promptlift.core.sampling import Sampling
-from promptlift.core.targets import Target, estimate_tokens, target
+from promptlift.core.targets import estimate_tokens, target
 from promptlift.core.text import check_short_prompt
-from promptlift.core.tokens import PIXTRAL, Family, family
+from promptlift.core.tokens import PIXTRAL, CountText, Family, family
 from promptlift.core.video import Frame, VideoInfo
 from promptlift.engines.base import Completion, Engine, EngineInfo, Request
 from promptlift.errors import ConfigEngineError, PromptliftError
@@ -78,7 +76,7 @@ async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
     options = draft.options
     draft.short_prompt = check_short_prompt(draft.short_prompt)
     draft.target = goal = target(options.target)
-    count = _target_counter(options, goal)
+    counter = _target_counter(options)
     draft.engine = who = await engine.describe()
     with draft.stage("survey"):
         draft.survey = seen = await _survey(draft.source, options)
@@ -110,11 +108,11 @@ async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
             finish_reason=completion.finish_reason,
             short_prompt=draft.short_prompt,
             target=goal,
-            target_tokens=count(clean(completion.text, draft.short_prompt).text),
+            count_tokens=counter,
             facts=seen.facts,
             control=shown,
         )
-        return verdict, count(verdict.text)
+        return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
     room = plan.budget.context - plan.chosen.prompt_tokens
     with draft.stage("ask"):
@@ -144,10 +142,10 @@ def _plan(turn: Turn, who: EngineInfo, info: VideoInfo, options: Options) -> Pla
     return make_plan(info.size, frames, budget, size=options.size, max_side=options.max_side)
 
 
-def _target_counter(options: Options, goal: Target) -> Callable[[str], int]:
-    if options.target_tokenizer is not None:
-        return load_target_counter(options.target_tokenizer)
-    return partial(estimate_tokens, target=goal)
+def _target_counter(options: Options) -> CountText | None:
+    """The target's own tokenizer where its file is given; else its tokens are estimated."""
+    path = options.target_tokenizer
+    return None if path is None else load_target_counter(path)
 
 
 def _shown(options: Options, facts: Facts) -> Kind | None:

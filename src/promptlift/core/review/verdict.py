@@ -12,6 +12,7 @@ from promptlift.core.review.meta import leftover
 from promptlift.core.review.model import CHECKS, Check, CheckName, Review, verdict_of
 from promptlift.core.review.shape import NO_WORDS, cut, empty, loop, refusal
 from promptlift.core.targets import Target, estimate_tokens
+from promptlift.core.tokens import CountText
 
 if TYPE_CHECKING:
     from promptlift.core.facts import Facts, Kind
@@ -25,7 +26,7 @@ def review(
     finish_reason: str,
     short_prompt: str,
     target: Target,
-    target_tokens: int | None = None,
+    count_tokens: CountText | None = None,
     facts: Facts | None = None,
     control: Kind | None = None,
 ) -> Review:
@@ -36,8 +37,7 @@ def review(
         finish_reason: Why the engine ended: ``stop``, ``length`` or ``other``.
         short_prompt: The user's words; blank for "describe", to which any answer is faithful.
         target: The generator that the prompt is for.
-        target_tokens: What the answer costs the target's encoder, by its own tokenizer; None to
-            estimate it from above.
+        count_tokens: The target's own tokenizer; None to estimate its count from above.
         facts: What was measured; None if nothing was.
         control: The kind of control video that was shown to the engine; None to go by the facts.
 
@@ -51,7 +51,7 @@ def review(
         outcomes |= _content(cleaned.text, finish_reason, wanted, facts, control)
         if cleaned.tangled:
             outcomes["meta"] = ("wrapped too deeply to be cleaned", "")
-        outcomes["too_long"] = _length(cleaned.text, target, target_tokens)
+        outcomes["too_long"] = _length(cleaned.text, target, count_tokens)
     checks = tuple(_check(name, *outcomes.get(name, ("", "")), cleaned) for name in CHECKS)
     return Review(verdict=verdict_of(checks), text=cleaned.text, checks=checks)
 
@@ -74,11 +74,10 @@ def _kind(facts: Facts | None) -> Kind | None:
     return facts.kind.value if facts and facts.kind else None
 
 
-def _length(text: str, target: Target, tokens: int | None) -> tuple[str, str]:
-    estimated = tokens is None
-    count = estimate_tokens(text, target) if tokens is None else tokens
-    note = f"{count} of {target.limit} {target.unit}" + (", estimated" if estimated else "")
-    return (note, "") if count > target.limit else ("", note)
+def _length(text: str, target: Target, count: CountText | None) -> tuple[str, str]:
+    tokens = estimate_tokens(text, target) if count is None else count(text)
+    note = f"{tokens} of {target.limit} {target.unit}" + (", estimated" if count is None else "")
+    return (note, "") if tokens > target.limit else ("", note)
 
 
 def _check(name: CheckName, problem: str, note: str, cleaned: Cleaned) -> Check:
