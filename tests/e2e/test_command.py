@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def promptlift(folder: Path) -> Run:
     """Run the command in the working folder."""
 
-    def run(*arguments: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "promptlift", *arguments],
             cwd=folder,
@@ -40,7 +40,7 @@ def promptlift(folder: Path) -> Run:
             encoding="utf-8",
             timeout=60,
             check=False,
-            **options,  # type: ignore[call-overload]
+            input=stdin,
         )
 
     return run
@@ -82,7 +82,7 @@ def test_same_call_gives_the_same_text(promptlift: Run) -> None:
 
 def test_prompt_from_stdin(promptlift: Run) -> None:
     """A dash reads the prompt from stdin."""
-    piped = promptlift("run", "clip.mp4", "-", input=f"{PROMPT}\n")
+    piped = promptlift("run", "clip.mp4", "-", stdin=f"{PROMPT}\n")
     assert piped.stdout == promptlift("run", "clip.mp4", PROMPT).stdout
 
 
@@ -144,7 +144,7 @@ def test_dry_run_shows_the_plan(promptlift: Run) -> None:
     """--dry-run prints no prompt, and tells the frames and the tokens on stderr."""
     done = promptlift("run", "clip.mp4", PROMPT, "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "2 frame(s) of 320x176 at 0.50 s, 1.50 s" in done.stderr
+    assert "2 frame(s) of 316x176 at 0.50 s, 1.50 s" in done.stderr
     assert "of 4,096 tokens, 300 kept for the answer" in done.stderr
 
 

@@ -10,6 +10,7 @@ import functools
 import random
 import unicodedata
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import mistral_common
 import pytest
@@ -22,6 +23,8 @@ from PIL import Image
 from promptlift.core.tokens import PIXTRAL
 from promptlift.core.video import Size
 from promptlift.tokenizers.tekken import FILE, load_counter
+
+Message: TypeAlias = SystemMessage | UserMessage
 
 TEXTS = [
     "Test prompt",
@@ -44,7 +47,7 @@ TEXTS = [
 
 
 @functools.cache
-def reference() -> MistralTokenizer:
+def reference() -> MistralTokenizer[Any, Any, Any, Any, Any]:
     """The tokenizer of Pixtral-12B, as mistral-common builds it."""
     return MistralTokenizer.from_file(str(Path(mistral_common.__file__).parent / "data" / FILE))
 
@@ -52,9 +55,9 @@ def reference() -> MistralTokenizer:
 def counted_by_reference(size: Size, frames: int, text: str, system: str = "") -> int:
     """How many tokens mistral-common makes of a turn with so many images of that size."""
     content = [ImageChunk(image=Image.new("RGB", (size.width, size.height)))] * frames
-    messages = [UserMessage(content=[*content, TextChunk(text=text)])]
-    system_messages = [SystemMessage(content=system)] if system else []
-    request = ChatCompletionRequest(messages=[*system_messages, *messages])
+    messages: list[Message] = [SystemMessage(content=system)] if system else []
+    messages.append(UserMessage(content=[*content, TextChunk(text=text)]))
+    request = ChatCompletionRequest(messages=messages)
     return len(reference().encode_chat_completion(request).tokens)
 
 
@@ -118,12 +121,9 @@ def test_texts_of_many_kinds_agree(text: str, system: str) -> None:
 def test_turn_without_images_agrees(text: str) -> None:
     """Without images a system text is joined to the user's before it is tokenised."""
     for system in ("", "Be brief.", "Be brief"):
-        request = ChatCompletionRequest(
-            messages=[
-                *([SystemMessage(content=system)] if system else []),
-                UserMessage(content=text),
-            ]
-        )
+        messages: list[Message] = [SystemMessage(content=system)] if system else []
+        messages.append(UserMessage(content=text))
+        request = ChatCompletionRequest(messages=messages)
         expected = len(reference().encode_chat_completion(request).tokens)
         assert PIXTRAL.chat(system, text, 0, load_counter()) == expected
 

@@ -59,10 +59,8 @@ def test_async_use(clip: Path) -> None:
 
     async def both() -> list[promptlift.Record]:
         async with promptlift.Upsampler(engine=engine) as upsampler:
-            return await asyncio.gather(
-                upsampler.upsample_async(clip, "a red balloon"),
-                upsampler.upsample_async(clip, "a balloon over hills"),
-            )
+            prompts = ["a red balloon", "a balloon over hills"]
+            return await asyncio.gather(*(upsampler.upsample_async(clip, p) for p in prompts))
 
     assert [record.prompt for record in asyncio.run(both())] == [GOOD, GOOD]
 
@@ -100,7 +98,8 @@ def test_plan_of_a_bad_prompt_is_refused() -> None:
 def test_probe_is_public(clip: Path) -> None:
     """`probe` tells the shape without decoding."""
     info = promptlift.probe(clip)
-    assert (info.width, info.height, info.frame_rate, info.frame_count) == (320, 180, 24, 24)
+    assert (info.width, info.height, info.frame_count) == (320, 180, 24)
+    assert info.frame_rate == 24
 
 
 def test_pictures_are_a_video(clip: Path, tmp_path: Path) -> None:

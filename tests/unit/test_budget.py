@@ -173,7 +173,7 @@ def test_senseless_numbers_are_refused(options: dict[str, object]) -> None:
 def test_a_budget_needs_room(spent: dict[str, int]) -> None:
     """A context or a reserve of nothing is refused."""
     with pytest.raises(OptionError, match="Give at least 1"):
-        Budget(**spent)
+        Budget(PIXTRAL, **spent)
 
 
 @given(sides, sides, sides, sides)

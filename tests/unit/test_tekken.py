@@ -78,7 +78,7 @@ def test_copy_of_another_version_is_made_again(
     count_afresh("x")
     copy = own_cache / "tekken.bin"
     before = copy.read_bytes()
-    monkeypatch.setattr(tekken.importlib.metadata, "version", lambda _: "0.0.1")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "0.0.1")
     count_afresh("x")
     assert copy.read_bytes() != before
     assert b"0.0.1" in copy.read_bytes()[:100]

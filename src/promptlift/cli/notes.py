@@ -88,7 +88,7 @@ def _plan_line(record: Record) -> str:
 
 def _warnings(record: Record) -> list[str]:
     lines = []
-    if record.engine is not None and record.engine.name == "embedded" and record.error is None:
+    if record.engine is not None and record.engine.name == "embedded" and record.attempts:
         from promptlift.engines.embedded import NO_MODEL_NOTICE
 
         lines.append(NO_MODEL_NOTICE)
