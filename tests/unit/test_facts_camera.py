@@ -174,6 +174,22 @@ def test_a_road_to_a_far_horizon_is_forward_and_not_static() -> None:
     assert found is not None
     assert found.value.moves == ("forward",)
     assert camera([replace(road, looming=0.75)]) is None
+    assert camera([replace(road, looming=-1)]) is None
+
+
+def test_roadsides_that_stream_out_of_a_resting_picture_are_looming() -> None:
+    """Strips at both sides that flow outward without a break are seen, whatever the middle does."""
+    picture = np.asarray(photograph(1).resize((320, 180)))
+    film = np.stack([picture] * 24)
+    for i, frame in enumerate(film):
+        frame[60:140, 230:] = np.roll(picture, 4 * i, axis=1)[60:140, 230:]
+        frame[60:140, :90] = np.roll(picture, -4 * i, axis=1)[60:140, :90]
+    found, back = motion_of(film), motion_of(film[::-1])
+    assert found is not None
+    assert back is not None
+    assert found.looming == 1
+    assert back.looming <= -0.75
+    assert answer(film[::-1]) is None
 
 
 def test_two_moves_at_once_are_both_named_the_stronger_first() -> None:

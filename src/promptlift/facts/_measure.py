@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _COLOUR_SAMPLES = 6
 _COLOUR_PIXELS = 4000  # of each sample
+_LONG, _PIECE = 99, 33  # pictures
 _SURE = 0.55  # confidence below which a fact is left out
 
 
@@ -91,7 +92,8 @@ def _motion(
     grey: Plane, seconds: NDArray[np.float64], runs: list[slice]
 ) -> tuple[Confident[Camera] | None, Confident[Movement] | None]:
     """The camera's motion, and what else moves where the camera stands still."""
-    motions = [m for run in runs if (m := motion(grey[run], seconds[run])) is not None]
+    pieces = [piece for run in runs for piece in _pieces(run)]
+    motions = [m for piece in pieces if (m := motion(grey[piece], seconds[piece])) is not None]
     how = camera(motions)
     if how is None or how.value.moves != ("static",):
         return how, None
@@ -101,6 +103,15 @@ def _motion(
     weights = [run.stop - run.start for _, run in shares]
     mean = np.average([share for share, _ in shares], axis=0, weights=weights)
     return how, movement(mean.astype(np.float32))
+
+
+def _pieces(run: slice) -> list[slice]:
+    """A long run in a few pieces, spread over it, so that a long video costs no more."""
+    length = run.stop - run.start
+    if length <= _LONG:
+        return [run]
+    starts = np.linspace(run.start, run.stop - _PIECE, _LONG // _PIECE).astype(int).tolist()
+    return [slice(start, start + _PIECE) for start in starts]
 
 
 def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:

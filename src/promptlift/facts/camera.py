@@ -72,7 +72,7 @@ def _shaking(m: Motion) -> Confident[Camera]:
 def _at_rest(m: Motion) -> Confident[Camera] | None:
     if m.looming == 1:
         return Confident[Camera](value=Camera(moves=("forward",)), confidence=0.6)
-    if m.shake > _STEADY or min(m.still / 0.5, m.rest / 0.7) < 1 or m.looming > 0.5:
+    if m.shake > _STEADY or min(m.still / 0.5, m.rest / 0.7) < 1 or abs(m.looming) > 0.5:
         return None
     return Confident[Camera](
         value=Camera(moves=("static",)), confidence=round(min(0.98, 0.5 + m.still / 2), 2)

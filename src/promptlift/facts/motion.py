@@ -33,6 +33,7 @@ _FEWEST = 6  # tiles
 _COVERED = 0.35  # share of the tiles that must have texture
 _TEXTURE = 2.0  # levels of contrast below which a tile is blank
 _RESTING = 0.35  # share of the tiles
+_STREAM = 0.9  # share of the time in which a tile flows one way, as nothing at rest does
 _FOUND = 0.3  # quality of a tile that was found again
 
 
@@ -48,7 +49,8 @@ class Motion:
         still: Share of the textured tiles that do not move.
         rest: Share of the pairs of pictures in which a good part of the tiles does not move.
         looming: From -1 to 1: how clearly tiles on both sides keep moving out (in, if negative),
-            as they do on a road to a far horizon, where most of the picture hardly moves.
+            as they do on a road to a far horizon, where most of the picture hardly moves; 0.75
+            where some tiles stream without a break, but not on both sides.
         steadiness: Share of the pairs of pictures in which the motion goes the same way.
         shake: Root mean square of the fast part of the path, in % of the width.
         across: How far the textured tiles reach from side to side; below 1 where the sides are
@@ -217,10 +219,11 @@ def _looming(field: _Field, shape: tuple[int, ...]) -> float:
     out = [int(((outward > 0.5) & (side == s)).sum()) for s in (-1, 1)]
     back = [int(((outward < -0.5) & (side == s)).sum()) for s in (-1, 1)]
     away, home = sum(out), sum(back)
-    if min(max(out), max(back)) > 0.2 * max(away, home):
-        return 0.0
     sides, total = (out, away) if away > home else (back, home)
-    clear = min(min(sides) / 2, total / 6, 1.0)
+    one_way = min(max(out), max(back)) <= 0.2 * total
+    clear = min(min(sides) / 2, total / 6, 1.0) if one_way else 0.0
+    if (np.abs(outward) > _STREAM).sum() >= 2:
+        clear = max(clear, 0.75)
     return clear if away > home else -clear
 
 
