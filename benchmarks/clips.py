@@ -1,0 +1,62 @@
+"""The clips that the benchmarks run on, made once and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+import platformdirs
+
+from promptlift.testing import synthetic_video
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip and what it is called in the tables."""
+
+    name: str
+    path: Path
+
+
+def folder() -> Path:
+    """Where the clips are kept; PROMPTLIFT_BENCH_CLIPS names another place."""
+    default = Path(platformdirs.user_cache_dir("promptlift")) / "bench"
+    made = Path(os.environ.get("PROMPTLIFT_BENCH_CLIPS") or default)
+    made.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def clips() -> list[Clip]:
+    """The four clips; the two large ones take a few minutes to make the first time."""
+    return [
+        Clip("640x480 4 s", _scene("small.mp4", (640, 480), 4, 30)),
+        Clip("1280x720 10 s", _scene("medium.mp4", (1280, 720), 10, 24)),
+        Clip("1080p 10 min", _pattern("long.mp4", "1920x1080", 600, 30, "8M")),
+        Clip("4K 60 s", _pattern("uhd.mp4", "3840x2160", 60, 30, "18M")),
+    ]
+
+
+def _scene(name: str, size: tuple[int, int], seconds: int, fps: int) -> Path:
+    path = folder() / name
+    if not path.exists():
+        part = path.with_suffix(".part.mp4")
+        synthetic_video(part, seconds=seconds, size=size, fps=fps)
+        part.replace(path)
+    return path
+
+
+def _pattern(name: str, size: str, seconds: int, fps: int, rate: str) -> Path:
+    """A test pattern with noise, which costs a decoder what a camera's picture costs it."""
+    path = folder() / name
+    if not path.exists():
+        part = path.with_suffix(".part.mp4")
+        source = f"testsrc2=size={size}:rate={fps}:duration={seconds},noise=alls=12:allf=t"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"]
+        command += ["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", "-c:v", "libx264"]
+        command += ["-preset", "veryfast", "-b:v", rate, "-maxrate", rate, "-bufsize", rate]
+        subprocess.run([*command, "-g", "250", str(part)], check=True)
+        part.replace(path)
+    return path

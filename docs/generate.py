@@ -1,0 +1,90 @@
+"""Writes the pages of the reference that follow from the code; a test holds them up to date.
+
+``python docs/generate.py`` after a change of a command, an error, a target or the record.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from promptlift import errors
+from promptlift.cli.main import COMMANDS, cli
+from promptlift.core.record import Record
+from promptlift.core.targets import TARGETS
+
+REFERENCE = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
+
+
+def commands() -> str:
+    """Every command's help, as the command prints it."""
+    parts = [NOTE, "# Commands\n"]
+    top = click.Context(cli, info_name="promptlift")
+    for name in COMMANDS:
+        command = cli.get_command(top, name)
+        assert command is not None
+        parts += [f"## promptlift {name}\n", *_help(command, top, name)]
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, parent: click.Context, name: str) -> list[str]:
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=80)
+    parts = [f"```text\n{command.get_help(context)}\n```\n"]
+    if isinstance(command, click.Group):
+        for sub in command.list_commands(context):
+            inner = command.get_command(context, sub)
+            assert inner is not None
+            parts += [f"### promptlift {name} {sub}\n", *_help(inner, context, sub)]
+    return parts
+
+
+def error_codes() -> str:
+    """Every error with its code, exit code and meaning."""
+    rows = [
+        f"| `{cls.code}` | {name} | {cls.exit_code} | {'yes' if cls.retryable else 'no'} "
+        f"| {str(inspect.getdoc(cls)).splitlines()[0]} |"
+        for name in errors.__all__
+        for cls in [getattr(errors, name)]
+    ]
+    head = "| code | class | exit code | worth a retry | meaning |\n|---|---|---|---|---|"
+    return "\n".join([NOTE, "# Errors\n", head, *rows, ""])
+
+
+def targets() -> str:
+    """What each generator reads, with the source of its limit."""
+    rows = [
+        f"| `{t.name}` | {t.limit} {t.unit} | {t.min_words} to {t.max_words} | {t.source} "
+        f"| {t.note} |"
+        for t in TARGETS.values()
+    ]
+    head = "| target | limit | words of a good prompt | source | note |\n|---|---|---|---|---|"
+    return "\n".join([NOTE, "# Targets\n", head, *rows, ""])
+
+
+def record_schema() -> str:
+    """The JSON schema of a record."""
+    return json.dumps(Record.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "errors.md": error_codes,
+    "targets.md": targets,
+    "record.schema.json": record_schema,
+}
+
+
+def main() -> None:
+    """Write all pages."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
