@@ -148,23 +148,76 @@ def _check(frames: int, size: Size | None, max_side: int | None) -> None:
 
 def _largest(source: Size, frames: int, budget: Budget, max_side: int | None) -> Size:
     """Find the size with most pixels that fits; of equals, the one truest to the shape."""
+    family = budget.family
+    room = (budget.context - budget.reserve - budget.chat_tokens) // frames
+    limit = _limit(source, family, max_side)
     smallest = budget.cost(fit(source, Size(MIN_SIDE, MIN_SIDE)), frames)
-    if not smallest.fits:
+    if family.unit == 1:
+        best = _largest_stretched(source, limit, family, room)
+    elif smallest.fits:
+        best = _largest_filled(source, limit, family, room)
+    else:
+        best = None
+    if best is None:
         raise _too_much(
             smallest,
             budget,
             "shorten the prompt, show fewer frames, reserve less for the answer, "
             "or use an engine with a longer context",
         )
-    room = (budget.context - budget.reserve - budget.chat_tokens) // frames
-    bounds = [side for side in (budget.family.max_side, max_side) if side is not None]
+    return best
+
+
+def _limit(source: Size, family: Family, max_side: int | None) -> Size:
+    """The largest size that is of use to the model and that the user allows."""
+    bounds = [side for side in (family.max_side, max_side) if side is not None]
     limit = fit(source, Size(min(bounds), min(bounds))) if bounds else source
+    if family.max_pixels is None or limit.pixels <= family.max_pixels:
+        return limit
+    scale = math.sqrt(family.max_pixels / limit.pixels)
+    longest = max(1, math.floor(max(limit.width, limit.height) * scale))
+    return fit(source, Size(longest, longest))
+
+
+def _largest_filled(source: Size, limit: Size, family: Family, room: int) -> Size | None:
+    """For models that pay for part of a square as for a whole one."""
     affordable = (
         (candidate.pixels, -error, candidate)
-        for candidate, error in _candidates(source, limit, budget.family.unit)
-        if budget.family.image(candidate) <= room
+        for candidate, error in _candidates(source, limit, family.unit)
+        if family.image(candidate) <= room
     )
-    return max(affordable)[2]
+    best = max(affordable, default=None)
+    return None if best is None else best[2]
+
+
+def _largest_stretched(source: Size, limit: Size, family: Family, room: int) -> Size | None:
+    """For models that stretch every picture to a grid of their own.
+
+    What a size costs may go up or down with the size, or not depend on it, so that all are tried,
+    the largest first. One that rounding has bent out of shape is taken only if no other is left.
+    """
+    longest = max(limit.width, limit.height)
+    bent = None
+    for long in range(longest, min(MIN_SIDE, longest) - 1, -1):
+        size = fit(source, Size(long, long))
+        if not _affordable(family, size, room):
+            continue
+        if _bend(size, source) <= ASPECT_TOLERANCE:
+            return size
+        bent = bent or size
+    return bent
+
+
+def _affordable(family: Family, size: Size, room: int) -> bool:
+    """Whether a picture fits; one whose shape the model refuses never does."""
+    try:
+        return family.image(size) <= room
+    except BudgetError:
+        return False
+
+
+def _bend(size: Size, source: Size) -> Fraction:
+    return abs(Fraction(size.width * source.height, size.height * source.width) - 1)
 
 
 def _candidates(source: Size, limit: Size, unit: int) -> Iterator[tuple[Size, Fraction]]:
