@@ -54,6 +54,8 @@ class Texture:
         hues: Number of vivid colours (2 bits a component) that cover at least 0.2 % each.
         foreground: Share of pixels brighter than 48.
         occupied: Share of 16 x 16 blocks that hold some foreground.
+        bands: Number of bands of rows that hold something brighter than 64, with black rows
+            between them.
         thinness: Share of the foreground that vanishes when opened by 7 x 7 pixels.
         block_variation: Coefficient of variation of the brightest pixel of the blocks.
         steepness: Sharpest step between neighbours over the sharpest step across 12 pixels; 1
@@ -74,6 +76,7 @@ class Texture:
     hues: int
     foreground: float
     occupied: float
+    bands: float
     thinness: float
     block_variation: float
     steepness: float
@@ -125,6 +128,7 @@ def texture(images: NDArray[np.uint8]) -> Texture | None:
         hues=hues,
         foreground=foreground,
         occupied=occupied,
+        bands=_bands(grey / np.float32(gain)),
         thinness=thinness,
         block_variation=block_variation,
         steepness=_steepness(grey),
@@ -137,10 +141,12 @@ def _scores(t: Texture) -> dict[_Control, float]:
     grey = _ramp(t.chroma_99, 40, 15)
     bright = _ramp(t.gain, 4, 3)
     drawn = _ramp(t.midtone, 0.25, 0.12)
+    drawing = max(0.5, _ramp(t.bands, 4.5, 3.2))  # many bands may be lines of writing
     scatter = (1 - t.flat) / max(t.occupied, 0.01)  # points lie everywhere, lines leave gaps
     edge = (
         grey,
         bright,
+        drawing,
         _ramp(t.black, 0.42, 0.55),
         _ramp(t.thinness, 0.9, 0.97),
         _ramp(t.steepness, 0.6, 0.75),
@@ -162,6 +168,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
     lines = (
         bright,
         drawn,
+        drawing,
         _ramp(t.black, 0.5, 0.65),
         _ramp(t.chroma_99, 120, 180),
         _ramp(t.thinness, 0.08, 0.15),
@@ -195,6 +202,7 @@ def _scores(t: Texture) -> dict[_Control, float]:
         _ramp(scatter, 0.8, 0.9),
         _ramp(t.midtone, 0.2, 0.08),
         _ramp(t.foreground, 0.04, 0.08),
+        _ramp(t.block_variation, 0.1, 0.2),  # near and far differ; writing is all of one level
         _ramp(t.steepness, 0.6, 0.75),
     )
     blur = (
@@ -259,6 +267,12 @@ def _figure(grey: Plane) -> tuple[float, float, float, float]:
     figure = peaks[peaks > 60]
     variation = float(figure.std() / figure.mean()) if figure.size else 0.0
     return float(core.mean()), float((peaks > 60).mean()), thinness, variation
+
+
+def _bands(grey: Plane) -> float:
+    lit = (grey > 64).any(axis=2).astype(np.int8)
+    starts = (np.diff(lit, axis=1, prepend=np.int8(0)) == 1).sum(axis=1)
+    return float(np.median(starts))
 
 
 def _colours(rgb: NDArray[np.uint8]) -> tuple[int, int]:
