@@ -348,8 +348,10 @@ def test_no_answer_in_time_is_transient(fault: str) -> None:
 def test_patience_bounds_all_attempts() -> None:
     """Attempts end when the time for all of them is up, also where more would be allowed."""
     with StubServer(faults=["hang"] * 9) as server:
-        assert type(failing(server, timeout=60, patience=0.3, retries=2)) is TransientEngineError
-        assert len(server.chats) == 1
+        error = failing(server, timeout=60, patience=0.3, retries=2)
+    assert type(error) is TransientEngineError
+    assert "within 0.3 s" in error.message
+    assert len(server.chats) == 1
 
 
 def test_nobody_there_is_transient() -> None:
@@ -677,5 +679,12 @@ def test_the_servers_words_are_shown_short_and_clean() -> None:
     with StubServer(faults=[Fault("status", 400, error={"message": said})]) as server:
         error = failing(server)
     assert "Too long: ]0;title 5000 tokens and so on" in error.message
+    assert error.message.endswith("...")
     assert len(error.message) < 500
     assert error.message.isprintable()
+
+
+def test_a_sentence_of_the_server_ends_once() -> None:
+    """The full stop of the server's words and that of the message are one."""
+    with StubServer(faults=[Fault("status", 400, error={"message": "It is too long."})]) as server:
+        assert "(status 400): It is too long. Show fewer" in str(failing(server))

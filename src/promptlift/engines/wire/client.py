@@ -161,7 +161,7 @@ class Client:
             async with asyncio.timeout(limit):
                 return read(await self._send(url, body))
         except (TimeoutError, openai.APITimeoutError):
-            failed = _Failed(unreachable(host, f"did not answer within {limit:g} s"))
+            failed = _Failed(unreachable(host, f"did not answer within {limit:.3g} s"))
         except openai.APIConnectionError as broken:
             failed = _Failed(_disconnected(host, broken))
         except openai.APIStatusError as refused:
@@ -196,7 +196,7 @@ class Client:
         if key := self._key.get_secret_value():
             words = words.replace(key, "***")
         printable = "".join(c if c.isprintable() else " " for c in words)
-        short = " ".join(printable.split())
+        short = " ".join(printable.split()).rstrip(".")
         return short if len(short) <= _SAID_LENGTH else f"{short[:_SAID_LENGTH]}..."
 
     async def _strip(self, request: Any) -> None:
