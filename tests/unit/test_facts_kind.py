@@ -20,7 +20,8 @@ from media.scenes import (
     small,
     spoilt,
 )
-from promptlift.facts.kind import kind, texture
+from promptlift.facts.kind import kind
+from promptlift.facts.texture import texture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

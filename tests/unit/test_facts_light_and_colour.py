@@ -11,10 +11,10 @@ from PIL import Image, ImageFilter
 from media.scenes import photograph, small
 from promptlift.facts._image import halve, lab, luma, spread_indices, window_max
 from promptlift.facts.colours import COLOURS, NEUTRALS
-from promptlift.facts.kind import texture
 from promptlift.facts.light import light
 from promptlift.facts.palette import name_of, palette
 from promptlift.facts.sharpness import sharpness
+from promptlift.facts.texture import texture
 
 
 def pixels(*parts: tuple[tuple[int, int, int], float]) -> np.ndarray:

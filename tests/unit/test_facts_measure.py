@@ -278,3 +278,10 @@ def test_every_fact_has_its_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         "sharpness": "soft (0.70)",
         "cuts": "1.50 s, 2.25 s",
     }
+
+
+def test_a_long_pan_is_measured_in_pieces() -> None:
+    """A pan of thirteen seconds is a pan, though only parts of it are measured."""
+    found = measure(strip_of(filmed(photograph(2), "pan right", 6, seconds=13)))
+    assert found.camera is not None
+    assert found.camera.value == Camera(moves=("pan right",), strength="slow")

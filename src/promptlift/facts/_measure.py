@@ -11,12 +11,13 @@ from promptlift.core.facts import Facts
 from promptlift.facts._image import halve, lab, luma, spread_indices
 from promptlift.facts.camera import camera
 from promptlift.facts.cuts import find_cuts
-from promptlift.facts.kind import kind, texture
+from promptlift.facts.kind import kind
 from promptlift.facts.light import light
 from promptlift.facts.motion import motion
 from promptlift.facts.movement import movement, moving
 from promptlift.facts.palette import palette
 from promptlift.facts.sharpness import sharpness
+from promptlift.facts.texture import texture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

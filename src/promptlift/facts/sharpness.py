@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from promptlift.core.facts import Confident
 
 if TYPE_CHECKING:
-    from promptlift.facts.kind import Texture
+    from promptlift.facts.texture import Texture
 
 __all__ = ["Sharpness", "sharpness"]
 
