@@ -4,38 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from promptlift.engines.vllm.checkpoint import COSMOS, Shape, find_cosmos, open_checkpoint
 from promptlift.errors import ConfigEngineError
-
-PIXTRAL = {
-    "dim": 5120,
-    "n_layers": 40,
-    "head_dim": 128,
-    "n_heads": 32,
-    "n_kv_heads": 8,
-    "vision_encoder": {"patch_size": 16},
-}
-
-
-def tensors(path: Path, size: int = 64) -> Path:
-    """Write a whole safetensors file with one tensor of `size` bytes."""
-    entry = {"dtype": "BF16", "shape": [size // 2], "data_offsets": [0, size]}
-    header = json.dumps({"__metadata__": {"format": "pt"}, "x": entry}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
-    return path
-
-
-def mistral(folder: Path, params: dict[str, Any] | None = None) -> Path:
-    """Write a whole checkpoint in Mistral's format."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.json").write_text(json.dumps(PIXTRAL if params is None else params))
-    (folder / "tekken.json").write_text("{}")
-    tensors(folder / "consolidated.safetensors")
-    return folder
+from vllm_stub.make import PIXTRAL, mistral, tensors
 
 
 @pytest.mark.parametrize("below", [COSMOS, COSMOS.partition("/")[2], "."])

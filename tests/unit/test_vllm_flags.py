@@ -18,7 +18,7 @@ COSMOS = Checkpoint(source="/models/cosmos", name="nvidia/cosmos", mistral=True)
 HUB = Checkpoint(source="Qwen/Qwen2.5-VL-7B-Instruct", name="Qwen/Qwen2.5-VL-7B-Instruct")
 GPU = MemoryPlan(9216, 0.71, {}, "", Gpu(0, "GPU-0", "H100", 80 * GIB, 79 * GIB, (9, 0)))
 UNKNOWN = dataclasses.replace(GPU, context=None)
-CPU = MemoryPlan(9216, None, {}, "")
+CPU = MemoryPlan(9216, None, {}, "", on_cpu=True)
 
 
 def _said(

@@ -27,7 +27,7 @@ def _gpu(
 
 def test_a_large_gpu_takes_the_whole_context_and_no_more_than_it_uses() -> None:
     """Sixteen requests of 9216 tokens need 22.5 GiB beside the weights; the rest is left alone."""
-    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(free=79), ram=0)
+    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(free=79), ram=None)
     assert plan.context == 9216
     need = 24 * GIB + WORKING_SPACE + 16 * 9216 * 160 * 1024
     assert plan.share == pytest.approx(need / (80 * GIB), abs=0.001)
@@ -36,7 +36,7 @@ def test_a_large_gpu_takes_the_whole_context_and_no_more_than_it_uses() -> None:
 
 def test_the_share_is_of_what_is_free_now() -> None:
     """Where others hold memory, vLLM is told a share that is really there."""
-    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(free=35), ram=0)
+    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(free=35), ram=None)
     assert plan.share is not None
     assert plan.share * 80 * GIB <= 35 * GIB - MARGIN
     assert plan.share == pytest.approx((35 * GIB - MARGIN) / (80 * GIB), abs=0.001)
@@ -46,7 +46,7 @@ def test_the_share_is_of_what_is_free_now() -> None:
 def test_the_context_shrinks_with_the_memory(spare: int, context: int) -> None:
     """It is the largest, in steps of 256, of which two requests fit; the note says so."""
     free = 24 * GIB + WORKING_SPACE + MARGIN + spare * 160 * 1024
-    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(free=free / GIB), ram=0)
+    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(free=free / GIB), ram=None)
     assert plan.context == context
     assert ("memory does not allow" in plan.note) is (context < 9216)
 
@@ -54,37 +54,37 @@ def test_the_context_shrinks_with_the_memory(spare: int, context: int) -> None:
 def test_what_cannot_fit_is_said_before_it_is_tried() -> None:
     """The error has the need and what is there, and offers fp8 where the GPU computes in it."""
     with pytest.raises(ConfigEngineError, match="does not fit on GPU 0") as raised:
-        plan_memory(PIXTRAL, VllmSettings(), _gpu(free=23.5, total=24), ram=0)
+        plan_memory(PIXTRAL, VllmSettings(), _gpu(free=23.5, total=24), ram=None)
     assert "23.5 GiB of 24.0 GiB free" in raised.value.message
     assert "--quantization fp8" in raised.value.remedy
     with pytest.raises(ConfigEngineError) as raised:
-        plan_memory(PIXTRAL, VllmSettings(), _gpu(free=23.5, total=24, capability=(8, 6)), ram=0)
+        plan_memory(PIXTRAL, VllmSettings(), _gpu(free=23.5, total=24, capability=(8, 6)), ram=None)
     assert "fp8" not in raised.value.remedy
 
 
 def test_fp8_halves_the_weights() -> None:
     """The 12B model then fits on a card with 24 GiB, with its whole context."""
     settings = VllmSettings(quantization="fp8")
-    assert plan_memory(PIXTRAL, settings, _gpu(free=23.5, total=24), ram=0).context == 9216
+    assert plan_memory(PIXTRAL, settings, _gpu(free=23.5, total=24), ram=None).context == 9216
 
 
 def test_a_context_that_was_asked_for_is_kept_or_refused() -> None:
     """NVIDIA's 4096 is taken as it is; one that does not fit is not shrunk in secret."""
-    assert plan_memory(PIXTRAL, VllmSettings(context=4096), _gpu(79), ram=0).context == 4096
+    assert plan_memory(PIXTRAL, VllmSettings(context=4096), _gpu(79), ram=None).context == 4096
     with pytest.raises(ConfigEngineError, match="does not fit") as raised:
-        plan_memory(PIXTRAL, VllmSettings(context=100_000), _gpu(48, total=48), ram=0)
+        plan_memory(PIXTRAL, VllmSettings(context=100_000), _gpu(48, total=48), ram=None)
     assert "--context" in raised.value.remedy
 
 
 def test_a_models_own_limit_bounds_the_context() -> None:
     """A model made for 4096 tokens is not given 9216."""
     short = Checkpoint("/m", "m", weight_bytes=GIB, shape=Shape(2, 2, 64, longest=4096))
-    assert plan_memory(short, VllmSettings(), _gpu(79), ram=0).context == 4096
+    assert plan_memory(short, VllmSettings(), _gpu(79), ram=None).context == 4096
 
 
 def test_an_unknown_model_is_left_to_vllm() -> None:
     """Of a name on the hub nothing is known: no context is set, and all that is free is taken."""
-    plan = plan_memory(Checkpoint("o/m", "o/m"), VllmSettings(), _gpu(40), ram=0)
+    plan = plan_memory(Checkpoint("o/m", "o/m"), VllmSettings(), _gpu(40), ram=None)
     assert plan.context is None
     assert plan.share == pytest.approx((40 * GIB - MARGIN) / (80 * GIB), abs=0.001)
     assert "not known in advance" in plan.note
@@ -94,14 +94,22 @@ def test_the_cpu_gets_whole_gibibytes() -> None:
     """Two requests of Pixtral are 2.8 GiB, so vLLM is told 3; it would take nine tenths else."""
     plan = plan_memory(PIXTRAL, VllmSettings(), None, ram=64 * GIB)
     assert plan.share is None
+    assert plan.on_cpu
     assert plan.variables == {"VLLM_CPU_KVCACHE_SPACE": "3"}
     with pytest.raises(ConfigEngineError, match="does not fit on the CPU"):
         plan_memory(PIXTRAL, VllmSettings(), None, ram=16 * GIB)
 
 
+def test_a_device_that_cannot_be_read_is_left_to_vllm() -> None:
+    """On another maker's GPU nothing is said about memory, and the context is the usual one."""
+    plan = plan_memory(PIXTRAL, VllmSettings(), None, ram=None)
+    assert (plan.context, plan.share, plan.variables) == (9216, None, {})
+    assert not plan.on_cpu
+
+
 def test_one_gpu_is_shown_to_the_engine() -> None:
     """The chosen one, counted as nvidia-smi counts."""
-    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(79, index=3), ram=0)
+    plan = plan_memory(PIXTRAL, VllmSettings(), _gpu(79, index=3), ram=None)
     assert plan.variables == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "3"}
 
 

@@ -111,7 +111,7 @@ class VllmEngine:
                 return served, await ask(client)
             except TransientEngineError as error:
                 assert self._host is not None
-                if not await self._host.died(served.endpoint):
+                if not await self._host.died(served):
                     raise
                 if not left:
                     raise _died_again(self._restarts + 1) from error

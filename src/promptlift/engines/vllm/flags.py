@@ -87,7 +87,7 @@ def serve_arguments(
         arguments += ["--tokenizer-mode", "mistral", "--config-format", "mistral"]
     arguments += ["--load-format", _load_format(checkpoint, memory, settings, fast_loader)]
     arguments += _context(known, memory)
-    if memory.gpu is None:
+    if memory.on_cpu:
         arguments += _whole_prompts(memory)
     if memory.share is not None:
         arguments += ["--gpu-memory-utilization", f"{memory.share:.3f}"]

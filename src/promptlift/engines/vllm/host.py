@@ -31,6 +31,7 @@ class Served:
         revision: Its revision, where it is known.
         family: Its image-token family, where it is known.
         images: The most images in one request.
+        generation: The engine's process id, by which a new one is told from the one before.
     """
 
     endpoint: Endpoint
@@ -38,6 +39,7 @@ class Served:
     revision: str
     family: str | None
     images: int
+    generation: int
 
 
 class Host(Protocol):
@@ -47,8 +49,8 @@ class Host(Protocol):
         """What answers, once it does; started, started again or woken where that is needed."""
         ...
 
-    async def died(self, endpoint: Endpoint) -> bool:
-        """Whether the engine there is dead, or was replaced, after a request failed."""
+    async def died(self, served: Served) -> bool:
+        """Whether that engine is dead, or was replaced, after a request failed."""
         ...
 
     def stop(self) -> None:
@@ -96,6 +98,7 @@ class OwnHost:
             revision=checkpoint.revision,
             family=checkpoint.family,
             images=self._settings.images,
+            generation=self._running.process.pid,
         )
 
     async def _again(self, plan: LaunchPlan, dead: Running) -> Running:
@@ -108,14 +111,14 @@ class OwnHost:
             )
         return await launch(plan, self._progress, dead.endpoint)
 
-    async def died(self, endpoint: Endpoint) -> bool:
+    async def died(self, served: Served) -> bool:
         """Wait until it is clear; a server whose engine is dead ends within seconds."""
         running = self._running
-        if running is None or running.endpoint != endpoint:
+        if running is None or running.process.pid != served.generation:
             return True
         deadline = time.monotonic() + _SETTLE
         while running.process.alive():
-            if await asyncio.to_thread(healthy, endpoint):
+            if await asyncio.to_thread(healthy, served.endpoint):
                 return False
             if time.monotonic() > deadline:
                 await asyncio.to_thread(running.process.stop)
@@ -160,15 +163,17 @@ class SharedHost:
                 )
             await asyncio.sleep(_LOOK)
 
-    async def died(self, endpoint: Endpoint) -> bool:
+    async def died(self, served: Served) -> bool:
         """Wait until it answers again, or its supervisor has noticed that it does not."""
         deadline = time.monotonic() + _SETTLE
         while time.monotonic() < deadline:
             state = read_state()
-            if state is None or state.status != "ready" or state.endpoint != endpoint:
+            if state is None or state.status != "ready":
                 return True
-            if await asyncio.to_thread(healthy, endpoint):
-                return state.restarts > 0
+            if state.engine_pid != served.generation:
+                return True
+            if await asyncio.to_thread(healthy, served.endpoint):
+                return False
             await asyncio.sleep(_LOOK)
         return False
 
@@ -183,4 +188,5 @@ def _served(state: State) -> Served:
         revision=state.revision,
         family=state.family,
         images=state.images,
+        generation=state.engine_pid,
     )

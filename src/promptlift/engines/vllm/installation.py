@@ -74,7 +74,8 @@ def find_installation(
     environ = os.environ if environ is None else environ
     named = given or environ.get(PYTHON_VARIABLE)
     if named:
-        python = shutil.which(Path(named).expanduser(), path=environ.get("PATH")) or named
+        place = str(Path(named).expanduser())
+        python = shutil.which(place, path=environ.get("PATH")) or place
         found = _probe(python)
         if found is None:
             raise ConfigEngineError(

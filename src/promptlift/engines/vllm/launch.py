@@ -81,8 +81,8 @@ def prepare(settings: VllmSettings) -> LaunchPlan:
     installation = find_installation(settings.python)
     dialect(installation.version)
     gpus = [] if installation.for_cpu else read_gpus()
-    gpu = choose_gpu(gpus, settings.gpu)
-    memory = plan_memory(checkpoint, settings, gpu, free_ram())
+    ram = free_ram() if installation.for_cpu else None
+    memory = plan_memory(checkpoint, settings, choose_gpu(gpus, settings.gpu), ram)
     return LaunchPlan(settings, installation, checkpoint, memory)
 
 
@@ -129,7 +129,7 @@ async def _started(plan: LaunchPlan, endpoint: Endpoint) -> EngineProcess:
 def _start(plan: LaunchPlan, endpoint: Endpoint) -> EngineProcess:
     installation, memory, settings = plan.installation, plan.memory, plan.settings
     variables = dict(memory.variables)
-    if memory.gpu is None and settings.fast_start:
+    if memory.on_cpu and settings.fast_start:
         variables |= _FAST_ON_CPU
     environment = engine_environment(
         os.environ,

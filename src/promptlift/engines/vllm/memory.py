@@ -41,7 +41,8 @@ class MemoryPlan:
         share: Fraction of the GPU's whole memory that vLLM may take; None on a CPU.
         variables: Environment variables that select the device.
         note: What was decided, for the person who starts it.
-        gpu: Where it runs; None for the CPU.
+        gpu: The NVIDIA GPU that it runs on; None where there is none.
+        on_cpu: Whether it runs on the CPU.
     """
 
     context: int | None
@@ -49,23 +50,37 @@ class MemoryPlan:
     variables: Mapping[str, str]
     note: str
     gpu: Gpu | None = None
+    on_cpu: bool = False
 
 
 def plan_memory(
-    checkpoint: Checkpoint, settings: VllmSettings, gpu: Gpu | None, ram: int
+    checkpoint: Checkpoint, settings: VllmSettings, gpu: Gpu | None, ram: int | None
 ) -> MemoryPlan:
     """The context and the share of memory for this model on this device.
 
     Args:
         checkpoint: The model.
         settings: What was asked for.
-        gpu: The GPU as it is now; None for the CPU.
-        ram: Bytes of free main memory, for the CPU.
+        gpu: The NVIDIA GPU as it is now; None where there is none.
+        ram: Bytes of free main memory where vLLM is built for the CPU, else None.
 
     Raises:
         ConfigEngineError: It cannot fit.
     """
-    return _on_cpu(checkpoint, settings, ram) if gpu is None else _on_gpu(checkpoint, settings, gpu)
+    if gpu is not None:
+        return _on_gpu(checkpoint, settings, gpu)
+    if ram is not None:
+        return _on_cpu(checkpoint, settings, ram)
+    return _on_something_else(checkpoint, settings)
+
+
+def _on_something_else(checkpoint: Checkpoint, settings: VllmSettings) -> MemoryPlan:
+    """A device that cannot be looked into, another maker's GPU say: vLLM must know itself."""
+    context = settings.context
+    if context is None and checkpoint.shape is not None:
+        context = min(DEFAULT_CONTEXT, checkpoint.shape.longest)
+    note = f"{checkpoint.name}: there is no NVIDIA GPU whose memory could be read"
+    return MemoryPlan(context, None, {}, note)
 
 
 def _on_gpu(checkpoint: Checkpoint, settings: VllmSettings, gpu: Gpu) -> MemoryPlan:
@@ -98,7 +113,7 @@ def _on_cpu(checkpoint: Checkpoint, settings: VllmSettings, ram: int) -> MemoryP
         cache = _MIN_SEQUENCES * context * checkpoint.shape.bytes_per_token
     # Without it vLLM takes nine tenths of main memory. It is in whole GiB.
     variables = {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(cache / GIB)))}
-    return MemoryPlan(context, None, variables, note)
+    return MemoryPlan(context, None, variables, note, on_cpu=True)
 
 
 def _choose_context(

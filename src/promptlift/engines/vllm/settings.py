@@ -56,6 +56,10 @@ class VllmSettings:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise OptionError(f"{name} is {value}", remedy="give a value above 0")
+        if self.idle_sleep is not None and not self.sleep:
+            raise OptionError(
+                "an engine that cannot sleep is to sleep when idle", remedy="choose one of the two"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the supervisor and its state file."""

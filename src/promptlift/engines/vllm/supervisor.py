@@ -1,7 +1,8 @@
 """The process that ``promptlift engine up`` leaves behind: it owns the engine until told to end.
 
 Run as a module. It reads its settings from standard input, and writes its progress to standard
-output as lines of JSON until the engine is ready; whoever started it may be gone by then.
+output as lines of JSON until the engine is ready. Whoever started it keeps the input open until
+then: where it closes earlier, nobody waits for the engine, and the start is undone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from promptlift.errors import ConfigEngineError, EngineError, PromptliftError
 
 __all__ = ["main"]
 
+_INPUT = 0
 _LOOK = 1.0
 _RESTARTS = 3
 
@@ -60,20 +62,28 @@ def main() -> int:
 
 
 async def _supervise(settings: VllmSettings) -> None:
-    task = asyncio.current_task()
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(asked, task.cancel)
+        loop.add_signal_handler(asked, task.cancel)
+    loop.add_reader(_INPUT, _abandoned, task)
     plan = await asyncio.to_thread(prepare, settings)
     _report(note=plan.memory.note, version=plan.installation.version)
     owner = _Owner(plan)
     try:
         await owner.start()
+        loop.remove_reader(_INPUT)
         _report(ready=True, seconds=owner.seconds)
         _let_go()
         await owner.keep()
     finally:
         owner.end()
+
+
+def _abandoned(task: asyncio.Task[None]) -> None:
+    # Once: the end of the file stays readable, and a second cancellation would disturb the first.
+    asyncio.get_running_loop().remove_reader(_INPUT)
+    task.cancel()
 
 
 class _Owner:
