@@ -393,6 +393,16 @@ def test_too_long_a_wait_is_not_begun() -> None:
     assert len(server.chats) == 1
 
 
+def test_a_wait_that_takes_all_the_time_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the time is up after a wait, the failure before it is told, and nothing is sent."""
+    monkeypatch.setattr(wire_client, "_WAIT_INITIAL", 1.1)
+    monkeypatch.setattr(wire_client, "_WAIT_JITTER", 0.0)
+    with stamina.set_testing(False), StubServer(faults=["503"] * 9) as server:
+        error = failing(server, patience=1.0)
+    assert "503" in error.message
+    assert len(server.chats) == 1
+
+
 def test_a_crowd_does_not_come_back_at_once() -> None:
     """Waits that a server asks for are lengthened by a random part."""
     error = wire_client._Failed(TransientEngineError("busy", remedy="wait"), 2.0)
@@ -442,6 +452,13 @@ def test_an_item_stays_at_fault_where_nothing_can_be_found_out() -> None:
     """A server that goes away after a refusal leaves the refusal as it was."""
     with StubServer(faults=["400", *["503"] * 9]) as server:
         assert type(failing(server)) is ItemEngineError
+
+
+def test_a_server_that_refuses_everything_is_not_blind() -> None:
+    """Where even text alone is refused, images are not what is wrong."""
+    with StubServer(faults=["400"] * 3) as server:
+        assert type(failing(server)) is ItemEngineError
+    assert [len(chat.asked.sizes) for chat in server.chats if chat.asked] == [2, 2, 0]
 
 
 def test_more_images_than_allowed_are_not_sent() -> None:

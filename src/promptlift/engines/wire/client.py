@@ -8,7 +8,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -121,6 +121,14 @@ class Client:
         deadline = time.monotonic() + self._patience
         once = partial(self._once, url, body, read, absent, deadline)
 
+        try:
+            return await self._tried(once, deadline)
+        except _Failed as failed:
+            error = failed.error
+        # Outside of the handler: the SDK's exception holds the request, and that holds the key.
+        raise error
+
+    async def _tried(self, once: Callable[[], Awaitable[T]], deadline: float) -> T:
         def pause(error: Exception) -> bool | float:
             return isinstance(error, _Failed) and _pause(error, deadline)
 
@@ -132,14 +140,17 @@ class Client:
             wait_max=_WAIT_MAX,
             wait_jitter=_WAIT_JITTER,
         )
-        try:
-            async for attempt in retrying:
-                with attempt:
+        last: _Failed | None = None
+        async for attempt in retrying:
+            with attempt:
+                if last is not None and time.monotonic() >= deadline:
+                    raise last  # the wait took what time there was
+                try:
                     return await once()
-        except _Failed as failed:
-            error = failed.error
-        # Outside of the handler: the SDK's exception holds the request, and that holds the key.
-        raise error
+                except _Failed as failed:
+                    last = failed
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -214,7 +225,7 @@ def _no_proxy(address: Address) -> dict[str, None] | None:
 
 def _pause(failed: _Failed, deadline: float) -> bool | float:
     """Whether to try again, and after how long: as the server asks, else as stamina backs off."""
-    if not failed.error.retryable:
+    if not failed.error.retryable or time.monotonic() >= deadline:
         return False
     if failed.wait is None:
         return True
