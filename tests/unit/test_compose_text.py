@@ -273,7 +273,7 @@ def test_the_same_seed_gives_the_same_text_in_another_process() -> None:
         "from promptlift.core.facts import *\n"
         "camera = Camera(moves=('forward', 'pan left'), strength='slow')\n"
         "c = Confident(value=camera, confidence=1)\n"
-        "print(compose('a car turns', Facts(camera=c), seed='x'))"
+        "print(compose('a car turns', Facts(camera=c, cuts=()), seed='x'))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
     ran = subprocess.run(
@@ -284,6 +284,15 @@ def test_the_same_seed_gives_the_same_text_in_another_process() -> None:
         camera=Camera(moves=("forward", "pan left"), strength="slow"),
     )  # fmt: skip
     assert ran.stdout.strip() == compose("a car turns", measured, seed="x")
+
+
+def test_one_take_is_not_said_of_a_clip_that_was_not_seen_as_a_whole() -> None:
+    """Where nobody looked for cuts the camera is still told, but not that nothing is cut."""
+    for seed in range(40):
+        whole = compose(OFFICE, facts(), seed=str(seed))
+        parts = compose(OFFICE, facts(cuts=None), seed=str(seed))
+        assert re.search(r"\b(take|shot|unbroken|uncut|continuous|moment)\b", whole)
+        assert not re.search(r"\b(take|shot|unbroken|uncut|continuous|moment)\b", parts)
 
 
 def test_seeds_vary_the_wording() -> None:

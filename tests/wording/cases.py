@@ -60,11 +60,14 @@ def literal(model: type, name: str) -> tuple[Any, ...]:
 MOVES = (
     "pan left", "pan right", "tilt up", "tilt down", "forward", "backward", "shake",
 )  # fmt: skip
+_OPPOSITES = ({"pan left", "pan right"}, {"tilt up", "tilt down"}, {"forward", "backward"})
 _pace = st.sampled_from(["slow", "moderate", "fast", None])
 _static = st.just(Camera(moves=("static",)))
 _moving = st.builds(
     lambda moves, strength: Camera(moves=tuple(moves), strength=strength),
-    st.lists(st.sampled_from(MOVES), min_size=1, max_size=2, unique=True),
+    st.lists(st.sampled_from(MOVES), min_size=1, max_size=2, unique=True).filter(
+        lambda moves: set(moves) not in _OPPOSITES  # nobody moves both ways, nor is it measured
+    ),
     _pace,
 )
 _names = st.lists(st.sampled_from(COLOURS), max_size=4, unique=True).map(tuple)

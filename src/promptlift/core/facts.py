@@ -99,7 +99,8 @@ class Facts(_Model):
         light: Exposure, contrast, temperature; None for control videos.
         palette: Named colours; None for control videos.
         sharpness: Whether fine detail is there.
-        cuts: Seconds at which the shot changes.
+        cuts: Seconds at which the shot changes; empty where the whole clip was looked at and is one
+            shot, None where it was not looked at as a whole.
     """
 
     kind: Confident[Kind] | None = None
@@ -108,7 +109,7 @@ class Facts(_Model):
     light: Confident[Light] | None = None
     palette: Confident[Palette] | None = None
     sharpness: Confident[Literal["sharp", "soft", "blurred"]] | None = None
-    cuts: tuple[float, ...] = ()
+    cuts: tuple[float, ...] | None = None
 
     def __reduce__(self) -> tuple[Callable[[object], Facts], tuple[dict[str, object]]]:
         """Pickle as plain values: a parametrised generic class cannot be found by its name."""

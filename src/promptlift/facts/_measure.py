@@ -69,8 +69,17 @@ def measure(strip: Strip) -> Facts:
         light=_sure(light(pixels)),
         palette=_sure(palette(pixels)),
         sharpness=clear,
-        cuts=tuple(round(float(seconds[cut]), 3) for cut in cuts),
+        cuts=_cut_times(strip, seconds, cuts),
     )
+
+
+def _cut_times(
+    strip: Strip, seconds: NDArray[np.float64], cuts: list[int]
+) -> tuple[float, ...] | None:
+    """When the shot changes; between the stretches of a long clip nobody has looked."""
+    if not strip.contiguous or len(seconds) < 2:
+        return None
+    return tuple(round(float(seconds[cut]), 3) for cut in cuts)
 
 
 def _runs(strip: Strip, grey: Plane) -> tuple[list[slice], list[int]]:

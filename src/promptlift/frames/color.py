@@ -55,11 +55,13 @@ def transfer_of(color_trc: int) -> Transfer:
 
 
 def matrix_of(frame: VideoFrame) -> Colorspace:
-    """Give the YCbCr matrix: as tagged, else BT.601 up to 576 lines and BT.709 above."""
-    tagged = _MATRICES.get(int(frame.colorspace))
-    if tagged is not None:
-        return tagged
-    return Colorspace.ITU709 if frame.height > 576 else Colorspace.ITU601
+    """Give the YCbCr matrix: as tagged, else BT.601.
+
+    Players take untagged high definition for BT.709; but untagged files are mostly written from
+    RGB by FFmpeg, which uses BT.601 then, and generators read them back through FFmpeg (OpenCV,
+    decord, torchcodec, imageio), which does the same. So the model sees the generator's colours.
+    """
+    return _MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
 
 
 def range_of(frame: VideoFrame) -> ColorRange:

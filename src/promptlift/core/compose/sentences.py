@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from promptlift.core.compose import phrases
 from promptlift.core.compose.grammar import capitalise, count_words, join
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from promptlift.core.facts import Camera, Facts, Light, Movement, Palette
 
 __all__ = ["Statement", "statements"]
+
+Cuts: TypeAlias = "tuple[float, ...] | None"
 
 _MOST_DOMINANT, _MOST_ACCENTS = 4, 3
 
@@ -125,10 +127,10 @@ def _motion(prompt: str, facts: Facts, said: frozenset[Topic]) -> Iterator[str]:
 
 
 def _together(
-    movement: Iterable[str], camera: Camera, cuts: tuple[float, ...], said: frozenset[Topic]
+    movement: Iterable[str], camera: Camera, cuts: Cuts, said: frozenset[Topic]
 ) -> Iterator[str]:
     """Movement and camera in one sentence, and that it is one take in a second."""
-    if cuts or said & {"camera", "continuity"}:
+    if cuts != () or said & {"camera", "continuity"}:
         return
     if camera.moves == ("static",):
         frames = phrases.STATIC_AND_MOVEMENT
@@ -155,9 +157,9 @@ def _movement(prompt: str, movement: Movement, said: frozenset[Topic]) -> Iterat
             yield template.format(place=place)
 
 
-def _camera(camera: Camera, cuts: tuple[float, ...], said: frozenset[Topic]) -> Iterator[str]:
+def _camera(camera: Camera, cuts: Cuts, said: frozenset[Topic]) -> Iterator[str]:
     """The camera's motion, and that the shot is one take where no cut was found."""
-    one_take = not cuts and "continuity" not in said
+    one_take = cuts == () and "continuity" not in said
     if "camera" in said:
         yield from phrases.TAKE_ALONE if one_take else ()
     elif camera.moves == ("static",):
@@ -198,7 +200,7 @@ def _moves_and_results(camera: Camera) -> Iterator[str]:
             yield f"{move}, {result}"
 
 
-def _cuts(cuts: tuple[float, ...], said: frozenset[Topic]) -> Iterator[str]:
+def _cuts(cuts: Cuts, said: frozenset[Topic]) -> Iterator[str]:
     if not cuts or "continuity" in said:
         return
     times = phrases.NUMBERS.get(len(cuts))
