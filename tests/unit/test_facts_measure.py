@@ -141,6 +141,7 @@ def test_shots_with_one_camera_agree_across_a_cut() -> None:
     """Two pans to the left with a cut between are still a pan to the left."""
     shots = [filmed(photograph(seed), "pan left", 12) for seed in (0, 1)]
     found = measure(strip_of(np.concatenate(shots)))
+    assert found.cuts is not None
     assert len(found.cuts) == 1
     assert found.camera is not None
     assert found.camera.value.moves == ("pan left",)

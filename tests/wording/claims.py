@@ -37,7 +37,7 @@ def _pace(pace: str) -> Claim:
 
 
 def _one_take(facts: Facts) -> bool:
-    return _camera(facts) is not None and not facts.cuts
+    return _camera(facts) is not None and facts.cuts == ()
 
 
 def _one_view(facts: Facts) -> bool:
@@ -100,11 +100,11 @@ CLAIMS: dict[str, Claim] = {
     "one continuous take|single unbroken take|one unbroken take|one continuous shot": _one_take,
     "single unbroken shot|shot runs on unbroken|first moment to the last": _one_take,
     "everything happens|plays out|runs on": _one_take,
-    "shot changes once": lambda facts: len(facts.cuts) == 1,
-    "shot changes twice": lambda facts: len(facts.cuts) == 2,
-    "shot changes three times": lambda facts: len(facts.cuts) == 3,
-    "shot changes four times": lambda facts: len(facts.cuts) == 4,
-    "shot changes several times": lambda facts: len(facts.cuts) > 4,
+    "shot changes once": lambda facts: len(facts.cuts or ()) == 1,
+    "shot changes twice": lambda facts: len(facts.cuts or ()) == 2,
+    "shot changes three times": lambda facts: len(facts.cuts or ()) == 3,
+    "shot changes four times": lambda facts: len(facts.cuts or ()) == 4,
+    "shot changes several times": lambda facts: len(facts.cuts or ()) > 4,
     "along the way|partway": lambda facts: facts.cuts,
     "fixed camera|stays fixed|held in place": _move("static"),
     "seen from a fixed viewpoint|one fixed view|holds|locked in place|framing": _one_view,
