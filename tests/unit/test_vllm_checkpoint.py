@@ -112,7 +112,7 @@ def test_shards_must_all_be_there(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_hugging_faces_format(tmp_path: Path) -> None:
-    """The shape comes from the language model's part of config.json."""
+    """Shape and family come from config.json, the shape from the language model's part of it."""
     text = {
         "num_hidden_layers": 28,
         "num_attention_heads": 28,
@@ -120,12 +120,14 @@ def test_a_folder_in_hugging_faces_format(tmp_path: Path) -> None:
         "hidden_size": 3584,
         "max_position_embeddings": 32768,
     }
-    (tmp_path / "config.json").write_text(json.dumps({"text_config": text}))
+    config = {"model_type": "qwen2_5_vl", "text_config": text}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "tokenizer.json").write_text("{}")
     tensors(tmp_path / "model.safetensors")
     found = open_checkpoint(str(tmp_path), None)
     assert found.shape == Shape(layers=28, kv_heads=4, head_size=128, longest=32768)
     assert not found.mistral
+    assert found.family == "qwen2.5-vl"
     assert found.name == tmp_path.name
 
 

@@ -85,6 +85,12 @@ def test_what_cosmos_sets_for_an_old_vllm_is_dropped() -> None:
     )
 
 
+def test_how_the_parent_divides_its_gpu_memory_is_its_own() -> None:
+    """Expandable segments, say, which keep 0.9.2 from sleeping."""
+    parent = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in _clean(parent)
+
+
 def test_modules_of_ours_stay_out_of_another_python() -> None:
     """PYTHONPATH is passed on to our own interpreter only; the gate is on it in any case."""
     ours = _clean({"PYTHONPATH": "/our/modules"})["PYTHONPATH"].split(os.pathsep)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promptlift.core.tokens import family_from_config
 from promptlift.engines.vllm.tensors import DamagedTensors, Tensors, read_header
-from promptlift.errors import ConfigEngineError
+from promptlift.errors import ConfigEngineError, OptionError
 
 __all__ = ["COSMOS", "Checkpoint", "Shape", "find_cosmos", "open_checkpoint"]
 
@@ -132,13 +133,20 @@ def _open_folder(folder: Path, name: str) -> Checkpoint:
         source=str(folder),
         name=name,
         mistral=mistral,
-        family="pixtral" if mistral and "vision_encoder" in config else None,
+        family=_family(config),
         revision=_revision(config, weights),
         weight_bytes=sum(each.file_bytes for each in weights),
         shape=_mistral_shape(config) if mistral else _hf_shape(config),
         several_formats=any(folder.glob("model*.safetensors"))
         and any(folder.glob("consolidated*.safetensors")),
     )
+
+
+def _family(config: dict[str, Any]) -> str | None:
+    try:
+        return family_from_config(config).name
+    except OptionError:
+        return None
 
 
 def _weight_files(folder: Path, stem: str) -> list[Path]:

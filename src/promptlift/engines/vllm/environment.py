@@ -32,8 +32,19 @@ _TORCHRUN = frozenset(
     )
 )
 _TORCHRUN_PREFIXES = ("ROLE_", "MASTER_", "TORCHELASTIC_")
-# Set by Cosmos's own scripts for vLLM 0.9.2 and unknown to, or in the way of, later ones.
-_FOREIGN = frozenset(("VLLM_ATTENTION_BACKEND", "VLLM_USE_V1", "PYTHONHOME", "__PYVENV_LAUNCHER__"))
+_FOREIGN = frozenset(
+    (
+        # Set by Cosmos's own scripts for vLLM 0.9.2 and unknown to, or in the way of, later ones.
+        "VLLM_ATTENTION_BACKEND",
+        "VLLM_USE_V1",
+        # Of the Python that runs promptlift.
+        "PYTHONHOME",
+        "__PYVENV_LAUNCHER__",
+        # Tuned for another model; 0.9.2 cannot sleep with expandable segments.
+        "PYTORCH_CUDA_ALLOC_CONF",
+        "PYTORCH_ALLOC_CONF",
+    )
+)
 
 
 def is_torchrun_variable(name: str, value: str) -> bool:
