@@ -40,6 +40,7 @@ def picture_tokens(area: Area, size: Size) -> int:
     Raises:
         BudgetError: One side is more than 200 times the other.
     """
+    _check(size, size)
     return _squares(area, size, 1, 1)
 
 
@@ -54,18 +55,23 @@ def clip_tokens(area: Area, size: Size, frames: int) -> int:
     Raises:
         BudgetError: One side is more than 200 times the other.
     """
-    frames = max(frames, PAIR)
+    frames, raised = max(frames, PAIR), size
     if min(size.width, size.height) < area.factor:
         scale = max(area.factor / size.height, area.factor / size.width)
-        size = Size(int(size.width * scale), int(size.height * scale))
-    return _squares(area, size, frames, round(frames / PAIR) * PAIR)
+        raised = Size(int(size.width * scale), int(size.height * scale))
+    _check(size, raised)
+    return _squares(area, raised, frames, round(frames / PAIR) * PAIR)
+
+
+def _check(size: Size, raised: Size) -> None:
+    """Refuse a shape; it is judged after a side shorter than a square was raised to one."""
+    if max(raised.height, raised.width) / min(raised.height, raised.width) > _MAX_RATIO:
+        raise refused(size, f"one side is more than {_MAX_RATIO} times the other")
 
 
 def _squares(area: Area, size: Size, frames: int, even_frames: int) -> int:
     """Count squares; the volume goes by the even number of frames, the scale by the true one."""
     width, height, factor = size.width, size.height, area.factor
-    if max(height, width) / min(height, width) > _MAX_RATIO:
-        raise refused(size, f"one side is more than {_MAX_RATIO} times the other")
     rows, columns = round(height / factor), round(width / factor)
     volume = even_frames * (rows * factor) * (columns * factor)
     if volume > area.most:

@@ -1,0 +1,94 @@
+"""A family made of what an engine counted: never below it, growing, and refusing nonsense."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptlift.core.tokens import FAMILIES, calibrate, family
+from promptlift.core.video import Size
+from promptlift.errors import OptionError
+
+sizes = st.builds(Size, st.integers(1, 4000), st.integers(1, 4000))
+samples = st.lists(st.tuples(sizes, st.integers(1, 20_000)), min_size=1, max_size=8)
+
+SMALL, LARGE = Size(320, 180), Size(1280, 720)
+
+
+@given(samples)
+def test_it_never_counts_less_than_was_observed(observed: list[tuple[Size, int]]) -> None:
+    """Whatever the samples, none of them lies above the family's count."""
+    made = calibrate(observed)
+    for size, tokens in observed:
+        assert made.image(size) >= tokens
+
+
+@given(samples, sizes, st.integers(0, 500), st.integers(0, 500))
+def test_it_grows_with_the_size(
+    observed: list[tuple[Size, int]], size: Size, wider: int, higher: int
+) -> None:
+    """More pixels never cost less, so that a plan can be made."""
+    made = calibrate(observed)
+    larger = Size(size.width + wider, size.height + higher)
+    assert 1 <= made.image(size) <= made.image(larger)
+
+
+@pytest.mark.parametrize("name", ["pixtral", "mistral-small", "qwen2.5-vl", "qwen3-vl", "kimi-vl"])
+def test_two_samples_of_a_model_that_counts_area_are_enough(name: str) -> None:
+    """Between the samples the prediction is from above, by a third at most."""
+    counted = family(name)
+    made = calibrate([(size, counted.image(size)) for size in (SMALL, LARGE)])
+    for width in range(400, 1200, 16):
+        size = Size(width, round(width * 9 / 16))
+        true = counted.image(size)
+        assert true <= made.image(size) <= true * 1.34 + 10, size
+
+
+@pytest.mark.parametrize("name", ["gemma3", "smolvlm2"])
+def test_a_constant_is_found(name: str) -> None:
+    """Where two sizes cost the same, so does every size between, and a tenth more is kept."""
+    counted = family(name)
+    made = calibrate([(size, counted.image(size)) for size in (SMALL, LARGE)])
+    once = counted.image(LARGE)
+    assert once <= made.image(Size(640, 360)) <= once * 1.1 + 1
+    assert made.image(SMALL) == made.image(LARGE)
+
+
+def test_one_sample_is_proportional_above_and_constant_below() -> None:
+    """Nothing is known of smaller pictures, so they are taken to cost as much."""
+    made = calibrate([(Size(560, 560), 400)])
+    assert made.image(Size(28, 28)) == 440
+    assert made.image(Size(560, 560)) == 440
+    assert made.image(Size(1120, 1120)) == 1760
+
+
+def test_samples_of_one_size_do_not_make_a_constant() -> None:
+    """The dearest of them counts, and larger pictures are taken to cost more."""
+    made = calibrate([(Size(560, 560), 300), (Size(560, 560), 400)])
+    assert made.image(Size(560, 560)) == 440
+    assert made.image(Size(1120, 1120)) == 1760
+    assert made.image(Size(28, 28)) == 440
+
+
+def test_the_family_says_what_it_is() -> None:
+    """Its counts are estimates from above, and its name is the one that was given."""
+    made = calibrate([(SMALL, 100)], name="house model")
+    assert (made.name, made.exact, made.tokenizer) == ("house model", False, "estimate")
+    assert made.source == "1 image(s) that the engine counted"
+    assert made.chat("", "hello", 1, len) > 5
+
+
+@pytest.mark.parametrize("bad", [[], [(SMALL, 0)], [(SMALL, 90), (LARGE, -1)]], ids=str)
+def test_nothing_to_go_by_is_refused(bad: list[tuple[Size, int]]) -> None:
+    """No sample, and an image of no tokens, are errors with a way out."""
+    with pytest.raises(OptionError, match=r"(?i)counted"):
+        calibrate(bad)
+
+
+def test_every_family_can_be_calibrated() -> None:
+    """Counts of all families are accepted, tiles and steps included."""
+    for counted in FAMILIES.values():
+        observed = [(size, counted.image(size)) for size in (SMALL, Size(640, 480), LARGE)]
+        made = calibrate(observed)
+        assert all(made.image(size) >= tokens for size, tokens in observed)

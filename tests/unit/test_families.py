@@ -1,0 +1,356 @@
+"""What a picture costs in every family: known counts, bounds, and shapes that are refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptlift.core.tokens import (
+    FAMILIES,
+    PIXTRAL,
+    Family,
+    estimate_text_tokens,
+    family,
+    family_for_model,
+)
+from promptlift.core.video import Size
+from promptlift.errors import BudgetError, OptionError, PromptliftError
+
+sides = st.integers(1, 8192)
+every_family = pytest.mark.parametrize("name", FAMILIES)
+
+# What the models' own code gives for these sizes, markers included.
+TABLE: dict[str, dict[str, int]] = {
+    "640x360": {
+        "pixtral": 943,
+        "mistral-small": 312,
+        "qwen2.5-vl": 301,
+        "qwen3-vl": 222,
+        "internvl3": 770,
+        "kimi-vl": 303,
+        "smolvlm2-small": 862,
+        "llava-next": 1948,
+    },
+    "640x480": {
+        "pixtral": 1230,
+        "mistral-small": 432,
+        "qwen2.5-vl": 393,
+        "qwen3-vl": 302,
+        "internvl3": 3330,
+        "kimi-vl": 418,
+        "smolvlm2-small": 862,
+        "llava-onevision": 2929,
+    },
+    "960x704": {
+        "pixtral": 2684,
+        "mistral-small": 936,
+        "qwen2.5-vl": 852,
+        "qwen3-vl": 662,
+        "internvl3": 3330,
+        "kimi-vl": 914,
+        "smolvlm2-small": 862,
+    },
+    "1280x720": {
+        "pixtral": 2340,
+        "pixtral-hf": 2340,
+        "mistral-small": 1222,
+        "mistral-small-hf": 1222,
+        "qwen2-vl": 1198,
+        "qwen2.5-vl": 1198,
+        "cosmos-reason1": 1198,
+        "qwen3-vl": 882,
+        "cosmos-reason2": 882,
+        "internvl3": 2306,
+        "idefics3": 2227,
+        "smolvlm2": 1083,
+        "smolvlm2-small": 862,
+        "gemma3": 260,
+        "llava-next": 1948,
+        "llava-onevision": 5967,
+        "kimi-vl": 1079,
+        "kimi-vl-2506": 1200,
+        "glm-4v": 1198,
+        "unknown": 5967,
+    },
+    "1920x1080": {
+        "pixtral": 2340,
+        "mistral-small": 1736,
+        "qwen2.5-vl": 2693,
+        "qwen3-vl": 2042,
+        "internvl3": 2306,
+        "kimi-vl": 1036,
+        "smolvlm2-small": 862,
+    },
+    "1024x1024": {
+        "pixtral": 4160,
+        "mistral-small": 1406,
+        "qwen2.5-vl": 1371,
+        "qwen3-vl": 1026,
+        "internvl3": 2562,
+        "kimi-vl": 1093,
+        "smolvlm2-small": 1127,
+    },
+    "1x1": {
+        "pixtral": 2,
+        "qwen2.5-vl": 6,
+        "qwen3-vl": 66,
+        "internvl3": 258,
+        "smolvlm2": 1416,
+        "gemma3": 260,
+        "kimi-vl": 5,
+        "glm-4v": 11,
+    },
+    "16x2048": {
+        "pixtral": 128,
+        "mistral-small": 110,
+        "qwen2.5-vl": 75,
+        "internvl3": 3330,
+        "idefics3": 860,
+        "llava-next": 648,
+        "kimi-vl": 78,
+        "glm-4v": 130,
+    },
+    "8192x8192": {
+        "pixtral": 4160,
+        "mistral-small": 3080,
+        "qwen2.5-vl": 16_386,
+        "qwen3-vl": 16_386,
+        "internvl3": 2562,
+        "idefics3": 2912,
+        "llava-onevision": 7371,
+        "kimi-vl": 1028,
+        "glm-4v": 7398,
+    },
+}
+GOLDEN = [(size, name, count) for size, row in TABLE.items() for name, count in row.items()]
+
+# The most that one picture can take.
+MOST = {
+    "pixtral": 64 * 65,
+    "pixtral-hf": 64 * 65,
+    "mistral-small": 55 * 56,
+    "mistral-small-hf": 55 * 56,
+    "qwen2-vl": 16_384 + 2,
+    "qwen2.5-vl": 16_384 + 2,
+    "cosmos-reason1": 16_384 + 2,
+    "qwen3-vl": 16_384 + 2,
+    "cosmos-reason2": 16_384 + 2,
+    "internvl3": 13 * 256 + 2,
+    "idefics3": 172 + 4 * (4 * 171 + 1),
+    "smolvlm2": 84 + 4 * (4 * 83 + 1),
+    "smolvlm2-small": 67 + 4 * (4 * 66 + 1),
+    "gemma3": 260,
+    "llava-next": 576 + 48 * 49,
+    "llava-onevision": 729 + int(9 * 729 * 1.1**2) + 6 * 27,
+    "kimi-vl": 4096,
+    "kimi-vl-2506": 16_384,
+    "glm-4v": 7500 + 2,
+    "unknown": 16_386,
+}
+
+
+def tokens(counted: Family, width: int, height: int) -> int | None:
+    """Tokens of an image; None where the family refuses the shape."""
+    try:
+        return counted.image(Size(width, height))
+    except BudgetError:
+        return None
+
+
+@pytest.mark.parametrize(("size", "name", "count"), GOLDEN)
+def test_the_table_of_known_counts(size: str, name: str, count: int) -> None:
+    """Counts that were had from the models' own code."""
+    width, height = map(int, size.split("x"))
+    assert family(name).image(Size(width, height)) == count
+
+
+@every_family
+@given(sides, sides)
+def test_a_picture_costs_something_and_no_more_than_the_most(
+    name: str, width: int, height: int
+) -> None:
+    """Every size costs at least a token and at most the family's ceiling."""
+    count = tokens(family(name), width, height)
+    assert count is None or 1 <= count <= MOST[name]
+
+
+@pytest.mark.parametrize("name", ["pixtral", "pixtral-hf", "mistral-small", "mistral-small-hf"])
+@given(sides, sides, st.integers(0, 200), st.integers(0, 200))
+def test_below_the_longest_side_more_pixels_never_cost_less(
+    name: str, width: int, height: int, wider: int, higher: int
+) -> None:
+    """Where nothing is shrunk, the count of rows and columns can only grow."""
+    counted = family(name)
+    assert counted.max_side is not None
+    small = Size(min(width, counted.max_side), min(height, counted.max_side))
+    large = Size(
+        min(small.width + wider, counted.max_side), min(small.height + higher, counted.max_side)
+    )
+    assert counted.image(small) <= counted.image(large)
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl", "glm-4v", "kimi-vl"])
+@given(st.integers(64, 600), st.integers(64, 600), st.integers(0, 100))
+def test_within_the_bounds_of_area_more_pixels_never_cost_less(
+    name: str, width: int, height: int, more: int
+) -> None:
+    """Between the least and the most area the count follows the sides."""
+    counted = family(name)
+    floor = max(width, 256), max(height, 256)
+    assert counted.image(Size(*floor)) <= counted.image(Size(floor[0] + more, floor[1] + more))
+
+
+@pytest.mark.parametrize(
+    "name", ["pixtral", "qwen2.5-vl", "qwen3-vl", "gemma3", "kimi-vl", "smolvlm2"]
+)
+@given(st.integers(30, 3000), st.integers(30, 3000))
+def test_turning_a_picture_changes_little(name: str, width: int, height: int) -> None:
+    """On its side a picture has as many squares; only the tokens that end rows differ."""
+    counted = family(name)
+    upright, turned = tokens(counted, width, height), tokens(counted, height, width)
+    assert upright is not None
+    assert turned is not None
+    assert abs(upright - turned) <= 64
+
+
+@pytest.mark.parametrize("name", ["idefics3", "smolvlm2", "smolvlm2-small", "gemma3"])
+@given(st.integers(8, 1000), st.integers(8, 1000), st.integers(2, 8))
+def test_families_that_enlarge_do_not_go_by_size(
+    name: str, width: int, height: int, factor: int
+) -> None:
+    """Of one shape, a small picture costs what a large one does."""
+    counted = family(name)
+    large = counted.image(Size(width * factor, height * factor))
+    assert counted.image(Size(width, height)) == large
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "glm-4v"])
+@pytest.mark.parametrize("size", [Size(8000, 39), Size(39, 8000), Size(2010, 10)], ids=str)
+def test_a_shape_that_the_processor_refuses_is_an_error_of_ours(name: str, size: Size) -> None:
+    """More than 200 to 1 is refused with the size and a way out, as the model itself would."""
+    with pytest.raises(BudgetError, match=rf"takes no picture of {size}: .*200 times.*Crop"):
+        family(name).image(size)
+    assert tokens(family(name), 8000, 40) is not None
+
+
+@every_family
+@pytest.mark.parametrize("system", ["", "Describe what you see."])
+def test_a_turn_costs_its_text_and_a_little_more(name: str, system: str) -> None:
+    """Longer text costs as much more, and markers never make up more than the template can."""
+    counted = family(name)
+    short = counted.chat(system, "a" * 10, 2, len)
+    assert counted.chat(system, "a" * 50, 2, len) == short + 40
+    assert short > 10 + len(system)
+    assert short < 10 + len(system) + 1020
+
+
+def test_known_templates_come_to_the_known_counts() -> None:
+    """ChatML with Qwen's own system text, counted by hand, and Gemma's turn."""
+    assert family("qwen2.5-vl").chat("", "", 1, len) == 19
+    assert family("qwen2.5-vl").chat("12345", "", 1, len) == 18
+    assert family("gemma3").chat("", "", 1, len) == 9
+    assert PIXTRAL.chat("", "", 1, len) == 3
+
+
+def test_only_an_exact_family_claims_to_be() -> None:
+    """Text that is estimated can never be exact; Pixtral's is counted with its vocabulary."""
+    assert PIXTRAL.exact
+    assert PIXTRAL.tokenizer == "tekken"
+    assert not any(each.exact for each in FAMILIES.values() if each.tokenizer == "estimate")
+    assert all(each.name == name for name, each in FAMILIES.items())
+    assert all(each.source for each in FAMILIES.values())
+
+
+@given(sides, sides)
+def test_the_unknown_family_is_never_cheaper_than_a_known_one(width: int, height: int) -> None:
+    """Nothing that is known costs more than what is taken for the unknown."""
+    known = [tokens(each, width, height) or 0 for each in FAMILIES.values()]
+    assert family("unknown").image(Size(width, height)) == max(known)
+    chats = [
+        each.chat("", "hi", 2, estimate_text_tokens)
+        for name, each in FAMILIES.items()
+        if name != "mistral-small-hf"
+    ]
+    assert family("unknown").chat("", "hi", 2, estimate_text_tokens) == max(chats)
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl"])
+def test_a_video_is_counted_in_pairs_of_frames(name: str) -> None:
+    """A lone last frame is doubled, and more frames never cost less until they are shrunk."""
+    video = family(name).video
+    assert video is not None
+    size = Size(640, 360)
+    assert video(size, 1) == video(size, 2) < video(size, 3) == video(size, 4)
+    with pytest.raises(OptionError, match="0 frames"):
+        video(size, 0)
+
+
+def test_a_long_clip_is_shrunk_as_a_whole_by_qwen3_only() -> None:
+    """Qwen3-VL bounds the volume of a clip, Qwen2.5-VL each frame."""
+    by_frame, by_clip = family("qwen2.5-vl").video, family("qwen3-vl").video
+    assert by_frame is not None
+    assert by_clip is not None
+    size = Size(1920, 1080)
+    assert by_frame(size, 200) == 2 + 100 * (by_frame(size, 2) - 2)
+    assert by_clip(size, 200) < 25_165_824 // (2 * 32 * 32) + 100 * 12 + 2
+    assert by_clip(size, 200) < 100 * by_clip(size, 2) // 2
+
+
+def test_families_without_video_say_so() -> None:
+    """Pixtral takes images only."""
+    assert PIXTRAL.video is None
+
+
+def test_a_family_that_nobody_knows_is_named() -> None:
+    """The error lists what there is."""
+    with pytest.raises(OptionError, match=r"'llama'.*pixtral, pixtral-hf, qwen2"):
+        family("llama")
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("mistralai/Pixtral-12B-2409", "pixtral"),
+        ("mistral-community/pixtral-12b", "pixtral-hf"),
+        ("mistralai/Pixtral-Large-Instruct-2411", None),
+        ("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistral-small"),
+        ("mistralai/Mistral-Small-24B-Instruct-2501", None),
+        ("Qwen/Qwen2-VL-7B-Instruct", "qwen2-vl"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct-AWQ", "qwen2.5-vl"),
+        ("Qwen/Qwen2.5-7B-Instruct", None),
+        ("nvidia/Cosmos-Reason1-7B", "cosmos-reason1"),
+        ("/models/Cosmos-Reason2-8B", "cosmos-reason2"),
+        ("Qwen/Qwen3-VL-30B-A3B-Instruct", "qwen3-vl"),
+        ("OpenGVLab/InternVL3-8B", "internvl3"),
+        ("OpenGVLab/InternVL3_5-8B-HF", "internvl3"),
+        ("HuggingFaceM4/Idefics3-8B-Llama3", "idefics3"),
+        ("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm2"),
+        ("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "smolvlm2-small"),
+        ("HuggingFaceTB/SmolVLM-256M-Instruct", "smolvlm2-small"),
+        ("google/gemma-3-12b-it", "gemma3"),
+        ("google/gemma-3-1b-it", None),
+        ("google/gemma-3n-E4B-it", None),
+        ("llava-hf/llava-v1.6-mistral-7b-hf", "llava-next"),
+        ("llava-hf/LLaVA-NeXT-Video-7B-hf", None),
+        ("llava-hf/llava-onevision-qwen2-7b-ov-hf", "llava-onevision"),
+        ("lmms-lab/LLaVA-OneVision-1.5-8B-Instruct", None),
+        ("moonshotai/Kimi-VL-A3B-Instruct", "kimi-vl"),
+        ("moonshotai/Kimi-VL-A3B-Thinking-2506", "kimi-vl-2506"),
+        ("zai-org/GLM-4.1V-9B-Thinking", "glm-4v"),
+        ("zai-org/GLM-4.6V", "glm-4v"),
+        ("gpt-4o", None),
+    ],
+)
+def test_a_model_is_known_by_its_name(model: str, known: str | None) -> None:
+    """The usual names of checkpoints tell the family; look-alikes of another kind do not."""
+    assert family_for_model(model) == known
+    assert known is None or known in FAMILIES
+
+
+def test_errors_of_shape_are_the_users_and_not_the_engines() -> None:
+    """A refused shape exits as an input error does."""
+    with pytest.raises(PromptliftError) as caught:
+        family("qwen3-vl").image(Size(5000, 1))
+    assert caught.value.exit_code == 2
+    assert caught.value.code == "budget"
