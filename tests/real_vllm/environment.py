@@ -3,6 +3,9 @@
 Run as a program it makes the environment, about 2.5 GB in 2 to 3 minutes, and prints the path of
 its interpreter. It is made once: a marker holding a hash of everything that went into it is
 written last, so that a half-made environment is made again and a changed pin is noticed.
+
+It wants torch's build for the CPU. Where pip's index serves another one, set PIP_EXTRA_INDEX_URL
+to PyTorch's index of those builds.
 """
 
 from __future__ import annotations
@@ -58,7 +61,10 @@ def make() -> Path:
         return ready
     place = folder()
     shutil.rmtree(place, ignore_errors=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentUnavailable(str(error)) from error
     _run(sys.executable, "-m", "venv", str(place))
     python = place / "bin" / "python"
     pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")

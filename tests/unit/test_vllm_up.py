@@ -161,12 +161,13 @@ def test_sleep_and_wake(stub: Stub) -> None:
         "start",
         "/sleep?level=1&mode=wait",
         "/wake_up",
+        "/reset_prefix_cache",
         "/v1/chat/completions",
     ]
 
 
 def test_waking_from_level_2_loads_the_weights_first(stub: Stub) -> None:
-    """Memory for the weights, the weights, a fresh cache, and only then all the rest."""
+    """Memory for the weights, the weights, and only then the rest, with an empty cache."""
     bring_up(stub.settings())
     assert _promptlift("engine", "sleep", "--level", "2") == 0
     assert _promptlift("engine", "wake") == 0
@@ -174,8 +175,8 @@ def test_waking_from_level_2_loads_the_weights_first(stub: Stub) -> None:
         "/sleep?level=2&mode=wait",
         "/wake_up?tags=weights",
         "/collective_rpc",
+        "/wake_up?tags=kv_cache",
         "/reset_prefix_cache",
-        "/wake_up",
     ]
 
 

@@ -123,7 +123,9 @@ def wake(endpoint: Endpoint, level: int) -> None:
     """Wake it from a sleep of that level.
 
     After level 2 the weights' memory comes first, then the weights, and only then the rest, so
-    that no request sees a model without weights; what was cached belongs to the time before.
+    that no request sees a model without weights. Memory is asked for once: versions as old as
+    0.9.2 map it again without looking. They also go on trusting the prefix cache, whose contents
+    the sleep threw away; so it is emptied in any case.
 
     Raises:
         TransientEngineError: It does not answer.
@@ -131,8 +133,10 @@ def wake(endpoint: Endpoint, level: int) -> None:
     if level == 2:
         _demand(endpoint, "/wake_up?tags=weights")
         _demand(endpoint, "/collective_rpc", {"method": "reload_weights"})
-        _demand(endpoint, "/reset_prefix_cache")
-    _demand(endpoint, "/wake_up")
+        _demand(endpoint, "/wake_up?tags=kv_cache")
+    else:
+        _demand(endpoint, "/wake_up")
+    _demand(endpoint, "/reset_prefix_cache")
 
 
 def _demand(endpoint: Endpoint, path: str, body: object = None) -> None:
