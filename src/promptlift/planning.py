@@ -8,7 +8,7 @@ from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE, Budget, Pla
 from promptlift.core.text import check_short_prompt
 from promptlift.core.tokens import family as token_family
 from promptlift.core.video import Size
-from promptlift.tokenizers.tekken import load_counter
+from promptlift.tokenizers.counting import counter_for
 
 if TYPE_CHECKING:
     from promptlift.frames import Source
@@ -44,7 +44,7 @@ def plan(
         InputError: The video or a number is at fault.
     """
     counted = token_family(family)
-    chat_tokens = counted.chat("", check_short_prompt(prompt), frames, load_counter())
+    chat_tokens = counted.chat("", check_short_prompt(prompt), frames, counter_for(counted))
     source = video if isinstance(video, Size) else _probed(video)
     budget = Budget(counted, context, reserve, chat_tokens)
     return make_plan(source, frames, budget, size=size, max_side=max_side)

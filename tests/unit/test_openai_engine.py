@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import stamina
 import stamina.instrumentation
+import trustme
 
-import stubs
 from promptlift.core.sampling import Sampling
 from promptlift.core.tokens import PIXTRAL
 from promptlift.core.video import Frame, Size
@@ -35,7 +35,6 @@ from stubs.openai_server import ANSWER, MODEL, Fault, StubServer
 T = TypeVar("T")
 
 KEY = "sk-swordfish-0123456789"
-CERTIFICATE = Path(next(iter(stubs.__path__))) / "loopback.pem"
 STYLES = ["vllm-0.9.2", "vllm-0.32", "sglang", "llama-server", "hosted"]
 
 
@@ -606,15 +605,20 @@ def test_a_proxy_is_not_asked_for_the_loopback(monkeypatch: pytest.MonkeyPatch) 
         assert ask(server).text == ANSWER
 
 
-def test_a_certificate_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_of_nobody_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """TLS is verified: an unknown certificate is a mistake in the settings; a trusted one works."""
+    authority, certificate = trustme.CA(), tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with StubServer(tls=CERTIFICATE) as server:
+    with StubServer(tls=certificate) as server:
         error = failing(server)
         assert type(error) is ConfigEngineError
         assert "certificate" in error.message
         assert server.received == []
-        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
         assert ask(server).text == ANSWER
 
 

@@ -131,6 +131,7 @@ class Planned(_Model):
         text_tokens: Tokens of the turn without its images.
         source: What the frames would cost unresized.
         plan: What they cost as planned.
+        shrinks: How often they were planned smaller after the engine had said that they do not fit.
     """
 
     strategy: str
@@ -141,9 +142,10 @@ class Planned(_Model):
     text_tokens: int
     source: Priced
     plan: Priced
+    shrinks: int = 0
 
     @classmethod
-    def of(cls, plan: Plan, *, strategy: str, exact: bool) -> Planned:
+    def of(cls, plan: Plan, *, strategy: str, exact: bool, shrinks: int = 0) -> Planned:
         """The same, as it goes into a record."""
         return cls(
             strategy=strategy,
@@ -154,6 +156,7 @@ class Planned(_Model):
             text_tokens=plan.budget.chat_tokens,
             source=Priced.of(plan.source),
             plan=Priced.of(plan.chosen),
+            shrinks=shrinks,
         )
 
 
@@ -194,7 +197,8 @@ class Tokens(_Model):
 
     Attributes:
         predicted: Tokens of the prompt as the formula has it; None before the plan.
-        actual: Tokens of the prompt as the engine counted; None if it does not.
+        counted: Tokens of the prompt as the engine counted before it was asked; None if it cannot.
+        actual: Tokens of the prompt as the engine counted with its answer; None if it does not.
         completion: Tokens of the answer as the engine counted; None if it does not.
         target: Tokens of the result for the target's text encoder; None without a result.
         target_limit: The most that the target takes.
@@ -202,6 +206,7 @@ class Tokens(_Model):
     """
 
     predicted: int | None = None
+    counted: int | None = None
     actual: int | None = None
     completion: int | None = None
     target: int | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from promptlift.core.sampling import FinishReason, Sampling
 
 if TYPE_CHECKING:
-    from promptlift.core.facts import Facts
+    from promptlift.core.facts import Facts, Kind
     from promptlift.core.video import Frame
 
 __all__ = [
@@ -61,6 +61,7 @@ class Request:
         sampling: How the answer is drawn.
         short_prompt: The user's own words, for engines that compose from them.
         facts: What was measured, for engines that compose from it; None if not measured.
+        shown: The kind of control video that the frames are of; None for a camera picture.
         key: The item's key, from which deterministic wording is seeded.
     """
 
@@ -70,6 +71,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     short_prompt: str = ""
     facts: Facts | None = None
+    shown: Kind | None = None
     key: str = ""
 
 

@@ -22,6 +22,7 @@ from promptlift.engines.base import EngineInfo
 from promptlift.errors import PromptliftError
 from promptlift.frames import Source
 from promptlift.pipeline.asking import Answer, best_of
+from promptlift.pipeline.fitting import Fit
 from promptlift.pipeline.seeing import Survey
 
 __all__ = ["Draft", "Progress", "Stage"]
@@ -46,6 +47,7 @@ class Draft:
     plan: Plan | None = None
     frames: tuple[Frame, ...] = ()
     key: str | None = None
+    fit: Fit = field(default_factory=Fit)
     answers: list[Answer] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -58,7 +60,8 @@ class Draft:
         try:
             yield
         finally:
-            self.timings[name] = round(time.perf_counter() - start, 6)
+            spent = time.perf_counter() - start
+            self.timings[name] = round(self.timings.get(name, 0.0) + spent, 6)
 
     def record(self, error: PromptliftError | None = None) -> Record:
         """The record of what is known; a failure where there is an error."""
@@ -109,12 +112,16 @@ class Draft:
         if self.plan is None:
             return None
         return recorded.Planned.of(
-            self.plan, strategy=self.options.strategy, exact=self.options.exact
+            self.plan,
+            strategy=self.options.strategy,
+            exact=self.options.exact,
+            shrinks=self.fit.shrinks,
         )
 
     def _tokens(self, best: Answer | None) -> recorded.Tokens:
         return recorded.Tokens(
-            predicted=self._predicted(),
+            predicted=self.predicted,
+            counted=self.fit.counted,
             actual=best.completion.prompt_tokens if best else None,
             completion=best.completion.completion_tokens if best else None,
             target=best.target_tokens if best else None,
@@ -122,12 +129,14 @@ class Draft:
             target_estimated=self.options.target_tokenizer is None,
         )
 
-    def _predicted(self) -> int | None:
-        """Count what is really sent: a clip may have given fewer frames than were planned."""
+    @property
+    def predicted(self) -> int | None:
+        """Tokens of what is sent, by the formula; a clip may give fewer frames than planned."""
         if self.plan is None or not self.frames:
             return None
         budget = self.plan.budget
-        return sum(budget.family.image(frame.size) for frame in self.frames) + budget.chat_tokens
+        images = sum(budget.family.image(frame.size) for frame in self.frames)
+        return images + budget.chat_tokens - self.fit.extra
 
 
 def _name(source: Source) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import NamedTuple
 
 from promptlift.config import Options
@@ -12,18 +13,19 @@ from promptlift.core.prompts import Turn, template
 from promptlift.core.record import Record, item_key
 from promptlift.core.review import Review, review
 from promptlift.core.sampling import Sampling
-from promptlift.core.targets import estimate_tokens, target
+from promptlift.core.targets import Target, estimate_tokens, target
 from promptlift.core.text import check_short_prompt
-from promptlift.core.tokens import PIXTRAL, CountText, Family, family
+from promptlift.core.tokens import CountText, Family
 from promptlift.core.video import Frame, VideoInfo
 from promptlift.engines.base import Completion, Engine, EngineInfo, Request
-from promptlift.errors import ConfigEngineError, PromptliftError
+from promptlift.errors import ConfigEngineError, ItemEngineError, PromptliftError
 from promptlift.frames import Source
-from promptlift.pipeline.asking import ask
+from promptlift.pipeline.asking import Judge, ask
 from promptlift.pipeline.draft import Draft, Progress
+from promptlift.pipeline.families import family_of
 from promptlift.pipeline.seeing import Survey, look, survey
+from promptlift.tokenizers.counting import counter_for
 from promptlift.tokenizers.target import load_target_counter
-from promptlift.tokenizers.tekken import load_counter
 
 __all__ = ["Outcome", "upsample_item"]
 
@@ -78,67 +80,107 @@ async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
     draft.target = goal = target(options.target)
     counter = _target_counter(options)
     draft.engine = who = await engine.describe()
+    counted = await family_of(engine, who)
     with draft.stage("survey"):
-        draft.survey = seen = await _survey(draft.source, options)
-    with draft.stage("plan"):
-        shown = _shown(options, seen.facts)
-        draft.template = words = template(options.template or _template_for(who))
-        turn = words.render(draft.short_prompt, shown, shown, goal)
-        draft.plan = plan = _plan(turn, who, seen.info, options)
-        draft.key = _key(draft, plan, who, seen, words.name)
-    with draft.stage("look"):
-        draft.frames = await asyncio.to_thread(
-            look, draft.source, options, plan.chosen.frames, plan.size
-        )
-    if plan_only:
-        return
-    request = Request(
+        draft.survey = seen = await _survey(draft.source, counted, options)
+    shown = _shown(options, seen.facts)
+    draft.template = words = template(options.template or _template_for(who))
+    turn = words.render(draft.short_prompt, shown, shown, goal)
+    planned = await _budget(turn, who, counted, seen.info, options)
+    judge = partial(_judge, draft.short_prompt, goal, counter, seen.facts, shown)
+    while True:
+        with draft.stage("plan"):
+            budget = draft.fit.budget(planned)
+            draft.plan = plan = _plan(who, seen.info, options, budget)
+            draft.key = draft.key or _key(draft, plan, who, seen, words.name)
+        with draft.stage("look"):
+            draft.frames = await asyncio.to_thread(
+                look, draft.source, options, plan.chosen.frames, plan.size
+            )
+        if plan_only:
+            return
+        request = _request(draft, turn, seen.facts, shown)
+        with draft.stage("ask"):
+            if await _answered(draft, engine, request, judge, planned):
+                return
+
+
+async def _answered(
+    draft: Draft, engine: Engine, request: Request, judge: Judge, budget: Budget
+) -> bool:
+    """Ask; False where the frames must be planned smaller first."""
+    predicted = draft.predicted or 0
+    if not await draft.fit.holds(engine, request, predicted, budget):
+        return False
+    room = budget.context - (draft.fit.counted or predicted)
+    attempts = draft.options.attempts
+    try:
+        await ask(engine, request, judge, attempts=attempts, room=room, answers=draft.answers)
+    except ItemEngineError:
+        if draft.answers or not draft.fit.retry_smaller():
+            raise
+        return False
+    return True
+
+
+def _request(draft: Draft, turn: Turn, facts: Facts, shown: Kind | None) -> Request:
+    options = draft.options
+    return Request(
         text=turn.text,
         system=turn.system,
         frames=draft.frames,
         sampling=Sampling(options.reserve, options.temperature, options.seed),
         short_prompt=draft.short_prompt,
-        facts=seen.facts,
-        key=draft.key,
+        facts=facts,
+        shown=shown,
+        key=draft.key or "",
     )
 
-    def judge(completion: Completion) -> tuple[Review, int]:
-        verdict = review(
-            completion.text,
-            finish_reason=completion.finish_reason,
-            short_prompt=draft.short_prompt,
-            target=goal,
-            count_tokens=counter,
-            facts=seen.facts,
-            control=shown,
-        )
-        return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
-    room = plan.budget.context - plan.chosen.prompt_tokens
-    with draft.stage("ask"):
-        await ask(
-            engine, request, judge, attempts=options.attempts, room=room, answers=draft.answers
-        )
+def _judge(
+    short_prompt: str,
+    goal: Target,
+    counter: CountText | None,
+    facts: Facts,
+    shown: Kind | None,
+    completion: Completion,
+) -> tuple[Review, int]:
+    verdict = review(
+        completion.text,
+        finish_reason=completion.finish_reason,
+        short_prompt=short_prompt,
+        target=goal,
+        count_tokens=counter,
+        facts=facts,
+        control=shown,
+    )
+    return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
 
-async def _survey(source: Source, options: Options) -> Survey:
+async def _survey(source: Source, counted: Family, options: Options) -> Survey:
     seen, _ = await asyncio.gather(
         asyncio.to_thread(survey, source, isolated=options.isolated),
-        asyncio.to_thread(load_counter),  # takes a while the first time, on the other core
+        asyncio.to_thread(counter_for, counted),  # slow the first time; on the other core
     )
     return seen
 
 
-def _plan(turn: Turn, who: EngineInfo, info: VideoInfo, options: Options) -> Plan:
+async def _budget(
+    turn: Turn, who: EngineInfo, counted: Family, info: VideoInfo, options: Options
+) -> Budget:
+    """What there is to spend on this item."""
+    count = await asyncio.to_thread(counter_for, counted)
+    chat_tokens = counted.chat(turn.system, turn.text, _frame_count(info, options), count)
+    return Budget(counted, _context(who, options), options.reserve, chat_tokens)
+
+
+def _plan(who: EngineInfo, info: VideoInfo, options: Options, budget: Budget) -> Plan:
     frames = _frame_count(info, options)
     if frames > who.max_images:
         raise ConfigEngineError(
-            f"{frames} frames are to be shown, and {who.name} takes {who.max_images}",
+            f"{frames} frame(s) are to be shown, and {who.name} takes {who.max_images}",
             remedy=f"show at most {who.max_images}, or raise the engine's limit",
         )
-    counted = _family(who)
-    chat_tokens = counted.chat(turn.system, turn.text, frames, load_counter())
-    budget = Budget(counted, _context(who, options), options.reserve, chat_tokens)
     return make_plan(info.size, frames, budget, size=options.size, max_side=options.max_side)
 
 
@@ -158,11 +200,6 @@ def _template_for(engine: EngineInfo) -> str:
     """Only general models take instructions; the Cosmos upsampler was trained without any."""
     upsampler = "Cosmos-UpsamplePrompt1" in engine.model
     return "verbatim/1" if engine.family is None or upsampler else "instruct/1"
-
-
-def _family(engine: EngineInfo) -> Family:
-    """An engine that takes no tokens is planned for as the Cosmos upsampler would be."""
-    return PIXTRAL if engine.family is None else family(engine.family)
 
 
 def _context(engine: EngineInfo, options: Options) -> int:

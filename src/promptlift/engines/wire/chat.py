@@ -36,8 +36,7 @@ def data_urls(request: Request) -> tuple[str, ...]:
     Edges, masks and maps, where a colour has a meaning or a line is one pixel wide, go as PNG;
     camera pictures as JPEG of quality 95 without chroma subsampling.
     """
-    kind = request.facts.kind if request.facts else None
-    control = kind is not None and kind.value != "rgb"
+    control = request.shown is not None
     return tuple(_data_url(frame, lossless=control) for frame in request.frames)
 
 

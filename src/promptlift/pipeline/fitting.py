@@ -1,0 +1,99 @@
+"""Making sure that what is sent fits the engine's context.
+
+The formulas predict; where the engine can count, it is asked before anything is sent, once for
+each shape. What it counts beyond the prediction is added to the budget, and the frames are
+planned again, smaller. An engine that cannot count and refuses an item is given less, at most
+twice, before the item is given up.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, replace
+
+from promptlift.core.budget import Budget
+from promptlift.core.video import Size
+from promptlift.engines.base import CountsTokens, Engine, Request
+from promptlift.errors import EngineError
+
+__all__ = ["Fit"]
+
+_MOST_SHRINKS = 2
+# What is taken off an engine that refuses without saying why, each time.
+_SHRINK = 0.75
+
+
+_Shape = tuple[str, Size, int]
+_COUNTED: weakref.WeakKeyDictionary[Engine, dict[_Shape, int]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(slots=True)
+class Fit:
+    """What was learnt about one item's fit; grows while the item is worked on.
+
+    Attributes:
+        extra: Tokens by which the engine's count lies above the prediction.
+        shrinks: How often the frames were planned smaller than at first.
+        counted: The engine's own count of what is sent; None if it was not asked.
+    """
+
+    extra: int = 0
+    shrinks: int = 0
+    counted: int | None = None
+    _share: float = 1.0
+
+    def budget(self, planned: Budget) -> Budget:
+        """The budget with what was learnt taken off."""
+        context = int(planned.context * self._share)
+        return replace(planned, context=context, chat_tokens=planned.chat_tokens + self.extra)
+
+    async def holds(self, engine: Engine, request: Request, predicted: int, budget: Budget) -> bool:
+        """Whether to send the request; False after a note to plan it smaller.
+
+        Args:
+            engine: Who counts.
+            request: What is to be sent.
+            predicted: Tokens of it by the formula alone.
+            budget: What there is to spend.
+        """
+        beyond = await _beyond(engine, request, predicted, budget.family.name)
+        if beyond is None:
+            return True
+        self.counted = predicted + beyond
+        if self.counted + budget.reserve <= budget.context or self.shrinks == _MOST_SHRINKS:
+            return True
+        self.extra = max(self.extra, beyond)
+        self.shrinks += 1
+        return False
+
+    def retry_smaller(self) -> bool:
+        """Whether a refused item is to be planned smaller and sent again, and a note of that.
+
+        Not where the engine has counted the prompt: then its refusal has another reason.
+        """
+        if self.counted is not None or self.shrinks == _MOST_SHRINKS:
+            return False
+        self._share *= _SHRINK
+        self.shrinks += 1
+        return True
+
+
+async def _beyond(engine: Engine, request: Request, predicted: int, family: str) -> int | None:
+    """How many tokens the engine counts beyond the prediction; None if it does not count.
+
+    The text changes from item to item and the images' share does not, so the difference is
+    asked for once for each shape.
+    """
+    if not isinstance(engine, CountsTokens) or not request.frames:
+        return None
+    known = _COUNTED.setdefault(engine, {})
+    shape = (family, request.frames[0].size, len(request.frames))
+    if shape not in known:
+        try:
+            counted = await engine.count(request)
+        except EngineError:
+            return None  # it will say so itself when it is asked for the answer
+        if counted is None:
+            return None
+        known[shape] = counted - predicted
+    return known[shape]
