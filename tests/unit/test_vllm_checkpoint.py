@@ -138,6 +138,19 @@ def test_both_formats_in_one_folder_are_noticed(tmp_path: Path) -> None:
     assert find_cosmos(tmp_path).several_formats
 
 
+def test_one_place_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a relative path, through a link or below the folder of checkpoints: it is the same."""
+    mistral(tmp_path / "models" / "mine")
+    (tmp_path / "link").symlink_to(tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    named = [
+        open_checkpoint("models/mine", None),
+        open_checkpoint("./link/mine", None),
+        open_checkpoint("mine", Path("models")),
+    ]
+    assert {found.source for found in named} == {str(tmp_path / "models" / "mine")}
+
+
 def test_a_name_on_the_hub_is_passed_on() -> None:
     """What has the form OWNER/NAME and is no folder is a name; nothing is known of it."""
     found = open_checkpoint("Qwen/Qwen2.5-VL-7B-Instruct", None)

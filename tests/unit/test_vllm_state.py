@@ -20,6 +20,7 @@ from promptlift.engines.vllm.state import (
     read_state,
     write_state,
 )
+from promptlift.errors import ConfigEngineError
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,14 @@ def test_an_engine_that_outlived_its_owner_is_ended() -> None:
         write_state(dataclasses.replace(_ours(), identity="gone", engine_pid=engine.pid))
         assert read_state() is None
         assert engine.wait(30) == -9
+
+
+def test_a_home_that_cannot_be_written_is_said(folder: Path) -> None:
+    """One clear error with a way out, wherever the state is needed first."""
+    folder.write_text("a file in the way")
+    with pytest.raises(ConfigEngineError, match="state cannot be kept in") as raised:
+        read_state()
+    assert "XDG_STATE_HOME" in raised.value.remedy
 
 
 def test_one_at_a_time() -> None:

@@ -107,6 +107,17 @@ def test_the_status_for_programs_has_no_key(stub: Stub, capfd: pytest.CaptureFix
     assert json.loads(capfd.readouterr().out) is None
 
 
+def test_folders_where_one_stands_do_not_matter(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modules there are taken neither for promptlift's own nor for vLLM's."""
+    for name in ("json.py", "platformdirs.py", "vllm.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(tmp_path)
+    bring_up(stub.settings())
+    assert _ask() == (ANSWER, False)
+
+
 def test_only_one_at_a_time(stub: Stub, capfd: pytest.CaptureFixture[str]) -> None:
     """A second `up` is refused and does not disturb the first."""
     bring_up(stub.settings())

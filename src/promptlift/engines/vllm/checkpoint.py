@@ -97,6 +97,8 @@ def find_cosmos(folder: Path) -> Checkpoint:
 def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoint:
     """The model that a person named: a folder, a name on the hub, or the Cosmos upsampler.
 
+    A folder may be one of those in `checkpoint_dir`.
+
     Raises:
         ConfigEngineError: None was named, or it is not there, or not whole.
     """
@@ -107,8 +109,10 @@ def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoin
             "no model is named", remedy="give --checkpoint-dir DIR, or a model's name or folder"
         )
     folder = Path(model).expanduser()
+    if checkpoint_dir is not None and (checkpoint_dir.expanduser() / folder).is_dir():
+        folder = checkpoint_dir.expanduser() / folder
     if folder.is_dir():
-        return _open_folder(folder.resolve(), folder.resolve().name)
+        return _open_folder(folder, folder.resolve().name)
     if folder.exists() or _reads_like_a_path(model):
         raise ConfigEngineError(
             f"there is no model folder {model!r}",
@@ -122,6 +126,7 @@ def _reads_like_a_path(model: str) -> bool:
 
 
 def _open_folder(folder: Path, name: str) -> Checkpoint:
+    folder = folder.resolve()  # one place has one name, whoever compares or reads it from where
     mistral = (folder / "params.json").is_file()
     config = _read_json(folder, "params.json" if mistral else "config.json")
     tokenizers = _MISTRAL_TOKENIZERS if mistral else _HF_TOKENIZERS

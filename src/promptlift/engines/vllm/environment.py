@@ -90,6 +90,8 @@ def engine_environment(
         "PATH": os.pathsep.join([str(Path(python).parent), clean.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(modules),
         "PYTHONUNBUFFERED": "1",
+        # A folder called vllm where the user stands must not be taken for the package.
+        "PYTHONSAFEPATH": "1",
         "VLLM_API_KEY": key,
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_NO_USAGE_STATS": "1",

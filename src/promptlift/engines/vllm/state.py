@@ -23,6 +23,7 @@ from typing import Literal
 import platformdirs
 
 from promptlift.engines.vllm.control import Endpoint
+from promptlift.errors import ConfigEngineError
 from promptlift.files import write_atomic
 
 __all__ = [
@@ -184,6 +185,12 @@ def _host() -> str:
 
 def _folder() -> Path:
     folder = platformdirs.user_state_path("promptlift") / "vllm"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigEngineError(
+            f"the engine's state cannot be kept in {str(folder)!r}: {error.strerror}",
+            remedy="set XDG_STATE_HOME to a folder that you may write to",
+        ) from error
     return folder

@@ -34,7 +34,7 @@ def bring_up(settings: VllmSettings, report: Report | None = None) -> State:
         ConfigEngineError: It did not start, or an engine is up already.
     """
     supervisor = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", _MODULE],
+        [sys.executable, "-P", "-m", _MODULE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
