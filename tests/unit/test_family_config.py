@@ -106,6 +106,15 @@ KNOWN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, Any] | N
         {"size": {"longest_edge": 1536}, "max_image_size": {"longest_edge": 384}},
         None,
     ),
+    "smolvlm2-small": (
+        {
+            "model_type": "smolvlm",
+            "scale_factor": 4,
+            "vision_config": {"image_size": 512, "patch_size": 16},
+        },
+        {"size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512}},
+        {"image_seq_len": 64},
+    ),
     "gemma3": (
         {"model_type": "gemma3", "mm_tokens_per_image": 256, "vision_config": {"image_size": 896}},
         {"size": {"height": 896, "width": 896}, "do_pan_and_scan": None},
@@ -166,12 +175,22 @@ def test_without_the_other_files_the_usual_constants_hold(name: str) -> None:
     assert counts(family_from_config(config)) == counts(family(name))
 
 
+def test_variants_are_told_apart_by_their_constants() -> None:
+    """A SmolVLM that calls itself an Idefics3, and a Kimi-VL with a larger limit, are known."""
+    first = {"vision_config": {"image_size": 384, "patch_size": 14}, "scale_factor": 3}
+    made = family_from_config({"model_type": "idefics3", **first})
+    assert (made.name, counts(made)) == ("smolvlm2", counts(family("smolvlm2")))
+    bare = family_from_config({"model_type": "smolvlm"})
+    assert (bare.name, counts(bare)) == ("smolvlm2", counts(family("smolvlm2")))
+    larger = family_from_config({"model_type": "kimi_vl"}, {"in_token_limit": 16_384})
+    assert (larger.name, counts(larger)) == ("kimi-vl-2506", counts(family("kimi-vl-2506")))
+
+
 def test_every_family_is_proved_or_a_variant() -> None:
     """Families that no kind of model stands for are variants in constants or name."""
     variants = {
         "cosmos-reason1",
         "cosmos-reason2",
-        "smolvlm2-small",
         "kimi-vl-2506",
         "unknown",
     }

@@ -67,8 +67,8 @@ def _count(template: Template, system: str, text: str, images: int, count: Count
 QWEN2_VL = Template(turn=8, system=5, default_system=11)
 # The same without a text of its own; the thinking models open with "<think>\n".
 QWEN3_VL = Template(turn=10, system=5)
-# ChatML again. Its own system text is a sentence in Chinese in some checkpoints: "InternVL,
-# developed by Shanghai AI Laboratory and ..." Each <image> is a line of its own.
+# ChatML again. Its own system text is a sentence in Chinese that comes to some 50 tokens, and in
+# some versions another after it. Each <image> is a line of its own.
 INTERNVL = Template(turn=9, system=5, default_system=96, per_image=1)
 # <bos><start_of_turn>user\n{system}\n\n...<end_of_turn>\n<start_of_turn>model\n
 GEMMA3 = Template(turn=9, system=1)
@@ -111,9 +111,9 @@ def mistral_v7(system: str, text: str, images: int, count: CountText) -> int:  #
     return 3 + count(text) + (2 + count(system) if system else 0)
 
 
-# What the templates of Mistral-Small-3.1 and 3.2 put in themselves, dates, web and tools
-# instructions included, comes to some 500 to 700 tokens. With headroom:
-_MISTRAL_SMALL_OWN_TEXT = 1000
+# The text that the template of Mistral-Small-3.2 puts in itself, with the dates and what it says
+# of the web, pictures and tools, comes to 540 tokens. With headroom for its successors:
+_MISTRAL_SMALL_OWN_TEXT = 700
 
 
 def mistral_v7_hf(system: str, text: str, images: int, count: CountText) -> int:

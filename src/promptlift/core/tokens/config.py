@@ -32,7 +32,7 @@ _BY_MODEL_TYPE: dict[str, _Builder] = {
 }
 _QWEN2 = {"qwen2_vl": "qwen2-vl", "qwen2_5_vl": "qwen2.5-vl"}
 _QWEN3 = frozenset({"qwen3_vl", "qwen3_vl_moe"})
-_IDEFICS3 = {"idefics3": "idefics3", "smolvlm": "smolvlm2"}
+_IDEFICS3 = frozenset({"idefics3", "smolvlm"})
 
 
 def family_from_config(
@@ -68,7 +68,7 @@ def family_from_config(
     if kind in _QWEN3:
         return qwen3_vl(config, preprocessor, video)
     if kind in _IDEFICS3:
-        return idefics3(config, preprocessor, processor, name=_IDEFICS3[kind])
+        return idefics3(config, preprocessor, processor)
     if kind in _BY_MODEL_TYPE:
         return _BY_MODEL_TYPE[kind](config, preprocessor)
     raise OptionError(

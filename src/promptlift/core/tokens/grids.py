@@ -16,6 +16,7 @@ __all__ = ["Padded", "glm4v", "kimi_vl"]
 
 _GLM_MARKERS = 2  # <|begin_of_image|> and <|end_of_image|>
 _KIMI_MARKERS = 4  # <|media_start|>image<|media_content|> and <|media_end|>
+_KIMI_MOST = 4096
 _KIMI_POSITIONS = 512  # patches on a side that Kimi-VL has positions for; one less is taken
 
 
@@ -65,14 +66,14 @@ class Padded:
     most: int
 
 
-def kimi_vl(config: Json, preprocessor: Json | None = None, *, name: str = "kimi-vl") -> Family:
+def kimi_vl(config: Json, preprocessor: Json | None = None) -> Family:
     """The family of a Kimi-VL; ``in_token_limit`` is 4,096, or 16,384 from 2506 on."""
     patch = number((preprocessor, "patch_size"), (config, "vision_config.patch_size"), default=14)
     rows, columns = _merged(preprocessor)
-    most = number((preprocessor, "in_token_limit"), default=4096)
+    most = number((preprocessor, "in_token_limit"), default=_KIMI_MOST)
     grid = Padded(patch, rows, columns, most)
     return Family(
-        name=name,
+        name="kimi-vl" if most <= _KIMI_MOST else "kimi-vl-2506",
         unit=patch * max(rows, columns),
         max_side=patch * (_KIMI_POSITIONS - max(rows, columns)),
         image=partial(_padded, grid),

@@ -9,7 +9,7 @@ from promptlift.core.tokens.family import Family
 from promptlift.core.tokens.grids import glm4v, kimi_vl
 from promptlift.core.tokens.pixtral import MISTRAL_SMALL, MISTRAL_SMALL_HF, PIXTRAL, PIXTRAL_HF
 from promptlift.core.tokens.qwen import qwen2_vl, qwen3_vl
-from promptlift.core.tokens.tiles import Squares, gemma3, idefics3, internvl
+from promptlift.core.tokens.tiles import gemma3, idefics3, internvl
 from promptlift.core.video import Size
 from promptlift.errors import BudgetError, OptionError
 
@@ -27,13 +27,13 @@ _KNOWN: tuple[Family, ...] = (
     qwen3_vl({}, name="cosmos-reason2"),
     internvl({}),
     idefics3({}),
-    idefics3({}, name="smolvlm2", usual=Squares(1536, 384, 81)),
-    idefics3({}, name="smolvlm2-small", usual=Squares(2048, 512, 64)),
+    idefics3({"vision_config": {"image_size": 384}}),
+    idefics3({"vision_config": {"image_size": 512}}),
     gemma3({}),
     llava_next({}),
     llava_onevision({}),
     kimi_vl({}),
-    kimi_vl({}, {"in_token_limit": 16_384}, name="kimi-vl-2506"),
+    kimi_vl({}, {"in_token_limit": 16_384}),
     glm4v({}),
 )
 

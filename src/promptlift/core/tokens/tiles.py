@@ -111,47 +111,46 @@ class Squares:
 
 
 _IDEFICS3_CAP = 4096  # MAX_IMAGE_SIZE
+# By the side of a tile: the family's name, and a tile's tokens.
+_IDEFICS3_KINDS = {384: ("smolvlm2", 81), 512: ("smolvlm2-small", 64)}
 
 
 def idefics3(
-    config: Json,
-    preprocessor: Json | None = None,
-    processor: Json | None = None,
-    *,
-    name: str = "idefics3",
-    usual: Squares = Squares(1456, 364, 169),
+    config: Json, preprocessor: Json | None = None, processor: Json | None = None
 ) -> Family:
-    """The family of an Idefics3, SmolVLM or SmolVLM2.
+    """The family of an Idefics3, SmolVLM or SmolVLM2, told apart by the side of their tiles.
+
+    SmolVLM calls itself an Idefics3 in its first version. A picture is brought to four tiles on
+    its longer side in all of them, unless the preprocessor says otherwise.
 
     Args:
         config: ``config.json``.
         preprocessor: ``preprocessor_config.json``.
         processor: ``processor_config.json``.
-        name: The family's name.
-        usual: What holds where the files say nothing.
     """
-    longest = number((preprocessor, "size.longest_edge"), default=usual.longest)
-    side = number((preprocessor, "max_image_size.longest_edge"), default=usual.side)
-    tokens = number((processor, "image_seq_len"), default=_merged(config) or usual.tokens)
+    usual_side = 384 if config.get("model_type") == "smolvlm" else 364
+    image = number((config, "vision_config.image_size"), default=usual_side)
+    name, usual_tokens = _IDEFICS3_KINDS.get(image, ("idefics3", 169))
+    side = number((preprocessor, "max_image_size.longest_edge"), default=image)
+    longest = number((preprocessor, "size.longest_edge"), default=4 * image)
     if not flag((preprocessor, "do_image_splitting"), default=True):
         longest = side
-    squares = Squares(longest, side, tokens)
+    tokens = number((processor, "image_seq_len"), default=_merged(config, image) or usual_tokens)
     return Family(
         name=name,
         unit=1,
         max_side=longest,
-        image=partial(_idefics3, squares),
+        image=partial(_idefics3, Squares(longest, side, tokens)),
         chat=counted_by(IDEFICS3),
         source="transformers/models/idefics3: image_processing_idefics3.py "
         "(get_number_of_image_patches) and processing_idefics3.py (_get_num_multimodal_tokens)",
     )
 
 
-def _merged(config: Json) -> int:
+def _merged(config: Json, image: int) -> int:
     """Count a tile's tokens by the vision tower; 0 where its configuration is not at hand."""
     if look_up(config, "vision_config.patch_size") is None:
         return 0
-    image = number((config, "vision_config.image_size"), default=364)
     patch = number((config, "vision_config.patch_size"), default=14)
     scale = number((config, "scale_factor"), default=2)
     return (image // patch) ** 2 // scale**2
