@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from promptlift.background import BackgroundLoop
@@ -17,14 +18,20 @@ __all__ = ["Upsampler", "upsample"]
 
 
 def upsample(
-    video: Source, prompt: str = "", *, engine: str | Engine = "auto", **options: Any
+    video: Source,
+    prompt: str = "",
+    *,
+    engine: str | Engine = "auto",
+    engine_settings: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Record:
     """Turn a video and a short prompt into the long prompt that a video model wants.
 
     Args:
         video: A path, the bytes of a file, or a list of images (paths or bytes) in order.
         prompt: What is wanted, in the user's words; empty for "describe what is there".
-        engine: ``auto``, the name of an engine, or an engine.
+        engine: ``auto``, ``embedded``, ``openai``, ``vllm``, ``llamacpp``, or an engine.
+        engine_settings: What the engine of that name takes, such as ``base_url``.
         **options: See `promptlift.Options`.
 
     Returns:
@@ -35,7 +42,7 @@ def upsample(
         InputError: The video, the prompt or an option is at fault.
         EngineError: The engine did not answer.
     """
-    with Upsampler(engine=engine, **options) as upsampler:
+    with Upsampler(engine=engine, engine_settings=engine_settings, **options) as upsampler:
         return upsampler.upsample(video, prompt)
 
 
@@ -47,16 +54,25 @@ class Upsampler:
 
     Args:
         engine: ``auto``, the name of an engine, or an engine (which is then the caller's to close).
+        engine_settings: What the engine of that name takes.
         **options: The options of every item; see `promptlift.Options`.
 
     Raises:
         OptionError: An option is unknown or makes no sense.
     """
 
-    def __init__(self, *, engine: str | Engine = "auto", **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        engine: str | Engine = "auto",
+        engine_settings: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         self.options = Options.of(**options)
         self._owned = isinstance(engine, str)
-        self.engine: Engine = make_engine(engine) if isinstance(engine, str) else engine
+        self.engine: Engine = (
+            make_engine(engine, **(engine_settings or {})) if isinstance(engine, str) else engine
+        )
         self._loop = BackgroundLoop()
 
     def upsample(

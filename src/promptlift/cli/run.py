@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptlift.cli import types
+from promptlift.cli.engines import engine_options, settings_of
 from promptlift.config import Options
 from promptlift.core.video import Size
 from promptlift.errors import PromptError
@@ -28,7 +29,7 @@ REJECTED = 1
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path))
 @click.argument("prompt", default="")
-@click.option("--engine", default="auto", show_default=True, help="auto or embedded.")
+@engine_options
 @click.option(
     "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
 )
@@ -123,8 +124,13 @@ def run(
 
     if prompt == "-":
         prompt = _stdin()
-    upsampler = Upsampler(engine=engine, fps=fps, size=size, **options)
-    with closing(upsampler), Notes(quiet=quiet) as notes:
+    settings = settings_of(options)
+    with (
+        Notes(quiet=quiet) as notes,
+        closing(
+            Upsampler(engine=engine, engine_settings=settings, fps=fps, size=size, **options)
+        ) as upsampler,
+    ):
         outcome = upsampler.attempt_sync(video, prompt, progress=notes.progress, plan_only=dry_run)
         if save_hints is not None and outcome.frames:
             from promptlift.frames.encode import write_pngs

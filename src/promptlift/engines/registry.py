@@ -1,23 +1,114 @@
-"""Engines by name."""
+"""Engines by name, and which one is meant where none is named."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from promptlift.engines.base import Engine
 from promptlift.errors import OptionError
 
 __all__ = ["ENGINES", "make_engine"]
 
-ENGINES = ("auto", "embedded")
 
+def make_engine(name: str = "auto", **settings: Any) -> Engine:
+    """The engine of that name, made with its settings.
 
-def make_engine(name: str) -> Engine:
-    """The engine of that name; ``auto`` is the best that is set up.
+    ``auto`` goes by the settings: an address means ``openai``, a projector ``llamacpp``, a model
+    or a checkpoint folder ``vllm``. Without any it is the vLLM that is up, else ``embedded``.
+
+    Args:
+        name: One of `ENGINES`.
+        **settings: What that engine's class takes; see `promptlift.engines.openai.OpenAIEngine`,
+            `promptlift.engines.vllm.VllmSettings` and `promptlift.engines.llamacpp`.
 
     Raises:
-        OptionError: There is none of that name.
+        OptionError: There is no such engine, or it does not take one of the settings.
+        ConfigEngineError: A setting cannot be used.
     """
-    if name in ("auto", "embedded"):
-        from promptlift.engines.embedded import EmbeddedEngine
+    if name == "auto":
+        name = _meant(settings)
+    if name not in _MAKERS:
+        raise OptionError(
+            f"there is no engine {name!r}", remedy=f"use one of: {', '.join(ENGINES)}"
+        )
+    takes, make = _MAKERS[name]
+    for setting in settings:
+        if setting not in takes:
+            raise OptionError(
+                f"the engine {name!r} takes no {setting!r}",
+                remedy=f"it takes {', '.join(takes)}" if takes else "leave it out",
+            )
+    return make(**settings)
 
-        return EmbeddedEngine()
-    raise OptionError(f"there is no engine {name!r}", remedy=f"use one of: {', '.join(ENGINES)}")
+
+def _meant(settings: dict[str, Any]) -> str:
+    if "base_url" in settings:
+        return "openai"
+    if "mmproj" in settings:
+        return "llamacpp"
+    if settings:
+        return "vllm"
+    return "vllm" if _is_up() else "embedded"
+
+
+def _is_up() -> bool:
+    """Whether ``promptlift engine up`` has left an engine that answers."""
+    from promptlift.engines.vllm.state import read_state
+
+    state = read_state()
+    return state is not None and state.status in ("ready", "sleeping")
+
+
+def _embedded() -> Engine:
+    from promptlift.engines.embedded import EmbeddedEngine
+
+    return EmbeddedEngine()
+
+
+def _openai(**settings: Any) -> Engine:
+    from promptlift.engines.openai import OpenAIEngine
+
+    if "base_url" not in settings:
+        raise OptionError(
+            "the engine 'openai' needs an address",
+            remedy="give --base-url, such as http://localhost:8000/v1",
+        )
+    return OpenAIEngine(**settings)
+
+
+def _vllm(**settings: Any) -> Engine:
+    from promptlift.engines.vllm import VllmEngine, VllmSettings
+
+    return VllmEngine(VllmSettings(**settings))
+
+
+def _llamacpp(**settings: Any) -> Engine:
+    from promptlift.engines.llamacpp import LlamaCppEngine
+
+    for needed in ("model", "mmproj"):
+        if needed not in settings:
+            raise OptionError(
+                f"the engine 'llamacpp' needs a {needed}",
+                remedy="give --model MODEL.gguf and --mmproj PROJECTOR.gguf",
+            )
+    return LlamaCppEngine(**settings)
+
+
+_MAKERS: dict[str, tuple[tuple[str, ...], Callable[..., Engine]]] = {
+    "embedded": ((), _embedded),
+    "openai": (
+        ("base_url", "model", "api_key_env", "context", "family", "timeout", "retries"),
+        _openai,
+    ),
+    "vllm": (
+        (
+            *("model", "checkpoint_dir", "python", "gpu", "context", "images", "sequences"),
+            *("quantization", "fast_start", "start_timeout", "arguments"),
+        ),
+        _vllm,
+    ),
+    "llamacpp": (("model", "mmproj", "context", "threads", "gpu_layers", "family"), _llamacpp),
+}
+
+ENGINES = ("auto", *_MAKERS)
