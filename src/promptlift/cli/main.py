@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import sys
 from typing import Any
@@ -65,8 +64,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
-    # Retries are part of the work; what becomes of them is said in one line at the end.
-    logging.getLogger("stamina").setLevel(logging.ERROR)
     try:
         result: Any = cli.main(args=arguments, prog_name="promptlift", standalone_mode=False)
     except PromptliftError as error:

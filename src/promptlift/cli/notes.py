@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import ExitStack
 from types import TracebackType
@@ -38,6 +39,8 @@ class Notes:
         self._status: Status | None = None
 
     def __enter__(self) -> Self:
+        # Retries are part of the work; what becomes of them is said in one line at the end.
+        logging.getLogger("stamina").setLevel(logging.ERROR)
         if self._live:
             from rich.console import Console
 
