@@ -20,9 +20,11 @@ from promptlift.core.sampling import Sampling
 from promptlift.core.video import Frame
 from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.embedded import EmbeddedEngine
+from promptlift.engines.llamacpp import LlamaCppEngine
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.errors import EngineError, ItemEngineError
 from promptlift.testing import FakeEngine, FaultyEngine
+from stubs.gguf_models import pair
 from stubs.openai_styles import STYLES
 from stubs.running import running
 
@@ -58,6 +60,13 @@ def _over(style: str) -> Callable[[], Engine]:
     return lambda: OpenAIEngine(running(style).base_url)
 
 
+def _llamacpp() -> Engine:
+    """An engine with a GGUF model of a megabyte, in this process."""
+    pytest.importorskip("xllamacpp", exc_type=ImportError)
+    made = pair()
+    return LlamaCppEngine(made.model, made.mmproj, threads=1)
+
+
 ENGINES = {
     "embedded": Subject(EmbeddedEngine, deterministic=True, echoes=True),
     "fake": Subject(lambda: FakeEngine(_echo), deterministic=True, echoes=True),
@@ -67,6 +76,7 @@ ENGINES = {
         f"openai, over {style}": Subject(_over(style), deterministic=True, echoes=True)
         for style in STYLES
     },
+    "llamacpp, a tiny model": Subject(_llamacpp, deterministic=True),
 }
 
 FACTS = Facts(

@@ -1,0 +1,95 @@
+"""A file of the Hugging Face hub, fetched where the user names one: ``hub:OWNER/REPO:FILE``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from promptlift.errors import ConfigEngineError, EngineError, TransientEngineError
+
+__all__ = ["locate"]
+
+_PREFIX = "hub:"
+_NAME = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:\\]+)")
+# Models above the hub's limit on a file come in parts, and llama.cpp wants them side by side.
+_PART = re.compile(r"(?P<stem>.+)-00001-of-(?P<count>\d{5})\.gguf")
+
+
+def locate(name: str | Path) -> Path:
+    """The file of that name: a path as it is, a file of the hub after fetching it.
+
+    What is in the hub's cache already is not fetched again; what was cut off goes on where it
+    ended. The hub's own variables count (``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT``,
+    ``HF_HUB_OFFLINE``), and its progress bar is on stderr.
+
+    Raises:
+        ConfigEngineError: The name makes no sense, there is no such file, or it is not given to
+            everybody.
+        TransientEngineError: The hub does not answer.
+    """
+    text = str(name)
+    if not text.startswith(_PREFIX):
+        return Path(name).expanduser()
+    parts = _NAME.fullmatch(text)
+    if parts is None or not parts["file"].endswith(".gguf"):
+        raise ConfigEngineError(
+            f"{text!r} is no file of the hub", remedy="write hub:OWNER/REPO:FILE.gguf"
+        )
+    first, *_ = [_fetched(parts["repo"], file) for file in _parts(parts["file"])]
+    return first
+
+
+def _parts(file: str) -> list[str]:
+    first = _PART.fullmatch(file)
+    if first is None:
+        return [file]
+    count = int(first["count"])
+    return [f"{first['stem']}-{part:05}-of-{count:05}.gguf" for part in range(1, count + 1)]
+
+
+def _fetched(repo: str, file: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise ConfigEngineError(
+            "huggingface_hub is not installed, which fetches files of the hub",
+            remedy="pip install huggingface_hub, or download the file and give its path",
+        ) from error
+    try:
+        return Path(hf_hub_download(repo, file))
+    except (OSError, ValueError) as error:
+        raise _refused(repo, file, error) from error
+    except Exception as error:
+        # Some of the hub's errors are plain exceptions, such as that for a missing file.
+        if type(error).__module__.startswith("huggingface_hub"):
+            raise _refused(repo, file, error) from error
+        raise
+
+
+def _refused(repo: str, file: str, error: Exception) -> EngineError:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.GatedRepoError):
+        return ConfigEngineError(
+            f"{repo} is not given to everybody",
+            remedy="accept its terms on its page and set HF_TOKEN to your token",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ConfigEngineError(
+            f"the hub has no repository {repo}, or not for you",
+            remedy="check the name; for a private one set HF_TOKEN to your token",
+        )
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+        return TransientEngineError(
+            f"{file} of {repo} is not in the hub's cache, and the hub does not answer",
+            remedy="check the connection and HF_HUB_OFFLINE, or give the path of a file",
+        )
+    if isinstance(error, errors.EntryNotFoundError | errors.HFValidationError):
+        return ConfigEngineError(
+            f"{repo} has no file {file}", remedy="look at the names in its list of files"
+        )
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return TransientEngineError(
+        f"{file} of {repo} could not be fetched ({reason})",
+        remedy="try again, it goes on where it ended; check the room on the disk",
+    )
