@@ -219,3 +219,18 @@ def test_an_unknown_model_that_does_not_tell_is_named(clip: Path) -> None:
     outcome = do(clip, Stranger(tells=False))
     assert isinstance(outcome.error, ConfigEngineError)
     assert "--family" in str(outcome.error)
+
+
+def test_an_estimated_text_never_lowers_a_later_count(clip: Path) -> None:
+    """Where the text is estimated from above, a long prompt's surplus is not a short one's."""
+
+    class Guessed(Counting):
+        async def describe(self) -> EngineInfo:
+            return EngineInfo("guessed", "qwen", "1", "1", 9000, "qwen2.5-vl", 16)
+
+    engine = Guessed(0.5)
+    first = do(clip, engine, template="instruct/1").record.tokens
+    later = do(clip, engine, template="verbatim/1", frames=2).record.tokens
+    assert None not in (first.counted, first.predicted, later.counted, later.predicted)
+    assert first.counted < first.predicted  # type: ignore[operator]
+    assert later.counted >= later.predicted  # type: ignore[operator]

@@ -12,6 +12,7 @@ import weakref
 from dataclasses import dataclass, replace
 
 from promptlift.core.budget import Budget
+from promptlift.core.tokens import Family
 from promptlift.core.video import Size
 from promptlift.engines.base import CountsTokens, Engine, Request
 from promptlift.errors import EngineError
@@ -34,7 +35,8 @@ class Fit:
     Attributes:
         extra: Tokens by which the engine's count lies above the prediction.
         shrinks: How often the frames were planned smaller than at first.
-        counted: The engine's own count of what is sent; None if it was not asked.
+        counted: What the engine counts for what is sent, from an earlier item of the same shape
+            where there was one; None if it does not count.
     """
 
     extra: int = 0
@@ -56,7 +58,7 @@ class Fit:
             predicted: Tokens of it by the formula alone.
             budget: What there is to spend.
         """
-        beyond = await _beyond(engine, request, predicted, budget.family.name)
+        beyond = await _beyond(engine, request, predicted, budget.family)
         if beyond is None:
             return True
         self.counted = predicted + beyond
@@ -78,16 +80,17 @@ class Fit:
         return True
 
 
-async def _beyond(engine: Engine, request: Request, predicted: int, family: str) -> int | None:
+async def _beyond(engine: Engine, request: Request, predicted: int, family: Family) -> int | None:
     """How many tokens the engine counts beyond the prediction; None if it does not count.
 
-    The text changes from item to item and the images' share does not, so the difference is
-    asked for once for each shape.
+    It is asked once for each shape. The text changes from item to item, and the images' share
+    does not; where the text is only estimated, from above, an earlier item's difference is a
+    lower bound of nothing, and only an excess is kept.
     """
     if not isinstance(engine, CountsTokens) or not request.frames:
         return None
     known = _COUNTED.setdefault(engine, {})
-    shape = (family, request.frames[0].size, len(request.frames))
+    shape = (family.name, request.frames[0].size, len(request.frames))
     if shape not in known:
         try:
             counted = await engine.count(request)
@@ -95,5 +98,7 @@ async def _beyond(engine: Engine, request: Request, predicted: int, family: str)
             return None  # it will say so itself when it is asked for the answer
         if counted is None:
             return None
-        known[shape] = counted - predicted
+        beyond = counted - predicted
+        known[shape] = beyond if family.tokenizer == "tekken" else max(0, beyond)
+        return beyond
     return known[shape]
