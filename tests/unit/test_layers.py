@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "planning": {"core", "tokenizers", "frames"},
     "pipeline": {"core", "config", "frames", "facts", "engines", "tokenizers", "__init__"},
     "api": {"core", "config", "engines", "frames", "pipeline", "background"},
-    "demo": {"api", "testing", "frames", "cli", "core"},
+    "doctor": {"api", "core", "engines", "testing", "tokenizers"},
     "cli": {
         "*",
     },

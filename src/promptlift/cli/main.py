@@ -22,6 +22,7 @@ COMMANDS = {
     "hint": ("hint", "Write the few frames of VIDEO that a model would be shown."),
     "facts": ("facts", "Say what can be measured about VIDEO without a model."),
     "engine": ("engine", "Start, watch and end the vLLM that promptlift owns."),
+    "doctor": ("doctor", "Look at everything a run needs, and say what is wrong and what to do."),
 }
 
 INTERRUPTED = 130
