@@ -94,10 +94,10 @@ def test_a_missing_checkpoint_fails_when_named(tmp_path: Path) -> None:
 def test_a_server_is_asked() -> None:
     """A server that answers is described; one that does not is a failure with a remedy."""
     with StubServer("vllm-0.32") as server:
-        good = found(check_models(base_url=server.url), "server")
+        good = found(check_models(base_url=server.base_url), "server")
         assert good.status == "ok"
         assert "4,096 tokens" in good.detail
-    bad = found(check_models(base_url=server.url), "server")
+    bad = found(check_models(base_url=server.base_url), "server")
     assert bad.status == "fail"
     assert bad.remedy
 
