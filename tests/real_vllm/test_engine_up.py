@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ import pytest
 from promptlift.api import Upsampler
 from promptlift.core.record import Record
 from promptlift.core.video import Frame
-from promptlift.engines.base import Request
+from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.vllm import VllmEngine, VllmSettings
 from promptlift.engines.vllm.control import Endpoint
 from promptlift.engines.vllm.environment import is_torchrun_variable
@@ -70,8 +71,10 @@ def test_every_size_is_answered_and_counted(
     synthetic_video(clip, seconds=1, size=size)
 
     async def lift() -> Record:
-        options = {"context": context, "attempts": 1, "on_reject": "best"}
-        async with _engine() as engine, Upsampler(engine=engine, **options) as upsampler:
+        async with (
+            _engine() as engine,
+            Upsampler(engine=engine, context=context, attempts=1, on_reject="best") as upsampler,
+        ):
             return await upsampler.upsample_async(clip, "a red balloon over the dunes")
 
     record = asyncio.run(lift())
@@ -92,6 +95,53 @@ def test_full_frames_are_more_than_nvidia_allows(up: Machine) -> None:
             return done.text, done.prompt_tokens, await engine.count(_request(1280, 720))
 
     assert asyncio.run(ask()) == (REPLY, 4685, 4685)
+
+
+def test_the_command_gives_the_scripted_reply(up: Machine, tmp_path: Path) -> None:
+    """`run --engine vllm` finds the engine that is up, and prints its answer word for word."""
+    clip = tmp_path / "clip.mp4"
+    synthetic_video(clip, seconds=1, size=(1280, 720))
+    asked = ("run", str(clip), "a red balloon over the dunes", "--engine", "vllm")
+    done = up.command(*asked, "--attempts", "1", "--on-reject", "best")
+    assert done.stdout == f"{REPLY}\n", done.stderr
+
+
+class _Boaster:
+    """The engine, with a context that it does not have, and no way to count before sending."""
+
+    def __init__(self, engine: VllmEngine) -> None:
+        self._engine = engine
+
+    async def describe(self) -> EngineInfo:
+        return dataclasses.replace(await self._engine.describe(), context=12_000)
+
+    async def complete(self, request: Request) -> Completion:
+        return await self._engine.complete(request)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+def test_a_forced_overflow_is_repaired(up: Machine, tmp_path: Path) -> None:
+    """A plan for more than the engine has is refused by it; smaller frames then go through."""
+    clip = tmp_path / "clip.mp4"
+    synthetic_video(clip, seconds=1, size=(1024, 1024))
+    # Two frames of 4160 tokens and these words are more than 9216.
+    words = "a red balloon over the dunes " + "in the evening light " * 250
+
+    async def lift() -> Record:
+        async with (
+            _engine() as engine,
+            Upsampler(engine=_Boaster(engine), attempts=1, on_reject="best") as upsampler,
+        ):
+            return await upsampler.upsample_async(clip, words)
+
+    record = asyncio.run(lift())
+    assert record.attempts[-1].text == REPLY
+    assert record.plan is not None
+    assert record.plan.plan.width < 1024
+    assert record.tokens.actual is not None
+    assert record.tokens.actual < 9216
 
 
 def test_torchrun_stays_outside(up: Machine) -> None:

@@ -137,11 +137,24 @@ def test_an_engine_that_outlived_its_owner_is_ended() -> None:
 
 
 def test_a_home_that_cannot_be_written_is_said(folder: Path) -> None:
-    """One clear error with a way out, wherever the state is needed first."""
+    """Reading finds no engine there; writing is one clear error with a way out."""
     folder.write_text("a file in the way")
+    assert read_state() is None
     with pytest.raises(ConfigEngineError, match="state cannot be kept in") as raised:
-        read_state()
+        write_state(_ours())
     assert "XDG_STATE_HOME" in raised.value.remedy
+
+
+def test_looking_makes_nothing(folder: Path) -> None:
+    """Who only asks whether an engine is up leaves no folder behind."""
+    assert read_state() is None
+    assert not folder.exists()
+
+
+def test_looking_loads_no_client() -> None:
+    """Commands ask it at each start, and most of them never need the client of an engine."""
+    code = "import sys, promptlift.engines.vllm.state; sys.exit('openai' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_one_at_a_time() -> None:

@@ -91,14 +91,18 @@ class State:
 
 
 def read_state() -> State | None:
-    """The engine that is up; None where there is none. A file left by a crash is removed."""
-    path = _path()
+    """The engine that is up; None where there is none. A file left by a crash is removed.
+
+    Makes no folder, and a home that cannot be read has no engine.
+    """
     try:
-        state = State(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        content = _path().read_bytes()
+    except OSError:
         return None
-    except (OSError, ValueError, TypeError):
-        path.unlink(missing_ok=True)
+    try:
+        state = State(**json.loads(content))
+    except (ValueError, TypeError):
+        _remove()
         return None
     if process_identity(state.pid) != state.identity:
         clear_state(state)
@@ -108,7 +112,7 @@ def read_state() -> State | None:
 
 def write_state(state: State) -> None:
     """Replace the file, whole or not at all; nobody else may read it."""
-    path = _path()
+    path = _own_folder() / _path().name
     # The folder is the user's alone, so the file is out of reach before its own mode is set.
     write_atomic(path, json.dumps(dataclasses.asdict(state), indent=1).encode())
     path.chmod(0o600)
@@ -119,7 +123,12 @@ def clear_state(state: State) -> None:
     if process_identity(state.pid) != state.identity and _is_engine(state):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(state.engine_pid, signal.SIGKILL)
-    _path().unlink(missing_ok=True)
+    _remove()
+
+
+def _remove() -> None:
+    with suppress(OSError):
+        _path().unlink()
 
 
 @contextmanager
@@ -131,7 +140,7 @@ def exclusive(purpose: str, *, wait: bool) -> Iterator[bool]:
     """
     import fcntl  # not on Windows, where promptlift may still be asked what is up
 
-    with (_folder() / f"{purpose}-{_host()}.lock").open("w") as file:
+    with (_own_folder() / f"{purpose}-{_host()}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -142,7 +151,7 @@ def exclusive(purpose: str, *, wait: bool) -> Iterator[bool]:
 
 def log_folder() -> Path:
     """Where engines write."""
-    folder = _folder() / "logs"
+    folder = _own_folder() / "logs"
     folder.mkdir(exist_ok=True, mode=0o700)
     return folder
 
@@ -184,7 +193,12 @@ def _host() -> str:
 
 
 def _folder() -> Path:
-    folder = platformdirs.user_state_path("promptlift") / "vllm"
+    return platformdirs.user_state_path("promptlift") / "vllm"
+
+
+def _own_folder() -> Path:
+    """The folder, made unless it is there, and closed to others."""
+    folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
