@@ -1,8 +1,9 @@
 """Tiny GGUF vision models, made with gguf-py: real files that the real llama.cpp runs.
 
-`SCRIPTED` always says the same sentence and then ends: nothing but the embedding of the last token
-reaches the output, and each word's embedding points at the next word. `RANDOM` has random weights
-and says nothing sensible, but what it says depends on the prompt, the pictures and the seed.
+A *scripted* model always says the same sentence and then ends: nothing but the embedding of the
+last token reaches the output, and each word's embedding points at the next word. An *endless* one
+begins again. A *random* one says nothing sensible, but what it says depends on the prompt, the
+pictures and the seed.
 """
 
 from __future__ import annotations
@@ -11,14 +12,28 @@ import atexit
 import functools
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 
 import gguf
 import numpy as np
 
-__all__ = ["SENTENCE", "TEMPLATE_TOKENS", "WIDTH", "Pair", "pair", "write_model", "write_projector"]
+__all__ = [
+    "SENTENCE",
+    "TEMPLATE",
+    "TEMPLATE_TOKENS",
+    "WIDTH",
+    "Pair",
+    "Speech",
+    "pair",
+    "write_model",
+    "write_projector",
+]
+
+Speech: TypeAlias = Literal["scripted", "endless", "random"]
 
 SENTENCE = (
     "One robot arm slowly lifts the white cup off its table and hands it to someone in red while "
@@ -27,11 +42,11 @@ SENTENCE = (
 WIDTH = 64
 _INNER = 32
 _BOS, _EOS = 256, 257
+# Pixtral's mark after a picture, which llama.cpp adds as text.
+_MARKS = ("<s>", "</s>", "[IMG_END]")
 _CONTROL, _NORMAL = 3, 1
 _SURE = 10.0
-_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
-)
+TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
 TEMPLATE_TOKENS = 1 + len("[user]") + len("[answer]")
 """Tokens around a user's text: the vocabulary has a token a byte, so they can be counted."""
 
@@ -45,12 +60,12 @@ class Pair:
 
 
 @functools.cache
-def pair(*, scripted: bool = True) -> Pair:
+def pair(speech: Speech = "scripted") -> Pair:
     """A model and a projector that belong together, in a folder that goes with the process."""
     folder = Path(tempfile.mkdtemp(prefix="promptlift-gguf-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = Pair(folder / "tiny.gguf", folder / "mmproj-tiny.gguf")
-    write_model(made.model, scripted=scripted)
+    write_model(made.model, speech=speech, context=100_000 if speech == "endless" else 4096)
     write_projector(made.mmproj)
     return made
 
@@ -58,11 +73,11 @@ def pair(*, scripted: bool = True) -> Pair:
 def write_model(
     path: Path,
     *,
-    scripted: bool = True,
+    speech: Speech = "scripted",
     width: int = WIDTH,
     context: int = 4096,
     name: str = "Tiny Pixtral",
-    template: str = _TEMPLATE,
+    template: str = TEMPLATE,
 ) -> None:
     """Write a Llama of one layer with a token for each byte and each word of `SENTENCE`."""
     writer = gguf.GGUFWriter(path, "llama")
@@ -77,15 +92,17 @@ def write_model(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(width // 2)
     words = _add_vocabulary(writer, template)
-    embedding, output = _scripted(words, width) if scripted else _wild(words, width)
-    _add_layers(writer, "blk", width, gain=0.0 if scripted else 1.0)
+    embedding, output = _weights(words, width, speech)
+    _add_layers(writer, "blk", width, gain=float(speech == "random"))
     _norms(writer, width, "output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
     writer.add_tensor("token_embd.weight", embedding)
     writer.add_tensor("output.weight", output)
     _finish(writer)
 
 
-def write_projector(path: Path, *, width: int = WIDTH, **fields: Any) -> None:
+def write_projector(
+    path: Path, *, width: int = WIDTH, fields: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Write a vision tower and projector of Pixtral's type; `fields` replace those of the file."""
     inner = _INNER
     values: dict[str, Any] = {
@@ -130,14 +147,14 @@ def _add(writer: gguf.GGUFWriter, key: str, value: object) -> None:
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, template: str) -> list[int]:
-    """Add a token a byte, in GPT-2's spelling of bytes, the two markers, and the words."""
+    """Add a token a byte, in GPT-2's spelling of bytes, the marks, and the words."""
     words = ["Ġ" * bool(at) + word for at, word in enumerate(SENTENCE.split())]
     assert len(set(words)) == len(words), "each word is followed by one other"
-    tokens = [*_byte_letters(), "<s>", "</s>", *words]
+    tokens = [*_byte_letters(), *_MARKS, *words]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
-    writer.add_token_types([_NORMAL] * 256 + [_CONTROL] * 2 + [_NORMAL] * len(words))
+    writer.add_token_types([_NORMAL] * 256 + [_CONTROL] * len(_MARKS) + [_NORMAL] * len(words))
     writer.add_token_merges(["Ġ Ġ"])
     writer.add_bos_token_id(_BOS)
     writer.add_eos_token_id(_EOS)
@@ -153,23 +170,21 @@ def _byte_letters() -> list[str]:
     return [chr(byte if byte in seen else next(hidden)) for byte in range(256)]
 
 
-def _scripted(words: list[int], width: int) -> tuple[Any, Any]:
-    """Weights where every token leads to the first word, and each word to the next."""
-    count = _EOS + 1 + len(words)
+def _weights(words: list[int], width: int, speech: Speech) -> tuple[Any, Any]:
+    """The embedding and the output; unless random, each token leads surely to one other."""
+    count = words[-1] + 1
+    random = np.random.default_rng(0)
+    if speech == "random":
+        return _noise(random, count, width), _noise(random, count, width)
     embedding = np.zeros((count, width), np.float32)
     output = np.zeros((count, width), np.float32)
     embedding[:, 0] = 1
-    for at, (word, following) in enumerate(zip(words, [*words[1:], _EOS], strict=True), start=1):
+    output[words[0], 0] = _SURE
+    last = _EOS if speech == "scripted" else words[0]
+    for at, (word, following) in enumerate(zip(words, [*words[1:], last], strict=True), start=1):
         embedding[word] = np.eye(width, dtype=np.float32)[at]
         output[following, at] = _SURE
-    output[words[0], 0] = _SURE
     return embedding, output
-
-
-def _wild(words: list[int], width: int) -> tuple[Any, Any]:
-    random = np.random.default_rng(0)
-    count = _EOS + 1 + len(words)
-    return _noise(random, count, width), _noise(random, count, width)
 
 
 def _add_layers(

@@ -53,7 +53,7 @@ def _fetched(repo: str, file: str) -> Path:
     except ImportError as error:
         raise ConfigEngineError(
             "huggingface_hub is not installed, which fetches files of the hub",
-            remedy="pip install huggingface_hub, or download the file and give its path",
+            remedy="install it: pip install huggingface_hub, or give the path of a file",
         ) from error
     try:
         return Path(hf_hub_download(repo, file))

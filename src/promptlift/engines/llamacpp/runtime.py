@@ -52,7 +52,7 @@ def import_xllamacpp() -> Any:
     except ImportError as error:
         raise ConfigEngineError(
             f"xllamacpp cannot be imported ({error})",
-            remedy="pip install 'promptlift[llamacpp]'",
+            remedy="install it: pip install 'promptlift[llamacpp]'",
         ) from error
     return xllamacpp
 
