@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 # An endless model in this context would go on for minutes, with a test's own limit far below.
 _LONG = 100_000
-_soon = pytest.mark.timeout(40)
+_soon = pytest.mark.timeout(120)
 
 _TASKS = Path("/proc/self/task")
 
