@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from promptlift.background import BackgroundLoop
@@ -55,6 +55,7 @@ class Upsampler:
     Args:
         engine: ``auto``, the name of an engine, or an engine (which is then the caller's to close).
         engine_settings: What the engine of that name takes.
+        starting: Told of the stages of an engine that is started, and the seconds since.
         **options: The options of every item; see `promptlift.Options`.
 
     Raises:
@@ -66,12 +67,15 @@ class Upsampler:
         *,
         engine: str | Engine = "auto",
         engine_settings: Mapping[str, Any] | None = None,
+        starting: Callable[[str, float], None] | None = None,
         **options: Any,
     ) -> None:
         self.options = Options.of(**options)
         self._owned = isinstance(engine, str)
         self.engine: Engine = (
-            make_engine(engine, **(engine_settings or {})) if isinstance(engine, str) else engine
+            make_engine(engine, progress=starting, **(engine_settings or {}))
+            if isinstance(engine, str)
+            else engine
         )
         self._loop = BackgroundLoop()
 

@@ -12,6 +12,7 @@ The tree, with the exit code that the command gives for each branch::
     │   ├── PromptError               the short prompt cannot be used
     │   ├── BudgetError               the frames and the text do not fit the model's context
     │   ├── OptionError               an option has a value that makes no sense
+    │   ├── SpecError                 a generator's spec file, or an item of it, cannot be used
     │   └── OutputError               the result cannot be written where it was asked for
     └── EngineError               3   the engine did not answer
         ├── TransientEngineError      try again: nothing is wrong with the item (retryable)
@@ -37,6 +38,7 @@ __all__ = [
     "OutputError",
     "PromptError",
     "PromptliftError",
+    "SpecError",
     "TransientEngineError",
     "VideoError",
     "VideoNotFound",
@@ -124,6 +126,12 @@ class OptionError(InputError):
     """An option has a value that makes no sense."""
 
     code = "option"
+
+
+class SpecError(InputError):
+    """A generator's spec file, or an item of it, cannot be used."""
+
+    code = "spec"
 
 
 class OutputError(InputError):

@@ -62,6 +62,11 @@ class Notes:
         if self._status is not None:
             self._status.update(_DOING[stage])
 
+    def starting(self, stage: str, seconds: float) -> None:
+        """Show how far an engine is that is being started for this call."""
+        if self._status is not None:
+            self._status.update(f"starting vLLM: {stage}, {seconds:.0f} s")
+
     def about(self, outcome: Outcome, *, dry_run: bool) -> None:
         """Say what was planned, and everything that a person should know of the result."""
         self._exit.close()

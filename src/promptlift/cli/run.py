@@ -128,7 +128,14 @@ def run(
     with (
         Notes(quiet=quiet) as notes,
         closing(
-            Upsampler(engine=engine, engine_settings=settings, fps=fps, size=size, **options)
+            Upsampler(
+                engine=engine,
+                engine_settings=settings,
+                starting=notes.starting,
+                fps=fps,
+                size=size,
+                **options,
+            )
         ) as upsampler,
     ):
         outcome = upsampler.attempt_sync(video, prompt, progress=notes.progress, plan_only=dry_run)

@@ -11,7 +11,9 @@ from promptlift.errors import OptionError
 __all__ = ["ENGINES", "make_engine"]
 
 
-def make_engine(name: str = "auto", **settings: Any) -> Engine:
+def make_engine(
+    name: str = "auto", *, progress: Callable[[str, float], None] | None = None, **settings: Any
+) -> Engine:
     """The engine of that name, made with its settings.
 
     ``auto`` goes by the settings: an address means ``openai``, a projector ``llamacpp``, a model
@@ -19,6 +21,7 @@ def make_engine(name: str = "auto", **settings: Any) -> Engine:
 
     Args:
         name: One of `ENGINES`.
+        progress: Told of the stages of an engine that is started, and the seconds since.
         **settings: What that engine's class takes; see `promptlift.engines.openai.OpenAIEngine`,
             `promptlift.engines.vllm.VllmSettings` and `promptlift.engines.llamacpp`.
 
@@ -39,7 +42,7 @@ def make_engine(name: str = "auto", **settings: Any) -> Engine:
                 f"the engine {name!r} takes no {setting!r}",
                 remedy=f"it takes {', '.join(takes)}" if takes else "leave it out",
             )
-    return make(**settings)
+    return make(progress=progress, **settings) if name == "vllm" else make(**settings)
 
 
 def _meant(settings: dict[str, Any]) -> str:
@@ -77,10 +80,10 @@ def _openai(**settings: Any) -> Engine:
     return OpenAIEngine(**settings)
 
 
-def _vllm(**settings: Any) -> Engine:
+def _vllm(*, progress: Callable[[str, float], None] | None, **settings: Any) -> Engine:
     from promptlift.engines.vllm import VllmEngine, VllmSettings
 
-    return VllmEngine(VllmSettings(**settings))
+    return VllmEngine(VllmSettings(**settings), progress=progress)
 
 
 def _llamacpp(**settings: Any) -> Engine:

@@ -20,7 +20,7 @@ from promptlift.errors import EngineError
 __all__ = ["Fit"]
 
 _MOST_SHRINKS = 2
-# What is taken off an engine that refuses without saying why, each time.
+# What is left of a prompt that the engine refused without saying why.
 _SHRINK = 0.75
 
 
@@ -42,11 +42,11 @@ class Fit:
     extra: int = 0
     shrinks: int = 0
     counted: int | None = None
-    _share: float = 1.0
+    _refused: int | None = None
 
     def budget(self, planned: Budget) -> Budget:
         """The budget with what was learnt taken off."""
-        context = int(planned.context * self._share)
+        context = planned.context if self._refused is None else int(self._refused * _SHRINK)
         return replace(planned, context=context, chat_tokens=planned.chat_tokens + self.extra)
 
     async def holds(self, engine: Engine, request: Request, predicted: int, budget: Budget) -> bool:
@@ -68,14 +68,17 @@ class Fit:
         self.shrinks += 1
         return False
 
-    def retry_smaller(self) -> bool:
+    def retry_smaller(self, cost: int) -> bool:
         """Whether a refused item is to be planned smaller and sent again, and a note of that.
 
         Not where the engine has counted the prompt: then its refusal has another reason.
+
+        Args:
+            cost: Tokens of the refused prompt and its reserve, as predicted.
         """
         if self.counted is not None or self.shrinks == _MOST_SHRINKS:
             return False
-        self._share *= _SHRINK
+        self._refused = cost
         self.shrinks += 1
         return True
 

@@ -117,7 +117,7 @@ async def _answered(
     try:
         await ask(engine, request, judge, attempts=attempts, room=room, answers=draft.answers)
     except ItemEngineError:
-        if draft.answers or not draft.fit.retry_smaller():
+        if draft.answers or not draft.fit.retry_smaller(predicted + budget.reserve):
             raise
         return False
     return True
