@@ -117,9 +117,9 @@ class TestClip:
             assert int(next(container.decode(video=0)).colorspace) == number
 
     def test_the_same_frames_give_the_same_file(self, tmp_path: Path) -> None:
-        """Byte for byte."""
+        """Byte for byte; of tiny clips x264 itself makes now one, now another."""
         for name in ("a.mp4", "b.mp4"):
-            write_clip(_frames(), tmp_path / name, fps=RATE)
+            write_clip(_frames(size=(320, 180)), tmp_path / name, fps=RATE)
         assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
     @pytest.mark.parametrize("size", [(95, 54), (96, 53)])

@@ -114,7 +114,8 @@ def _first_word(guardian: subprocess.Popen[bytes]) -> int | None:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:
             return None
-        chunk = os.read(descriptor, 64)
+        # One byte at a time: an engine that is gone at once has its last word behind the first.
+        chunk = os.read(descriptor, 1)
         if not chunk:
             return None
         said += chunk
