@@ -1,5 +1,7 @@
 """The ways to get hint frames that the benchmark compares. Each gives RGB pictures.
 
+The ffmpeg program is the one on the PATH, else the static build that imageio-ffmpeg brings.
+
 ``promptlift``  this package, in-process
 ``ffmpeg``      the usual shell command into a hint clip, and the clip read back
 ``opencv``      seek or read with OpenCV, full size, through a PNG on the disk, as
@@ -9,6 +11,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -46,7 +49,8 @@ def ffmpeg(clip: Path, strategy: str, count: int) -> int:
         filters = f"{scale},fps={rate.numerator}/{rate.denominator}"
     with tempfile.TemporaryDirectory() as folder:
         hint = str(Path(folder) / "hint.mp4")
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-i", str(clip)]
+        program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+        command = [program, "-y", "-loglevel", "error", "-i", str(clip)]
         command += ["-vf", filters, "-vframes", str(count), "-c:v", "libx264", "-crf", "18"]
         subprocess.run([*command, "-preset", "medium", hint], check=True)
         video = cv2.VideoCapture(hint)

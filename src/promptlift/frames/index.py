@@ -26,6 +26,7 @@ __all__ = [
     "Key",
     "Keys",
     "ScannedKeys",
+    "count_listed",
     "has_full_index",
     "listed",
     "scan",
@@ -153,6 +154,15 @@ def listed(demuxer: Demuxer) -> tuple[Entry, ...]:
         for e in demuxer.stream.index_entries
         if not e.is_discard
     )
+
+
+def count_listed(demuxer: Demuxer) -> int:
+    """Count what `listed` gives; at once where an edit list has added and dropped nothing."""
+    entries = demuxer.stream.index_entries
+    untouched = len(entries) == demuxer.stream.frames
+    if untouched and not (entries[0].is_discard or entries[-1].is_discard):
+        return len(entries)
+    return sum(not entry.is_discard for entry in entries)
 
 
 def has_full_index(demuxer: Demuxer, opened: Opened) -> bool:

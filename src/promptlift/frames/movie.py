@@ -88,7 +88,7 @@ class MovieReader(Reader):
     @cached_property
     def index(self) -> PacketIndex:
         """What the container tells of its packets, or one pass over them did."""
-        entries = sorted(self._entries, key=lambda entry: entry.stamp)
+        entries = sorted(self._entries(), key=lambda entry: entry.stamp)
         return PacketIndex(
             tuple(max(Fraction(0), self._clock.seconds(entry.stamp)) for entry in entries),
             tuple(entry.size for entry in entries),

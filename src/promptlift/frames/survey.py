@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptlift.frames.decode import Access, Cursor, decode_alone
@@ -12,12 +13,15 @@ from promptlift.frames.index import (
     Entry,
     Keys,
     ScannedKeys,
+    count_listed,
     has_full_index,
     listed,
     scan,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from av.video.frame import VideoFrame
 
     from promptlift.frames.demux import Demuxer
@@ -59,8 +63,8 @@ class Survey:
         first: The first frame shown.
         keys: Its keyframes; None where it can only be read from the start.
         access: How a place in it is reached.
-        entries: Its packets in the order of the file; empty where only a pass over a large file
-            would tell.
+        entries: Gives its packets in the order of the file, as long as the demuxer is open;
+            none where only a pass over a large file would tell.
         rate: Average frames a second; None where unknown.
         duration: Seconds; None where unknown.
         count: Number of frames; None where unknown.
@@ -70,7 +74,7 @@ class Survey:
     first: VideoFrame
     keys: Keys | None
     access: Access
-    entries: tuple[Entry, ...]
+    entries: Callable[[], tuple[Entry, ...]]
     rate: Fraction | None
     duration: Fraction | None
     count: int | None
@@ -85,26 +89,30 @@ def survey(opened: Opened, demuxer: Demuxer) -> Survey | None:
     if start is None:
         return _untimed(demuxer, first)
     clock = Clock(demuxer.tick, start)
+    keys: Keys
+    count: int | None
     rate = demuxer.stream.average_rate
     if has_full_index(demuxer, opened):
-        entries, keys = listed(demuxer), ContainerKeys(demuxer, delay)
-        duration = _duration(demuxer, clock, ())
-        return Survey(clock, first, keys, "seek", entries, rate, duration, len(entries))
+        entries, keys = partial(listed, demuxer), ContainerKeys(demuxer, delay)
+        duration, count = _duration(demuxer, clock, ()), count_listed(demuxer)
+        return Survey(clock, first, keys, "seek", entries, rate, duration, count)
     if _has_cues(demuxer, opened):
         duration, count = _duration(demuxer, clock, ()), demuxer.stream.frames or None
         keys = ContainerKeys(demuxer, 0)
-        return Survey(clock, first, keys, "seek", (), rate, duration, count)
-    entries = _scanned(demuxer)
-    duration, count = _duration(demuxer, clock, entries), len(entries)
-    rate = rate or (count / duration if duration else None)
-    return Survey(clock, first, ScannedKeys(entries), "scan", entries, rate, duration, count)
+        return Survey(clock, first, keys, "seek", tuple, rate, duration, count)
+    found = _scanned(demuxer)
+    duration, count = _duration(demuxer, clock, found), len(found)
+    rate = rate or (len(found) / duration if duration else None)
+    keys = ScannedKeys(found)
+    return Survey(clock, first, keys, "scan", lambda: found, rate, duration, count)
 
 
 def _untimed(demuxer: Demuxer, first: VideoFrame) -> Survey:
     """Survey a stream whose frames have to be counted: a raw one, or AVI with B-frames."""
-    entries = _scanned(demuxer)
-    count, rate = len(entries), demuxer.raw_rate
-    return Survey(Clock(1 / rate, 0), first, None, "count", entries, rate, count / rate, count)
+    found = _scanned(demuxer)
+    count, rate = len(found), demuxer.raw_rate
+    clock = Clock(1 / rate, 0)
+    return Survey(clock, first, None, "count", lambda: found, rate, count / rate, count)
 
 
 def _first_frame(demuxer: Demuxer) -> tuple[VideoFrame | None, int]:
