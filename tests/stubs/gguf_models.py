@@ -22,17 +22,25 @@ import gguf
 import numpy as np
 
 __all__ = [
+    "INNER",
     "SENTENCE",
     "TEMPLATE",
     "TEMPLATE_TOKENS",
     "WIDTH",
+    "Architecture",
     "Pair",
     "Speech",
+    "add_layers",
+    "add_norms",
+    "add_value",
+    "finish",
+    "noise",
     "pair",
     "write_model",
     "write_projector",
 ]
 
+Architecture: TypeAlias = Literal["llama", "qwen2vl"]
 Speech: TypeAlias = Literal["scripted", "endless", "random"]
 
 SENTENCE = (
@@ -40,10 +48,17 @@ SENTENCE = (
     "soft daylight falls from a window."
 )
 WIDTH = 64
-_INNER = 32
+INNER = 32
 _BOS, _EOS = 256, 257
-# Pixtral's mark after a picture, which llama.cpp adds as text.
-_MARKS = ("<s>", "</s>", "[IMG_END]")
+# What llama.cpp puts around pictures, as text that must be one token each.
+_MARKS = (
+    "<s>",
+    "</s>",
+    *("[IMG_END]", "<img>", "</img>", "<start_of_image>", "<end_of_image>"),
+    *("<|vision_start|>", "<|vision_end|>", "<fake_token_around_image>", "<global-img>"),
+    *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)),
+)
+_TWO_LINES = "ĊĊ"
 _CONTROL, _NORMAL = 3, 1
 _SURE = 10.0
 TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
@@ -78,33 +93,38 @@ def write_model(
     context: int = 4096,
     name: str = "Tiny Pixtral",
     template: str = TEMPLATE,
+    architecture: Architecture = "llama",
 ) -> None:
-    """Write a Llama of one layer with a token for each byte and each word of `SENTENCE`."""
-    writer = gguf.GGUFWriter(path, "llama")
+    """Write a model of one layer with a token for each byte and each word of `SENTENCE`."""
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
     writer.add_context_length(context)
     writer.add_embedding_length(width)
     writer.add_block_count(1)
-    writer.add_feed_forward_length(_INNER)
+    writer.add_feed_forward_length(INNER)
     writer.add_head_count(2)
     writer.add_head_count_kv(2)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(width // 2)
+    if architecture == "llama":
+        writer.add_rope_dimension_count(width // 2)
+    else:
+        # Positions in time, down and across; the models that have them are Qwen's.
+        writer.add_rope_dimension_sections([width // 8, width // 16, width // 16, 0])
     words = _add_vocabulary(writer, template)
     embedding, output = _weights(words, width, speech)
-    _add_layers(writer, "blk", width, gain=float(speech == "random"))
-    _norms(writer, width, "output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
+    add_layers(writer, "blk", width, gain=float(speech == "random"))
+    add_norms(writer, width, "output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
     writer.add_tensor("token_embd.weight", embedding)
     writer.add_tensor("output.weight", output)
-    _finish(writer)
+    finish(writer)
 
 
 def write_projector(
     path: Path, *, width: int = WIDTH, fields: Mapping[str, Any] = MappingProxyType({})
 ) -> None:
     """Write a vision tower and projector of Pixtral's type; `fields` replace those of the file."""
-    inner = _INNER
+    inner = INNER
     values: dict[str, Any] = {
         "general.type": "mmproj",
         "clip.has_vision_encoder": True,
@@ -122,20 +142,21 @@ def write_projector(
     }
     writer = gguf.GGUFWriter(path, str(values.pop("general.architecture", "clip")))
     for key, value in values.items():
-        _add(writer, key, value)
+        add_value(writer, key, value)
     writer.add_array("clip.vision.image_mean", [0.48, 0.46, 0.41])
     writer.add_array("clip.vision.image_std", [0.27, 0.26, 0.28])
     random = np.random.default_rng(1)
-    writer.add_tensor("v.patch_embd.weight", _noise(random, inner, 3, 16, 16))
-    _add_layers(writer, "v.blk", inner, out="attn_out")
-    _norms(writer, inner, "v.pre_ln", "v.blk.0.ln1", "v.blk.0.ln2")
-    writer.add_tensor("mm.1.weight", _noise(random, width, inner))
-    writer.add_tensor("mm.2.weight", _noise(random, width, width))
-    writer.add_tensor("v.token_embd.img_break", _noise(random, width))
-    _finish(writer)
+    writer.add_tensor("v.patch_embd.weight", noise(random, inner, 3, 16, 16))
+    add_layers(writer, "v.blk", inner, out="attn_out")
+    add_norms(writer, inner, "v.pre_ln", "v.blk.0.ln1", "v.blk.0.ln2")
+    writer.add_tensor("mm.1.weight", noise(random, width, inner))
+    writer.add_tensor("mm.2.weight", noise(random, width, width))
+    writer.add_tensor("v.token_embd.img_break", noise(random, width))
+    finish(writer)
 
 
-def _add(writer: gguf.GGUFWriter, key: str, value: object) -> None:
+def add_value(writer: gguf.GGUFWriter, key: str, value: object) -> None:
+    """Add a field of the type of its value."""
     if isinstance(value, bool):
         writer.add_bool(key, value)
     elif isinstance(value, int):
@@ -150,11 +171,13 @@ def _add_vocabulary(writer: gguf.GGUFWriter, template: str) -> list[int]:
     """Add a token a byte, in GPT-2's spelling of bytes, the marks, and the words."""
     words = ["Ġ" * bool(at) + word for at, word in enumerate(SENTENCE.split())]
     assert len(set(words)) == len(words), "each word is followed by one other"
-    tokens = [*_byte_letters(), *_MARKS, *words]
+    tokens = [*_byte_letters(), *_MARKS, _TWO_LINES, *words]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
-    writer.add_token_types([_NORMAL] * 256 + [_CONTROL] * len(_MARKS) + [_NORMAL] * len(words))
+    writer.add_token_types(
+        [_NORMAL] * 256 + [_CONTROL] * len(_MARKS) + [_NORMAL] * (1 + len(words))
+    )
     writer.add_token_merges(["Ġ Ġ"])
     writer.add_bos_token_id(_BOS)
     writer.add_eos_token_id(_EOS)
@@ -175,7 +198,7 @@ def _weights(words: list[int], width: int, speech: Speech) -> tuple[Any, Any]:
     count = words[-1] + 1
     random = np.random.default_rng(0)
     if speech == "random":
-        return _noise(random, count, width), _noise(random, count, width)
+        return noise(random, count, width), noise(random, count, width)
     embedding = np.zeros((count, width), np.float32)
     output = np.zeros((count, width), np.float32)
     embedding[:, 0] = 1
@@ -187,34 +210,38 @@ def _weights(words: list[int], width: int, speech: Speech) -> tuple[Any, Any]:
     return embedding, output
 
 
-def _add_layers(
+def add_layers(
     writer: gguf.GGUFWriter,
     prefix: str,
     width: int,
     *,
     gain: float = 1.0,
     out: str = "attn_output",
+    gate: bool = True,
 ) -> None:
     """Add one layer; without gain nothing of it reaches its output."""
     random = np.random.default_rng(2)
     for name in ("attn_q", "attn_k", "attn_v"):
-        writer.add_tensor(f"{prefix}.0.{name}.weight", _noise(random, width, width))
-    writer.add_tensor(f"{prefix}.0.{out}.weight", gain * _noise(random, width, width))
-    for name in ("ffn_gate", "ffn_up"):
-        writer.add_tensor(f"{prefix}.0.{name}.weight", _noise(random, _INNER, width))
-    writer.add_tensor(f"{prefix}.0.ffn_down.weight", gain * _noise(random, width, _INNER))
+        writer.add_tensor(f"{prefix}.0.{name}.weight", noise(random, width, width))
+    writer.add_tensor(f"{prefix}.0.{out}.weight", gain * noise(random, width, width))
+    for name in ("ffn_gate", "ffn_up")[not gate :]:
+        writer.add_tensor(f"{prefix}.0.{name}.weight", noise(random, INNER, width))
+    writer.add_tensor(f"{prefix}.0.ffn_down.weight", gain * noise(random, width, INNER))
 
 
-def _norms(writer: gguf.GGUFWriter, width: int, *names: str) -> None:
+def add_norms(writer: gguf.GGUFWriter, width: int, *names: str) -> None:
+    """Add norms that change nothing but the length."""
     for name in names:
         writer.add_tensor(f"{name}.weight", np.ones(width, np.float32))
 
 
-def _noise(random: np.random.Generator, *shape: int) -> Any:
+def noise(random: np.random.Generator, *shape: int) -> Any:
+    """Random weights, of the size that keeps a layer's output about as large as its input."""
     return random.normal(0, 0.3, shape).astype(np.float32)
 
 
-def _finish(writer: gguf.GGUFWriter) -> None:
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Write all that was added, and close the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

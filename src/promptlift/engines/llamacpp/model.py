@@ -19,19 +19,18 @@ _WHERE_PROJECTORS_ARE = (
 
 # Families by the type of the projector, as llama.cpp's converter names it. The first is taken
 # unless the model's name tells that it is one of the others. llama.cpp prepares pictures with its
-# own code: Pixtral's tokens were seen to agree for pictures of whole patches within the model's
-# side, and to differ by a row or a column of patches for others; for the rest the formulas are
-# those of the models' own processors, and what llama.cpp really counted is in each answer.
+# own code, so only those are here for which it was seen to count as the formula does, or less:
+# Pixtral in whole patches, SmolVLM and Gemma 3 always, Qwen but for sides that lie just between
+# two steps, which llama.cpp rounds up, and pictures of less than 8 tokens, which it enlarges.
+# InternVL's are cut otherwise, into more tiles or fewer, and the rest was not looked at: they
+# are unknown, and to be measured. What llama.cpp really counted is in each answer.
 _FAMILIES: dict[str, tuple[str, ...]] = {
     "pixtral": ("pixtral", "pixtral-hf", "mistral-small", "mistral-small-hf"),
     "qwen2vl_merger": ("qwen2-vl",),
     "qwen2.5vl_merger": ("qwen2.5-vl", "cosmos-reason1"),
     "qwen3vl_merger": ("qwen3-vl", "cosmos-reason2"),
     "idefics3": ("smolvlm2", "smolvlm2-small", "idefics3"),
-    "internvl": ("internvl3",),
     "gemma3": ("gemma3",),
-    "kimivl": ("kimi-vl", "kimi-vl-2506"),
-    "glm4v": ("glm-4v",),
 }
 
 
@@ -151,10 +150,8 @@ def _projector(eyes: Gguf) -> str:
 
 
 def _family(projector: str, names: str) -> str:
+    known = _FAMILIES.get(projector, (UNKNOWN.name,))
     by_name = family_for_model(names.replace(" ", "-"))
-    known = _FAMILIES.get(projector)
-    if known is None:
-        return by_name or UNKNOWN.name
     return by_name if by_name in known else known[0]
 
 
