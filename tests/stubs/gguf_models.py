@@ -94,9 +94,13 @@ def write_model(
     name: str = "Tiny Pixtral",
     template: str = TEMPLATE,
     architecture: Architecture = "llama",
+    tensors_a_part: int = 0,
 ) -> None:
-    """Write a model of one layer with a token for each byte and each word of `SENTENCE`."""
-    writer = gguf.GGUFWriter(path, architecture)
+    """Write a model of one layer with a token for each byte and each word of `SENTENCE`.
+
+    With `tensors_a_part` it is written in parts beside `path`, named as llama.cpp wants them.
+    """
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_a_part)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
     writer.add_context_length(context)

@@ -241,6 +241,13 @@ def test_too_many_pictures_are_refused_before_anything_is_loaded() -> None:
     assert isinstance(refusal(made, request()), ItemEngineError)
 
 
+def test_a_model_in_parts_is_loaded_whole(tmp_path: Path) -> None:
+    """The first part is named, and llama.cpp finds the others beside it."""
+    write_model(tmp_path / "big.gguf", tensors_a_part=5)
+    made = LlamaCppEngine(tmp_path / "big-00001-of-00003.gguf", pair().mmproj, threads=1)
+    assert answers(made, request())[0].text == SENTENCE
+
+
 def test_a_missing_file_is_a_fault_of_the_settings(tmp_path: Path) -> None:
     """The files are looked at when the engine is asked, and again when they are there."""
     made = LlamaCppEngine(tmp_path / "late.gguf", pair().mmproj, threads=1)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlift.core.tokens import FAMILIES
-from promptlift.engines.llamacpp.gguf import DamagedGguf, read_gguf
+from promptlift.engines.llamacpp.gguf import DamagedGguf, parts_of, read_gguf
 from promptlift.engines.llamacpp.model import _FAMILIES, inspect_model
 from promptlift.errors import ConfigEngineError
 from promptlift.files import content_id
@@ -205,6 +205,26 @@ def test_an_old_projector_with_clips_own_width_is_taken(tmp_path: Path, files: P
     old = tmp_path / "mmproj-old.gguf"
     write_projector(old, fields={"clip.vision.projection_dim": 768})
     assert inspect_model(files.model, old).name == "Tiny Pixtral"
+
+
+def test_a_model_in_parts_needs_all_of_them(tmp_path: Path, files: Pair) -> None:
+    """The first part leads to the others, and all contents are in the revision.
+
+    A missing part is named, and so is a part that is given for the first.
+    """
+    write_model(tmp_path / "big.gguf", tensors_a_part=5)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 3
+    assert parts_of(names[0]) == names
+    assert parts_of("big.gguf") == ["big.gguf"]
+    first, _, last = (tmp_path / name for name in names)
+    revision = inspect_model(first, files.mmproj).revision
+    assert revision.count("sha256:") == 4
+    assert hashlib.sha256(last.read_bytes()).hexdigest() in revision
+    last.unlink()
+    assert f"{last.name} is missing" in _refused(first, files.mmproj)
+    renamed = first.rename(tmp_path / "renamed.gguf")
+    assert "one of 3 parts" in _refused(renamed, files.mmproj)
 
 
 @pytest.mark.parametrize(

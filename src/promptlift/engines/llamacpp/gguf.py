@@ -8,12 +8,13 @@ little-endian. https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["DamagedGguf", "Gguf", "Value", "read_gguf"]
+__all__ = ["DamagedGguf", "Gguf", "Value", "parts_of", "read_gguf"]
 
 Value: TypeAlias = str | int | float | bool
 
@@ -24,6 +25,8 @@ _STRING, _ARRAY = 8, 9
 _ALIGNMENT = 32
 _MOST_DIMENSIONS = 8
 _MOST_NESTED = 4
+# Large models come in parts, which llama.cpp wants side by side, and which the first one names.
+_FIRST_PART = re.compile(r"(?P<stem>.+)-00001-of-(?P<count>\d{5})\.gguf")
 
 
 class DamagedGguf(Exception):
@@ -53,6 +56,15 @@ class Gguf:
         """A field that is a whole number above 0; None where it is missing."""
         found = self.fields.get(key)
         return found if type(found) is int and found > 0 else None
+
+
+def parts_of(file: str) -> list[str]:
+    """Names of all the parts of a model by the name of the first; that name, if it is whole."""
+    first = _FIRST_PART.fullmatch(file)
+    if first is None:
+        return [file]
+    count = first["count"]
+    return [f"{first['stem']}-{part:05}-of-{count}.gguf" for part in range(1, int(count) + 1)]
 
 
 def read_gguf(path: Path) -> Gguf:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from promptlift.engines.llamacpp.gguf import parts_of
 from promptlift.errors import ConfigEngineError, EngineError, TransientEngineError
 
 __all__ = ["locate"]
 
 _PREFIX = "hub:"
 _NAME = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:\\]+)")
-# Models above the hub's limit on a file come in parts, and llama.cpp wants them side by side.
-_PART = re.compile(r"(?P<stem>.+)-00001-of-(?P<count>\d{5})\.gguf")
 
 
 def locate(name: str | Path) -> Path:
@@ -30,21 +29,13 @@ def locate(name: str | Path) -> Path:
     text = str(name)
     if not text.startswith(_PREFIX):
         return Path(name).expanduser()
-    parts = _NAME.fullmatch(text)
-    if parts is None or not parts["file"].endswith(".gguf"):
+    named = _NAME.fullmatch(text)
+    if named is None or not named["file"].endswith(".gguf"):
         raise ConfigEngineError(
             f"{text!r} is no file of the hub", remedy="write hub:OWNER/REPO:FILE.gguf"
         )
-    first, *_ = [_fetched(parts["repo"], file) for file in _parts(parts["file"])]
+    first, *_ = [_fetched(named["repo"], file) for file in parts_of(named["file"])]
     return first
-
-
-def _parts(file: str) -> list[str]:
-    first = _PART.fullmatch(file)
-    if first is None:
-        return [file]
-    count = int(first["count"])
-    return [f"{first['stem']}-{part:05}-of-{count:05}.gguf" for part in range(1, count + 1)]
 
 
 def _fetched(repo: str, file: str) -> Path:

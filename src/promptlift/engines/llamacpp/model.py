@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from promptlift.core.tokens import UNKNOWN, family_for_model
-from promptlift.engines.llamacpp.gguf import DamagedGguf, Gguf, read_gguf
+from promptlift.engines.llamacpp.gguf import DamagedGguf, Gguf, parts_of, read_gguf
 from promptlift.errors import ConfigEngineError
 from promptlift.files import content_id
 
@@ -43,7 +43,7 @@ class Model:
         mmproj: The projector's file.
         name: What the model calls itself, else its file's name.
         architecture: llama.cpp's name for the kind of model.
-        revision: Names of the two files' contents, see `promptlift.files.content_id`.
+        revision: Names of the files' contents, see `promptlift.files.content_id`.
         trained_context: Tokens that the model was trained for; None if it does not say.
         family: Image-token family in `promptlift.core.tokens`.
         image_tokens: The most tokens of a picture to ask llama.cpp for, where its own limit is
@@ -77,7 +77,7 @@ def inspect_model(path: Path, mmproj: Path) -> Model:
         mmproj=mmproj,
         name=name,
         architecture=architecture,
-        revision="+".join(_content(each) for each in (path, mmproj)),
+        revision="+".join(_content(each) for each in (*_parts(path, text), mmproj)),
         trained_context=text.number(f"{architecture}.context_length"),
         family=_family(projector, f"{name} {text.text('general.basename')} {path.stem}"),
         image_tokens=_image_tokens(eyes) if projector == "pixtral" else None,
@@ -143,6 +143,24 @@ def _check_match(path: Path, wanted: int | None, mmproj: Path, eyes: Gguf) -> No
         f"{path.name!r} takes {wanted}",
         remedy=f"use the projector that belongs to this model: {_WHERE_PROJECTORS_ARE}",
     )
+
+
+def _parts(path: Path, text: Gguf) -> list[Path]:
+    """All files of the model, the given one first; llama.cpp finds the others by its name."""
+    parts = [path.with_name(name) for name in parts_of(path.name)]
+    count = text.number("split.count") or 1
+    if len(parts) != count:
+        raise ConfigEngineError(
+            f"{path.name!r} is one of {count} parts of a model, and not named as the first",
+            remedy=f"keep the names that the parts had, and give the one with -00001-of-{count:05}",
+        )
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise ConfigEngineError(
+            f"of the {count} parts of the model, {', '.join(missing)} is missing",
+            remedy=f"put all parts into the folder {str(path.parent)!r}",
+        )
+    return parts
 
 
 def _projector(eyes: Gguf) -> str:
