@@ -13,6 +13,7 @@ from promptlift.engines.registry import make_engine
 from promptlift.frames import Source
 from promptlift.pipeline.draft import Progress
 from promptlift.pipeline.item import Outcome, upsample_item
+from promptlift.pipeline.sights import Sights
 
 __all__ = ["Upsampler", "upsample"]
 
@@ -78,6 +79,7 @@ class Upsampler:
             else engine
         )
         self._loop = BackgroundLoop()
+        self._sights = Sights()
 
     def upsample(
         self, video: Source, prompt: str = "", *, progress: Progress | None = None
@@ -116,7 +118,13 @@ class Upsampler:
     ) -> Outcome:
         """Do one item without raising: a failure has a record as well."""
         return await upsample_item(
-            video, prompt, self.engine, self.options, progress=progress, plan_only=plan_only
+            video,
+            prompt,
+            self.engine,
+            self.options,
+            progress=progress,
+            plan_only=plan_only,
+            sights=self._sights,
         )
 
     def close(self) -> None:

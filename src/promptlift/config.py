@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE
 from promptlift.core.facts import Kind
+from promptlift.core.prompts import Control
 from promptlift.core.video import Size
 from promptlift.errors import OptionError
 
@@ -37,6 +38,8 @@ class Options:
         reserve: Tokens kept for the answer.
         template: Name of the template; None for the one that suits the model.
         control: The kind of picture shown, where the user knows better than the measurement.
+        controls: What the generator is made to follow besides the prompt; empty for what the
+            picture shown is of.
         target: The generator that the prompt is for.
         target_tokenizer: The tokenizer file of the target; None to estimate from above.
         temperature: 0 for the likeliest answer.
@@ -57,6 +60,7 @@ class Options:
     reserve: int = DEFAULT_RESERVE
     template: str | None = None
     control: Kind | None = None
+    controls: tuple[Control, ...] = ()
     target: str = "cosmos-transfer1"
     target_tokenizer: Path | None = None
     temperature: float = 0.6
@@ -75,6 +79,8 @@ class Options:
         _one_of("on_reject", self.on_reject, get_args(OnReject))
         if self.control is not None:
             _one_of("control", self.control, get_args(Kind))
+        for control in self.controls:
+            _one_of("controls", control, get_args(Control))
         if self.context is not None:
             _within("context", self.context, 1, 100_000_000)
         if self.max_side is not None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from promptlift.core.facts import Kind
 from promptlift.core.targets import Target
 from promptlift.errors import OptionError
 
-__all__ = ["TEMPLATES", "Template", "Turn", "template"]
+__all__ = ["TEMPLATES", "Control", "Template", "Turn", "fixed_by", "free_under", "template"]
+
+Control: TypeAlias = Literal[
+    "edge", "depth", "seg", "blur", "lines", "mask", "keypoint", "lidar", "upscale"
+]
+"""What a generator can be made to follow; most are also kinds of picture that can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,21 @@ class Template:
     Attributes:
         name: Name and version, such as ``verbatim/1``.
         render: Makes the turn from the short prompt, the kind of picture shown (None for an
-            ordinary one), the control that the result must obey (None for none) and the target.
+            ordinary one), the controls that the result must obey and the target.
     """
 
     name: str
-    render: Callable[[str, Kind | None, Kind | None, Target], Turn]
+    render: Callable[[str, Kind | None, tuple[Control, ...], Target], Turn]
 
 
-def _verbatim(short: str, shown: Kind | None, control: Kind | None, target: Target) -> Turn:
+def _verbatim(
+    short: str, shown: Kind | None, controls: tuple[Control, ...], target: Target
+) -> Turn:
     """Say the user's words and nothing else, as the Cosmos upsampler was trained to be asked.
 
     Source of both: auxiliary/upsampler/model/upsampler.py in Cosmos-Transfer1.
     """
-    del shown, control, target
+    del shown, controls, target
     return Turn("", short or "describe the following images")
 
 
@@ -64,14 +72,21 @@ and do not invent people, objects or events that are in neither.
 Write about the scene itself, never about "the video", "the image" or "the frame". No title, no \
 list, no quotation marks, no remarks before or after the paragraph."""
 
-# What a control video settles for the generator, and what it leaves to the words.
-_FIXES: dict[Kind, str] = {
-    "edge": "the outlines, the layout, the number of things and all motion",
-    "lines": "the layout of the road, the position of everything on it and all motion",
-    "depth": "the geometry, the layout, the number of things and all motion",
-    "seg": "the layout, the regions, the number of things and all motion",
-    "blur": "the layout, the rough colours and all motion",
-    "mask": "which region is changed",
+# What a control video settles for the generator; the words have the rest to themselves.
+_MOTION = "all motion"
+_COLOURS = "the rough colours"
+_EVERYTHING = "the whole picture"
+_FREE = "materials, colours, light and weather"
+_FIXES: dict[Control, tuple[str, ...]] = {
+    "edge": ("the outlines", "the layout", "the number of things", _MOTION),
+    "lines": ("the layout of the road", "the position of everything on it", _MOTION),
+    "depth": ("the geometry", "the layout", "the number of things", _MOTION),
+    "seg": ("the layout", "the regions", "the number of things", _MOTION),
+    "blur": ("the layout", _COLOURS, _MOTION),
+    "mask": ("which region is changed",),
+    "keypoint": ("the poses of the people", "their number", _MOTION),
+    "lidar": ("the geometry", "the position of everything", _MOTION),
+    "upscale": (_EVERYTHING,),
 }
 _SHOWN: dict[Kind, str] = {
     "edge": "an edge map of the scene",
@@ -83,7 +98,27 @@ _SHOWN: dict[Kind, str] = {
 }
 
 
-def _instruct(short: str, shown: Kind | None, control: Kind | None, target: Target) -> Turn:
+def fixed_by(controls: tuple[Control, ...]) -> str:
+    """What the controls settle together, in words; empty where there are none."""
+    named = dict.fromkeys(thing for control in controls for thing in _FIXES[control])
+    if _EVERYTHING in named:
+        return _EVERYTHING
+    things = [thing for thing in named if thing != _MOTION]
+    things += [_MOTION] if _MOTION in named else []
+    return " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
+
+
+def free_under(controls: tuple[Control, ...]) -> str:
+    """What the controls leave to the prompt, in words; empty where they leave nothing."""
+    named = {thing for control in controls for thing in _FIXES[control]}
+    if _EVERYTHING in named:
+        return ""
+    return "materials and fine detail" if _COLOURS in named else _FREE
+
+
+def _instruct(
+    short: str, shown: Kind | None, controls: tuple[Control, ...], target: Target
+) -> Turn:
     """Give a general model the task, the limits and what the control leaves free."""
     low, high = target.min_words, target.max_words
     lines = []
@@ -92,11 +127,15 @@ def _instruct(short: str, shown: Kind | None, control: Kind | None, target: Targ
             f"The frames are {_SHOWN[shown]}, not a camera picture. Describe the real scene "
             "behind it. Do not describe lines, flat colours, blur or a black background."
         )
-    if control in _FIXES:
+    if controls:
+        what = "a control that fixes" if len(controls) == 1 else "controls that fix"
+        told = f"The generator also follows {what} {fixed_by(controls)}: agree with the frames"
+        free = free_under(controls).capitalize()
         lines.append(
-            f"The generator also follows a control that fixes {_FIXES[control]}: agree with "
-            "the frames in these. Materials, colours, light and weather are free: follow the "
-            "request, and choose fitting ones where it says nothing."
+            f"{told} in these. {free} are free: follow the request, and choose fitting ones "
+            "where it says nothing."
+            if free
+            else f"{told}."
         )
     lines.append(f"Request: {short}" if short else "Request: describe what is there.")
     return Turn(_SYSTEM.format(low=low, high=high), "\n".join(lines))

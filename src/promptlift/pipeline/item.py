@@ -9,7 +9,7 @@ from typing import NamedTuple
 from promptlift.config import Options
 from promptlift.core.budget import Budget, Plan, make_plan
 from promptlift.core.facts import Facts, Kind
-from promptlift.core.prompts import Turn, template
+from promptlift.core.prompts import Control, Turn, template
 from promptlift.core.record import Record, item_key
 from promptlift.core.review import Review, review
 from promptlift.core.sampling import Sampling
@@ -23,7 +23,8 @@ from promptlift.frames import Source
 from promptlift.pipeline.asking import Judge, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
-from promptlift.pipeline.seeing import Survey, look, survey
+from promptlift.pipeline.seeing import Survey
+from promptlift.pipeline.sights import Sights
 from promptlift.tokenizers.counting import counter_for
 from promptlift.tokenizers.target import load_target_counter
 
@@ -52,6 +53,7 @@ async def upsample_item(
     *,
     progress: Progress | None = None,
     plan_only: bool = False,
+    sights: Sights | None = None,
 ) -> Outcome:
     """Turn one video and one short prompt into a record.
 
@@ -65,16 +67,17 @@ async def upsample_item(
         options: How.
         progress: Is told when a stage begins.
         plan_only: Stop before the engine is asked.
+        sights: What was seen of recent videos; None to remember nothing.
     """
     draft = Draft(source, options, short_prompt, progress)
     try:
-        await _steps(draft, engine, plan_only=plan_only)
+        await _steps(draft, engine, sights or Sights(0), plan_only=plan_only)
     except PromptliftError as error:
         return Outcome(draft.record(error), error, draft.frames)
     return Outcome(draft.record(), None, draft.frames)
 
 
-async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
+async def _steps(draft: Draft, engine: Engine, sights: Sights, *, plan_only: bool) -> None:
     options = draft.options
     draft.short_prompt = check_short_prompt(draft.short_prompt)
     draft.target = goal = target(options.target)
@@ -82,10 +85,10 @@ async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
     draft.engine = who = await engine.describe()
     counted = await family_of(engine, who)
     with draft.stage("survey"):
-        draft.survey = seen = await _survey(draft.source, counted, options)
+        draft.survey = seen = await _survey(sights, draft.source, counted, options)
     shown = _shown(options, seen.facts)
     draft.template = words = template(options.template or _template_for(who))
-    turn = words.render(draft.short_prompt, shown, shown, goal)
+    turn = words.render(draft.short_prompt, shown, _obeyed(options, shown), goal)
     planned = await _budget(turn, who, counted, seen.info, options)
     judge = partial(_judge, draft.short_prompt, goal, counter, seen.facts, shown)
     while True:
@@ -95,7 +98,7 @@ async def _steps(draft: Draft, engine: Engine, *, plan_only: bool) -> None:
             draft.key = draft.key or _key(draft, plan, who, seen, words.name)
         with draft.stage("look"):
             draft.frames = await asyncio.to_thread(
-                look, draft.source, options, plan.chosen.frames, plan.size
+                sights.look, draft.source, options, plan.chosen.frames, plan.size
             )
         if plan_only:
             return
@@ -157,9 +160,9 @@ def _judge(
     return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
 
-async def _survey(source: Source, counted: Family, options: Options) -> Survey:
+async def _survey(sights: Sights, source: Source, counted: Family, options: Options) -> Survey:
     seen, _ = await asyncio.gather(
-        asyncio.to_thread(survey, source, isolated=options.isolated),
+        asyncio.to_thread(sights.survey, source, isolated=options.isolated),
         asyncio.to_thread(counter_for, counted),  # slow the first time; on the other core
     )
     return seen
@@ -194,6 +197,13 @@ def _shown(options: Options, facts: Facts) -> Kind | None:
     """The kind of control video that is shown; None for an ordinary picture."""
     kind = options.control or (facts.kind.value if facts.kind else None)
     return None if kind == "rgb" else kind
+
+
+def _obeyed(options: Options, shown: Kind | None) -> tuple[Control, ...]:
+    """What the generator follows besides the prompt; without a word of it, what it is shown."""
+    if options.controls:
+        return options.controls
+    return () if shown is None or shown == "rgb" else (shown,)
 
 
 def _template_for(engine: EngineInfo) -> str:
@@ -238,5 +248,6 @@ def _key(draft: Draft, plan: Plan, who: EngineInfo, seen: Survey, words: str) ->
         template=words,
         control=options.control,
         target=options.target,
+        **({"controls": options.controls} if options.controls else {}),
         sampling=[options.reserve, options.temperature, options.seed],
     )
