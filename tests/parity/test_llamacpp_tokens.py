@@ -86,6 +86,17 @@ def test_qwen_is_exact_but_for_halves(tower: str, name: str) -> None:
     assert more - fewer == round(half.height / 28)
 
 
+def test_qwen3_is_exact_but_for_halves_and_small_pictures() -> None:
+    """Its steps are of 32 pixels; below 256 x 256 it is planned dearer than llama.cpp has it."""
+    sizes = (Size(640, 480), Size(448, 448), Size(1000, 300), Size(333, 777), Size(1024, 576))
+    half, small = Size(1280, 720), Size(320, 180)
+    *theirs, more, little = counted(tower_pair("qwen3vl_merger"), (*sizes, half, small))
+    *ours, fewer, much = predicted("qwen3-vl", (*sizes, half, small))
+    assert theirs == ours
+    assert more - fewer == half.width / 32
+    assert little < much
+
+
 def test_small_pictures_cost_qwen_more_than_is_planned() -> None:
     """llama.cpp enlarges what is below 8 tokens; the difference is a few tokens a picture."""
     tiny = (Size(64, 48), Size(30, 30))

@@ -57,9 +57,9 @@ class _Tower:
 
 _BIASED = ("attn_q", "attn_k", "attn_v", "attn_out", "ln1", "ln2", "ffn_up", "ffn_down")
 _POST = {"v.post_ln.weight": (INNER,), "v.post_ln.bias": (INNER,)}
+_SECOND_FRAME = "v.patch_embd.weight.1"
 _PATCH_BIAS = {"v.patch_embd.bias": (INNER,)}
 _QWEN = {
-    "v.patch_embd.weight.1": (INNER, 3, 14, 14),
     "mm.0.weight": (_FOUR, _FOUR),
     "mm.0.bias": (_FOUR,),
     "mm.2.weight": (WIDTH, _FOUR),
@@ -108,12 +108,34 @@ TOWERS: dict[str, _Tower] = {
             "mm.soft_emb_norm.weight": (INNER,),
         },
     ),
-    "qwen2vl_merger": _Tower(560, 14, _POST | _QWEN, architecture="qwen2vl"),
+    "qwen2vl_merger": _Tower(
+        560, 14, _POST | _QWEN | {_SECOND_FRAME: (INNER, 3, 14, 14)}, architecture="qwen2vl"
+    ),
     "qwen2.5vl_merger": _Tower(
         560,
         14,
-        {"v.post_ln.weight": (INNER,), "v.blk.0.ffn_gate.weight": (INNER, INNER)} | _QWEN,
+        _QWEN
+        | {
+            "v.post_ln.weight": (INNER,),
+            "v.blk.0.ffn_gate.weight": (INNER, INNER),
+            _SECOND_FRAME: (INNER, 3, 14, 14),
+        },
         {"clip.use_silu": True, "clip.vision.n_wa_pattern": 2},
+        architecture="qwen2vl",
+    ),
+    "qwen3vl_merger": _Tower(
+        768,
+        16,
+        _POST
+        | _PATCH_BIAS
+        | _QWEN
+        | {
+            "v.position_embd.weight": (48 * 48, INNER),
+            "v.blk.0.attn_qkv.weight": (3 * INNER, INNER),
+            "v.blk.0.attn_qkv.bias": (3 * INNER,),
+            _SECOND_FRAME: (INNER, 3, 16, 16),
+        },
+        {"clip.vision.spatial_merge_size": 2, "clip.vision.is_deepstack_layers": [False]},
         architecture="qwen2vl",
     ),
 }
