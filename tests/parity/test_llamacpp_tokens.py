@@ -62,6 +62,13 @@ def test_pixtral_in_whole_patches_is_exact() -> None:
     assert counted(pair(), sizes) == predicted("pixtral", sizes)
 
 
+def test_mistral_small_in_whole_squares_is_exact() -> None:
+    """Its squares of merged patches are of 28 pixels, and its side is 1540."""
+    random = np.random.default_rng(6)
+    sizes = tuple(Size(*(int(28 * n) for n in random.integers(1, 56, 2))) for _ in range(15))
+    assert counted(tower_pair("pixtral"), sizes) == predicted("mistral-small", sizes)
+
+
 def test_smolvlm_is_exact() -> None:
     """Its tiles, their markers and the line breaks between rows are counted as planned."""
     assert counted(tower_pair("idefics3"), SIZES) == predicted("smolvlm2-small", SIZES)

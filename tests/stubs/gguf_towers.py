@@ -67,6 +67,20 @@ _QWEN = {
 }
 
 TOWERS: dict[str, _Tower] = {
+    "pixtral": _Tower(  # as Mistral Small has it, which merges patches
+        1540,
+        14,
+        {
+            "v.pre_ln.weight": (INNER,),
+            "v.blk.0.ffn_gate.weight": (INNER, INNER),
+            "v.token_embd.img_break": (WIDTH,),
+            "mm.input_norm.weight": (INNER,),
+            "mm.patch_merger.weight": (INNER, _FOUR),
+            "mm.1.weight": (WIDTH, INNER),
+            "mm.2.weight": (WIDTH, WIDTH),
+        },
+        {"clip.use_silu": True, "clip.vision.spatial_merge_size": 2},
+    ),
     "idefics3": _Tower(
         512,
         16,
