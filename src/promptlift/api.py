@@ -51,7 +51,7 @@ class Upsampler:
     """Keeps an engine, so that many items share it. A context manager, sync or async.
 
     One upsampler belongs to one event loop, or to threads that call its sync methods; do not
-    mix the two.
+    mix the two, and do not share one engine between two upsamplers.
 
     Args:
         engine: ``auto``, the name of an engine, or an engine (which is then the caller's to close).

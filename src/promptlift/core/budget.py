@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from promptlift.core.tokens import PIXTRAL, Family
 from promptlift.core.video import Size, fit
@@ -181,13 +182,18 @@ def _limit(source: Size, family: Family, max_side: int | None) -> Size:
 
 def _largest_filled(source: Size, limit: Size, family: Family, room: int) -> Size | None:
     """For models that pay for part of a square as for a whole one."""
-    affordable = (
-        (candidate.pixels, -error, candidate)
-        for candidate, error in _candidates(source, limit, family.unit)
-        if family.image(candidate) <= room
+    priced = _priced(source, limit, family)
+    return next((size for size, tokens in priced if tokens <= room), None)
+
+
+@lru_cache(maxsize=64)
+def _priced(source: Size, limit: Size, family: Family) -> tuple[tuple[Size, int], ...]:
+    """Every candidate with its tokens, the best first; kept, since a batch has few shapes."""
+    ranked = sorted(
+        ((size.pixels, -error, size) for size, error in _candidates(source, limit, family.unit)),
+        reverse=True,
     )
-    best = max(affordable, default=None)
-    return None if best is None else best[2]
+    return tuple((size, family.image(size)) for _, _, size in ranked)
 
 
 def _largest_stretched(source: Size, limit: Size, family: Family, room: int) -> Size | None:
