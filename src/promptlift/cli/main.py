@@ -20,7 +20,9 @@ COMMANDS = {
     "run": ("run", "Turn VIDEO and a short PROMPT into the long prompt."),
     "budget": ("budget", "Show what frames of VIDEO or WxH cost, and the size that fits."),
     "hint": ("hint", "Write the few frames of VIDEO that a model would be shown."),
+    "sweep": ("sweep", "Show which sizes of frames a model takes, and why."),
     "facts": ("facts", "Say what can be measured about VIDEO without a model."),
+    "cosmos": ("cosmos", "Upsample and check the spec files of NVIDIA's Cosmos generators."),
     "engine": ("engine", "Start, watch and end the vLLM that promptlift owns."),
     "doctor": ("doctor", "Look at everything a run needs, and say what is wrong and what to do."),
 }

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from promptlift.cosmos.items import Item, Misfit
@@ -16,6 +16,7 @@ from promptlift.cosmos.results import Finished, Result, changes
 from promptlift.cosmos.sidecar import load
 from promptlift.errors import ConfigEngineError, PromptliftError
 from promptlift.pipeline.item import Outcome, upsample_item
+from promptlift.pipeline.sights import Sights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,11 +62,16 @@ async def lift(
     """
     gate = asyncio.Semaphore(AT_ONCE)
 
+    sights = Sights()
+
+    async def ask(item: Item, job: Job, output: Output) -> Outcome:
+        return await _ask(item, job, output, upsampler, sights)
+
     async def one(item: Item | Misfit, output: Output, known: Mapping[str, Entry]) -> Result:
         async with gate:
             if began is not None and isinstance(item, Item):
                 began(item)
-            return await _one(item, output, known, upsampler, settings, pictures=pictures)
+            return await _one(item, output, known, settings, ask, pictures=pictures)
 
     knowns = [load(output.spec.path) for output in outputs]
     work = [
@@ -86,8 +92,8 @@ async def _one(
     item: Item | Misfit,
     output: Output,
     known: Mapping[str, Entry],
-    upsampler: Upsampler,
     settings: Settings,
+    ask: Callable[[Item, Job, Output], Awaitable[Outcome]],
     *,
     pictures: bool,
 ) -> Result:
@@ -101,7 +107,7 @@ async def _one(
     if isinstance(job, Kept):
         return Result(item, "kept", job.prompt, reason=job.reason, entry=job.entry)
     try:
-        outcome = await _ask(item, job, output, upsampler)
+        outcome = await ask(item, job, output)
     except PromptliftError as error:
         return Result(item, "failed", job.short, reason=str(error), job=job, entry=job.entry)
     if isinstance(outcome.error, ConfigEngineError):
@@ -109,7 +115,9 @@ async def _one(
     return _result(item, job, outcome, tuple(map(_picture, outcome.frames)) if pictures else ())
 
 
-async def _ask(item: Item, job: Job, output: Output, upsampler: Upsampler) -> Outcome:
+async def _ask(
+    item: Item, job: Job, output: Output, upsampler: Upsampler, sights: Sights
+) -> Outcome:
     options = dataclasses.replace(
         upsampler.options,
         target=output.spec.format.target,
@@ -119,7 +127,7 @@ async def _ask(item: Item, job: Job, output: Output, upsampler: Upsampler) -> Ou
     source: Source = job.video.path
     if item.region is not None:
         source = await asyncio.to_thread(cut_frames, job.video.path, item.region, options)
-    return await upsample_item(source, job.short, upsampler.engine, options)
+    return await upsample_item(source, job.short, upsampler.engine, options, sights=sights)
 
 
 def _result(item: Item, job: Job, outcome: Outcome, shown: tuple[str, ...]) -> Result:

@@ -55,8 +55,7 @@ def render_sheet(specs: Sequence[Finished], *, written: bool = True) -> str:
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-            "img-src data:; style-src 'unsafe-inline'\">",
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             f"<title>Prompts to review ({len(results)})</title>\n<style>\n{style}</style>",
             "</head>\n<body>\n<main>\n<h1>Prompts to review</h1>",
             f'<p class="lead">{_LEAD}</p>',
