@@ -17,8 +17,9 @@ from media.codes import read_number
 from media.make import Recipe, encode, ffmpeg
 from promptlift.core.video import Instant, Size
 from promptlift.errors import VideoRefused, VideoUnreadable
+from promptlift.files import content_id
 from promptlift.frames import Limits, demux, open_video, probe
-from promptlift.frames.source import content_id, open_source, printable
+from promptlift.frames.source import open_source, printable
 
 _RECIPE = Recipe(frames=5, options={"preset": "ultrafast", "crf": "16"})
 
@@ -181,7 +182,7 @@ def test_reading_the_content_for_its_name_does_not_disturb_frames(clip: Path) ->
 def _content_id(path: Path) -> str:
     opened = open_source(path)
     with opened.file:
-        return content_id(opened)
+        return content_id(opened.file, opened.size)
 
 
 def test_a_large_file_is_named_by_samples(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from av.error import FFmpegError
 from av.video.reformatter import Interpolation
 
 from promptlift.core.video import Frame, PacketIndex, Size, fit
+from promptlift.files import content_id
 from promptlift.frames.decode import Cursor, Shot
 from promptlift.frames.demux import Demuxer
 from promptlift.frames.describe import video_info
@@ -18,7 +19,7 @@ from promptlift.frames.native import NativeScaler
 from promptlift.frames.reader import Reader
 from promptlift.frames.scale import Scaler, orientation_of
 from promptlift.frames.sniff import unreadable
-from promptlift.frames.source import Limits, Opened, content_id
+from promptlift.frames.source import Limits, Opened
 from promptlift.frames.strip import due_times, stack
 from promptlift.frames.survey import survey
 
@@ -82,8 +83,8 @@ class MovieReader(Reader):
 
     @cached_property
     def content_id(self) -> str:
-        """The name of the content, see `promptlift.frames.source.content_id`."""
-        return content_id(self._opened)
+        """The name of the content, see `promptlift.files.content_id`."""
+        return content_id(self._opened.file, self._opened.size)
 
     @cached_property
     def index(self) -> PacketIndex:

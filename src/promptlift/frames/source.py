@@ -6,7 +6,6 @@ Nothing here, and nothing that reads through it, follows a name that stands insi
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import stat
@@ -17,16 +16,13 @@ from typing import BinaryIO, TypeAlias
 
 from promptlift.errors import VideoNotFound, VideoRefused, VideoUnreadable
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "Opened", "Picture", "Source", "content_id", "open_source"]
+__all__ = ["DEFAULT_LIMITS", "Limits", "Opened", "Picture", "Source", "open_source"]
 
 Picture: TypeAlias = str | os.PathLike[str] | bytes
 Source: TypeAlias = Picture | Sequence[Picture]
 
 _HEAD_BYTES = 64 * 1024
-_WHOLE_BYTES = 64 * 2**20
-_BLOCK_BYTES = 2**20
 _LONGEST_NAME = 200  # characters of a path in a message
-_BLOCKS = 18  # the head, the tail and 16 between
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,22 +139,3 @@ def _check_size(name: str, size: int, limits: Limits) -> None:
             f"{name}: {size} bytes are more than the limit of {limits.max_bytes}",
             remedy="cut the video, or raise the limit",
         )
-
-
-def content_id(opened: Opened) -> str:
-    """Name the content: ``sha256:<hex>``, or ``sha256-sampled:<hex>`` above 64 MiB.
-
-    The sampled hash covers the size and 18 blocks of 1 MiB: the head, the tail and 16 evenly
-    spaced ones, so that a file of any size is named in a fraction of a second.
-    """
-    digest = hashlib.sha256()
-    if opened.size <= _WHOLE_BYTES:
-        opened.file.seek(0)
-        while block := opened.file.read(_BLOCK_BYTES):
-            digest.update(block)
-        return f"sha256:{digest.hexdigest()}"
-    digest.update(str(opened.size).encode())
-    for part in range(_BLOCKS):
-        opened.file.seek((opened.size - _BLOCK_BYTES) * part // (_BLOCKS - 1))
-        digest.update(opened.file.read(_BLOCK_BYTES))
-    return f"sha256-sampled:{digest.hexdigest()}"

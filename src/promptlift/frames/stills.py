@@ -13,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from promptlift.core.video import Size, VideoInfo
 from promptlift.errors import VideoRefused
+from promptlift.files import content_id
 from promptlift.frames.sniff import unreadable
-from promptlift.frames.source import content_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ class Animation(Slides):
     @property
     def content_id(self) -> str:
         """See `Slides`."""
-        return content_id(self._opened)
+        return content_id(self._opened.file, self._opened.size)
 
     def picture(self, number: int) -> Picture:
         """See `Slides`."""
