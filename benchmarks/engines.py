@@ -1,8 +1,8 @@
-"""What promptlift costs around an engine, which is a stub here that answers at once.
+"""What promptlift costs around an engine, which is a stub here, in a process of its own.
 
 ``python benchmarks/engines.py [--rounds 30]`` prints Markdown. The bare request is the same body
-sent with the standard library; the rest is promptlift's. With 64 items in flight the stub takes
-half a second for each, and the table says how many it had at a time.
+sent with the standard library; what lies beyond it is promptlift's. With 64 items in flight the
+stub takes half a second for each.
 """
 
 from __future__ import annotations
@@ -10,20 +10,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
+import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(Path(__file__).parent), str(TESTS)]
 
 from clips import clips
-from promptlift import Upsampler
+
+from promptlift import Upsampler, upsample
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.pipeline.sights import Sights
-from promptlift.tokenizers.tekken import load_counter
 from stubs.openai_server import StubServer
 
 PROMPT = "a red hot-air balloon drifts over the hills"
@@ -40,27 +44,48 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
     clip = clips()[0].path
-    with StubServer(reply=ANSWER, count_text=load_counter()) as server:
-        bare, warm, cold = [], [], []
-        with Upsampler(engine=OpenAIEngine(server.base_url)) as kept:
-            kept.upsample(clip, PROMPT)
-            body = json.dumps(server.chats[-1].body).encode()
-            for number in range(rounds):
-                bare.append(_bare(f"{server.base_url}/chat/completions", body))
-                warm.append(_timed(kept, clip, f"{PROMPT} {number}"))
-                kept._sights = Sights()  # forgets the video
-                cold.append(_timed(kept, clip, f"{PROMPT} {number}"))
+    body = sent_body(clip)
+    took: dict[str, list[float]] = {"bare request": [], "video seen before": [], "video new": []}
+    with stub() as url, Upsampler(engine=OpenAIEngine(url)) as upsampler:
+        upsampler.upsample(clip, PROMPT)
+        for _ in range(rounds):
+            took["bare request"].append(bare(f"{url}/chat/completions", body))
+            took["video seen before"].append(timed(upsampler, clip))
+            upsampler._sights = Sights()  # forgets the video
+            took["video new"].append(timed(upsampler, clip))
     print("| one item, 640x480 clip of 4 s | median ms | beyond the bare request |")
     print("|---|--:|--:|")
-    floor = statistics.median(bare)
-    for name, took in (("bare request", bare), ("video seen before", warm), ("video new", cold)):
-        middle = statistics.median(took)
+    floor = statistics.median(took["bare request"])
+    for name, seconds in took.items():
+        middle = statistics.median(seconds)
         print(f"| {name} | {1000 * middle:.1f} | {1000 * (middle - floor):.1f} |")
     print()
-    asyncio.run(_flight(clip))
+    asyncio.run(flight(clip))
 
 
-def _bare(url: str, body: bytes) -> float:
+@contextmanager
+def stub(*options: str) -> Iterator[str]:
+    """The stub server in a process of its own; gives its address."""
+    command = [sys.executable, "-m", "stubs.openai_server", "--reply", ANSWER, *options]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+def sent_body(clip: Path) -> bytes:
+    """The body that promptlift sends for the clip."""
+    with StubServer(reply=ANSWER) as server:
+        upsample(clip, PROMPT, engine=OpenAIEngine(server.base_url))
+        return json.dumps(server.chats[-1].body).encode()
+
+
+def bare(url: str, body: bytes) -> float:
+    """Seconds of one request with the standard library."""
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     start = time.perf_counter()
     with urllib.request.urlopen(request) as answer:
@@ -68,35 +93,31 @@ def _bare(url: str, body: bytes) -> float:
     return time.perf_counter() - start
 
 
-def _timed(upsampler: Upsampler, clip: Path, prompt: str) -> float:
+def timed(upsampler: Upsampler, clip: Path) -> float:
+    """Seconds of one item."""
     start = time.perf_counter()
-    upsampler.upsample(clip, prompt)
+    upsampler.upsample(clip, PROMPT)
     return time.perf_counter() - start
 
 
-async def _flight(clip: Path) -> None:
-    def slowly(_: object) -> str:
-        time.sleep(LATENCY)
-        return ANSWER
-
+async def flight(clip: Path) -> None:
+    """Keep 64 items in flight, and say how much of the time was the engine's."""
     items = 4 * FLIGHT
-    with StubServer(reply=slowly, count_text=load_counter()) as server:
+    with stub("--delay", str(LATENCY)) as url:
         gate = asyncio.Semaphore(FLIGHT)
-        async with Upsampler(engine=OpenAIEngine(server.base_url)) as upsampler:
+        async with Upsampler(engine=OpenAIEngine(url)) as upsampler:
 
-            async def one(number: int) -> None:
+            async def one() -> None:
                 async with gate:
-                    await upsampler.upsample_async(clip, f"{PROMPT} {number}")
+                    await upsampler.upsample_async(clip, PROMPT)
 
-            await one(-1)
+            await one()
             start = time.perf_counter()
-            await asyncio.gather(*(one(number) for number in range(items)))
+            await asyncio.gather(*(one() for _ in range(items)))
             spent = time.perf_counter() - start
-        least = items * LATENCY / FLIGHT
-        print(f"{items} items, {FLIGHT} in flight, {LATENCY} s each: {spent:.2f} s, of which ")
-        print(
-            f"{least / spent:.0%} is the engine's own time; at most {server.most_at_once} at once"
-        )
+    least = items * LATENCY / FLIGHT
+    print(f"{items} items, {FLIGHT} in flight, {LATENCY} s each: {spent:.2f} s, of which")
+    print(f"{least / spent:.0%} is the engine's own time.")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ import argparse
 import ssl
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -220,6 +222,11 @@ class StubServer:
         }
 
 
+def _late(delay: float, reply: str, _: object) -> str:
+    time.sleep(delay)
+    return reply
+
+
 def main() -> None:
     """Serve until standard input ends."""
     parser = argparse.ArgumentParser(description="A stub with an OpenAI-compatible API.")
@@ -229,8 +236,10 @@ def main() -> None:
     parser.add_argument("--reply", default=ANSWER)
     parser.add_argument("--fault", action="append", default=[], dest="faults")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--delay", type=float, default=0.0, help="Seconds for each answer.")
     given = vars(parser.parse_args())
-    port = given.pop("port")
+    port, delay, reply = given.pop("port"), given.pop("delay"), given.pop("reply")
+    given["reply"] = partial(_late, delay, reply) if delay else reply
     given["models"] = given["models"] or [MODEL]
     server = StubServer(given.pop("style"), **given).start(port)
     print(server.base_url, flush=True)
