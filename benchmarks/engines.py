@@ -20,11 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(Path(__file__).parent), str(TESTS)]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from clips import clips
-
 from promptlift import Upsampler, upsample
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.pipeline.sights import Sights
@@ -35,6 +34,7 @@ ANSWER = (
     "A red hot-air balloon drifts over the hills. The sky glows orange behind dark ridges, and "
     "soft light falls on the balloon as it moves slowly to the right while the camera pans."
 )
+TESTS = Path(__file__).parents[1] / "tests"
 FLIGHT, LATENCY = 64, 0.5
 
 
