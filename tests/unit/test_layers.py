@@ -43,12 +43,24 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tokenizers",
         "__init__",
     },
+    "sweep": {"core", "engines", "files", "frames", "testing", "tokenizers", "__init__"},
     "doctor": {"api", "core", "engines", "testing", "tokenizers"},
     "cli": {
         "*",
     },
 }
-HEAVY = {"av", "numpy", "PIL", "mistral_common", "tiktoken", "pydantic", "rich", "openai", "ray"}
+HEAVY = {
+    "av",
+    "numpy",
+    "PIL",
+    "mistral_common",
+    "tiktoken",
+    "pydantic",
+    "rich",
+    "openai",
+    "ray",
+    "matplotlib",
+}
 
 
 def modules() -> list[Path]:

@@ -8,19 +8,24 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["SETTINGS", "engine_options", "settings_of"]
+__all__ = ["SETTINGS", "connection_options", "engine_options", "settings_of"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS = (
-    click.option(
-        "--engine",
-        default="auto",
-        show_default=True,
-        help="auto, embedded, openai, vllm or llamacpp.",
-    ),
-    click.option("--base-url", metavar="URL", help="openai: address of the API."),
-    click.option("--model", metavar="NAME", help="Model by name, folder or (llamacpp) GGUF file."),
+_ENGINE = click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="auto, embedded, openai, vllm or llamacpp.",
+)
+_MODEL = click.option(
+    "--model", metavar="NAME", help="Model by name, folder or (llamacpp) GGUF file."
+)
+_FAMILY = click.option(
+    "--family", metavar="NAME", help="The family that counts the model's tokens."
+)
+_ADDRESS = click.option("--base-url", metavar="URL", help="openai: address of the API.")
+_CONNECTION = (
     click.option("--api-key-env", metavar="NAME", help="openai: the variable that holds the key."),
     click.option(
         "--checkpoint-dir",
@@ -34,7 +39,6 @@ _OPTIONS = (
     click.option("--mmproj", metavar="FILE", help="llamacpp: the projector's GGUF file."),
     click.option("--threads", type=int, help="llamacpp: threads that calculate."),
     click.option("--gpu-layers", type=int, help="llamacpp: layers on the GPU."),
-    click.option("--family", metavar="NAME", help="The family that counts the model's tokens."),
 )
 
 # The name of each option in a command, and that of the setting it is.
@@ -56,7 +60,16 @@ SETTINGS = {
 
 def engine_options(command: F) -> F:
     """Add the options that choose an engine to a command."""
-    for option in reversed(_OPTIONS):
+    return _with(command, _ENGINE, _ADDRESS, _MODEL, *_CONNECTION, _FAMILY)
+
+
+def connection_options(command: F) -> F:
+    """Add those of them that say where an engine is and how it is started, and not which."""
+    return _with(command, _ADDRESS, *_CONNECTION)
+
+
+def _with(command: F, *options: Callable[[F], F]) -> F:
+    for option in reversed(options):
         command = option(command)
     return command
 
