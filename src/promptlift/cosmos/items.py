@@ -92,6 +92,7 @@ class Format:
         read: Gives the items of one object; raises `SpecError` for one that cannot be used.
         refuses: What the generator's loader stumbles over, though it is JSON: any of
             ``blank`` (lines) and ``bom``.
+        array: Whether the document is an array of objects and not an object.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Format:
     matches: Callable[[Node], bool]
     read: Callable[[Node, Read], Iterator[Item | Misfit]]
     refuses: frozenset[str] = frozenset({"bom"})
+    array: bool = False
 
 
 def text(owner: Node, key: str) -> str | None:

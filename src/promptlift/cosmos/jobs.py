@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +10,7 @@ from promptlift.core.targets import target
 from promptlift.cosmos.controls import control_of, kind_of
 from promptlift.cosmos.items import Item
 from promptlift.cosmos.paths import Found, find
-from promptlift.cosmos.sidecar import Entry
+from promptlift.cosmos.sidecar import Entry, Known
 from promptlift.cosmos.spec import Spec
 from promptlift.errors import SpecError
 
@@ -78,20 +77,24 @@ class Kept:
         prompt: The prompt.
         reason: Why.
         entry: What the sidecar tells of it; None for nothing.
+        after: What stands in the result; None for the prompt itself.
+        prompt_file: The file that holds the prompt; None where the spec does.
     """
 
     prompt: str
     reason: str
     entry: Entry | None = None
+    after: str | None = None
+    prompt_file: Found | None = None
 
 
-def decide(item: Item, spec: Spec, known: Mapping[str, Entry], settings: Settings) -> Job | Kept:
+def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Kept:
     """Decide what is to be done for an item.
 
     Args:
         item: The item.
         spec: The spec that it is of.
-        known: The sidecar's upsampled prompts by their text.
+        known: What earlier runs did.
         settings: How.
 
     Raises:
@@ -101,10 +104,15 @@ def decide(item: Item, spec: Spec, known: Mapping[str, Entry], settings: Setting
     if item.prompt_path is not None:
         file = find(item.prompt_path, spec, settings.root, "the prompt's file")
     prompt = (item.prompt or "") if file is None else _prompt_of(file)
-    entry = known.get(prompt)
-    kept = None if settings.again else _reason_to_keep(item, prompt, entry, spec, settings)
-    if kept:
-        return Kept(prompt, kept, entry)
+    entry = known.results.get(prompt)
+    if not settings.again:
+        kept = _reason_to_keep(item, prompt, entry, spec, settings)
+        if kept:
+            return Kept(prompt, kept, entry)
+        done = known.finished.get((item.where, prompt))
+        if done is not None and _still_holds(done, item):
+            why = "upsampled already by an earlier run; --again does it anew"
+            return Kept(prompt, why, done, done.prompt, file)
     if item.region_fault:
         raise SpecError(
             f"the part of the picture cannot be shown: {item.region_fault}",
@@ -140,6 +148,13 @@ def _reason_to_keep(
     if words >= enough:
         return f"long already ({words} words); --again upsamples it all the same"
     return ""
+
+
+def _still_holds(done: Entry, item: Item) -> bool:
+    """Whether what was done for an item was done for what it is now."""
+    videos = {item.video, *(hint.video for hint in item.hints)}
+    keys = tuple(hint.key for hint in item.hints)
+    return done.video in videos and done.controls == keys and done.region == item.region
 
 
 def _look(item: Item, spec: Spec, settings: Settings) -> tuple[str, Found]:

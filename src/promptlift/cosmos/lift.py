@@ -13,18 +13,15 @@ from promptlift.cosmos.items import Item, Misfit
 from promptlift.cosmos.jobs import Job, Kept, Settings, decide
 from promptlift.cosmos.regions import cut_frames
 from promptlift.cosmos.results import Finished, Result, changes
-from promptlift.cosmos.sidecar import load
 from promptlift.errors import ConfigEngineError, PromptliftError
 from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from promptlift.api import Upsampler
     from promptlift.core.video import Frame
     from promptlift.cosmos.outputs import Output
-    from promptlift.cosmos.sidecar import Entry, Status
+    from promptlift.cosmos.sidecar import Status
     from promptlift.frames import Source
 
 __all__ = ["AT_ONCE", "lift"]
@@ -58,25 +55,21 @@ async def lift(
 
     Raises:
         ConfigEngineError: The engine is set up wrongly; no other item is begun.
-        SpecError: A file beside a spec has the name of its sidecar and is none.
     """
     gate = asyncio.Semaphore(AT_ONCE)
-
     sights = Sights()
 
     async def ask(item: Item, job: Job, output: Output) -> Outcome:
         return await _ask(item, job, output, upsampler, sights)
 
-    async def one(item: Item | Misfit, output: Output, known: Mapping[str, Entry]) -> Result:
+    async def one(item: Item | Misfit, output: Output) -> Result:
         async with gate:
             if began is not None and isinstance(item, Item):
                 began(item)
-            return await _one(item, output, known, settings, ask, pictures=pictures)
+            return await _one(item, output, settings, ask, pictures=pictures)
 
-    knowns = [load(output.spec.path) for output in outputs]
     work = [
-        [asyncio.create_task(one(item, output, known)) for item in output.spec.items]
-        for output, known in zip(outputs, knowns, strict=True)
+        [asyncio.create_task(one(item, output)) for item in output.spec.items] for output in outputs
     ]
     try:
         for output, tasks in zip(outputs, work, strict=True):
@@ -91,7 +84,6 @@ async def lift(
 async def _one(
     item: Item | Misfit,
     output: Output,
-    known: Mapping[str, Entry],
     settings: Settings,
     ask: Callable[[Item, Job, Output], Awaitable[Outcome]],
     *,
@@ -100,12 +92,14 @@ async def _one(
     if isinstance(item, Misfit):
         return Result(item, "failed", "", reason=str(item.error))
     try:
-        job = decide(item, output.spec, known, settings)
+        job = decide(item, output.spec, output.known, settings)
     except PromptliftError as error:
         prompt = item.prompt or ""
-        return Result(item, "failed", prompt, reason=str(error), entry=known.get(prompt))
+        return Result(
+            item, "failed", prompt, reason=str(error), entry=output.known.results.get(prompt)
+        )
     if isinstance(job, Kept):
-        return Result(item, "kept", job.prompt, reason=job.reason, entry=job.entry)
+        return _kept(item, job)
     try:
         outcome = await ask(item, job, output)
     except PromptliftError as error:
@@ -113,6 +107,13 @@ async def _one(
     if isinstance(outcome.error, ConfigEngineError):
         raise outcome.error
     return _result(item, job, outcome, tuple(map(_picture, outcome.frames)) if pictures else ())
+
+
+def _kept(item: Item, kept: Kept) -> Result:
+    file = kept.prompt_file.path if kept.prompt_file else None
+    return Result(
+        item, "kept", kept.prompt, kept.after, kept.reason, prompt_file=file, entry=kept.entry
+    )
 
 
 async def _ask(
@@ -145,6 +146,7 @@ def _result(item: Item, job: Job, outcome: Outcome, shown: tuple[str, ...]) -> R
         after=record.prompt,
         reason=reason,
         job=job,
+        prompt_file=job.prompt_file.path if job.prompt_file else None,
         record=record,
         entry=job.entry,
         pictures=shown,

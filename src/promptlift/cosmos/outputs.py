@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promptlift.cosmos.items import Item
 from promptlift.cosmos.results import Change
-from promptlift.cosmos.sidecar import sidecar_path
+from promptlift.cosmos.sidecar import Known, known_of, sidecar_path
 from promptlift.cosmos.spec import Spec
 from promptlift.errors import OutputError, SpecError
 from promptlift.files import replacing
@@ -27,12 +27,14 @@ class Output:
         path: The result; the spec itself in place.
         in_place: Whether the spec is replaced.
         is_folder: Whether a folder for results was named.
+        known: What earlier runs did.
     """
 
     spec: Spec
     path: Path
     in_place: bool
     is_folder: bool
+    known: Known
 
 
 class Outputs:
@@ -53,16 +55,18 @@ class Outputs:
 
         Raises:
             OutputError: Another spec of this run has it, or it is the spec itself.
-            SpecError: The generator would not find the spec's files from there.
+            SpecError: The generator would not find the spec's files from there, or a file has
+                the name of a sidecar and is none.
         """
         path = self._path(spec.path)
-        output = Output(spec, path, self.in_place, self.folder is not None)
         real = path.resolve()
         if not self.in_place and real == spec.path.resolve():
             raise OutputError(
                 f"the result would take the place of {str(path)!r} itself",
                 remedy="choose another folder, or say --in-place",
             )
+        known = known_of(spec.path.resolve() if self.in_place else spec.path, path)
+        output = Output(spec, path, self.in_place, self.folder is not None, known)
         _check_relative(output)
         for name in (real, sidecar_path(real)):
             if name in self._taken:

@@ -31,6 +31,7 @@ class Result:
         after: The prompt that takes its place; None to leave the file as it is.
         reason: Why it was kept, rejected or failed.
         job: What was to be done; None where it did not come to that.
+        prompt_file: The file that holds the prompt; None where the spec does.
         record: How it went; None where nobody was asked.
         entry: What the sidecar told of it before; None for nothing.
         pictures: The hint frames as data: addresses, where they were wished for.
@@ -42,6 +43,7 @@ class Result:
     after: str | None = None
     reason: str = ""
     job: Job | None = None
+    prompt_file: Path | None = None
     record: Record | None = None
     entry: Entry | None = None
     pictures: tuple[str, ...] = ()
@@ -93,8 +95,8 @@ def changes(output: Output, results: Sequence[Result]) -> tuple[Change, ...]:
         if result.after is None or not isinstance(result.item, Item):
             continue
         key, value = "prompt", result.after
-        if result.job is not None and result.job.prompt_file is not None:
-            change = _prompt_file(output, result, result.job.prompt_file.path, number)
+        if result.prompt_file is not None:
+            change = _prompt_file(output, result, result.prompt_file, number)
             files.append(change)
             if output.in_place:
                 continue
@@ -126,7 +128,7 @@ def _prompt_file(output: Output, result: Result, old: Path, number: int) -> Chan
 
 
 def _entry(result: Result) -> Entry:
-    if result.after is None and result.entry is not None:
+    if result.entry is not None and (result.after is None or result.status == "kept"):
         return result.entry
     job, item = result.job, result.item
     return Entry(

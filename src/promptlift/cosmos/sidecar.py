@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from promptlift.core.record import Record
 from promptlift.errors import SpecError
 
-__all__ = ["Entry", "Status", "load", "render", "sidecar_path"]
+__all__ = ["Entry", "Known", "Status", "known_of", "render", "sidecar_path"]
 
 Status = Literal["done", "kept", "rejected", "failed"]
 
@@ -67,23 +68,44 @@ def sidecar_path(spec: Path) -> Path:
     return spec.with_name(f"{spec.stem}{_SUFFIX}")
 
 
-def load(spec: Path) -> Mapping[str, Entry]:
-    """The upsampled prompts that a spec's sidecar tells of, by their text; empty without one.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What sidecars tell of earlier runs.
+
+    Attributes:
+        results: The upsampled prompts that stand in a spec, by their text.
+        finished: What was done for a spec whose results stand elsewhere, by the item's place and
+            its short prompt.
+    """
+
+    results: Mapping[str, Entry] = field(default_factory=dict)
+    finished: Mapping[tuple[str, str], Entry] = field(default_factory=dict)
+
+
+def known_of(spec: Path, result: Path) -> Known:
+    """What the sidecars of a spec and of its result tell.
 
     Raises:
         SpecError: There is a file of that name, and it is no sidecar.
     """
+    here, there = _entries(spec), () if spec == result else _entries(result)
+    return Known(
+        {entry.prompt: entry for entry in here if entry.prompt != entry.short_prompt},
+        {(entry.where, entry.short_prompt): entry for entry in there if entry.status == "done"},
+    )
+
+
+def _entries(spec: Path) -> tuple[Entry, ...]:
     path = sidecar_path(spec)
     try:
-        held = _Sidecar.model_validate_json(path.read_bytes())
+        return _Sidecar.model_validate_json(path.read_bytes()).items
     except FileNotFoundError:
-        return {}
-    except (OSError, ValidationError, ValueError):
+        return ()
+    except (OSError, ValueError):  # pydantic's errors are ValueErrors
         raise SpecError(
-            f"{path.name} beside it is no sidecar that this version of promptlift wrote",
+            f"{str(path)!r} is no sidecar that this version of promptlift wrote",
             remedy="move it away; without it, prompts are not known to be upsampled already",
         ) from None
-    return {entry.prompt: entry for entry in held.items if entry.prompt != entry.short_prompt}
 
 
 def render(spec: Path, form: str, entries: Sequence[Entry]) -> str:

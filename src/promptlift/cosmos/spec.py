@@ -99,12 +99,22 @@ def _assemble(
                 warnings.append(f"{where}: {line}" if where else line)
 
             try:
+                _check_kind(node, form)
                 items += form.read(node, Read(where, first, warn))
             except SpecError as error:
                 if layout == "document":
                     raise
                 items.append(Misfit(where, error))
     return Spec(path, text, form, detected, tuple(items), tuple(warnings))
+
+
+def _check_kind(node: Node, form: Format) -> None:
+    if not isinstance(node.value, list if form.array else dict):
+        wanted = "an array" if form.array else "an object"
+        raise SpecError(
+            f"it is {node.kind}, and a {form.title} has {wanted} there",
+            remedy="correct it, or name another --format",
+        )
 
 
 def _first_item(base: Spec | None) -> Item | None:

@@ -23,8 +23,7 @@ def _matches(owner: Node) -> bool:
 
 def _read(owner: Node, read: Read) -> Iterator[Item | Misfit]:
     del read
-    if not isinstance(owner.value, list):
-        raise SpecError(f"it is {owner.kind}, not an array", remedy="write the items in brackets")
+    assert isinstance(owner.value, list)
     for number, node in enumerate(owner.value):
         where = f"item {number + 1}"
         try:
@@ -48,4 +47,5 @@ FORMAT = Format(
     beside=False,
     matches=_matches,
     read=_read,
+    array=True,
 )

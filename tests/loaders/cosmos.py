@@ -1,0 +1,160 @@
+"""The rules of the generators' own loaders, written anew from what they do, as checkers.
+
+Each function takes a file as the generator would and raises where the generator would. The
+sources are named as file and line of the generator's repository: Cosmos-Transfer1 at 5005e82,
+Cosmos-Transfer2.5 at 2ff49d0, Cosmos-Predict2.5 at 50369b8.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TRANSFER1_HINTS = {"vis", "seg", "edge", "depth", "keypoint", "upscale", "hdmap", "lidar"}
+
+
+def transfer1_spec(path: Path, *, sigma_max: float = 80) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A controlnet spec: the controls and the arguments.
+
+    cosmos_transfer1/diffusion/inference/inference_utils.py:1194-1213 (hint keys, and that an
+    unknown object is refused) and :1216-1262 (inputs and weights).
+    """
+    with path.open() as file:
+        loaded = json.load(file)
+    hints = {key: value for key, value in loaded.items() if key in TRANSFER1_HINTS}
+    arguments = {key: value for key, value in loaded.items() if key not in TRANSFER1_HINTS}
+    for key, value in arguments.items():
+        if type(value) is dict:
+            raise ValueError(f"Invalid hint_key: {key}")
+    video = arguments.get("input_video_path")
+    for key, hint in hints.items():
+        if not video and arguments.get("sigma_max", sigma_max) < 80:
+            raise ValueError("no input video, and sigma_max below 80")
+        if not video and "input_control" not in hint:
+            raise ValueError(f"{key}: neither input_control nor an input video")
+        weight = hint.get("control_weight", "0.5")
+        if not (isinstance(weight, str) and weight.endswith(".pt")) and float(weight) < 0:
+            raise ValueError(f"{key}: negative weight")
+    for regional in arguments.get("regional_prompts", []):
+        _ = regional["prompt"]  # diffusion/inference/transfer.py:335-349
+    return hints, arguments
+
+
+def transfer1_batch(path: Path, hints: dict[str, Any]) -> list[dict[str, Any]]:
+    """A batch: utils/io.py:24-38 (no blank line), transfer.py:301-319 (overrides)."""
+    items = []
+    with path.open() as file:
+        for line in file:
+            item = json.loads(line.strip())
+            controls = {key: dict(value) for key, value in hints.items()}
+            for key, override in item.get("control_overrides", {}).items():
+                if key in controls:
+                    controls[key].update(override)
+            items.append({**item, "controls": controls})
+    return items
+
+
+_TEXT = (str,)
+_MAYBE_TEXT = (str, type(None))
+_NUMBER = (int, float)
+TRANSFER25: dict[str, tuple[type, ...]] = {
+    "name": _TEXT,
+    "prompt": _MAYBE_TEXT,
+    "prompt_path": _MAYBE_TEXT,
+    "negative_prompt": _MAYBE_TEXT,
+    "seed": (int,),
+    "guidance": (int,),
+    "video_path": _TEXT,
+    "max_frames": (int, type(None)),
+    "context_frame_index": (int, type(None)),
+    "image_context_path": _MAYBE_TEXT,
+    "num_conditional_frames": (int,),
+    "resolution": _TEXT,
+    "sigma_max": _MAYBE_TEXT,
+    "num_video_frames_per_chunk": (int,),
+    "num_steps": (int,),
+    "show_control_condition": (bool,),
+    "show_input": (bool,),
+    "keep_input_resolution": (bool,),
+    "edge": (dict, type(None)),
+    "depth": (dict, type(None)),
+    "vis": (dict, type(None)),
+    "seg": (dict, type(None)),
+}
+PREDICT25: dict[str, tuple[type, ...]] = {
+    "name": _TEXT,
+    "inference_type": _TEXT,
+    "prompt": _MAYBE_TEXT,
+    "prompt_path": _MAYBE_TEXT,
+    "negative_prompt": _MAYBE_TEXT,
+    "input_path": _MAYBE_TEXT,
+    "seed": (int,),
+    "guidance": (int,),
+    "resolution": _TEXT,
+    "num_output_frames": (int,),
+}
+
+
+def _strict(path: Path, schema: dict[str, tuple[type, ...]]) -> list[dict[str, Any]]:
+    """What both strict loaders share: suffix, unknown keys, types, prompt_path, unique names.
+
+    Cosmos-Transfer2.5 cosmos_transfer2/config.py:311-381; Cosmos-Predict2.5
+    cosmos_predict2/config.py:181-232.
+    """
+    text = path.read_text()
+    if path.suffix == ".json":
+        loaded = [json.loads(text)]
+    elif path.suffix == ".jsonl":
+        loaded = [json.loads(line) for line in text.splitlines()]
+    else:
+        raise ValueError(f"Unsupported file extension: {path.suffix}")
+    for item in loaded:
+        for key, value in item.items():
+            if key not in schema:
+                raise ValueError(f"Extra inputs are not permitted: {key}")
+            if not isinstance(value, schema[key]):
+                raise TypeError(f"{key} is {value!r}")
+        if item.get("prompt") is None:
+            item["prompt"] = (path.parent / item["prompt_path"]).read_text().strip()
+        if not 0 <= item.get("guidance", 3) <= 7:
+            raise ValueError("guidance")
+    names = [item["name"] for item in loaded]
+    if len(set(names)) != len(names):
+        raise ValueError("names are not unique")
+    return loaded
+
+
+def transfer25(path: Path) -> list[dict[str, Any]]:
+    """A Transfer2.5 spec: strict, its files there, and one control at least (:431-520)."""
+    items = _strict(path, TRANSFER25)
+    for item in items:
+        if not (path.parent / item["video_path"]).is_file():
+            raise ValueError(f"no file {item['video_path']}")
+        hints = [item[key] for key in ("edge", "vis", "depth", "seg") if item.get(key) is not None]
+        if not hints:
+            raise ValueError("No controls provided")
+        for hint in hints:
+            control = hint.get("control_path")
+            if control is not None and not (path.parent / control).is_file():
+                raise ValueError(f"no file {control}")
+    return items
+
+
+def predict25(path: Path) -> list[dict[str, Any]]:
+    """Predict2.5 samples, one object or one on each line."""
+    return _strict(path, PREDICT25)
+
+
+def predict2_batch(path: Path) -> list[dict[str, Any]]:
+    """A Predict2 batch (``--batch_input_json``): an array whose items name all three."""
+    loaded: list[dict[str, Any]] = json.loads(path.read_text())
+    for item in loaded:
+        _ = item["input_video"], item["prompt"], item["output_video"]
+    return loaded
+
+
+def jsonl_batch(path: Path) -> list[dict[str, Any]]:
+    """A Predict1 batch: one object on each line, none blank."""
+    with path.open() as file:
+        return [json.loads(line.strip()) for line in file]
