@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-vllm lint types check setup clean
+.PHONY: demo test test-vllm test-gpu lint types check setup clean
 
 DEMO_PROMPT := a red hot-air balloon drifts over the hills
 
@@ -21,6 +21,9 @@ test: setup
 # Starts the real vLLM on the CPU, several times: 2.5 GB of packages the first time, then minutes.
 test-vllm: setup
 	$(BIN)/python -m pytest -m vllm tests/real_vllm
+
+test-gpu: setup
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 lint: setup
 	$(BIN)/ruff check .
