@@ -13,11 +13,13 @@ from promptlift.cosmos.items import Item, Misfit
 from promptlift.cosmos.jobs import Job, Kept, Settings, decide
 from promptlift.cosmos.regions import cut_frames
 from promptlift.cosmos.results import Finished, Result, changes
-from promptlift.errors import ConfigEngineError, PromptliftError
+from promptlift.errors import ConfigEngineError, PromptliftError, SpecError
 from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from promptlift.api import Upsampler
     from promptlift.core.video import Frame
     from promptlift.cosmos.outputs import Output
@@ -58,8 +60,11 @@ async def lift(
     """
     gate = asyncio.Semaphore(AT_ONCE)
     sights = Sights()
+    claims: dict[Path, str] = {}
 
     async def ask(item: Item, job: Job, output: Output) -> Outcome:
+        if output.in_place and job.prompt_file is not None:
+            _claim(job.prompt_file.path.resolve(), output, item, claims)
         return await _ask(item, job, output, upsampler, sights)
 
     async def one(item: Item | Misfit, output: Output) -> Result:
@@ -107,6 +112,16 @@ async def _one(
     if isinstance(outcome.error, ConfigEngineError):
         raise outcome.error
     return _result(item, job, outcome, tuple(map(_picture, outcome.frames)) if pictures else ())
+
+
+def _claim(file: Path, output: Output, item: Item, claims: dict[Path, str]) -> None:
+    """Take a prompt's file for an item, since one file cannot hold two long prompts."""
+    if file in claims:
+        raise SpecError(
+            f"its prompt's file {file.name!r} is also that of another item ({claims[file]})",
+            remedy="give each its own, or leave --in-place out",
+        )
+    claims[file] = f"{output.path.name} {item.where}".strip()
 
 
 def _kept(item: Item, kept: Kept) -> Result:
