@@ -93,7 +93,7 @@ def test_every_size_is_answered_as_predicted(
 
 @pytest.mark.parametrize("level", [1, 2])
 def test_sleep_gives_the_memory_back_and_a_request_wakes(up: tuple[State, int], level: int) -> None:
-    """Asleep, nearly all that the engine took is free; the next request is answered all the same."""
+    """Asleep, nearly all that the engine took is free; the next request is answered as ever."""
     _, before = up
     awake = free()
     assert put_to_sleep(level).status == "sleeping"
@@ -112,7 +112,7 @@ def test_sleep_gives_the_memory_back_and_a_request_wakes(up: tuple[State, int], 
 
 
 def test_nothing_keeps_memory_after_the_supervisor_is_killed(up: tuple[State, int]) -> None:
-    """kill -9 of the owner ends the whole group, and all the memory comes back."""
+    """A kill -9 of the owner ends the whole group, and all the memory comes back."""
     state, before = up
     os.kill(state.pid, signal.SIGKILL)
     assert wait_until_gone(state.engine_pid) == []
