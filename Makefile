@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test test-vllm test-gpu lint types check setup clean
 
-DEMO_PROMPT := a red hot-air balloon drifts over the hills
+DEMO_PROMPT := a hot-air balloon drifts over the hills
 
 demo: setup
 	@test -f out/demo.mp4 || { echo "Drawing a clip of four seconds: out/demo.mp4"; \
