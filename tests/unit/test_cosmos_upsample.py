@@ -148,9 +148,22 @@ def test_a_prompt_file_is_replaced_by_a_new_one(desk: Desk) -> None:
     made = desk.folder / "spec.upsampled.json"
     (item,) = rules.transfer25(made)
     assert item["prompt"] == long(SHORT)
-    assert item["prompt_path"] == "spec.upsampled.1.prompt.txt"
+    assert item["prompt_path"] == "spec.upsampled.prompt.txt"
     assert (desk.folder / "p.txt").read_text() == f"{SHORT}\n"
     assert statuses(desk.run(made)) == ["kept"]
+
+
+def test_each_item_gets_a_prompt_file_of_its_own(desk: Desk) -> None:
+    """Two items may share the user's file; their long prompts stand in two, and the names stay
+    apart whatever the samples are called.
+    """
+    (desk.folder / "p.txt").write_text(SHORT)
+    samples = {n: {"prompt_path": "p.txt", "input_path": RGB} for n in ("a b", "a-b")}
+    desk.run(desk.put("spec.json", {"inference_type": "video2world", "samples": samples}))
+    made = json.loads((desk.folder / "spec.upsampled.json").read_text())["samples"]
+    names = [sample["prompt_path"] for sample in made.values()]
+    assert names == ["spec.upsampled.1.prompt.txt", "spec.upsampled.2.prompt.txt"]
+    assert {(desk.folder / name).read_text() for name in names} == {long(SHORT)}
 
 
 def test_a_prompt_file_is_replaced_itself_in_place(desk: Desk) -> None:

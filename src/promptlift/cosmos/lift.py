@@ -13,7 +13,7 @@ from promptlift.cosmos.items import Item, Misfit
 from promptlift.cosmos.jobs import Job, Kept, Settings, decide
 from promptlift.cosmos.regions import cut_frames
 from promptlift.cosmos.results import Finished, Result, changes
-from promptlift.errors import ConfigEngineError, PromptliftError, SpecError
+from promptlift.errors import ConfigEngineError, OptionError, PromptliftError, SpecError
 from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 
@@ -56,7 +56,8 @@ async def lift(
         pictures: Keep the hint frames for a review sheet.
 
     Raises:
-        ConfigEngineError: The engine is set up wrongly; no other item is begun.
+        ConfigEngineError: The engine is set up wrongly; every item would fail.
+        OptionError: An option makes no sense; likewise.
     """
     gate = asyncio.Semaphore(AT_ONCE)
     sights = Sights()
@@ -109,7 +110,7 @@ async def _one(
         outcome = await ask(item, job, output)
     except PromptliftError as error:
         return Result(item, "failed", job.short, reason=str(error), job=job, entry=job.entry)
-    if isinstance(outcome.error, ConfigEngineError):
+    if isinstance(outcome.error, ConfigEngineError | OptionError):
         raise outcome.error
     return _result(item, job, outcome, tuple(map(_picture, outcome.frames)) if pictures else ())
 

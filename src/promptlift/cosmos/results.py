@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +121,8 @@ def _prompt_file(output: Output, result: Result, old: Path, number: int) -> Chan
     tail = "\n" if before.endswith("\n") else ""
     if output.in_place:
         return Change(old, old.resolve(), before, result.after + tail)
-    where = re.sub(r"[^A-Za-z0-9]+", "-", result.item.where).strip("-") or str(number + 1)
-    name = f"{output.path.stem}.{where}.prompt.txt"
+    which = f".{number + 1}" if result.item.where else ""
+    name = f"{output.path.stem}{which}.prompt.txt"
     return Change(old, output.path.with_name(name), before, result.after + tail)
 
 

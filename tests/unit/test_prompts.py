@@ -1,0 +1,71 @@
+"""What a model is told of the controls that the generator follows."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from promptlift.config import Options
+from promptlift.core.facts import Kind
+from promptlift.core.prompts import Control, fixed_by, free_under, template
+from promptlift.core.targets import target
+from promptlift.errors import OptionError
+
+
+def told(shown: Kind | None, *controls: Control) -> str:
+    """The user turn of the instructing template."""
+    made = template("instruct/1").render("a cup", shown, controls, target("cosmos-transfer1"))
+    return made.text
+
+
+@pytest.mark.parametrize("control", get_args(Control))
+def test_every_control_fixes_something(control: Control) -> None:
+    """No control is without words, and what it fixes is told."""
+    assert fixed_by((control,))
+    assert f"a control that fixes {fixed_by((control,))}" in told(None, control)
+
+
+def test_what_is_shown_and_what_is_followed_are_told_apart() -> None:
+    """An RGB picture under a depth control is not called a depth map, and the other way round."""
+    rgb, depth = told(None, "depth"), told("depth")
+    assert "geometry" in rgb
+    assert "depth map" not in rgb
+    assert "depth map" in depth
+    assert "follows" not in depth
+
+
+def test_several_controls_are_told_together_and_nothing_twice() -> None:
+    """Each thing is named once, motion last."""
+    assert fixed_by(("edge", "depth")) == (
+        "the outlines, the layout, the number of things, the geometry and all motion"
+    )
+    assert "controls that fix the outlines" in told(None, "edge", "depth")
+
+
+def test_colours_are_not_free_under_a_blur() -> None:
+    """A blurred copy carries the rough colours into the result, alone or among others."""
+    assert "colours" in free_under(("edge",))
+    assert "colours" not in free_under(("blur",))
+    assert "colours" not in free_under(("edge", "blur"))
+    assert "Materials and fine detail are free" in told(None, "blur")
+
+
+def test_an_upscaler_leaves_nothing_free() -> None:
+    """Whatever else is followed, the picture is settled."""
+    assert free_under(("edge", "upscale")) == ""
+    text = told(None, "upscale")
+    assert "fixes the whole picture: agree with the frames." in text
+    assert "are free" not in text
+
+
+def test_no_controls_are_not_mentioned() -> None:
+    """Nothing is said of a control where there is none."""
+    assert told(None) == "Request: a cup"
+
+
+def test_an_unknown_control_is_refused() -> None:
+    """The remedy lists those there are."""
+    with pytest.raises(OptionError, match="controls is 'sketch'") as caught:
+        Options.of(controls=("sketch",))
+    assert "keypoint" in caught.value.remedy
