@@ -14,6 +14,8 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from promptlift.core.video import Size
 
 __all__ = [
+    "BOX",
+    "COMMIT",
     "CONTEXT",
     "RESERVE",
     "End",
@@ -29,6 +31,7 @@ __all__ = [
     "validate",
 ]
 
+COMMIT = "5005e82"
 CONTEXT = 4096
 RESERVE = 300
 _SIGMA_MAX = 70.0
@@ -47,7 +50,8 @@ WRITER = "cosmos_transfer1/auxiliary/guardrail/common/io_utils.py"
 
 _HINTS = ("vis", "seg", "edge", "depth", "keypoint", "upscale", "hdmap", "lidar")
 _PREPROCESSED = ("depth", "seg", "keypoint", "vis", "edge")
-_BOX = Size(1280, 704)
+BOX = Size(1280, 704)
+"""VIDEO_RES_SIZE_INFO["720"]["16,9"], whatever the video's own shape."""
 
 Outcome: TypeAlias = Literal["works", "cut", "fails", "ignored", "blind"]
 """What comes of ``--upsample_prompt``.
@@ -264,7 +268,7 @@ def made_size(source: Size, said: Spoken) -> Size:
     Raises:
         End: It cannot be written.
     """
-    ratio = min(_BOX.width / source.width, _BOX.height / source.height)
+    ratio = min(BOX.width / source.width, BOX.height / source.height)
     if ratio < 1:
         made = Size(int(ratio * source.width + 0.5), int(ratio * source.height + 0.5))
     else:
@@ -277,5 +281,5 @@ def made_size(source: Size, said: Spoken) -> Size:
             f"{WRITER}:69-78",
         )
     if made != source:
-        said.add(f"It is shrunk from {source} to fit {_BOX}.", f"{AUGMENTORS}:104-125")
+        said.add(f"It is shrunk from {source} to fit {BOX}.", f"{AUGMENTORS}:104-125")
     return made
