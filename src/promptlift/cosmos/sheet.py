@@ -189,12 +189,13 @@ def _facts(result: Result, record: Record) -> str:
     if result.job is not None and result.job.controls:
         fixed, free = fixed_by(result.job.controls), free_under(result.job.controls) or "nothing"
         html = f"<p>Fixed: {escape(fixed)}.</p><p>Free: {escape(free)}.</p>"
-        cells.append(_cell("What the controls decide", html))
+        cells.append(_cell("The controls", html))
     if record.engine is not None:
         seconds = sum(record.timings.values())
-        times = "once" if len(record.attempts) == 1 else f"{len(record.attempts)} times"
-        text = f"{record.engine.name}, {record.engine.model}; asked {times}, {seconds:.1f} s"
-        cells.append(_cell("Answered by", f"<p>{escape(text)}</p>"))
+        count = len(record.attempts)
+        answers = f"{count or 'no'} {'answer' if count == 1 else 'answers'}"
+        text = f"{record.engine.name}, {record.engine.model}: {answers} in {seconds:.1f} s"
+        cells.append(_cell("Asked", f"<p>{escape(text)}</p>"))
     return f'<div class="facts">{"".join(cells)}</div>'
 
 
