@@ -78,15 +78,18 @@ class Desk:
         outputs = [places.place(read_spec(spec, form=form, base=with_spec)) for spec in specs]
         done: list[Finished] = []
 
-        def finish(spec: Finished) -> None:
+        def save(spec: Finished) -> None:
             if not dry:
                 write(spec.changes)
+
+        def finish(spec: Finished) -> None:
+            save(spec)
             done.append(spec)
 
         async def work() -> None:
             async with Upsampler(engine=engine or self.engine, **self.options) as upsampler:
                 how = Settings(**settings)
-                await lift(outputs, upsampler, how, finished=finish, pictures=pictures)
+                await lift(outputs, upsampler, how, finished=finish, saved=save, pictures=pictures)
 
         asyncio.run(work())
         return done

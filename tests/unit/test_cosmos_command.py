@@ -93,7 +93,7 @@ def test_a_second_call_says_that_there_is_nothing_to_do(
     assert call("spec.json", "--in-place") == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert "kept: upsampled already; --again does it anew" in err
+    assert "kept: upsampled already by the engine 'embedded'; --again does it anew" in err
 
 
 def test_a_dry_run_shows_the_change_and_writes_nothing(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from loaders import cosmos as rules
-from loaders.desk import Desk, lay, long, make_clips
+from loaders.desk import MORE, Desk, lay, long, make_clips
 from promptlift.cosmos.outputs import Outputs, write
 from promptlift.cosmos.results import Change, Finished
 from promptlift.cosmos.spec import read_spec
+from promptlift.engines.base import Request
 from promptlift.errors import ConfigEngineError, ItemEngineError, OutputError, SpecError
 from promptlift.testing import FakeEngine, FaultyEngine
 
@@ -483,6 +484,54 @@ def test_results_keep_the_order_of_the_items(desk: Desk) -> None:
     desk.run(desk.put("spec.jsonl", lines))
     made = rules.transfer25(desk.folder / "spec.upsampled.jsonl")
     assert [item["prompt"] for item in made] == [long(f"a cup number {n}") for n in range(12)]
+
+
+def batch_of(desk: Desk, count: int) -> Path:
+    """A spec of many items."""
+    lines = [{**STRICT, "name": str(n), "prompt": f"a cup number {n}"} for n in range(count)]
+    return desk.put("spec.jsonl", lines)
+
+
+def test_a_run_that_ends_early_keeps_what_is_finished(desk: Desk) -> None:
+    """Where the engine breaks down in the middle, what is there is written, and a rerun does the
+    rest without asking again for what is done.
+    """
+
+    def fault(request: Any) -> ConfigEngineError | None:
+        broken = request.short_prompt.endswith("number 9")
+        return ConfigEngineError("gone", remedy="start it") if broken else None
+
+    spec = batch_of(desk, 12)
+    with pytest.raises(ConfigEngineError):
+        desk.run(spec, engine=FaultyEngine(desk.engine, fault))
+    made = rules.transfer25(desk.folder / "spec.upsampled.jsonl")
+    finished = [item["prompt"] for item in made if item["prompt"].endswith(MORE)]
+    assert 5 <= len(finished) <= 11
+    asked = len(desk.engine.requests)
+    assert sorted(statuses(desk.run(spec))) == sorted(
+        ["kept"] * len(finished) + ["done"] * (12 - len(finished))
+    )
+    assert len(desk.engine.requests) == asked + 12 - len(finished)
+    made = rules.transfer25(desk.folder / "spec.upsampled.jsonl")
+    assert [item["prompt"] for item in made] == [long(f"a cup number {n}") for n in range(12)]
+
+
+def test_a_long_spec_is_saved_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a run that is killed loses more than a few items: by the time a later one is
+    asked for, those before it are on the disk.
+    """
+    monkeypatch.setattr("promptlift.cosmos.lift.SAVE_EVERY", 3)
+    made = desk.folder / "spec.upsampled.jsonl"
+    seen: list[int] = []
+
+    def reply(request: Request) -> str:
+        seen.append(made.read_text().count(MORE) if made.exists() else 0)
+        return long(request.short_prompt)
+
+    desk.engine = FakeEngine(reply, context=None)
+    desk.run(batch_of(desk, 20))
+    assert max(seen) >= 12
+    assert made.read_text().count(MORE) == 20
 
 
 # Where results go

@@ -230,9 +230,12 @@ async def _work(
 
     done: list[Finished] = []
 
-    def finish(spec: Finished) -> None:
+    def save(spec: Finished) -> None:
         if not notes.dry_run:
             write(spec.changes)
+
+    def finish(spec: Finished) -> None:
+        save(spec)
         notes.about(spec)
         done.append(spec)
 
@@ -243,6 +246,7 @@ async def _work(
             upsampler,
             how,
             finished=finish,
+            saved=save,
             began=notes.began,
             pictures=review_sheet is not None,
         )

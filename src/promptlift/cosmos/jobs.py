@@ -111,8 +111,7 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
             return Kept(prompt, kept, entry)
         done = known.finished.get((item.where, prompt))
         if done is not None and _still_holds(done, item):
-            why = "upsampled already by an earlier run; --again does it anew"
-            return Kept(prompt, why, done, done.prompt, file)
+            return Kept(prompt, _already(done), done, done.prompt, file)
     if item.region_fault:
         raise SpecError(
             f"the part of the picture cannot be shown: {item.region_fault}",
@@ -143,11 +142,17 @@ def _reason_to_keep(
     if item.is_region and not settings.regions:
         return "a regional prompt; --regions upsamples it too"
     if entry is not None:
-        return "upsampled already; --again does it anew"
+        return _already(entry)
     words, enough = len(prompt.split()), target(spec.format.target).min_words
     if words >= enough:
         return f"long already ({words} words); --again upsamples it all the same"
     return ""
+
+
+def _already(entry: Entry) -> str:
+    engine = entry.record.engine if entry.record else None
+    by = f" by the engine {engine.name!r}" if engine else ""
+    return f"upsampled already{by}; --again does it anew"
 
 
 def _still_holds(done: Entry, item: Item) -> bool:

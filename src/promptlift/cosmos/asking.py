@@ -1,0 +1,144 @@
+"""One item of a spec file, from what it says to what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import io
+from typing import TYPE_CHECKING
+
+from promptlift.cosmos.items import Item, Misfit
+from promptlift.cosmos.jobs import Job, Kept, Settings, decide
+from promptlift.cosmos.regions import cut_frames
+from promptlift.cosmos.results import Result
+from promptlift.errors import ConfigEngineError, OptionError, PromptliftError, SpecError
+from promptlift.pipeline.item import Outcome, upsample_item
+from promptlift.pipeline.sights import Sights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from promptlift.api import Upsampler
+    from promptlift.core.video import Frame
+    from promptlift.cosmos.outputs import Output
+    from promptlift.cosmos.sidecar import Status
+    from promptlift.frames import Source
+
+__all__ = ["Asker"]
+
+_PICTURE_WIDTH = 480
+
+
+class Asker:
+    """Does items; many may be under way at once.
+
+    Args:
+        upsampler: Who is asked, and with which options.
+        settings: How specs are treated.
+        pictures: Keep the hint frames for a review sheet.
+    """
+
+    def __init__(self, upsampler: Upsampler, settings: Settings, *, pictures: bool) -> None:
+        self._upsampler = upsampler
+        self._settings = settings
+        self._pictures = pictures
+        self._sights = Sights()
+        self._claims: dict[Path, str] = {}
+
+    async def result(self, item: Item | Misfit, output: Output) -> Result:
+        """What becomes of an item; what is wrong with it is in the result.
+
+        Raises:
+            ConfigEngineError: The engine is set up wrongly; every item would fail.
+            OptionError: An option makes no sense; likewise.
+        """
+        if isinstance(item, Misfit):
+            return Result(item, "failed", "", reason=str(item.error))
+        try:
+            job = decide(item, output.spec, output.known, self._settings)
+        except PromptliftError as error:
+            prompt = item.prompt or ""
+            entry = output.known.results.get(prompt)
+            return Result(item, "failed", prompt, reason=str(error), entry=entry)
+        if isinstance(job, Kept):
+            return _kept(item, job)
+        try:
+            outcome = await self._ask(item, job, output)
+        except PromptliftError as error:
+            return Result(item, "failed", job.short, reason=str(error), job=job, entry=job.entry)
+        if isinstance(outcome.error, ConfigEngineError | OptionError):
+            raise outcome.error
+        pictures = tuple(map(_picture, outcome.frames)) if self._pictures else ()
+        return _result(item, job, outcome, pictures)
+
+    async def _ask(self, item: Item, job: Job, output: Output) -> Outcome:
+        if output.in_place and job.prompt_file is not None:
+            self._claim(job.prompt_file.path.resolve(), f"{output.path.name} {item.where}")
+        options = dataclasses.replace(
+            self._upsampler.options,
+            target=output.spec.format.target,
+            control=job.shown,
+            controls=job.controls,
+        )
+        source: Source = job.video.path
+        if item.region is not None:
+            source = await asyncio.to_thread(cut_frames, job.video.path, item.region, options)
+        engine = self._upsampler.engine
+        return await upsample_item(source, job.short, engine, options, sights=self._sights)
+
+    def _claim(self, file: Path, item: str) -> None:
+        """Take a prompt's file for an item, since one file cannot hold two long prompts."""
+        if file in self._claims:
+            raise SpecError(
+                f"its prompt's file {file.name!r} is also that of another item "
+                f"({self._claims[file].strip()})",
+                remedy="give each its own, or leave --in-place out",
+            )
+        self._claims[file] = item
+
+
+def _kept(item: Item, kept: Kept) -> Result:
+    file = kept.prompt_file.path if kept.prompt_file else None
+    return Result(
+        item, "kept", kept.prompt, kept.after, kept.reason, prompt_file=file, entry=kept.entry
+    )
+
+
+def _result(item: Item, job: Job, outcome: Outcome, shown: tuple[str, ...]) -> Result:
+    record = outcome.record
+    status: Status = "done"
+    reason = ""
+    if outcome.error is not None:
+        status, reason = "failed", str(outcome.error)
+    elif record.status == "rejected":
+        status, reason = "rejected", _objections(outcome)
+    return Result(
+        item,
+        status,
+        job.short,
+        after=record.prompt,
+        reason=reason,
+        job=job,
+        prompt_file=job.prompt_file.path if job.prompt_file else None,
+        record=record,
+        entry=job.entry,
+        pictures=shown,
+    )
+
+
+def _objections(outcome: Outcome) -> str:
+    review = outcome.record.review
+    failed = [check for check in review.checks if not check.passed] if review else []
+    return "; ".join(f"{check.name}: {check.detail}" for check in failed) or "no answer was fit"
+
+
+def _picture(frame: Frame) -> str:
+    """A frame as a data: address, small enough for a page of many."""
+    from PIL import Image
+
+    image = Image.fromarray(frame.image)
+    image.thumbnail((_PICTURE_WIDTH, 4 * _PICTURE_WIDTH))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=82)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
