@@ -13,8 +13,8 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 # Numbers that are names, or that say where something stands.
 NAMES = re.compile(
-    r"720p|1080p|\.mp4|16:9|\d+x\d+|H\.264|vLLM 0\.\d+|[Tt]ransfer1|example1_input_video|lines 50-63"
-    r"|--frames \d|columns \+ 1|why-720p-fails|why_720p"
+    r"720p|1080p|\.mp4|16:9|\d+x\d+|H\.264|vLLM 0\.\d+|[Tt]ransfer1|example1_input_video"
+    r"|lines 50-63|--frames \d|columns \+ 1|why-720p-fails|why_720p"
 )
 
 
