@@ -520,7 +520,8 @@ def test_a_long_spec_is_saved_now_and_then(desk: Desk, monkeypatch: pytest.Monke
     """Not even a run that is killed loses more than a few items: by the time a later one is
     asked for, those before it are on the disk.
     """
-    monkeypatch.setattr("promptlift.cosmos.lift.SAVE_EVERY", 3)
+    monkeypatch.setattr("promptlift.cosmos.lift.SAVE_AFTER", 0)
+    monkeypatch.setattr("promptlift.cosmos.lift._SAVING_SHARE", float("inf"))
     made = desk.folder / "spec.upsampled.jsonl"
     seen: list[int] = []
 

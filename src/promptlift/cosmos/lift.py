@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from promptlift.cosmos.jobs import Settings
     from promptlift.cosmos.outputs import Output
 
-__all__ = ["AT_ONCE", "SAVE_EVERY", "lift"]
+__all__ = ["AT_ONCE", "SAVE_AFTER", "lift"]
 
 AT_ONCE = 4
 """Items under way at a time: enough for an engine to have work while videos are read."""
 
-SAVE_EVERY = 50
-"""Items of a long spec after which what is finished is saved, for a rerun to go on from."""
+SAVE_AFTER = 5.0
+"""Seconds after which what is finished of a long spec is saved, for a rerun to go on from."""
+
+_SAVING_SHARE = 0.05  # of the time; the more there is, the longer it takes to write
 
 
 async def lift(
@@ -92,10 +95,13 @@ class _Work:
 
     async def through(self, saved: Callable[[Finished], None]) -> None:
         """Wait for all items, saving what there is now and then."""
-        for number, task in enumerate(self.tasks, 1):
+        due = time.monotonic() + SAVE_AFTER
+        for task in self.tasks:
             await task
-            if number % SAVE_EVERY == 0 and number < len(self.tasks):
+            if (start := time.monotonic()) >= due and task is not self.tasks[-1]:
                 saved(self.so_far())
+                end = time.monotonic()
+                due = end + max(SAVE_AFTER, (end - start) / _SAVING_SHARE)
 
     @property
     def has_begun(self) -> bool:
