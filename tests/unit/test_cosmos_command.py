@@ -96,6 +96,19 @@ def test_a_second_call_says_that_there_is_nothing_to_do(
     assert "kept: upsampled already by the engine 'embedded'; --again does it anew" in err
 
 
+def test_many_items_kept_for_one_reason_are_one_line(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch that is done already does not fill the screen."""
+    desk.put("spec.jsonl", [{**STRICT, "name": str(n)} for n in range(5)])
+    call("spec.jsonl", "-q")
+    capsys.readouterr()
+    assert call("spec.jsonl") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "kept" in line]
+    assert lines[0].startswith("promptlift: spec.jsonl: 5 items: kept: upsampled already")
+    assert lines[1:] == ["promptlift: 5 kept"]
+
+
 def test_a_dry_run_shows_the_change_and_writes_nothing(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,8 @@ from promptlift.cosmos.items import Item
 from promptlift.engines.embedded import NO_MODEL_NOTICE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.status import Status
 
     from promptlift.cosmos.results import Change, Finished, Result
@@ -94,6 +96,7 @@ class CosmosNotes:
         name = str(finished.output.spec.path)
         for result in finished.results:
             self._item(name, result)
+        self._kept(name, finished.results)
         for change in finished.changes:
             if self.dry_run:
                 _show(change)
@@ -121,13 +124,21 @@ class CosmosNotes:
         if result.status in ("failed", "rejected"):
             self.unfinished += 1
             _say(f"promptlift: error: {where}: {result.status}: {result.reason}")
-        elif result.status == "kept":
-            self._note(f"{where}: kept: {result.reason}")
-        else:
+        elif result.status == "done":
             self._note(f"{where}: {_done(result)}")
             record = result.record
             if first and record and record.engine and record.engine.name == "embedded":
                 self._note(NO_MODEL_NOTICE)
+
+    def _kept(self, name: str, results: Sequence[Result]) -> None:
+        """Say once for all items that were kept for the same reason."""
+        kept: dict[str, list[str]] = {}
+        for result in results:
+            if result.status == "kept":
+                kept.setdefault(result.reason, []).append(result.item.where)
+        for reason, places in kept.items():
+            some = f"{len(places)} items" if len(places) > 1 else places[0]
+            self._note(f"{name}: {some + ': ' if some else ''}kept: {reason}")
 
     def _once(self, line: str) -> None:
         if line not in self._noted:
