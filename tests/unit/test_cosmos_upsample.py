@@ -328,6 +328,22 @@ def test_regional_prompts_are_shown_their_region_only(desk: Desk) -> None:
     ]
 
 
+def test_a_region_can_be_cut_in_a_process_that_can_be_killed(desk: Desk) -> None:
+    """Isolated decoding holds for regions too, and gives the same frames."""
+    region = {"prompt": "a red balloon", "region_definitions_path": [0, 0, 0.5, 1.0]}
+    spec = desk.put("spec.json", {**SPEC, "regional_prompts": [region]})
+    keys = []
+    for isolated in (False, True):
+        desk.options = {"isolated": isolated}
+        (done,) = desk.run(spec, regions=True, dry=True)
+        record = done.results[1].record
+        assert record is not None
+        keys.append(record.key)
+    assert keys[0] == keys[1]
+    desk.put("assets/rgb.mp4", "no video")
+    assert statuses(desk.run(spec, regions=True, dry=True)) == ["failed", "failed"]
+
+
 # Again, and not again
 
 

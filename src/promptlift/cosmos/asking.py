@@ -6,6 +6,7 @@ import asyncio
 import base64
 import dataclasses
 import io
+from functools import partial
 from typing import TYPE_CHECKING
 
 from promptlift.cosmos.items import Item, Misfit
@@ -13,6 +14,7 @@ from promptlift.cosmos.jobs import Job, Kept, Settings, decide
 from promptlift.cosmos.regions import cut_frames
 from promptlift.cosmos.results import Result
 from promptlift.errors import ConfigEngineError, OptionError, PromptliftError, SpecError
+from promptlift.frames.isolated import isolated_call
 from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 
@@ -83,7 +85,8 @@ class Asker:
         )
         source: Source = job.video.path
         if item.region is not None:
-            source = await asyncio.to_thread(cut_frames, job.video.path, item.region, options)
+            cut = partial(isolated_call, cut_frames) if options.isolated else cut_frames
+            source = await asyncio.to_thread(cut, job.video.path, item.region, options)
         engine = self._upsampler.engine
         return await upsample_item(source, job.short, engine, options, sights=self._sights)
 
