@@ -24,7 +24,7 @@ NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
 def commands() -> str:
     """Every command's help, as the command prints it."""
     parts = [NOTE, "# Commands\n"]
-    top = click.Context(cli, info_name="promptlift")
+    top = click.Context(cli, info_name="promptlift", **cli.context_settings)
     for name in COMMANDS:
         command = cli.get_command(top, name)
         assert command is not None

@@ -160,6 +160,7 @@ def _rules() -> dict[str, str]:
         "rule_made": cited(rules.AUGMENTORS, "104-125"),
         "rule_none": cited(rules.UPSAMPLER, "96-105"),
         "rule_ignored": cited(rules.PIPELINE, "264-277"),
+        "rule_rank": cited(rules.PIPELINE, "217"),
         "rule_blind": cited(rules.MISC, "45-48"),
         "pipeline": rules.PIPELINE,
         "upsampler": rules.UPSAMPLER,

@@ -21,11 +21,14 @@ _SHORT_SOURCE = "cosmos_transfer1/"
     "specs", nargs=-1, required=True, metavar="SPEC...", type=click.Path(path_type=Path)
 )
 @click.option(
-    "--batch", metavar="FILE", type=click.Path(path_type=Path), help="--batch_input_path."
+    "--batch",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Items that each spec is run with: NVIDIA's --batch_input_path.",
 )
-@click.option("--prompt", metavar="TEXT", help="--prompt on NVIDIA's command line.")
-@click.option("--input-video", metavar="FILE", help="--input_video_path.")
-@click.option("--sigma-max", type=float, metavar="NUMBER", help="--sigma_max.")
+@click.option("--prompt", metavar="TEXT", help="As on NVIDIA's command line.")
+@click.option("--input-video", metavar="FILE", help="As NVIDIA's --input_video_path.")
+@click.option("--sigma-max", type=float, metavar="NUMBER", help="As NVIDIA's --sigma_max.")
 @click.option(
     "--root",
     metavar="DIR",

@@ -42,17 +42,37 @@ def _sizes(text: str) -> tuple[Size, ...]:
 
 @click.command()
 @click.argument("video", required=False, type=click.Path(path_type=Path))
-@click.option("--aspect", type=_aspect, metavar="W:H", help="Sizes of this shape instead.")
-@click.option("--sizes", type=_sizes, metavar="WxH,...", help="These sizes instead.")
-@click.option("--frames", "-n", multiple=True, type=click.IntRange(1, 64), help="Repeatable. [2]")
-@click.option("--model", multiple=True, metavar="NAME", help="Repeatable. [pixtral]")
-@click.option("--prompt", "-p", default="Test prompt", show_default=True, help="The text.")
-@click.option("--context", type=int, help="Tokens of prompt and answer. [the engine's, or 4096]")
+@click.option("--aspect", type=_aspect, metavar="W:H", help="Try sizes of this shape.")
+@click.option("--sizes", type=_sizes, metavar="WxH,...", help="Try these sizes.")
+@click.option(
+    "--frames",
+    "-n",
+    multiple=True,
+    type=click.IntRange(1, 64),
+    show_default="2",
+    help="How many frames are shown; may be given again.",
+)
+@click.option(
+    "--model",
+    multiple=True,
+    metavar="NAME",
+    show_default="the engine's, or pixtral",
+    help="Model or family that counts; may be given again.",
+)
+@click.option(
+    "--prompt", "-p", default="Test prompt", show_default=True, help="The text with the frames."
+)
+@click.option(
+    "--context",
+    type=int,
+    show_default=f"the engine's, or {DEFAULT_CONTEXT}",
+    help="Tokens that prompt and answer may take together.",
+)
 @click.option(
     "--reserve", default=DEFAULT_RESERVE, show_default=True, help="Tokens kept for the answer."
 )
 @click.option("--engine", help="Send the requests as well: auto, openai, vllm or llamacpp.")
-@click.option("--engine-model", metavar="NAME", help="The engine's model.")
+@click.option("--engine-model", metavar="NAME", help="The engine's model, where it has several.")
 @connection_options
 @click.option("--answers", is_flag=True, help="Keep what the engine answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

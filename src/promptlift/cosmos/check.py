@@ -315,12 +315,12 @@ class _Run:
         """The probe of a file, from where the command would find it; None if it has no picture."""
         if not named or not isinstance(named, str):
             return None
-        for folder in self._folders():
-            try:
-                return probe(folder / named)
-            except (VideoError, ValueError):
-                continue
-        return None
+        paths = (folder / named for folder in self._folders())
+        try:
+            there = next((path for path in paths if path.exists()), None)
+            return None if there is None else probe(there)
+        except (VideoError, OSError, ValueError):  # a name too long, or with a null in it
+            return None
 
     def _folders(self) -> Sequence[Path]:
         if self._root is not None:
