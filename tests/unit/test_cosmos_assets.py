@@ -21,6 +21,7 @@ NAMES = {
 }
 
 
+@pytest.mark.clips
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sample_spec_comes_out_as_its_loader_takes_it(
     cosmos_assets: Path, tmp_path: Path, name: str
