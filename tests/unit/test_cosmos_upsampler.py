@@ -216,6 +216,28 @@ def test_an_error_gives_the_environment_back(torchrun: None, tmp_path: Path) -> 
     assert dict(os.environ) == before
 
 
+def test_the_variables_are_those_of_the_import(tmp_path: Path) -> None:
+    """What torchrun had set when the line that changes was run is what comes back."""
+    code = (
+        "import os\n"
+        "from promptlift.cosmos import PixtralPromptUpsampler\n"
+        "from promptlift.testing import FakeEngine\n"
+        "made = PixtralPromptUpsampler('checkpoints', engine=FakeEngine())\n"
+        f"for name in {list(TORCHRUN)}: os.environ.pop(name)\n"
+        f"try: made._prompt_upsample('x', {str(tmp_path / 'absent.mp4')!r})\n"
+        f"except Exception: print(*(os.environ.get(name) for name in {list(TORCHRUN)}))\n"
+        "made.close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | TORCHRUN,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == list(TORCHRUN.values())
+
+
 def test_an_error_changes_no_variable_that_is_there(
     torchrun: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
