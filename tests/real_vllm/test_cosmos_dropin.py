@@ -171,8 +171,8 @@ from promptlift.testing import FakeEngine
 
 dist.init_process_group("gloo")
 rank = dist.get_rank()
-engine = FakeEngine(lambda request: f"{request.short_prompt} drifts slowly over green hills at dusk, seen "
-                    "from a fixed camera in soft and golden evening light.")
+scene = "drifts slowly over green hills at dusk, seen from a fixed camera in golden evening light."
+engine = FakeEngine(lambda request: f"{request.short_prompt} {scene}")
 made = PixtralPromptUpsampler("checkpoints", engine=engine, on_reject="best", attempts=1,
                               patience=60)
 clip, absent = sys.argv[1:3]

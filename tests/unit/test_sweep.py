@@ -16,8 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from promptlift.cli.main import _run
-from promptlift.cli.sweep import sweep
+from promptlift.cli.main import _run, cli
 from promptlift.core.tokens import FAMILIES, PIXTRAL
 from promptlift.core.video import Size
 from promptlift.engines.base import Completion
@@ -277,7 +276,7 @@ def test_the_same_sweep_is_the_same_file(tmp_path: Path) -> None:
 
 def call(*arguments: str) -> Result:
     """The command, in this process."""
-    return CliRunner().invoke(sweep, arguments, catch_exceptions=False)
+    return CliRunner().invoke(cli, ["sweep", *arguments], catch_exceptions=False)
 
 
 def test_the_command_needs_nothing() -> None:
