@@ -114,3 +114,14 @@ def test_pictures_are_a_video(clip: Path, tmp_path: Path) -> None:
     assert record.video.probe is not None
     assert record.video.probe.frame_count == 3
     assert len(record.frames) == 2
+
+
+@pytest.mark.parametrize(
+    "prompt", ["机械臂把咖啡杯递给一个女人", "Ein Arm gibt einer Frau in einem Büro einen Becher"]
+)
+def test_words_that_nothing_was_added_to_are_no_result(clip: Path, prompt: str) -> None:
+    """The embedded engine writes English; a prompt that it only hands back is not passed off."""
+    record = promptlift.upsample(clip, prompt, engine="embedded")
+    assert (record.status, record.prompt) == ("rejected", None)
+    assert record.review is not None
+    assert "nothing but the user's own words" in str(record.review.checks)

@@ -120,7 +120,9 @@ async def _answered(
     try:
         await ask(engine, request, judge, attempts=attempts, room=room, answers=draft.answers)
     except ItemEngineError:
-        if draft.answers or not draft.fit.retry_smaller(predicted + budget.reserve):
+        takes_tokens = draft.engine is not None and draft.engine.family is not None
+        cost = predicted + budget.reserve
+        if draft.answers or not takes_tokens or not draft.fit.retry_smaller(cost):
             raise
         return False
     return True

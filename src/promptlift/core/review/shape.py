@@ -84,20 +84,24 @@ _SAME_CHARACTER = re.compile(r"([^\s\d])\1{7}")
 _SAME_WORD = re.compile(r"\b(\w{1,40})(?:[\s,]{1,3}\1\b){3}", re.IGNORECASE)
 
 
+_OWN_WORDS = "nothing but the user's own words"
+
+
 def empty(text: str, short_prompt: str = "") -> str:
     """Say whether there is nothing to use: no words, too few, or the user's words alone."""
     words = _WORD.findall(text)
     letters = sum(len(word) for word in words)
     if not any(word[0].isalpha() for word in words):
         return NO_WORDS
+    said = [word.lower() for word in _WORD.findall(short_prompt)]
+    alone = len(words) <= len(said) + 1 and {word.lower() for word in words} <= set(said)
     if dominant_script(text) in UNSPACED:
-        return f"only {letters} characters" if letters < _FEWEST_CHARACTERS else ""
+        if letters < _FEWEST_CHARACTERS:
+            return f"only {letters} characters"
+        return _OWN_WORDS if alone else ""
     if len(words) < _FEWEST_WORDS:
         return f"only {len(words)} words"
-    said = {word.lower() for word in _WORD.findall(short_prompt)}
-    if len(words) <= len(said) + 1 and {word.lower() for word in words} <= said:
-        return "nothing but the user's own words"
-    return ""
+    return _OWN_WORDS if alone else ""
 
 
 def cut(text: str, finish_reason: str) -> str:
