@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli import types
 from promptlift.cli.engines import engine_options, settings_of
-from promptlift.config import Options
-from promptlift.core.video import Size
+from promptlift.cli.items import item_options
 
 if TYPE_CHECKING:
     from promptlift.cli.cosmos_notes import CosmosNotes
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cosmos", "upsample"]
 
-_DEFAULTS = Options()
 UNFINISHED = 1
 UNUSABLE = 2
 
@@ -102,39 +99,7 @@ def cosmos() -> None:
     help="Write a page with frames, prompts and reviews to read before generating.",
 )
 @engine_options
-@click.option("--frames", "-n", default=_DEFAULTS.frames, show_default=True, help="Hint frames.")
-@click.option(
-    "--strategy",
-    default=_DEFAULTS.strategy,
-    show_default=True,
-    type=click.Choice(["spread", "first", "fps", "scenes"]),
-    help="Which frames.",
-)
-@click.option("--size", type=types.size, metavar="WxH", help="Fit each frame into this box.")
-@click.option("--max-side", type=int, help="Longest side of a frame in pixels.")
-@click.option("--context", type=int, help="Tokens of prompt and answer together.")
-@click.option(
-    "--reserve", default=_DEFAULTS.reserve, show_default=True, help="Tokens kept for the answer."
-)
-@click.option("--template", help="The words around yours: verbatim/1 or instruct/1.")
-@click.option(
-    "--target-tokenizer",
-    type=click.Path(path_type=Path),
-    help="tokenizer.json or spiece.model of the target, to count its tokens exactly.",
-)
-@click.option("--temperature", default=_DEFAULTS.temperature, show_default=True)
-@click.option("--seed", default=_DEFAULTS.seed, show_default=True)
-@click.option(
-    "--attempts", default=_DEFAULTS.attempts, show_default=True, help="Most answers asked for."
-)
-@click.option(
-    "--on-reject",
-    default=_DEFAULTS.on_reject,
-    show_default=True,
-    type=click.Choice(["fail", "best", "original"]),
-    help="What takes the prompt's place when no answer passes the review; fail leaves it.",
-)
-@click.option("--isolated", is_flag=True, help="Decode in a process that can be killed.")
+@item_options
 @click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
 def upsample(
     specs: tuple[Path, ...],
@@ -149,7 +114,6 @@ def upsample(
     dry_run: bool,
     review_sheet: Path | None,
     engine: str,
-    size: Size | None,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -181,7 +145,6 @@ def upsample(
                 review_sheet,
                 engine=engine,
                 engine_settings=settings,
-                size=size,
                 **options,
             )
         )

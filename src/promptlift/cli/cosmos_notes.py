@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import logging
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import click
 
+from promptlift.cli.live import Live
 from promptlift.cosmos.items import Item
 from promptlift.engines.embedded import NO_MODEL_NOTICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.status import Status
 
     from promptlift.cosmos.results import Change, Finished, Result
     from promptlift.cosmos.spec import Spec
@@ -48,16 +44,10 @@ class CosmosNotes:
         self._total = 0
         self._begun = 0
         self._noted: set[str] = set()
-        self._exit = ExitStack()
-        self._status: Status | None = None
+        self._live = Live("reading specs", quiet=quiet)
 
     def __enter__(self) -> Self:
-        # Retries are part of the work; what becomes of them is said in one line at the end.
-        logging.getLogger("stamina").setLevel(logging.ERROR)
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = self._exit.enter_context(Console(stderr=True).status("reading specs"))
+        self._live.__enter__()
         return self
 
     def __exit__(
@@ -66,7 +56,7 @@ class CosmosNotes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._exit.__exit__(kind, error, trace)
+        self._live.__exit__(kind, error, trace)
 
     def refuse(self, path: Path, error: PromptliftError) -> None:
         """Tell of a spec that cannot be used."""
@@ -87,9 +77,8 @@ class CosmosNotes:
     def began(self, item: Item) -> None:
         """Show that another item's turn has come."""
         self._begun += 1
-        if self._status is not None:
-            where = f": {item.where}" if item.where else ""
-            self._status.update(f"item {self._begun} of {self._total}{where}")
+        where = f": {item.where}" if item.where else ""
+        self._live.update(f"item {self._begun} of {self._total}{where}")
 
     def about(self, finished: Finished) -> None:
         """Tell what became of a spec's items, and what was written or would be."""
@@ -109,7 +98,7 @@ class CosmosNotes:
 
     def summary(self) -> None:
         """Say how many items fared how."""
-        self._exit.close()
+        self._live.close()
         counts = [f"{count} {name}" for name, count in sorted(self._statuses.items())]
         if self.unusable:
             counts.append(f"{self.unusable} spec(s) unusable")

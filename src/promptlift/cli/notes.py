@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-if TYPE_CHECKING:
-    from rich.status import Status
+from promptlift.cli.live import Live
 
+if TYPE_CHECKING:
     from promptlift.core.record import Record
     from promptlift.pipeline.draft import Draft, Stage
     from promptlift.pipeline.item import Outcome
@@ -34,18 +32,10 @@ class Notes:
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
-        self._live = not quiet and sys.stderr.isatty()
-        self._exit = ExitStack()
-        self._status: Status | None = None
+        self._live = Live("opening the video", quiet=quiet)
 
     def __enter__(self) -> Self:
-        # Retries are part of the work; what becomes of them is said in one line at the end.
-        logging.getLogger("stamina").setLevel(logging.ERROR)
-        if self._live:
-            from rich.console import Console
-
-            status = Console(stderr=True).status("opening the video")
-            self._status = self._exit.enter_context(status)
+        self._live.__enter__()
         return self
 
     def __exit__(
@@ -54,26 +44,24 @@ class Notes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._exit.__exit__(kind, error, trace)
+        self._live.__exit__(kind, error, trace)
 
     def progress(self, stage: Stage, draft: Draft) -> None:
         """Show the stage that begins."""
         del draft
-        if self._status is not None:
-            self._status.update(_DOING[stage])
+        self._live.update(_DOING[stage])
 
     def starting(self, stage: str, seconds: float) -> None:
         """Show how far an engine is that is being started for this call."""
-        if self._status is not None:
-            self._status.update(f"starting vLLM: {stage}, {seconds:.0f} s")
+        self._live.update(f"starting vLLM: {stage}, {seconds:.0f} s")
 
     def about(self, outcome: Outcome, *, dry_run: bool) -> None:
         """Say what was planned, and everything that a person should know of the result."""
-        self._exit.close()
+        self._live.close()
         if self.quiet:
             return
         record = outcome.record
-        if (self._live or dry_run) and record.plan is not None:
+        if (self._live.shown or dry_run) and record.plan is not None:
             _say(_plan_line(record))
         for line in _warnings(record):
             _say(f"promptlift: {line}")

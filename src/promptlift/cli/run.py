@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import closing
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli import types
 from promptlift.cli.engines import engine_options, settings_of
+from promptlift.cli.items import item_options
 from promptlift.config import Options
-from promptlift.core.video import Size
 from promptlift.errors import PromptError
 
 if TYPE_CHECKING:
@@ -33,59 +31,8 @@ REJECTED = 1
 @click.option(
     "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
 )
-@click.option(
-    "--frames", "-n", default=_DEFAULTS.frames, show_default=True, help="How many frames to show."
-)
-@click.option(
-    "--strategy",
-    default=_DEFAULTS.strategy,
-    show_default=True,
-    type=click.Choice(["spread", "first", "fps", "scenes"]),
-    help="Which frames.",
-)
-@click.option(
-    "--fps",
-    type=types.rate,
-    metavar="RATE",
-    default=str(_DEFAULTS.fps),
-    show_default=True,
-    help="Frames a second for --strategy fps.",
-)
-@click.option("--exact", is_flag=True, help="Never take a nearby keyframe in a long clip.")
-@click.option(
-    "--size",
-    type=types.size,
-    metavar="WxH",
-    help="Fit each frame into this box instead of the largest.",
-)
-@click.option("--max-side", type=int, help="Longest side of a frame in pixels.")
-@click.option("--context", type=int, help="Tokens of prompt and answer together.")
-@click.option(
-    "--reserve", default=_DEFAULTS.reserve, show_default=True, help="Tokens kept for the answer."
-)
+@item_options
 @click.option("--control", help="What kind of picture VIDEO is: rgb, edge, depth, seg, blur, ...")
-@click.option("--template", help="The words around yours: verbatim/1 or instruct/1.")
-@click.option(
-    "--target-tokenizer",
-    type=click.Path(path_type=Path),
-    help="tokenizer.json or spiece.model of the target, to count its tokens exactly.",
-)
-@click.option("--temperature", default=_DEFAULTS.temperature, show_default=True)
-@click.option("--seed", default=_DEFAULTS.seed, show_default=True)
-@click.option(
-    "--attempts",
-    default=_DEFAULTS.attempts,
-    show_default=True,
-    help="How often to ask until an answer passes the review.",
-)
-@click.option(
-    "--on-reject",
-    default=_DEFAULTS.on_reject,
-    show_default=True,
-    type=click.Choice(["fail", "best", "original"]),
-    help="What to print when no answer passes.",
-)
-@click.option("--isolated", is_flag=True, help="Decode in a process that can be killed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record instead of the text.")
 @click.option(
     "--output",
@@ -105,8 +52,6 @@ def run(
     video: Path,
     prompt: str,
     engine: str,
-    fps: Fraction,
-    size: Size | None,
     as_json: bool,
     output: Path | None,
     save_hints: Path | None,
@@ -132,8 +77,6 @@ def run(
                 engine=engine,
                 engine_settings=settings,
                 starting=notes.starting,
-                fps=fps,
-                size=size,
                 **options,
             )
         ) as upsampler,
