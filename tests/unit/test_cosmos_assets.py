@@ -17,7 +17,7 @@ NAMES = {
     "inference_cosmos_transfer1_single_control_seg_short_prompt.json": "done",
     "inference_cosmos_transfer1_single_control_vis_short_prompt.json": "done",
     "inference_cosmos_transfer1_uniform_weights.json": "kept",
-    "regionalprompt_test/inference_cosmos_transfer1_single_control_regional_prompt.json": "done",
+    "regionalprompt_test/inference_cosmos_transfer1_single_control_regional_prompt.json": "rejected",
 }
 
 
@@ -27,11 +27,12 @@ def test_a_sample_spec_comes_out_as_its_loader_takes_it(
     cosmos_assets: Path, tmp_path: Path, name: str
 ) -> None:
     """With the paths found from the spec's own place, only the prompt differs, and the loader's
-    rules are met; a prompt that a person wrote at length is left alone.
+    rules are met; a prompt that a person wrote at length is left alone, and so is one for which
+    the embedded engine finds nothing to add in a depth clip.
     """
     spec = cosmos_assets / name
     arguments = ["cosmos", "upsample", str(spec), "--engine", "embedded", "-o", str(tmp_path), "-q"]
-    assert _run(arguments) == 0
+    assert _run(arguments) == (1 if NAMES[name] == "rejected" else 0)
     made = tmp_path / spec.name
     hints, values = rules.transfer1_spec(made)
     old_hints, old_values = rules.transfer1_spec(spec)
@@ -47,4 +48,4 @@ def test_a_sample_spec_comes_out_as_its_loader_takes_it(
     )
     sidecar = json.loads((tmp_path / f"{spec.stem}.promptlift.json").read_text(encoding="utf-8"))
     assert sidecar["items"][0]["status"] == NAMES[name]
-    assert (old == new) == (NAMES[name] == "kept")
+    assert (old == new) == (NAMES[name] != "done")
