@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import secrets
+import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +75,7 @@ class Runtime:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         xllamacpp = import_xllamacpp()
+        _clean_heap()
         try:
             self._server: Any = xllamacpp.Server(_parameters(xllamacpp, model, settings))
         except (RuntimeError, MemoryError) as error:
@@ -151,6 +155,17 @@ class _Collected:
         message = {"content": "".join(self._texts)}
         choice = {"message": message, "finish_reason": self._reason}
         return {"choices": [choice], "usage": self._usage}
+
+
+def _clean_heap() -> None:
+    """Hand freed memory back to the system, so that llama.cpp gets pages of zeros.
+
+    In a process that had decoded and computed a great deal, models loaded into reused memory were
+    seen to answer with garbage now and then; with fresh memory they were not.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _parameters(xllamacpp: Any, model: Model, settings: Settings) -> Any:
