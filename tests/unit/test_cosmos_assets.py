@@ -10,6 +10,7 @@ import pytest
 from loaders import cosmos as rules
 from promptlift.cli.main import _run
 
+REGIONAL = "regionalprompt_test/inference_cosmos_transfer1_single_control_regional_prompt.json"
 NAMES = {
     "inference_cosmos_transfer1_multi_control.json": "done",
     "inference_cosmos_transfer1_single_control_depth_short_prompt.json": "done",
@@ -17,7 +18,7 @@ NAMES = {
     "inference_cosmos_transfer1_single_control_seg_short_prompt.json": "done",
     "inference_cosmos_transfer1_single_control_vis_short_prompt.json": "done",
     "inference_cosmos_transfer1_uniform_weights.json": "kept",
-    "regionalprompt_test/inference_cosmos_transfer1_single_control_regional_prompt.json": "rejected",
+    REGIONAL: "rejected",
 }
 
 
