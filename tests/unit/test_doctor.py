@@ -115,3 +115,58 @@ def test_the_command_prints_what_was_found() -> None:
     steps = runner.invoke(doctor, ["--fix", "--checkpoint-dir", "nowhere"], standalone_mode=False)
     assert "hf download" in steps.output
     assert "Python 3" not in steps.output
+
+
+def test_who_holds_a_gpu_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nvidia-smi says of a card's processes stands beside its memory; not another's."""
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'GPU-0, 4711, python3, 60000 MiB'\necho 'GPU-1, 1, x, 1 MiB'\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    busy = Gpu(0, "GPU-0", "Card", 80 * GIB, 20 * GIB, (9, 0))
+    monkeypatch.setattr(machine, "read_gpus", lambda _: [busy])
+    detail = found(check_machine({}), "GPU").detail
+    assert detail.endswith("; held by python3 (4711, 60000 MiB)")
+
+
+def test_ports_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loopback that nothing can listen on is a note; here it can be listened on."""
+    assert found(check_machine({}), "ports").status == "ok"
+    monkeypatch.setattr(machine, "_LOOPBACK", "192.0.2.1")
+    assert found(check_machine({}), "ports").status == "note"
+
+
+def test_a_late_clock_is_the_likely_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a server cannot be reached over TLS and the clock lies in the past, that is said."""
+    monkeypatch.setattr("promptlift.doctor.models.time.time", lambda: 1.0e9)
+    clock = found(check_models(base_url="https://127.0.0.1:9"), "clock")
+    assert clock.status == "fail"
+    assert "days behind" in clock.detail
+
+
+def test_clashing_versions_beside_vllm_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment whose vLLM asks for another transformers than it has is a note."""
+    site = tmp_path / "site"
+    for name, version, needs in [
+        ("vllm", "0.32.0", "transformers<5.20"),
+        ("transformers", "5.23", ""),
+    ]:
+        info = site / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (site / name).mkdir()
+        (site / name / "__init__.py").touch()
+        required = f"Requires-Dist: {needs}\n" if needs else ""
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}"
+        )
+    python = tmp_path / "python"
+    python.write_text(f"""#!/bin/sh
+shift; shift
+exec {sys.executable} -c "import sys; sys.path.insert(0, '{site}'); exec(sys.argv[1])" "$1"
+""")
+    python.chmod(0o755)
+    vllm = found(check_models(vllm_python=str(python)), "vLLM")
+    assert vllm.status == "note"
+    assert "transformers 5.23, where <5.20 is needed" in vllm.detail

