@@ -29,11 +29,16 @@ def folder() -> Path:
     return made
 
 
-def clips() -> list[Clip]:
-    """The four clips; the two large ones take a few minutes to make the first time."""
-    return [
+def clips(*, large: bool = True) -> list[Clip]:
+    """The four clips; the two large ones take many minutes to make the first time."""
+    small = [
         Clip("640x480 4 s", _scene("small.mp4", (640, 480), 4, 30)),
         Clip("1280x720 10 s", _scene("medium.mp4", (1280, 720), 10, 24)),
+    ]
+    if not large:
+        return small
+    return [
+        *small,
         Clip("1080p 10 min", _pattern("long.mp4", "1920x1080", 600, 30, "8M")),
         Clip("4K 60 s", _pattern("uhd.mp4", "3840x2160", 60, 30, "18M")),
     ]

@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds
-    clip = clips()[0].path
+    clip = clips(large=False)[0].path
     body = sent_body(clip)
     took: dict[str, list[float]] = {"bare request": [], "video seen before": [], "video new": []}
     with stub() as url, Upsampler(engine=OpenAIEngine(url)) as upsampler:

@@ -23,7 +23,7 @@ PROMPT = "a red hot-air balloon drifts over the hills"
 def commands() -> dict[str, list[str]]:
     """What is timed, by the name in the table."""
     command = [PYTHON, "-m", "promptlift"]
-    small = str(clips()[0].path)
+    small = str(clips(large=False)[0].path)
     return {
         "python -c pass": [PYTHON, "-c", "pass"],
         "import promptlift": [PYTHON, "-c", "import promptlift"],
