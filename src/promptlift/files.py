@@ -27,20 +27,32 @@ def content_id(file: BinaryIO, size: int) -> str:
     model are named the same way.
 
     Args:
-        file: Can be sought.
+        file: Can be sought; whoever else reads it goes on where he was.
         size: Its bytes.
     """
+    place = file.tell()
+    try:
+        if size <= _WHOLE_BYTES:
+            return f"sha256:{_digest_of_all(file)}"
+        return f"sha256-sampled:{_digest_of_parts(file, size)}"
+    finally:
+        file.seek(place)
+
+
+def _digest_of_all(file: BinaryIO) -> str:
     digest = hashlib.sha256()
-    if size <= _WHOLE_BYTES:
-        file.seek(0)
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-        return f"sha256:{digest.hexdigest()}"
-    digest.update(str(size).encode())
+    file.seek(0)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _digest_of_parts(file: BinaryIO, size: int) -> str:
+    digest = hashlib.sha256(str(size).encode())
     for part in range(_BLOCKS):
         file.seek((size - _BLOCK_BYTES) * part // (_BLOCKS - 1))
         digest.update(file.read(_BLOCK_BYTES))
-    return f"sha256-sampled:{digest.hexdigest()}"
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -7,13 +7,15 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from media.codes import read_number
 from media.make import Recipe, encode
-from promptlift.core.video import Size, Strip
+from promptlift.core.video import Instant, Size, Strip
 from promptlift.frames import open_video
 from promptlift.frames.strip import due_times
+from promptlift.testing import synthetic_video
 
 _FAST = {"preset": "ultrafast", "crf": "20"}
 
@@ -181,3 +183,24 @@ def test_the_cosmos_clips(cosmos_assets: Path) -> None:
             strip = reader.strip()
             assert len(strip.times) == -(-reader.info.duration * 8 // 1)
             assert len(reader.index.times) == reader.info.frame_count
+
+
+def test_hashing_the_file_does_not_disturb_who_reads_it(tmp_path: Path) -> None:
+    """The name of the content may be asked for at any time: the frames are the same ones."""
+    clip = synthetic_video(tmp_path / "clip.mp4", seconds=3, size=(1280, 720))
+    assert clip.stat().st_size > 100_000  # more than is read ahead at once
+    late = [Instant.exact(Fraction(second)) for second in (1, 2)]
+    with open_video(clip) as reader:
+        strip, frames = reader.strip(), reader.frames_at(late, Size(320, 180))
+    with open_video(clip) as reader:
+        name = reader.content_id
+        disturbed = reader.strip()
+    assert name.startswith("sha256:")
+    assert disturbed.times == strip.times
+    assert np.array_equal(disturbed.images, strip.images)
+    with open_video(clip) as reader:
+        (first,) = reader.frames_at(late[:1], Size(320, 180))
+        assert reader.content_id == name
+        (second,) = reader.frames_at(late[1:], Size(320, 180))
+    assert [f.time for f in (first, second)] == [f.time for f in frames]
+    assert np.array_equal(second.image, frames[1].image)
