@@ -77,7 +77,8 @@ def test_same_call_gives_the_same_text(promptlift: Run) -> None:
     """Two processes agree to the letter; another seed words it differently."""
     texts = [promptlift("run", "clip.mp4", PROMPT).stdout for _ in range(2)]
     assert texts[0] == texts[1]
-    assert promptlift("run", "clip.mp4", PROMPT, "--seed", "3").stdout != texts[0]
+    others = {promptlift("run", "clip.mp4", PROMPT, "--seed", str(n)).stdout for n in range(1, 7)}
+    assert others - {texts[0]}  # one seed may by chance choose the same words
 
 
 def test_prompt_from_stdin(promptlift: Run) -> None:
