@@ -223,6 +223,38 @@ def test_a_file_without_permission_is_named(promptlift: Run, folder: Path) -> No
     assert "secret.mp4" in one_line_error(promptlift("run", "secret.mp4", "x"))
 
 
+# The first call loads what the second needs: nobody may not even read the interpreter's folder.
+AS_NOBODY = """
+import contextlib, io, os, sys
+from promptlift.cli.main import _run
+with contextlib.redirect_stderr(io.StringIO()):
+    _run([argument.replace("secret", "missing") for argument in sys.argv[1:]])
+os.setgid(65534)
+os.setuid(65534)
+sys.exit(_run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="others cannot become nobody")
+@pytest.mark.parametrize("command", ["run", "hint", "facts"])
+def test_root_sees_what_others_may_not_read_named(tmp_path: Path, command: str) -> None:
+    """The same where the tests run as root: as nobody, a file that may not be read is one line."""
+    path = tmp_path / "secret.mp4"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    tmp_path.chmod(0o755)
+    more = {"run": ["x", "--engine", "embedded"], "hint": ["-o", "x.png"], "facts": []}[command]
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, command, "secret.mp4", *more],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "secret.mp4" in one_line_error(done)
+
+
 @pytest.mark.parametrize("name", ["-dash.mp4", "concat:a.mp4", "http:x.mp4", "sp ace 漢字.mp4"])
 def test_odd_names_are_names(promptlift: Run, folder: Path, name: str) -> None:
     """Names that look like options or protocols are files like any other."""

@@ -52,7 +52,11 @@ def cosmos() -> None:
 
 @cosmos.command()
 @click.argument(
-    "specs", nargs=-1, required=True, metavar="SPEC...", type=click.Path(path_type=Path)
+    "specs",
+    nargs=-1,
+    required=True,
+    metavar="SPEC...",
+    type=click.Path(path_type=Path, readable=False),
 )
 @click.option(
     "--output-dir",

@@ -18,7 +18,7 @@ __all__ = ["hint"]
 
 
 @click.command()
-@click.argument("video", type=click.Path(path_type=Path))
+@click.argument("video", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--output",
     "-o",

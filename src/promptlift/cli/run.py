@@ -25,7 +25,7 @@ REJECTED = 1
 
 
 @click.command()
-@click.argument("video", type=click.Path(path_type=Path))
+@click.argument("video", type=click.Path(path_type=Path, readable=False))
 @click.argument("prompt", default="")
 @engine_options
 @click.option(

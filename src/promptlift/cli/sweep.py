@@ -41,7 +41,7 @@ def _sizes(text: str) -> tuple[Size, ...]:
 
 
 @click.command()
-@click.argument("video", required=False, type=click.Path(path_type=Path))
+@click.argument("video", required=False, type=click.Path(path_type=Path, readable=False))
 @click.option("--aspect", type=_aspect, metavar="W:H", help="Try sizes of this shape.")
 @click.option("--sizes", type=_sizes, metavar="WxH,...", help="Try these sizes.")
 @click.option(
