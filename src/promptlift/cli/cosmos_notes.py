@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CosmosNotes"]
 
 
-class CosmosNotes:
+class CosmosNotes(Live):
     """Progress, what became of each item, and the count of what went wrong.
 
     Args:
@@ -36,6 +35,7 @@ class CosmosNotes:
     """
 
     def __init__(self, *, quiet: bool, dry_run: bool) -> None:
+        super().__init__("reading specs", quiet=quiet)
         self.quiet = quiet
         self.dry_run = dry_run
         self.unusable = 0
@@ -44,19 +44,6 @@ class CosmosNotes:
         self._total = 0
         self._begun = 0
         self._noted: set[str] = set()
-        self._live = Live("reading specs", quiet=quiet)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
 
     def refuse(self, path: Path, error: PromptliftError) -> None:
         """Tell of a spec that cannot be used."""
@@ -78,7 +65,7 @@ class CosmosNotes:
         """Show that another item's turn has come."""
         self._begun += 1
         where = f": {item.where}" if item.where else ""
-        self._live.update(f"item {self._begun} of {self._total}{where}")
+        self.update(f"item {self._begun} of {self._total}{where}")
 
     def about(self, finished: Finished) -> None:
         """Tell what became of a spec's items, and what was written or would be."""
@@ -98,7 +85,7 @@ class CosmosNotes:
 
     def summary(self) -> None:
         """Say how many items fared how."""
-        self._live.close()
+        self.close()
         counts = [f"{count} {name}" for name, count in sorted(self._statuses.items())]
         if self.unusable:
             counts.append(f"{self.unusable} spec(s) unusable")

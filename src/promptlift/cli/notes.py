@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from promptlift.cli.live import Live
 
@@ -23,7 +22,7 @@ _DOING: dict[Stage, str] = {
 }
 
 
-class Notes:
+class Notes(Live):
     """Progress, the plan and warnings, on stderr.
 
     Args:
@@ -31,37 +30,25 @@ class Notes:
     """
 
     def __init__(self, *, quiet: bool) -> None:
+        super().__init__("opening the video", quiet=quiet)
         self.quiet = quiet
-        self._live = Live("opening the video", quiet=quiet)
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
 
     def progress(self, stage: Stage, draft: Draft) -> None:
         """Show the stage that begins."""
         del draft
-        self._live.update(_DOING[stage])
+        self.update(_DOING[stage])
 
     def starting(self, stage: str, seconds: float) -> None:
         """Show how far an engine is that is being started for this call."""
-        self._live.update(f"starting vLLM: {stage}, {seconds:.0f} s")
+        self.update(f"starting vLLM: {stage}, {seconds:.0f} s")
 
     def about(self, outcome: Outcome, *, dry_run: bool) -> None:
         """Say what was planned, and everything that a person should know of the result."""
-        self._live.close()
+        self.close()
         if self.quiet:
             return
         record = outcome.record
-        if (self._live.shown or dry_run) and record.plan is not None:
+        if (self.shown or dry_run) and record.plan is not None:
             _say(_plan_line(record))
         for line in _warnings(record):
             _say(f"promptlift: {line}")
