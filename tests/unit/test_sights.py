@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 import promptlift
 from promptlift.config import Options
 from promptlift.core.video import Size
-from promptlift.errors import VideoNotFound
-from promptlift.pipeline import sights as module
+from promptlift.errors import VideoNotFound, VideoUnreadable
+from promptlift.frames import Source, open_video
+from promptlift.frames.reader import Reader
 from promptlift.pipeline.sights import Sights
 from promptlift.testing import FakeEngine, synthetic_video
 
 BOX = Size(160, 90)
+T = TypeVar("T")
 
 
 class Counter:
-    """Counts how often the real functions are called."""
+    """Runs what looks at a video in this process, and counts how often."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.calls: list[str] = []
-        for name in ("survey", "look"):
-            monkeypatch.setattr(module, name, self._counted(name, getattr(module, name)))
 
-    def _counted(self, name: str, function: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.calls.append(name)
-            return function(*args, **kwargs)
-
-        return call
+    async def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
+        """See `promptlift.pipeline.seeing.Runner`."""
+        self.calls.append(function.__name__.strip("_"))
+        return await asyncio.to_thread(function, *args)
 
 
 @pytest.fixture
-def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
+def counter() -> Counter:
     """A count of the real looks."""
-    return Counter(monkeypatch)
+    return Counter()
 
 
 @pytest.fixture
@@ -48,66 +47,127 @@ def clip(tmp_path: Path) -> Path:
     return synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
 
 
-def test_ten_prompts_decode_a_video_once(clip: Path, counter: Counter) -> None:
+def test_ten_prompts_decode_a_video_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upsampler looks at a video once, whatever is asked about it."""
+    opened: list[Source] = []
+
+    def counted(source: Source) -> AbstractContextManager[Reader]:
+        opened.append(source)
+        return open_video(source)
+
+    monkeypatch.setattr("promptlift.pipeline.seeing.open_video", counted)
     with promptlift.Upsampler(engine=FakeEngine(), on_reject="best") as upsampler:
         for number in range(10):
             upsampler.upsample(clip, f"a balloon number {number}")
-    assert sorted(counter.calls) == ["look", "survey"]
+    assert len(opened) == 2, "a survey and a look"
+
+
+async def looks(sights: Sights, clip: Path, *wanted: tuple[Options, int, Size]) -> None:
+    """Look at a clip so and so, one after the other."""
+    for options, count, size in wanted:
+        assert await sights.look(clip, options, count, size)
 
 
 def test_other_frames_are_another_look(clip: Path, counter: Counter) -> None:
     """Another size, count or strategy reads again; the same does not."""
-    sights = Sights()
-    for count, size in [(2, BOX), (2, BOX), (3, BOX), (2, Size(80, 45))]:
-        sights.look(clip, Options(), count, size)
-    sights.look(clip, Options(strategy="first"), 2, BOX)
+    one, first = Options(), Options(strategy="first")
+    wanted = [(one, 2, BOX), (one, 2, BOX), (one, 3, BOX), (one, 2, Size(80, 45)), (first, 2, BOX)]
+    asyncio.run(looks(Sights(run=counter), clip, *wanted))
     assert counter.calls == ["look"] * 4
 
 
 def test_a_replaced_file_is_seen_anew(clip: Path, counter: Counter) -> None:
     """A video that is replaced under the same name is another video."""
-    sights = Sights()
-    first = sights.survey(clip, isolated=False)
-    synthetic_video(clip, seconds=1, size=(160, 90))
-    assert sights.survey(clip, isolated=False).content != first.content
+
+    async def both() -> None:
+        sights = Sights(run=counter)
+        first = await sights.survey(clip, isolated=False)
+        synthetic_video(clip, seconds=1, size=(160, 90))
+        assert (await sights.survey(clip, isolated=False)).content != first.content
+
+    asyncio.run(both())
     assert counter.calls == ["survey", "survey"]
 
 
 def test_memory_is_bounded(clip: Path, counter: Counter) -> None:
     """When the pictures are too many the oldest are forgotten, and read again when needed."""
-    sights = Sights(most_bytes=3 * 2 * BOX.pixels)
-    for count in (2, 1, 3, 2):
-        sights.look(clip, Options(), count, BOX)
+    sights = Sights(3 * 2 * BOX.pixels, counter)
+    asyncio.run(looks(sights, clip, *[(Options(), count, BOX) for count in (2, 1, 3, 2)]))
     assert counter.calls == ["look"] * 4
     assert sights._held <= 3 * 2 * BOX.pixels
 
 
+def test_what_is_asked_for_again_is_kept_longest(clip: Path, counter: Counter) -> None:
+    """Of two videos' pictures, those that were wanted last stay when memory is needed."""
+    sights = Sights(4 * 3 * BOX.pixels, counter)
+    wanted = [(Options(), count, BOX) for count in (1, 2, 1, 3, 1)]
+    asyncio.run(looks(sights, clip, *wanted))
+    assert counter.calls == ["look"] * 3
+
+
 def test_bytes_are_not_remembered(clip: Path, counter: Counter) -> None:
     """Bytes have no name to know them by."""
-    sights = Sights()
-    for _ in range(2):
-        sights.survey(clip.read_bytes(), isolated=False)
+
+    async def twice() -> None:
+        sights = Sights(run=counter)
+        for _ in range(2):
+            await sights.survey(clip.read_bytes(), isolated=False)
+
+    asyncio.run(twice())
     assert counter.calls == ["survey", "survey"]
 
 
 def test_a_failure_is_not_remembered(tmp_path: Path, clip: Path) -> None:
     """A file that appears after a failed look is seen."""
-    sights, late = Sights(), tmp_path / "late.mp4"
-    with pytest.raises(VideoNotFound):
-        sights.survey(late, isolated=False)
-    late.write_bytes(clip.read_bytes())
-    assert sights.survey(late, isolated=False).info.width == 160
+
+    async def early_and_late() -> None:
+        sights, late = Sights(), tmp_path / "late.mp4"
+        with pytest.raises(VideoNotFound):
+            await sights.survey(late, isolated=False)
+        late.write_bytes(clip.read_bytes())
+        assert (await sights.survey(late, isolated=False)).info.width == 160
+
+    asyncio.run(early_and_late())
 
 
-def test_threads_wait_for_one_look(clip: Path, counter: Counter) -> None:
-    """Eight threads that ask together share one look, also where it fails for all."""
-    sights, start = Sights(), threading.Barrier(8)
+def test_items_wait_for_one_look(clip: Path, counter: Counter) -> None:
+    """Eight items that ask together share one look."""
 
-    def ask(_: int) -> int:
-        start.wait()
-        return len(sights.look(clip, Options(), 2, BOX))
+    async def together() -> list[int]:
+        sights = Sights(run=counter)
+        asked = [sights.look(clip, Options(), 2, BOX) for _ in range(8)]
+        return [len(frames) for frames in await asyncio.gather(*asked)]
 
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(ask, range(8))) == [2] * 8
+    assert asyncio.run(together()) == [2] * 8
+    assert counter.calls == ["look"]
+
+
+def test_a_failed_look_fails_for_all_who_wait(tmp_path: Path, counter: Counter) -> None:
+    """A file that is no video is looked at once for those who ask together, and each is told."""
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(b"no video" * 99)
+
+    async def together() -> list[Any]:
+        sights = Sights(run=counter)
+        asked = [sights.survey(path, isolated=False) for _ in range(4)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(error) for error in asyncio.run(together())] == [VideoUnreadable] * 4
+    assert counter.calls == ["survey"]
+
+
+def test_who_gives_up_takes_nothing_from_the_others(clip: Path, counter: Counter) -> None:
+    """When the item that began a look is cancelled, the other that waits for it gets its frames."""
+
+    async def one_leaves() -> int:
+        sights = Sights(run=counter)
+        leaver = asyncio.create_task(sights.look(clip, Options(), 2, BOX))
+        stayer = asyncio.create_task(sights.look(clip, Options(), 2, BOX))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        return len(await stayer)
+
+    assert asyncio.run(one_leaves()) == 2
     assert counter.calls == ["look"]

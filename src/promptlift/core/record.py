@@ -33,6 +33,7 @@ __all__ = [
     "Tokens",
     "Video",
     "item_key",
+    "settings_digest",
 ]
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -307,14 +308,31 @@ class Record(_Model):
     promptlift: str
 
 
-def item_key(**parts: Any) -> str:
-    """Identity by content: the same for the same work, whatever the file is called.
+def settings_digest(**parts: Any) -> str:
+    """The part of an item's identity that many items share.
 
     Args:
-        **parts: Everything that the answer depends on, as JSON values.
+        **parts: Everything that the answer depends on besides video and prompt, as JSON values.
 
     Returns:
         64 hexadecimal digits: SHA-256 of the parts as JSON with sorted keys.
     """
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return _sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")))
+
+
+def item_key(settings: str, *, content: str, prompt: str) -> str:
+    """Identity by content: the same for the same work, whatever the file is called.
+
+    Args:
+        settings: What `settings_digest` gave.
+        content: Hash of the video's content, with its kind before the colon.
+        prompt: The short prompt.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of the three as a JSON list.
+    """
+    return _sha256(json.dumps((settings, content, prompt), separators=(",", ":")))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

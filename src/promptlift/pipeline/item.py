@@ -10,7 +10,7 @@ from promptlift.config import Options
 from promptlift.core.budget import Budget, Plan, make_plan
 from promptlift.core.facts import Facts, Kind
 from promptlift.core.prompts import Control, Turn, template
-from promptlift.core.record import Record, item_key
+from promptlift.core.record import Record
 from promptlift.core.review import Review, review
 from promptlift.core.sampling import Sampling
 from promptlift.core.targets import Target, estimate_tokens, target
@@ -23,7 +23,8 @@ from promptlift.frames import Source
 from promptlift.pipeline.asking import Judge, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
-from promptlift.pipeline.seeing import Survey
+from promptlift.pipeline.identity import settings_of, template_name, work_key
+from promptlift.pipeline.seeing import See, Survey
 from promptlift.pipeline.sights import Sights
 from promptlift.tokenizers.counting import counter_for
 from promptlift.tokenizers.target import load_target_counter
@@ -53,7 +54,7 @@ async def upsample_item(
     *,
     progress: Progress | None = None,
     plan_only: bool = False,
-    sights: Sights | None = None,
+    sights: See | None = None,
 ) -> Outcome:
     """Turn one video and one short prompt into a record.
 
@@ -67,7 +68,7 @@ async def upsample_item(
         options: How.
         progress: Is told when a stage begins.
         plan_only: Stop before the engine is asked.
-        sights: What was seen of recent videos; None to remember nothing.
+        sights: Who looks at videos and remembers what was seen; None to remember nothing.
     """
     draft = Draft(source, options, short_prompt, progress)
     try:
@@ -77,17 +78,19 @@ async def upsample_item(
     return Outcome(draft.record(), None, draft.frames)
 
 
-async def _steps(draft: Draft, engine: Engine, sights: Sights, *, plan_only: bool) -> None:
+async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) -> None:
     options = draft.options
     draft.short_prompt = check_short_prompt(draft.short_prompt)
     draft.target = goal = target(options.target)
     counter = _target_counter(options)
     draft.engine = who = await engine.describe()
     counted = await family_of(engine, who)
+    draft.template = words = template(template_name(options, who))
     with draft.stage("survey"):
         draft.survey = seen = await _survey(sights, draft.source, counted, options)
+    settings = settings_of(options, who)
+    draft.key = work_key(settings, content=seen.content, short_prompt=draft.short_prompt)
     shown = _shown(options, seen.facts)
-    draft.template = words = template(options.template or _template_for(who))
     turn = words.render(draft.short_prompt, shown, _obeyed(options, shown), goal)
     planned = await _budget(turn, who, counted, seen.info, options)
     judge = partial(_judge, draft.short_prompt, goal, counter, seen.facts, shown)
@@ -95,11 +98,8 @@ async def _steps(draft: Draft, engine: Engine, sights: Sights, *, plan_only: boo
         with draft.stage("plan"):
             budget = draft.fit.budget(planned)
             draft.plan = plan = _plan(who, seen.info, options, budget)
-            draft.key = draft.key or _key(draft, plan, who, seen, words.name)
         with draft.stage("look"):
-            draft.frames = await asyncio.to_thread(
-                sights.look, draft.source, options, plan.chosen.frames, plan.size
-            )
+            draft.frames = await sights.look(draft.source, options, plan.chosen.frames, plan.size)
         if plan_only:
             return
         request = _request(draft, turn, seen.facts, shown)
@@ -162,9 +162,9 @@ def _judge(
     return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
 
-async def _survey(sights: Sights, source: Source, counted: Family, options: Options) -> Survey:
+async def _survey(sights: See, source: Source, counted: Family, options: Options) -> Survey:
     seen, _ = await asyncio.gather(
-        asyncio.to_thread(sights.survey, source, isolated=options.isolated),
+        sights.survey(source, isolated=options.isolated),
         asyncio.to_thread(counter_for, counted),  # slow the first time; on the other core
     )
     return seen
@@ -208,12 +208,6 @@ def _obeyed(options: Options, shown: Kind | None) -> tuple[Control, ...]:
     return () if shown is None or shown == "rgb" else (shown,)
 
 
-def _template_for(engine: EngineInfo) -> str:
-    """Only general models take instructions; the Cosmos upsampler was trained without any."""
-    upsampler = "Cosmos-UpsamplePrompt1" in engine.model
-    return "verbatim/1" if engine.family is None or upsampler else "instruct/1"
-
-
 def _context(engine: EngineInfo, options: Options) -> int:
     if engine.context is None:
         return options.fallback_context
@@ -232,24 +226,3 @@ def _frame_count(info: VideoInfo, options: Options) -> int:
     if info.is_still:
         return 1
     return min(options.frames, info.frame_count or options.frames)
-
-
-def _key(draft: Draft, plan: Plan, who: EngineInfo, seen: Survey, words: str) -> str:
-    options = draft.options
-    return item_key(
-        video=seen.content,
-        prompt=draft.short_prompt,
-        plan={
-            "strategy": options.strategy,
-            "frames": plan.chosen.frames,
-            "fps": str(options.fps) if options.strategy == "fps" else None,
-            "exact": options.exact,
-            "size": str(plan.size),
-        },
-        engine=[who.name, who.model, who.revision],
-        template=words,
-        control=options.control,
-        target=options.target,
-        **({"controls": options.controls} if options.controls else {}),
-        sampling=[options.reserve, options.temperature, options.seed],
-    )

@@ -1,15 +1,17 @@
 """The two times that a video is looked at: once to survey it, once for the hint frames.
 
 Both are plain functions of plain values, so that they run as well in a child process that can
-be killed.
+be killed. Where they run is a `Runner`: a thread of this process, a child for one call, or a crew
+of children that are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from promptlift.config import Options
 from promptlift.core.facts import Facts
@@ -19,9 +21,17 @@ from promptlift.frames import Source, open_video
 from promptlift.frames.isolated import isolated_call
 from promptlift.frames.look import hint_frames
 
-__all__ = ["Survey", "look", "survey"]
+__all__ = ["Runner", "See", "Survey", "here", "look", "survey"]
 
 T = TypeVar("T")
+
+
+class Runner(Protocol):
+    """Runs a function of plain values somewhere, such as `promptlift.frames.crew.Crew.call`."""
+
+    def __call__(self, function: Callable[..., T], /, *args: Any) -> Awaitable[T]:
+        """Run it and give its result, or raise what it raised."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +49,45 @@ class Survey:
     facts: Facts
 
 
-def survey(source: Source, *, isolated: bool) -> Survey:
+class See(Protocol):
+    """What shows a video to the pipeline: `promptlift.pipeline.sights.Sights`, or a gate to it."""
+
+    async def survey(self, source: Source, *, isolated: bool) -> Survey:
+        """Probe, content and facts; see `survey`."""
+        ...
+
+    async def look(
+        self, source: Source, options: Options, count: int, size: Size
+    ) -> tuple[Frame, ...]:
+        """The hint frames; see `look`."""
+        ...
+
+
+async def here(function: Callable[..., T], /, *args: Any, isolated: bool = False) -> T:
+    """Run it in a thread of this process, or in a child of its own."""
+    if isolated:
+        return await asyncio.to_thread(isolated_call, function, *args)
+    return await asyncio.to_thread(function, *args)
+
+
+async def survey(run: Runner, source: Source) -> Survey:
     """Probe a video, hash it and measure it.
 
     Raises:
         VideoError: It cannot be used.
     """
-    return _call(isolated, _survey, source)
+    return await run(_survey, source)
 
 
-def look(source: Source, options: Options, count: int, size: Size) -> tuple[Frame, ...]:
+async def look(
+    run: Runner, source: Source, options: Options, count: int, size: Size
+) -> tuple[Frame, ...]:
     """The hint frames that the options ask for, at the planned size.
 
     Raises:
         VideoError: It cannot be used.
     """
-    return _call(
-        options.isolated, _look, source, options.strategy, count, options.fps, size, options.exact
-    )
-
-
-def _call(isolated: bool, function: Callable[..., T], *args: object) -> T:
-    return isolated_call(function, *args) if isolated else function(*args)
+    return await run(_look, source, options.strategy, count, options.fps, size, options.exact)
 
 
 def _survey(source: Source) -> Survey:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from promptlift.config import Options
 from promptlift.core.video import Frame, Size
 from promptlift.frames import Source
-from promptlift.pipeline.seeing import Survey, look, survey
+from promptlift.pipeline.seeing import Runner, Survey, here, look, survey
 
 __all__ = ["Sights"]
 
@@ -25,64 +25,66 @@ _SURVEY_BYTES = 4096
 class Sights:
     """Remembers surveys and hint frames by file, until memory is needed for newer ones.
 
-    A file is known by its path, size and time of change, so that a replaced one is seen anew.
-    Bytes and lists of pictures are not remembered. May be used from many threads: a video that
-    is being looked at by one is waited for by the others.
+    A file is known by what the file system calls it, its size and its time of change, so that a
+    replaced one is seen anew. Bytes and lists of pictures are not remembered. Belongs to one
+    event loop: a video that is being looked at for one is waited for by the others, and goes on
+    being looked at where the first no longer wants it.
 
     Args:
         most_bytes: Bytes of pictures that are kept.
+        run: Where a video is looked at; None for a thread of this process, or a child of its own
+            where an item is to be isolated.
     """
 
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = _MOST_BYTES, run: Runner | None = None) -> None:
         self._most = most_bytes
+        self._run = run
         self._held = 0
-        self._lock = threading.Lock()
-        self._seen: OrderedDict[Hashable, Future[Any]] = OrderedDict()
-        self._sizes: dict[Hashable, int] = {}
+        self._seen: OrderedDict[Hashable, asyncio.Task[Any]] = OrderedDict()
+        self._sizes: OrderedDict[Hashable, int] = OrderedDict()
 
-    def survey(self, source: Source, *, isolated: bool) -> Survey:
+    async def survey(self, source: Source, *, isolated: bool) -> Survey:
         """See `promptlift.pipeline.seeing.survey`."""
-        key = _identity(source)
-        return self._once(key, lambda: survey(source, isolated=isolated), lambda _: _SURVEY_BYTES)
+        see = partial(survey, self._runner(isolated), source)
+        return await self._once(_identity(source), see, lambda _: _SURVEY_BYTES)
 
-    def look(self, source: Source, options: Options, count: int, size: Size) -> tuple[Frame, ...]:
+    async def look(
+        self, source: Source, options: Options, count: int, size: Size
+    ) -> tuple[Frame, ...]:
         """See `promptlift.pipeline.seeing.look`."""
         identity = _identity(source)
         how = (options.strategy, count, options.fps, size, options.exact)
         key = None if identity is None else (identity, how)
-        return self._once(key, lambda: look(source, options, count, size), _bytes_of)
+        see = partial(look, self._runner(options.isolated), source, options, count, size)
+        return await self._once(key, see, _bytes_of)
 
-    def _once(self, key: Hashable, see: Callable[[], T], weigh: Callable[[T], int]) -> T:
+    def _runner(self, isolated: bool) -> Runner:
+        return self._run or partial(here, isolated=isolated)
+
+    async def _once(
+        self, key: Hashable, see: Callable[[], Coroutine[Any, Any, T]], weigh: Callable[[T], int]
+    ) -> T:
         if key is None:
-            return see()
-        with self._lock:
-            known = self._seen.get(key)
-            if known is None:
-                mine = self._seen[key] = Future()
-            else:
-                self._seen.move_to_end(key)
-        if known is not None:
-            return cast("T", known.result())
-        try:
-            seen = see()
-        except BaseException as error:
-            with self._lock:
-                del self._seen[key]
-            mine.set_exception(error)
-            raise
-        mine.set_result(seen)
-        self._keep(key, weigh(seen))
-        return seen
+            return await see()
+        task = self._seen.get(key)
+        if task is None:
+            task = self._seen[key] = asyncio.create_task(see())
+            task.add_done_callback(partial(self._keep, key, weigh))
+        elif key in self._sizes:
+            self._sizes.move_to_end(key)
+        return cast("T", await asyncio.shield(task))
 
-    def _keep(self, key: Hashable, size: int) -> None:
-        """Note what something takes, and forget the oldest of what is too much."""
-        with self._lock:
-            self._sizes[key] = size
-            self._held += size
-            while self._held > self._most and self._sizes:
-                oldest = next(iter(self._sizes))
-                self._held -= self._sizes.pop(oldest)
-                self._seen.pop(oldest, None)
+    def _keep(self, key: Hashable, weigh: Callable[[T], int], task: asyncio.Task[T]) -> None:
+        """Note what something takes, and forget the oldest of what is too much, and failures."""
+        if task.cancelled() or task.exception() is not None:
+            self._seen.pop(key, None)
+            return
+        self._sizes[key] = size = weigh(task.result())
+        self._held += size
+        while self._held > self._most and self._sizes:
+            oldest, size = self._sizes.popitem(last=False)
+            self._held -= size
+            self._seen.pop(oldest, None)
 
 
 def _bytes_of(frames: tuple[Frame, ...]) -> int:
@@ -94,8 +96,7 @@ def _identity(source: Source) -> Hashable:
     if not isinstance(source, str | os.PathLike):
         return None
     try:
-        path = os.path.realpath(source)
-        status = os.stat(path)  # noqa: PTH116 - a path may be no text, which Path takes badly
-    except OSError:
+        status = os.stat(source)  # noqa: PTH116 - a path may be no text, which Path takes badly
+    except (OSError, ValueError):
         return None
-    return (path, status.st_size, status.st_mtime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
