@@ -1,4 +1,4 @@
-"""Run a function in a killable child process, for files that nobody vouches for.
+"""Run functions in killable child processes, for files that nobody vouches for.
 
 libavcodec is C: a hostile or broken file can crash it, hang it or make it allocate without end,
 and none of that can be caught from inside. So the work is done in a process of its own with
@@ -8,9 +8,9 @@ This contains accidents; it is no sandbox against code that takes the child over
 The child is a plain subprocess and not one of `multiprocessing`: that would import the caller's
 main module again, and leave a resource tracker running.
 
-Protocol: the parent writes the call on the child's stdin, a length and a pickle, and keeps that
-open; the child answers with one pickle on its stdout and ends. A child whose stdin
-closes has lost its parent, and ends too.
+Protocol: the parent writes calls on the child's stdin, each a length and a pickle, and keeps that
+open; the child answers each with one parcel on its stdout. A child whose stdin closes has been
+let go or has lost its parent, and ends. `promptlift.frames.child` is the other side.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from promptlift.errors import VideoTimeout
+from promptlift.frames.parcel import LENGTH_BYTES, receive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import IO
 
-__all__ = ["IsolationLimits", "isolated_call"]
+__all__ = ["Child", "IsolationLimits", "isolated_call"]
 
 R = TypeVar("R")
 
-_CHILD = "from promptlift.frames.isolated import _serve; _serve()"
-_LENGTH_BYTES = 8
+_CHILD = "from promptlift.frames.child import serve; serve()"
 _REMEDY = "check the file with another program, or raise the limits if you trust it"
 
 
 @dataclass(frozen=True, slots=True)
 class IsolationLimits:
-    """What a child process may use before it is ended.
+    """What one call may use before its child process is ended.
 
     Attributes:
         wall_seconds: Seconds from start to answer. Holds on every system.
@@ -79,63 +79,148 @@ def isolated_call(
         VideoTimeout: The child passed a limit or crashed.
         Exception: Whatever the function itself raised.
     """
-    limits = limits or IsolationLimits()
-    job = pickle.dumps((partial(function, *args, **kwargs), limits))
-    answer, status, expired = _converse(job, limits.wall_seconds)
-    if expired:
-        raise VideoTimeout(f"decoding took longer than {limits.wall_seconds:g} s", remedy=_REMEDY)
-    if not answer:
-        raise VideoTimeout(_epitaph(status, limits), remedy=_REMEDY)
-    succeeded, value = pickle.loads(answer)  # noqa: S301 - our own child wrote it
-    if succeeded:
-        return cast("R", value)
-    if isinstance(value, MemoryError):
-        raise VideoTimeout(
-            f"decoding needed more than {limits.memory_bytes / 2**30:.2g} GiB of memory",
-            remedy=_REMEDY,
-        )
-    raise cast("Exception", value)
+    child = Child(limits or IsolationLimits())
+    try:
+        return child.ask(partial(function, *args, **kwargs))
+    finally:
+        child.end()
 
 
-def _converse(job: bytes, seconds: float) -> tuple[bytes, int, bool]:
-    """Start a child, hand it the job, and wait for its end.
+class Child:
+    """A process that does one call after another, and can be killed in the middle of any.
 
-    Returns:
-        What the child answered, nothing where it crashed; its exit status, negative for a
-        signal; and whether it was ended because its time was up.
+    The process is started by the first call. Calls must not overlap; `kill` may come from
+    another thread at any time.
+
+    Args:
+        limits: What each call may use.
+        preload: Names of modules to import before the first call is looked at.
+
+    Attributes:
+        calls: How many calls have been begun.
+        fit: Whether another call may be made. If not, the process is gone already.
     """
-    expired = threading.Event()
-    with subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
-        [sys.executable, "-P", "-c", _CHILD],
+
+    def __init__(self, limits: IsolationLimits, preload: Sequence[str] = ()) -> None:
+        self.calls = 0
+        self.fit = True
+        self._limits = limits
+        self._preload = preload
+        self._lock = threading.Lock()
+        self._killed = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def ask(self, call: Callable[[], R]) -> R:
+        """Do a call and wait for its answer.
+
+        Raises:
+            VideoTimeout: The process passed a limit or crashed.
+            RuntimeError: `kill` ended the call.
+            Exception: Whatever the call itself raised.
+        """
+        job = pickle.dumps(call)
+        self.calls += 1
+        self.fit = False
+        try:
+            succeeded, value, tired = self._converse(job)
+            self.fit = not (tired or isinstance(value, MemoryError))
+        finally:
+            if not self.fit:
+                self.end()
+        if succeeded:
+            return cast("R", value)
+        if isinstance(value, MemoryError):
+            allowed = f"{self._limits.memory_bytes / 2**30:.2g} GiB"
+            raise VideoTimeout(f"decoding needed more than {allowed} of memory", remedy=_REMEDY)
+        raise cast("Exception", value)
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does; a call under way fails."""
+        with self._lock:
+            self._killed = True
+            process = self._process
+        if process is not None:
+            process.kill()
+
+    def end(self) -> None:
+        """Kill the process, wait until it is gone, and close the pipes. Safe twice."""
+        self.kill()
+        if self._process is not None:
+            with self._process:  # closes the pipes, then waits
+                self.fit = False
+
+    def _converse(self, job: bytes) -> tuple[bool, object, bool]:
+        """Hand over a job and wait for the answer, or for the end of the process or the time.
+
+        Returns:
+            Whether the call succeeded; what it returned or raised; whether the process should
+            not be asked again.
+        """
+        process = self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        decided = threading.Lock()  # taken by whichever is first, the answer or the time
+
+        def expire() -> None:
+            if decided.acquire(blocking=False):
+                process.kill()
+
+        timer = threading.Timer(self._limits.wall_seconds, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            with contextlib.suppress(OSError):  # it has died: there will be no answer either
+                _write(process.stdin, job)
+            answer = cast("tuple[bool, object, bool]", receive(process.stdout))
+        except EOFError:
+            answer = None
+            process.wait()
+        finally:
+            timer.cancel()
+        in_time = decided.acquire(blocking=False)
+        if answer is None or not in_time:
+            raise self._failure(process.wait(), in_time=in_time)
+        return answer
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is not None:
+            return self._process
+        process = _spawn(self._limits, self._preload)
+        with self._lock:
+            self._process = process
+            killed = self._killed
+        if killed:
+            process.kill()
+        return process
+
+    def _failure(self, status: int, *, in_time: bool) -> Exception:
+        if self._killed:
+            return RuntimeError("the process was ended before it had answered")
+        return VideoTimeout(_epitaph(status, self._limits, in_time=in_time), remedy=_REMEDY)
+
+
+def _spawn(limits: IsolationLimits, preload: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a child, in a session of its own: Ctrl-C in a terminal goes to the whole group."""
+    numbers = (limits.wall_seconds, int(limits.cpu_seconds), int(limits.memory_bytes))
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
+        [sys.executable, "-P", "-c", _CHILD, *map(str, numbers), *preload],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         bufsize=0,
         env=_environment(),
-    ) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-
-        def expire() -> None:
-            expired.set()
-            child.kill()
-
-        timer = threading.Timer(seconds, expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                _write(child.stdin, job)
-            answer: bytes = child.stdout.read()
-            status = child.wait()
-        finally:
-            timer.cancel()
-            child.kill()
-    return answer, status, expired.is_set()
+        start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
+    )
 
 
 def _write(pipe: IO[bytes], job: bytes) -> None:
-    rest = memoryview(len(job).to_bytes(_LENGTH_BYTES, "big") + job)
+    rest = memoryview(len(job).to_bytes(LENGTH_BYTES, "big") + job)
     while rest:
         rest = rest[pipe.write(rest) :]
 
@@ -150,7 +235,9 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _epitaph(status: int, limits: IsolationLimits) -> str:
+def _epitaph(status: int, limits: IsolationLimits, *, in_time: bool) -> str:
+    if not in_time or status == -getattr(signal, "SIGALRM", 0):
+        return f"decoding took longer than {limits.wall_seconds:g} s"
     if status == -getattr(signal, "SIGXCPU", 0):
         return f"decoding took more than {limits.cpu_seconds} s of processor time"
     try:
@@ -158,53 +245,3 @@ def _epitaph(status: int, limits: IsolationLimits) -> str:
     except ValueError:
         cause = f"exit status {status}"
     return f"the decoder crashed ({cause})"
-
-
-def _serve() -> None:
-    """The child's whole life: one call, one answer."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not be mistaken for the answer
-    with os.fdopen(os.dup(0), "rb") as jobs:
-        length = int.from_bytes(jobs.read(_LENGTH_BYTES), "big")
-        call, limits = pickle.loads(jobs.read(length))  # noqa: S301 - our parent wrote it
-    _restrain(limits)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    answers.write(_answer(call))
-    answers.flush()
-    os._exit(0)  # at once: no wait for threads that a codec may have left
-
-
-def _answer(call: Callable[[], object]) -> bytes:
-    try:
-        return pickle.dumps((True, call()))
-    except Exception as error:  # noqa: BLE001 - it is raised again in the parent
-        return _failure(error)
-
-
-def _failure(error: Exception) -> bytes:
-    try:
-        return pickle.dumps((False, error))
-    except Exception:  # noqa: BLE001 - whatever an error may hold, its words can be sent
-        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
-
-
-def _end_with_parent() -> None:
-    os.read(0, 1)  # nothing more is ever sent: this returns when the parent's end closes
-    os._exit(1)
-
-
-def _restrain(limits: IsolationLimits) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has no such limits; the wall time still holds
-        return
-    wanted = {
-        resource.RLIMIT_AS: limits.memory_bytes,
-        resource.RLIMIT_CPU: limits.cpu_seconds,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, soft in wanted.items():
-        hard = resource.getrlimit(kind)[1]
-        limit = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
-        with contextlib.suppress(ValueError, OSError):  # macOS refuses some
-            resource.setrlimit(kind, (limit, hard))
