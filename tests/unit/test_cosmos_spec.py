@@ -124,7 +124,7 @@ def test_regional_prompts_are_items_of_their_own(tmp_path: Path) -> None:
     """A box gives the region; where there is none to be had, the item says why."""
     regions: list[Any] = [
         {"prompt": "a red dress", "region_definitions_path": [0.0, 0.25, 0.5, 1]},
-        {"prompt": "b", "region_definitions_path": "mask.mp4"},
+        {"prompt": "b", "region_definitions_path": "boxes.json"},
         {"prompt": "c", "mask_prompt": "woman"},
         {"prompt": "d"},
         {"prompt": "e", "region_definitions_path": [0, 0, 2, 1]},
@@ -142,7 +142,7 @@ def test_regional_prompts_are_items_of_their_own(tmp_path: Path) -> None:
     why = [item.region_fault for item in others if isinstance(item, Item)]
     assert [bool(fault) for fault in why] == [True] * 5
     for fault, word in zip(
-        why, ["mask.mp4", "mask_prompt", "no region", "inside", "four"], strict=True
+        why, ["boxes.json", "mask_prompt", "no region", "inside", "four"], strict=True
     ):
         assert word in fault
     assert isinstance(misfit, Misfit)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from promptlift.cosmos.items import Item, Misfit
 from promptlift.cosmos.jobs import Job, Kept, Settings, decide
-from promptlift.cosmos.regions import cut_frames
+from promptlift.cosmos.part import PartSights
+from promptlift.cosmos.regions import cut_region
 from promptlift.cosmos.results import Result
 from promptlift.errors import ConfigEngineError, OptionError, PromptliftError, SpecError
 from promptlift.frames.isolated import isolated_call
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from promptlift.api import Upsampler
     from promptlift.core.video import Frame
     from promptlift.cosmos.outputs import Output
+    from promptlift.cosmos.part import Part
     from promptlift.cosmos.sidecar import Status
     from promptlift.frames import Source
+    from promptlift.pipeline.seeing import See
 
 __all__ = ["Asker"]
 
@@ -66,7 +69,10 @@ class Asker:
         if isinstance(job, Kept):
             return _kept(item, job)
         try:
-            outcome = await self._ask(item, job, output)
+            part = await self._part(item, job)
+            if part is not None:
+                job = dataclasses.replace(job, notes=(*job.notes, *part.notes))
+            outcome = await self._ask(item, job, part, output)
         except PromptliftError as error:
             return Result(item, "failed", job.short, reason=str(error), job=job, entry=job.entry)
         if isinstance(outcome.error, ConfigEngineError | OptionError):
@@ -74,7 +80,16 @@ class Asker:
         pictures = tuple(map(_picture, outcome.frames)) if self._pictures else ()
         return _result(item, job, outcome, pictures)
 
-    async def _ask(self, item: Item, job: Job, output: Output) -> Outcome:
+    async def _part(self, item: Item, job: Job) -> Part | None:
+        """The region of the video that the item is about; None for the whole."""
+        region = item.region if job.mask is None else job.mask.path
+        if region is None:
+            return None
+        options = self._upsampler.options
+        cut = partial(isolated_call, cut_region) if options.isolated else cut_region
+        return await asyncio.to_thread(cut, job.video.path, region, options)
+
+    async def _ask(self, item: Item, job: Job, part: Part | None, output: Output) -> Outcome:
         if output.in_place and job.prompt_file is not None:
             self._claim(job.prompt_file.path.resolve(), f"{output.path.name} {item.where}")
         options = dataclasses.replace(
@@ -83,12 +98,10 @@ class Asker:
             control=job.shown,
             controls=job.controls,
         )
-        source: Source = job.video.path
-        if item.region is not None:
-            cut = partial(isolated_call, cut_frames) if options.isolated else cut_frames
-            source = await asyncio.to_thread(cut, job.video.path, item.region, options)
+        source: Source = job.video.path if part is None else part.pictures
+        sights: See = self._sights if part is None else PartSights(part, self._sights)
         engine = self._upsampler.engine
-        return await upsample_item(source, job.short, engine, options, sights=self._sights)
+        return await upsample_item(source, job.short, engine, options, sights=sights)
 
     def _claim(self, file: Path, item: str) -> None:
         """Take a prompt's file for an item, since one file cannot hold two long prompts."""

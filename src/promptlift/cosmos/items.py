@@ -37,6 +37,7 @@ class Item:
         video: The RGB video, as written; None where none is named.
         hints: The controls, overrides followed.
         region: The part of the picture that the prompt is about; None for the whole.
+        region_mask: The mask video that shows that part instead, as written; None for none.
         region_fault: Why the part cannot be known from the spec; empty where it can.
     """
 
@@ -47,12 +48,13 @@ class Item:
     video: str | None = None
     hints: tuple[Hint, ...] = ()
     region: Box | None = None
+    region_mask: str | None = None
     region_fault: str = ""
 
     @property
     def is_region(self) -> bool:
         """Whether the prompt is for a part of the picture."""
-        return self.region is not None or bool(self.region_fault)
+        return bool(self.region or self.region_mask or self.region_fault)
 
 
 class Misfit(NamedTuple):

@@ -55,6 +55,7 @@ class Job:
         shown: The kind of picture where it is known; None to have it measured.
         controls: What the generator follows.
         prompt_file: The file that holds the prompt; None where the spec does.
+        mask: The video that shows which part of the picture the prompt is about; None for none.
         notes: What a person should know of how the files were found.
         entry: What the sidecar tells of it; None for nothing.
     """
@@ -65,6 +66,7 @@ class Job:
     shown: Kind | None
     controls: tuple[Control, ...]
     prompt_file: Found | None
+    mask: Found | None
     notes: tuple[str, ...]
     entry: Entry | None
 
@@ -115,7 +117,7 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
     if item.region_fault:
         raise SpecError(
             f"the part of the picture cannot be shown: {item.region_fault}",
-            remedy="give a box of four numbers, or leave --regions out",
+            remedy="give a box of four numbers or a mask video, or leave --regions out",
         )
     controls = [
         find(hint.video, spec, settings.root, f"the {hint.key} control")
@@ -123,7 +125,10 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
         if hint.video
     ]
     look_at, video = _look(item, spec, settings)
-    files = [video, *controls, *([file] if file else [])]
+    mask = None
+    if item.region_mask is not None:
+        mask = find(item.region_mask, spec, settings.root, "the region's mask")
+    files = [found for found in (video, *controls, file, mask) if found is not None]
     return Job(
         short=entry.short_prompt if entry else prompt,
         video=video,
@@ -131,6 +136,7 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
         shown=None if look_at == "rgb" else kind_of(look_at),
         controls=tuple(control_of(hint.key) for hint in item.hints),
         prompt_file=file,
+        mask=mask,
         notes=tuple(dict.fromkeys(found.note for found in files if found.note)),
         entry=entry,
     )
@@ -159,7 +165,8 @@ def _still_holds(done: Entry, item: Item) -> bool:
     """Whether what was done for an item was done for what it is now."""
     videos = {item.video, *(hint.video for hint in item.hints)}
     keys = tuple(hint.key for hint in item.hints)
-    return done.video in videos and done.controls == keys and done.region == item.region
+    where = (done.region, done.mask) == (item.region, item.region_mask)
+    return done.video in videos and done.controls == keys and where
 
 
 def _look(item: Item, spec: Spec, settings: Settings) -> tuple[str, Found]:

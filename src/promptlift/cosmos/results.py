@@ -141,5 +141,6 @@ def _entry(result: Result) -> Entry:
         look_at=job.look_at if job else None,
         controls=tuple(hint.key for hint in item.hints) if isinstance(item, Item) else (),
         region=item.region if isinstance(item, Item) else None,
+        mask=item.region_mask if isinstance(item, Item) else None,
         record=result.record,
     )

@@ -112,6 +112,8 @@ def _top(result: Result) -> str:
         chips += [f"control: {hint.key}" for hint in result.item.hints]
         if result.item.region is not None:
             chips.append(f"region {', '.join(f'{side:g}' for side in result.item.region)}")
+        if result.item.region_mask is not None:
+            chips.append(f"region: {result.item.region_mask}")
     return (
         f'<div class="top"><h3>{escape(title)}</h3>'
         f'<span class="badge {result.status}">{_STATUSES[result.status]}</span>'

@@ -36,6 +36,7 @@ class Entry(BaseModel):
         look_at: ``rgb``, or the key of the control that was shown.
         controls: The keys of the controls that the generator follows.
         region: The part of the picture: left, top, right, bottom from 0 to 1; None for all of it.
+        mask: The mask video that tells the part instead, as the spec writes its path.
         record: How the long prompt came about.
     """
 
@@ -51,6 +52,7 @@ class Entry(BaseModel):
     look_at: str | None = None
     controls: tuple[str, ...] = ()
     region: tuple[float, float, float, float] | None = None
+    mask: str | None = None
     record: Record | None = None
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePath
+from typing import NamedTuple
 
 from promptlift.cosmos.controls import TRANSFER1_KEYS, Hint
 from promptlift.cosmos.items import Box, Format, Item, Misfit, Read, hints, path, text
@@ -16,6 +18,9 @@ from promptlift.cosmos.scan import Node
 from promptlift.errors import SpecError
 
 __all__ = ["BATCH", "SPEC"]
+
+# cosmos_transfer1/utils/video_utils.py:27-35; anything else is "Invalid video file" there.
+_MASK_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".flv", ".wmv")
 
 
 def _is_spec(owner: Node) -> bool:
@@ -50,38 +55,68 @@ def _regions(owner: Node, whole: Item) -> Iterator[Item | Misfit]:
     for number, node in enumerate(regional.value):
         where = f"regional_prompts[{number}]"
         try:
-            box, fault = _region(node)
+            region = _region(node)
             yield replace(
                 whole,
                 where=where,
                 owner=node,
                 prompt=text(node, "prompt"),
-                region=box,
-                region_fault=fault,
+                region=region.box,
+                region_mask=region.mask,
+                region_fault=region.fault,
             )
         except SpecError as error:
             yield Misfit(where, error)
 
 
-def _region(node: Node) -> tuple[Box | None, str]:
-    """The box of a regional prompt, or why it cannot be known."""
+class _Region(NamedTuple):
+    """Where a regional prompt holds: a box, or a mask video, or why it cannot be known."""
+
+    box: Box | None = None
+    mask: str | None = None
+    fault: str = ""
+
+
+def _region(node: Node) -> _Region:
     if not isinstance(node.value, dict):
         raise SpecError(f"it is {node.kind}, not an object", remedy="write it in braces")
     if text(node, "mask_prompt"):
-        return None, "its mask is made by the generator, from mask_prompt"
+        return _Region(fault="its mask is made by the generator, from mask_prompt")
     defined = node.get("region_definitions_path")
     if defined is None:
-        return None, "it names no region_definitions_path"
+        return _Region(fault="it names no region_definitions_path")
     if isinstance(defined.value, str):
-        return None, f"its region is a file, {defined.value[:200]!r}, and not a box"
+        return _masked(defined.value)
+    return _boxed(defined)
+
+
+def _masked(named: str) -> _Region:
+    """A mask video, by its name.
+
+    Cosmos-Transfer1 reads a .json file of boxes as well (diffusion/inference/transfer.py:344),
+    but never comes to it: its preprocessors stop before at every text that names no video
+    (preprocessors.py:115-123).
+    """
+    if PurePath(named).suffix.lower() in _MASK_SUFFIXES:
+        return _Region(mask=named)
+    return _Region(
+        fault=f"its region is {named[:200]!r}, and Cosmos-Transfer1 takes a file only as a video "
+        f"({', '.join(_MASK_SUFFIXES)})"
+    )
+
+
+def _boxed(defined: Node) -> _Region:
     corners = defined.value if isinstance(defined.value, list) else []
     numbers = [node.value for node in corners if isinstance(node.value, int | float)]
     if len(numbers) != len(corners) or len(numbers) != 4:
-        return None, "its region is not a box of four numbers, left, top, right and bottom"
+        return _Region(
+            fault="its region is neither a mask video nor a box of four numbers, left, top, right "
+            "and bottom"
+        )
     box = Box(*map(float, numbers))
     if not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
-        return None, f"its region {list(box)} is not a box inside the picture, from 0 to 1"
-    return box, ""
+        return _Region(fault=f"its region {list(box)} is not a box inside the picture, from 0 to 1")
+    return _Region(box=box)
 
 
 SPEC = Format(
