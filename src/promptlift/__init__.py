@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from promptlift.errors import (
         BudgetError,
         ConfigEngineError,
+        EngineBusy,
         EngineError,
         InputError,
         ItemEngineError,
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BudgetError",
     "ConfigEngineError",
+    "EngineBusy",
     "EngineError",
     "Frame",
     "InputError",

@@ -16,6 +16,7 @@ The tree, with the exit code that the command gives for each branch::
     │   └── OutputError               the result cannot be written where it was asked for
     └── EngineError               3   the engine did not answer
         ├── TransientEngineError      try again: nothing is wrong with the item (retryable)
+        │   └── EngineBusy            try again, and send less at a time (retryable)
         ├── ItemEngineError           the engine refuses this item
         └── ConfigEngineError         the engine is set up wrongly; every item would fail
 
@@ -31,6 +32,7 @@ from typing import ClassVar
 __all__ = [
     "BudgetError",
     "ConfigEngineError",
+    "EngineBusy",
     "EngineError",
     "InputError",
     "ItemEngineError",
@@ -66,8 +68,8 @@ class PromptliftError(Exception):
         super().__init__(f"{self.message}. {self.remedy[:1].upper()}{self.remedy[1:]}.")
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive the way back from a child process, keyword-only argument included."""
-        return _rebuild, (type(self), self.message, self.remedy)
+        """Survive the way back from a child process with everything that the error holds."""
+        return _rebuild, (type(self), self.message, self.remedy), vars(self)
 
 
 def _rebuild(cls: type[PromptliftError], message: str, remedy: str) -> PromptliftError:
@@ -148,10 +150,26 @@ class EngineError(PromptliftError):
 
 
 class TransientEngineError(EngineError):
-    """Nothing is wrong with the item; the same request may well succeed later."""
+    """Nothing is wrong with the item; the same request may well succeed later.
+
+    Args:
+        message: What is wrong.
+        remedy: What to do about it.
+        wait: Seconds that the engine asked to be left alone for; None if it did not say.
+    """
 
     code = "engine_transient"
     retryable = True
+
+    def __init__(self, message: str, *, remedy: str, wait: float | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.wait = wait
+
+
+class EngineBusy(TransientEngineError):
+    """The engine asks for less at a time; the same request may well succeed later."""
+
+    code = "engine_busy"
 
 
 class ItemEngineError(EngineError):

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from promptlift import errors
-from promptlift.errors import PromptliftError, TransientEngineError, VideoNotFound
+from promptlift.errors import EngineBusy, PromptliftError, TransientEngineError, VideoNotFound
 
 CLASSES = [
     value
@@ -50,7 +50,24 @@ def test_errors_survive_the_way_between_processes(cls: type[PromptliftError]) ->
 
 def test_only_transient_errors_are_worth_a_retry() -> None:
     """Nothing but a transient engine error says that it may be tried again."""
-    assert [cls for cls in CLASSES if cls.retryable] == [TransientEngineError]
+    assert [cls for cls in CLASSES if cls.retryable] == [TransientEngineError, EngineBusy]
+
+
+@pytest.mark.parametrize("cls", [TransientEngineError, EngineBusy])
+@pytest.mark.parametrize("wait", [None, 0.0, 2.5])
+def test_the_wait_survives_the_way_between_processes(
+    cls: type[TransientEngineError], wait: float | None
+) -> None:
+    """How long an engine asked to be left alone is known on the other side as well."""
+    error = pickle.loads(pickle.dumps(cls("the engine is busy", remedy="wait", wait=wait)))
+    assert type(error) is cls
+    assert error.wait == wait
+    assert str(error) == "the engine is busy. Wait."
+
+
+def test_no_wait_is_asked_for_unless_said() -> None:
+    """An error that says nothing of a wait has none."""
+    assert TransientEngineError("it failed", remedy="try again").wait is None
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)

@@ -26,6 +26,7 @@ from promptlift.engines.openai import OpenAIEngine
 from promptlift.engines.wire import client as wire_client
 from promptlift.errors import (
     ConfigEngineError,
+    EngineBusy,
     EngineError,
     ItemEngineError,
     TransientEngineError,
@@ -274,7 +275,7 @@ def test_what_does_not_pass_is_given_up(fault: str) -> None:
     """A failure that goes on is transient, after as many attempts as were allowed."""
     with StubServer(faults=[fault] * 9) as server:
         error = failing(server, retries=2)
-    assert type(error) is TransientEngineError
+    assert type(error) is (EngineBusy if fault.startswith("429") else TransientEngineError)
     assert error.retryable
     assert len(server.chats) == 3
     assert server.base_url.removeprefix("http://").removesuffix("/v1") in error.message
@@ -388,7 +389,9 @@ def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_long_a_wait_is_not_begun() -> None:
     """A server that wants to be left alone for longer than there is patience is left at once."""
     with stamina.set_testing(False), StubServer(faults=["429:3600"]) as server:
-        assert type(failing(server, patience=60)) is TransientEngineError
+        error = failing(server, patience=60)
+    assert type(error) is EngineBusy
+    assert error.wait == 3600
     assert len(server.chats) == 1
 
 
@@ -404,7 +407,7 @@ def test_a_wait_that_takes_all_the_time_is_the_last(monkeypatch: pytest.MonkeyPa
 
 def test_a_crowd_does_not_come_back_at_once() -> None:
     """Waits that a server asks for are lengthened by a random part."""
-    error = wire_client._Failed(TransientEngineError("busy", remedy="wait"), 2.0)
+    error = EngineBusy("busy", remedy="wait", wait=2.0)
     waits = {wire_client._pause(error, deadline=float("inf")) for _ in range(20)}
     assert len(waits) > 10
     assert all(2 <= wait <= 3 for wait in waits)

@@ -19,10 +19,12 @@ from promptlift.core.tokens import family_for_model
 from promptlift.core.video import Frame
 from promptlift.engines.base import Completion, Request
 from promptlift.engines.wire.address import parse_address, read_key
-from promptlift.engines.wire.chat import data_urls, messages, read_completion
+from promptlift.engines.wire.chat import messages, read_completion
 from promptlift.engines.wire.failures import refusal, retry_after
+from promptlift.engines.wire.pictures import data_urls
 from promptlift.errors import (
     ConfigEngineError,
+    EngineBusy,
     EngineError,
     ItemEngineError,
     TransientEngineError,
@@ -178,7 +180,8 @@ def test_a_key_is_given_in_one_way() -> None:
     [
         *((status, ItemEngineError) for status in (400, 413, 415, 418, 422, 451)),
         *((status, ConfigEngineError) for status in (301, 307, 401, 402, 403, 404, 405, 407)),
-        *((status, TransientEngineError) for status in (408, 409, 425, 429)),
+        *((status, TransientEngineError) for status in (408, 409, 425)),
+        (429, EngineBusy),
         *((status, TransientEngineError) for status in (500, 501, 502, 503, 504, 529, 599)),
     ],
 )

@@ -131,7 +131,7 @@ class Instant:
         return cls(time, time, time)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Frame:
     """One frame, as it is shown to a model.
 

@@ -18,7 +18,7 @@ from promptlift.errors import PromptliftError
 
 __all__ = ["check_core", "check_run"]
 
-_PACKAGES = ("av", "numpy", "pillow", "mistral-common", "tiktoken", "pydantic", "openai")
+_PACKAGES = ("av", "numpy", "pillow", "mistral-common", "tiktoken", "pydantic", "httpx2")
 _DECODERS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4", "prores", "mjpeg")
 _LITTLE_DISK = 1 << 30
 

@@ -18,13 +18,16 @@ from promptlift.engines.wire.address import parse_address, read_key
 from promptlift.engines.wire.chat import messages, read_completion
 from promptlift.engines.wire.client import Client
 from promptlift.engines.wire.failures import UnsupportedParameter
-from promptlift.engines.wire.fields import field, positive
+from promptlift.engines.wire.fields import field, positive, string
+from promptlift.engines.wire.metrics import total
+from promptlift.engines.wire.pictures import Pictures
 from promptlift.engines.wire.serving import Served, inspect
 from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
 
 __all__ = ["OpenAIEngine"]
 
 _NO_COUNTING = (404, 405, 501)
+_GLANCE = 5.0
 _PROBE_SIDE = 64
 
 
@@ -43,7 +46,8 @@ class OpenAIEngine:
         max_images: The most images in one request; a server may take fewer.
         timeout: Seconds for one attempt, from connecting to the last byte.
         patience: Seconds for one request with all its attempts and waits.
-        retries: Attempts after the first, for failures that may pass.
+        retries: Attempts after the first, for failures that may pass; 0 for a caller who tries
+            again by itself, as `TransientEngineError.wait` says.
 
     Raises:
         ConfigEngineError: The address or the key cannot be used.
@@ -74,6 +78,7 @@ class OpenAIEngine:
         self._served: Served | None = None
         self._limit_name = "max_tokens"
         self._counts = True
+        self._pictures = Pictures()
         self._images_proven = 0
         self._inspecting = asyncio.Lock()
         self._probing = asyncio.Lock()
@@ -112,7 +117,7 @@ class OpenAIEngine:
         """
         served = await self._inspected()
         self._check_images(len(request.frames), served)
-        body = await asyncio.to_thread(self._body, request, served)
+        body = self._body(request, served, await self._urls(request))
         try:
             completion = await self._asked(body)
         except ItemEngineError as error:
@@ -136,7 +141,7 @@ class OpenAIEngine:
         served = await self._inspected()
         if not self._counts or served.software != "vllm":
             return None
-        turns = await asyncio.to_thread(messages, request)
+        turns = messages(request, await self._urls(request))
         try:
             counted = await self._client.call(
                 f"{self._client.address.root}/tokenize",
@@ -148,6 +153,22 @@ class OpenAIEngine:
             return None
         self._counts = counted is not None
         return counted
+
+    async def waiting(self) -> int | None:
+        """How many requests the server has taken in and not begun, from anybody.
+
+        Returns:
+            None where the server is no vLLM, or does not say within a few seconds.
+        """
+        try:
+            served = await self._inspected()
+            if served.software != "vllm":
+                return None
+            return await self._client.call(
+                f"{self._client.address.root}/metrics", read=_waiting, within=_GLANCE
+            )
+        except EngineError:
+            return None
 
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
@@ -181,11 +202,15 @@ class OpenAIEngine:
                 remedy="show fewer frames",
             )
 
-    def _body(self, request: Request, served: Served) -> dict[str, Any]:
+    async def _urls(self, request: Request) -> tuple[str, ...]:
+        known = self._pictures.known(request)
+        return await asyncio.to_thread(self._pictures.urls, request) if known is None else known
+
+    def _body(self, request: Request, served: Served, urls: tuple[str, ...]) -> dict[str, Any]:
         sampling = request.sampling
         return {
             "model": served.model,
-            "messages": messages(request),
+            "messages": messages(request, urls),
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": sampling.seed,
@@ -237,10 +262,15 @@ class OpenAIEngine:
 
     async def _passes(self, request: Request, served: Served) -> bool:
         try:
-            await self._asked(self._body(request, served))
+            await self._asked(self._body(request, served, await self._urls(request)))
         except ItemEngineError:
             return False
         return True
+
+
+def _waiting(metrics: object) -> int | None:
+    waiting = total(string(metrics), "num_requests_waiting")
+    return None if waiting is None else int(waiting)
 
 
 def _probe(images: int) -> Request:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import secrets
 import socket
 from dataclasses import dataclass
 
 from promptlift.engines.vllm.flags import HOST, dialect
+from promptlift.engines.wire.metrics import total
 from promptlift.errors import ConfigEngineError, TransientEngineError
 
 __all__ = ["Activity", "Endpoint", "activity", "healthy", "new_endpoint", "serves", "sleep", "wake"]
@@ -94,8 +94,8 @@ def activity(endpoint: Endpoint) -> Activity | None:
     if answer is None or answer[0] != 200:
         return None
     return Activity(
-        busy=int(_total(answer[1], "num_requests_running|num_requests_waiting")),
-        done=_total(answer[1], "prompt_tokens_total|request_success_total"),
+        busy=int(total(answer[1], "num_requests_running", "num_requests_waiting") or 0),
+        done=total(answer[1], "prompt_tokens_total", "request_success_total") or 0,
     )
 
 
@@ -151,8 +151,3 @@ def _demand(endpoint: Endpoint, path: str, body: object = None) -> None:
         )
     if answer[0] != 200:
         raise TransientEngineError(f"the engine answers {answer[0]} to {what}", remedy=_REMEDY)
-
-
-def _total(metrics: str, names: str) -> float:
-    values = re.findall(rf"^vllm:(?:{names})(?:{{[^}}]*}})? (\S+)$", metrics, re.MULTILINE)
-    return sum(float(value) for value in values)

@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-from PIL import Image
 from pydantic import BaseModel, BeforeValidator, Field
 
-from promptlift.core.video import Frame
 from promptlift.engines.base import Completion, FinishReason, Request
 from promptlift.engines.wire.fields import positive
+from promptlift.engines.wire.pictures import data_urls
 
-__all__ = ["data_urls", "messages", "read_completion"]
-
-_FEW_COLOURS = 256
-_JPEG_QUALITY = 95
+__all__ = ["messages", "read_completion"]
 
 
-def messages(request: Request) -> list[dict[str, Any]]:
-    """The system turn, if there is one, and the user turn: images first, text last."""
-    parts: list[dict[str, Any]] = [
-        {"type": "image_url", "image_url": {"url": url}} for url in data_urls(request)
-    ]
+def messages(request: Request, urls: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The system turn, if there is one, and the user turn: images first, text last.
+
+    Args:
+        request: What is asked.
+        urls: Its frames as ``data:`` URLs, where they were made already.
+    """
+    if urls is None:
+        urls = data_urls(request)
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     user = {"role": "user", "content": [*parts, {"type": "text", "text": request.text}]}
     system = [{"role": "system", "content": request.system}] if request.system else []
     return [*system, user]
-
-
-def data_urls(request: Request) -> tuple[str, ...]:
-    """Each frame as a ``data:`` URL.
-
-    Edges, masks and maps, where a colour has a meaning or a line is one pixel wide, go as PNG;
-    camera pictures as JPEG of quality 95 without chroma subsampling.
-    """
-    control = request.shown is not None
-    return tuple(_data_url(frame, lossless=control) for frame in request.frames)
-
-
-def _data_url(frame: Frame, *, lossless: bool) -> str:
-    picture = Image.fromarray(frame.image)
-    buffer = io.BytesIO()
-    if lossless or picture.getcolors(_FEW_COLOURS) is not None:
-        picture.save(buffer, "PNG", compress_level=1)
-        media = "image/png"
-    else:
-        picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-        media = "image/jpeg"
-    return f"data:{media};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def _text(value: object) -> str:

@@ -5,8 +5,14 @@ status                                class        why
 ====================================  ===========  ==============================
 400, 413, 422, other 4xx              item         this request is refused
 3xx, 401, 402, 403, 404, 405, 407     config       every request would be
-408, 409, 425, 429, 5xx               transient    the same request may pass later
+408, 409, 425, 5xx                    transient    the same request may pass later
+429, 503 with ``Retry-After``         busy         the same, with less at a time
 ====================================  ===========  ==============================
+
+RFC 9110 gives 503 for overload and for maintenance alike. A server that says when to come back is
+taken to be overloaded: sending less for a while does no harm where it was maintenance, and not to
+send less keeps an overload up. Without that, 503 is what a proxy says of a server that is not
+there, or a server that is still loading its model, and how much is sent does not matter.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from email.utils import parsedate_to_datetime
 
 from promptlift.errors import (
     ConfigEngineError,
+    EngineBusy,
     EngineError,
     ItemEngineError,
     TransientEngineError,
@@ -25,7 +32,7 @@ from promptlift.errors import (
 
 __all__ = ["UnsupportedParameter", "garbled", "refusal", "retry_after", "unreachable"]
 
-_TRANSIENT = frozenset({408, 409, 425, 429})
+_TRANSIENT = frozenset({408, 409, 425})
 _CONFIG = frozenset({401, 402, 403, 404, 405, 407})
 
 _TEXTS: dict[int, tuple[str, str]] = {
@@ -48,12 +55,12 @@ _TEXTS: dict[int, tuple[str, str]] = {
         "finds the request too large",
         "show fewer or smaller frames, or raise the server's limit on a request's size",
     ),
-    429: ("asks to slow down", "send fewer requests at a time, or try again later"),
 }
 _BY_CLASS: dict[type[EngineError], tuple[str, str]] = {
     ConfigEngineError: ("sends the request elsewhere", "give the address where it moved to"),
     ItemEngineError: ("refuses the request", "show fewer or smaller frames, or shorten the prompt"),
     TransientEngineError: ("failed", "look at the server's log, or try again later"),
+    EngineBusy: ("asks to slow down", "send fewer requests at a time, or try again later"),
 }
 
 
@@ -65,21 +72,27 @@ class UnsupportedParameter(ItemEngineError):
         self.parameter = parameter
 
 
-def refusal(status: int, host: str, said: str = "") -> EngineError:
+def refusal(status: int, host: str, said: str = "", wait: float | None = None) -> EngineError:
     """The error for an answer with a status that is not 2xx.
 
     Args:
         status: HTTP status code.
         host: Who answered.
         said: The server's own words, already cleaned; only shown, never looked at.
+        wait: Seconds that the server asks to wait; see `retry_after`.
     """
-    kind = _class(status)
+    kind = _class(status, wait)
     what, remedy = _TEXTS.get(status, _BY_CLASS[kind])
     quoted = f": {said}" if said and status not in (401, 403) else ""
-    return kind(f"{host} {what} (status {status}){quoted}", remedy=remedy)
+    message = f"{host} {what} (status {status}){quoted}"
+    if issubclass(kind, TransientEngineError):
+        return kind(message, remedy=remedy, wait=wait)
+    return kind(message, remedy=remedy)
 
 
-def _class(status: int) -> type[EngineError]:
+def _class(status: int, wait: float | None) -> type[EngineError]:
+    if status == 429 or (status == 503 and wait is not None):
+        return EngineBusy
     if status in _TRANSIENT or status >= 500:
         return TransientEngineError
     return ConfigEngineError if status in _CONFIG or status < 400 else ItemEngineError
