@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from promptlift.core.video import Frame
 from promptlift.errors import VideoUnreadable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_KEPT: list[bytearray] = []
 
 
 class UnpicklableError(Exception):
@@ -16,6 +27,13 @@ class UnpicklableError(Exception):
     def __init__(self) -> None:
         super().__init__("holds a file")
         self.file = sys.stdin
+
+
+class OneWayError(Exception):
+    """An error that can be packed but not unpacked: it needs two arguments and keeps one."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} in {where}")
 
 
 def add(first: int, second: int) -> int:
@@ -81,3 +99,66 @@ def mistake() -> None:
 def unpicklable() -> None:
     """Fail with an error that cannot be sent."""
     raise UnpicklableError
+
+
+def one_way() -> None:
+    """Fail with an error that can be sent but not received."""
+    raise OneWayError("a hole", "the bucket")
+
+
+def wait_for(pid_file: str, gate: str) -> int:
+    """Leave word of who is waiting, and come back once the gate is there."""
+    Path(pid_file).write_text(str(os.getpid()))
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def hold_interpreter(pid_file: str) -> None:
+    """Hang as a C library may that never lets another thread of Python run."""
+    Path(pid_file).write_text(str(os.getpid()))
+    ctypes.PyDLL(None).sleep(600)
+
+
+def spin(seconds: float) -> int:
+    """Use this much processor time, and say which process did."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return os.getpid()
+
+
+def leak(size: int) -> int:
+    """Keep this many bytes for ever, and say which process does."""
+    _KEPT.append(bytearray(size))
+    return os.getpid()
+
+
+def read_input() -> bytes:
+    """Read from the descriptor that carries the jobs, as a C library may that is told `-`."""
+    return os.read(0, 100)
+
+
+def loaded(name: str) -> bool:
+    """Whether a module had been imported before this was asked."""
+    return name in sys.modules
+
+
+def frames(count: int, height: int, width: int) -> tuple[Frame, ...]:
+    """Frames of reproducible noise."""
+    import numpy as np
+
+    noise = np.random.default_rng(7)
+    shape = (height, width, 3)
+    return tuple(
+        Frame(Fraction(n, 24), noise.integers(0, 256, shape, np.uint8), Fraction(n, 25))
+        for n in range(count)
+    )
+
+
+def odd_arrays() -> dict[str, NDArray[np.generic]]:
+    """Arrays that cannot be sent as one stretch of memory, or have none."""
+    import numpy as np
+
+    square = np.arange(12.0).reshape(3, 4)
+    return {"empty": np.zeros((0, 3)), "strided": square[:, ::2], "turned": square.T}

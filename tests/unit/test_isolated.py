@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,25 +14,12 @@ from typing import IO
 import pytest
 
 from fault import jobs
+from fault.processes import alive, await_end, await_pid
 from promptlift.errors import VideoTimeout, VideoUnreadable
 from promptlift.frames import isolated
 from promptlift.frames.isolated import IsolationLimits, isolated_call
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits and signals")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _await_file(path: Path) -> int:
-    while not (path.exists() and path.read_text()):
-        time.sleep(0.01)
-    return int(path.read_text())
 
 
 def test_a_result_comes_back_from_another_process() -> None:
@@ -44,7 +30,7 @@ def test_a_result_comes_back_from_another_process() -> None:
 
 def test_no_process_is_left_after_a_result() -> None:
     """The child is gone, and reaped, by the time that its answer is returned."""
-    assert not _alive(isolated_call(jobs.own_pid))
+    assert not alive(isolated_call(jobs.own_pid))
 
 
 def test_large_arguments_and_results_cross_whole() -> None:
@@ -77,6 +63,8 @@ def test_what_cannot_be_sent_is_told_in_words() -> None:
     """An error, or a result, that cannot be pickled is reported and not taken for a crash."""
     with pytest.raises(RuntimeError, match="UnpicklableError: holds a file"):
         isolated_call(jobs.unpicklable)
+    with pytest.raises(RuntimeError, match="OneWayError: a hole in the bucket"):
+        isolated_call(jobs.one_way)
     with pytest.raises(TypeError, match="pickle"):
         isolated_call(partial(open, os.devnull))
 
@@ -99,7 +87,7 @@ def test_a_hang_is_ended_with_its_process(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with pytest.raises(VideoTimeout, match=r"longer than 1\.5 s"):
         isolated_call(jobs.hang, str(pid_file), limits=IsolationLimits(wall_seconds=1.5))
-    assert not _alive(int(pid_file.read_text()))
+    assert not alive(int(pid_file.read_text()))
 
 
 @posix_only
@@ -133,11 +121,10 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     code += f"isolated_call(jobs.hang, {str(pid_file)!r})"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    child = _await_file(pid_file)
+    child = await_pid(pid_file)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    while _alive(child):
-        time.sleep(0.01)
+    await_end(child)
 
 
 def test_an_interrupted_call_leaves_no_process(
@@ -149,13 +136,13 @@ def test_an_interrupted_call_leaves_no_process(
 
     def write_and_interrupt(pipe: IO[bytes], job: bytes) -> None:
         write(pipe, job)
-        _await_file(pid_file)
+        await_pid(pid_file)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(isolated, "_write", write_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         isolated_call(jobs.hang, str(pid_file))
-    assert not _alive(_await_file(pid_file))
+    assert not alive(await_pid(pid_file))
 
 
 def test_the_child_imports_what_the_parent_can(

@@ -5,7 +5,7 @@ protocol 5, the others are the buffers that it points to. So the pixels of a fra
 from the array that holds them and read into the memory that the array on the other side will use.
 
 Two hint frames of 1280x720 (5.5 MB) cross in 2.4 ms this way, most of it the pipe's two copies by
-the kernel. Shared memory would save a part of that beside the tens of ms of decoding them, and
+the kernel. Shared memory could save no more than that, beside the tens of ms of decoding them, and
 would be left behind by a process that is killed.
 """
 
