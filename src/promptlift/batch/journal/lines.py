@@ -11,8 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 __all__ = [
     "BODY_AT",
@@ -56,8 +55,7 @@ _VIDEO = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ResultHead:
+class ResultHead(NamedTuple):
     """The front of a ``result`` line; the parts of `verdict` are JSON texts.
 
     Attributes:
@@ -71,16 +69,14 @@ class ResultHead:
     record_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class RowHead:
+class RowHead(NamedTuple):
     """A ``row`` line: the row's digest (32 hexadecimal digits) and the item's key (64)."""
 
     row: bytes
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class VideoHead:
+class VideoHead(NamedTuple):
     """A ``video`` line; `path` and `content` are JSON strings as `json_string` writes them."""
 
     path: bytes
