@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -112,6 +113,14 @@ def wait_for(pid_file: str, gate: str) -> int:
     while not Path(gate).exists():
         time.sleep(0.01)
     return os.getpid()
+
+
+def hang_deaf(pid_file: str) -> None:
+    """Hang, and heed no signal that can be ignored."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        with contextlib.suppress(OSError):  # some belong to the C library
+            signal.signal(number, signal.SIG_IGN)
+    hang(pid_file)
 
 
 def hold_interpreter(pid_file: str) -> None:

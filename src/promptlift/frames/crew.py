@@ -139,7 +139,10 @@ class Crew:
         return Child(self._limits, self._preload)
 
     def _pick(self) -> Child:
-        """The process that was used last; a new one where something has ended it meanwhile."""
+        """The process that was used last, or a new one in the place of one that has ended.
+
+        It may have ended between calls, by the system's hand: that is not the next video's fault.
+        """
         child = self._idle.pop()
         if child.calls and not child.alive:
             child.end()
@@ -156,10 +159,7 @@ class Crew:
         self._count()
         work.exception()  # seen, so that asyncio does not complain where the waiter was cancelled
         child = self._active.pop(work)
-        if child.fit:
-            self._idle.append(child)
-        else:
-            self._idle.insert(0, self._hire())  # those that run are taken first
+        self._idle.insert(len(self._idle) if child.fit else 0, child)  # those that run go first
         self._places.release()
 
     def _count(self) -> None:
