@@ -1,0 +1,121 @@
+"""The writers of a run: which still work, which ended, and which were killed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from promptlift.batch.journal.segment import Run
+
+__all__ = ["Life", "WriterSeen", "active_seconds", "see_writers"]
+
+BEAT_WITHIN_S = 30.0
+"""A writer tells every ten seconds that it lives; one that has not for so long has died."""
+
+Life: TypeAlias = Literal["live", "silent", "ended", "killed"]
+"""``silent`` is one that tells nothing though there is a process of its number on this machine: it
+waits for a full disk or is stopped, or the number is another's by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSeen:
+    """One process's part in the run.
+
+    Attributes:
+        name: ``<host>-<pid>-<random>``.
+        host: Its machine; empty where its first line is damaged.
+        pid: Its process there; None likewise.
+        turn: Which turn it has; 0 likewise.
+        life: Whether it works, ended by itself, or did neither.
+        reason: Why it ended; empty where it did not.
+        began: Seconds since 1970; None where unknown.
+        last: When it last said how far it is; None likewise.
+        counts: What it last counted; see `promptlift.batch.runner.tally.Tally.counts`.
+    """
+
+    name: str
+    host: str
+    pid: int | None
+    turn: int
+    life: Life
+    reason: str
+    began: float | None
+    last: float | None
+    counts: Mapping[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        """How long it worked, as far as it told."""
+        told = self.counts.get("seconds")
+        if isinstance(told, int | float):
+            return float(told)
+        return max(0.0, self.last - self.began) if self.began and self.last else 0.0
+
+
+def see_writers(runs: Iterable[Run], *, now: float | None = None) -> tuple[WriterSeen, ...]:
+    """What the journal says of each writer, in the order of their turns.
+
+    Args:
+        runs: As `promptlift.batch.journal.Index.runs` has them.
+        now: Seconds since 1970; None for the clock's.
+    """
+    moment = time.time() if now is None else now
+    return tuple(_seen(run, moment) for run in runs)
+
+
+def active_seconds(writers: Iterable[WriterSeen]) -> float:
+    """Seconds during which at least one writer worked; pauses between runs do not count."""
+    spans = sorted((w.began, w.last) for w in writers if w.began is not None and w.last is not None)
+    total, reached = 0.0, float("-inf")
+    for began, last in spans:
+        total += max(0.0, last - max(began, reached))
+        reached = max(reached, last)
+    return total
+
+
+def _seen(run: Run, now: float) -> WriterSeen:
+    start, beat = run.start, run.beats[-1] if run.beats else {}
+    times = [line.get("at") for line in (start, beat, run.end or {})]
+    known = [at for at in times if isinstance(at, int | float)]
+    last = known[-1] if known else None
+    pid = start.get("pid")
+    host = str(start.get("host", ""))
+    pid = pid if isinstance(pid, int) else None
+    return WriterSeen(
+        name=run.segment.removesuffix(".jsonl"),
+        host=host,
+        pid=pid,
+        turn=int(start.get("turn") or 0),
+        life=_life(run, host, pid, last, now),
+        reason=str((run.end or {}).get("reason", "")),
+        began=start.get("at"),
+        last=last,
+        counts=beat.get("counts") or {},
+    )
+
+
+def _life(run: Run, host: str, pid: int | None, last: float | None, now: float) -> Life:
+    if run.end is not None:
+        return "ended"
+    # A clock that is ahead on the writer's machine makes a beat of the future; it is fresh.
+    fresh = last is not None and now - last < BEAT_WITHIN_S
+    if pid is not None and host == socket.gethostname():
+        if not _runs(pid):
+            return "killed"
+        return "live" if fresh else "silent"
+    return "live" if fresh else "killed"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is there and another's
+        return True
+    return True
