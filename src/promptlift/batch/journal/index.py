@@ -90,12 +90,14 @@ class Index:
         sizes = self._sizes()
         if self._has_lost(sizes):
             self._forget()
-        for name in sorted(sizes.keys() - self._numbers.keys()):
-            self._numbers[name] = len(self._segments)
-            self._segments.append(Segment(self.run_dir / SEGMENTS / name))
-            self._segments[-1].peek()
-        grown = [s for s in self._segments if sizes[s.path.name] > s.place]
-        return sum(self._read(segment) for segment in _in_turn(grown))
+        try:
+            for name in sorted(sizes.keys() - self._numbers.keys()):
+                self._begin(name)
+            grown = [s for s in self._segments if sizes[s.path.name] > s.place]
+            return sum(self._read(segment) for segment in _in_turn(grown))
+        except OutputError:
+            self._forget()  # Half of a segment has been taken in.
+            raise
 
     def state(self, key: str) -> Standing | None:
         """The result that stands for an item; None where it has none."""
@@ -214,6 +216,11 @@ class Index:
                 lost[name] = f"it has been cut from {segment.place} to {sizes[name]} bytes"
         self._lost |= lost
         return bool(lost)
+
+    def _begin(self, name: str) -> None:
+        self._numbers[name] = len(self._segments)
+        self._segments.append(Segment(self.run_dir / SEGMENTS / name))
+        self._segments[-1].peek()
 
     def _read(self, segment: Segment) -> int:
         number = self._numbers[segment.path.name]
