@@ -18,6 +18,8 @@ __all__ = ["cli", "main"]
 # printing it. A test holds the lines equal to the commands' own.
 COMMANDS = {
     "run": ("run", "Turn VIDEO and a short PROMPT into the long prompt."),
+    "batch": ("batch", "Do every row of INPUT; the same command again does what is left."),
+    "retry": ("batch", "Do what failed in RUN_DIR again, as it was begun."),
     "budget": ("budget", "Show what frames of VIDEO or WxH cost, and the size that fits."),
     "hint": ("hint", "Write the few frames of VIDEO that a model would be shown."),
     "sweep": ("sweep", "Show which sizes of frames a model takes, and why."),

@@ -9,9 +9,14 @@ import click
 
 from promptlift.core.video import Size
 
-__all__ = ["parse_size", "rate", "size"]
+__all__ = ["byte_count", "duration", "parse_size", "rate", "shard", "size"]
 
 _SIZE = re.compile(r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_POWER = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
 def parse_size(text: str) -> Size | None:
@@ -42,3 +47,39 @@ def rate(text: str) -> Fraction:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise click.BadParameter(f"{text!r} is not a rate such as 2, 0.5 or 30000/1001") from None
+
+
+def duration(text: str) -> float:
+    """Read ``90``, ``90s``, ``30m``, ``2h`` or ``1.5d``, in seconds.
+
+    Raises:
+        click.BadParameter: It is something else.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a duration such as 90s, 30m or 2h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def byte_count(text: str) -> int:
+    """Read ``512M``, ``2GiB`` or a number of bytes; K, M, G and T are powers of 1024.
+
+    Raises:
+        click.BadParameter: It is something else.
+    """
+    match = _BYTES.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not an amount such as 512M or 2GiB")
+    return int(float(match[1]) * 2 ** _POWER[match[2].upper()])
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Read ``3/8``, the third of eight parts.
+
+    Raises:
+        click.BadParameter: It is something else.
+    """
+    match = _SHARD.fullmatch(text.strip())
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise click.BadParameter(f"{text!r} is not a part such as 3/8, the third of eight")
+    return int(match[1]), int(match[2])

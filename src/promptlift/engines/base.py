@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Completion",
     "CountsTokens",
+    "CountsWaiting",
     "Engine",
     "EngineInfo",
     "FinishReason",
@@ -128,4 +129,13 @@ class CountsTokens(Protocol):
         Raises:
             EngineError: Nobody answers, or the settings are wrong.
         """
+        ...
+
+
+@runtime_checkable
+class CountsWaiting(Protocol):
+    """What an engine may offer besides: how many requests wait in its own queue."""
+
+    async def waiting(self) -> int | None:
+        """Requests that are not worked on yet, anybody's; None where that cannot be told."""
         ...

@@ -7,11 +7,13 @@ with a larger context does not make finished work another.
 
 from __future__ import annotations
 
+from typing import Any
+
 from promptlift.config import Options
 from promptlift.core.record import item_key, settings_digest
 from promptlift.engines.base import EngineInfo
 
-__all__ = ["settings_of", "template_name", "work_key"]
+__all__ = ["as_asked", "settings_of", "template_name", "work_key"]
 
 
 def template_name(options: Options, who: EngineInfo) -> str:
@@ -22,22 +24,31 @@ def template_name(options: Options, who: EngineInfo) -> str:
     return "verbatim/1" if who.family is None or upsampler else "instruct/1"
 
 
+def as_asked(options: Options) -> dict[str, Any]:
+    """The options that an answer depends on, as JSON values; what was left open is null."""
+    return {
+        "strategy": options.strategy,
+        "frames": options.frames,
+        "fps": str(options.fps) if options.strategy == "fps" else None,
+        "exact": options.exact,
+        "size": None if options.size is None else str(options.size),
+        "max_side": options.max_side,
+        "context": options.context,
+        "control": options.control,
+        "controls": list(options.controls),
+        "target": options.target,
+        "reserve": options.reserve,
+        "temperature": options.temperature,
+        "seed": options.seed,
+    }
+
+
 def settings_of(options: Options, who: EngineInfo) -> str:
     """Digest of all that an answer depends on besides the video and the short prompt."""
     return settings_digest(
-        strategy=options.strategy,
-        frames=options.frames,
-        fps=str(options.fps) if options.strategy == "fps" else None,
-        exact=options.exact,
-        size=None if options.size is None else str(options.size),
-        max_side=options.max_side,
-        context=options.context,
+        options=as_asked(options),
         engine=[who.name, who.model, who.revision],
         template=template_name(options, who),
-        control=options.control,
-        controls=options.controls,
-        target=options.target,
-        sampling=[options.reserve, options.temperature, options.seed],
     )
 
 

@@ -1,0 +1,132 @@
+"""An engine that is asked within the limit, and again when a failure may pass."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+
+from promptlift.batch.runner.breaker import Breaker, EngineDown
+from promptlift.batch.runner.limit import Limit
+from promptlift.engines.base import Completion, CountsTokens, Engine, EngineInfo, Request
+from promptlift.errors import EngineBusy, ItemEngineError, TransientEngineError
+
+__all__ = ["PatientEngine"]
+
+_TRIES = 8
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+
+
+class PatientEngine:
+    """Another engine behind a limit and a breaker. Does not close it.
+
+    Args:
+        inner: The engine that answers; it should not try again by itself.
+        limit: How many requests may be in flight.
+        breaker: Whether it makes sense to ask at all.
+        tries: How often one request is sent while others are answered.
+
+    Attributes:
+        requests: How many requests were sent.
+        repeats: How many of them because an earlier one had failed.
+        seconds: Seconds of requests in flight, added up.
+    """
+
+    def __init__(
+        self, inner: Engine, limit: Limit, breaker: Breaker, *, tries: int = _TRIES
+    ) -> None:
+        self.requests = 0
+        self.repeats = 0
+        self.seconds = 0.0
+        self._inner = inner
+        self._limit = limit
+        self._breaker = breaker
+        self._tries = tries
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Send nothing more; what is in flight is waited for."""
+        self._leaving.set()
+
+    async def describe(self) -> EngineInfo:
+        """Say what the inner engine says."""
+        return await self._inner.describe()
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request, however long the engine is away.
+
+        Raises:
+            TransientEngineError: It failed every time, and others did not.
+            EngineDown: Nobody was answered for longer than the run has patience, or it was stopped.
+            ItemEngineError: The engine refuses this request.
+            ConfigEngineError: Every request would fail.
+        """
+        attempt = 0
+        while True:
+            await self._breaker.admit(self._pause)
+            try:
+                return await self._once(request, attempt)
+            except EngineDown:
+                raise
+            except TransientEngineError as error:
+                # What fails while the engine is down for everybody uses up nobody's tries.
+                attempt += not self._breaker.is_open
+                if attempt >= self._tries:
+                    raise
+                await self._pause(_wait(error, attempt))
+
+    async def count(self, request: Request) -> int | None:
+        """Count as the inner engine does; None where it cannot, or not now."""
+        if not isinstance(self._inner, CountsTokens):
+            return None
+        try:
+            return await self._inner.count(request)
+        except TransientEngineError:
+            return None  # the formula will do
+
+    async def close(self) -> None:
+        """Leave the inner engine to its owner."""
+
+    async def _once(self, request: Request, attempt: int) -> Completion:
+        async with self._limit.slot():
+            self._check_leaving()
+            self.requests += 1
+            self.repeats += attempt > 0
+            start = time.perf_counter()
+            try:
+                answer = await self._inner.complete(request)
+            except TransientEngineError as error:
+                if isinstance(error, EngineBusy):
+                    self._limit.busy()
+                self._breaker.failed(error, self._limit.in_flight)
+                raise
+            except ItemEngineError:
+                self._note_answer()
+                raise
+            finally:
+                self.seconds += time.perf_counter() - start
+            self._note_answer()
+            return answer
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not when the run is to end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        self._check_leaving()
+
+    def _check_leaving(self) -> None:
+        if self._leaving.is_set():
+            raise EngineDown("the run was stopped", remedy="run the same command again")
+
+    def _note_answer(self) -> None:
+        self._limit.answered()
+        self._breaker.answered()
+
+
+def _wait(error: TransientEngineError, attempt: int) -> float:
+    """Seconds until the next try: as the server asks, else full jitter under a doubling bound."""
+    if error.wait is not None:
+        # A crowd that was told the same wait must not come back all at once.
+        return error.wait + random.uniform(0, _FIRST_WAIT)  # noqa: S311
+    return random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt))  # noqa: S311

@@ -1,0 +1,170 @@
+"""``promptlift batch`` and ``promptlift retry``: many items, none lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from promptlift.cli import types
+from promptlift.cli.engines import engine_options, settings_of
+from promptlift.cli.items import item_options
+from promptlift.config import Options
+
+if TYPE_CHECKING:
+    from promptlift.batch.inputs import Input
+
+__all__ = ["batch", "retry"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEFAULTS = Options()
+_RUN = (
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 10_000),
+        help="The most requests in flight; found out by the engine's answers without it.",
+    ),
+    click.option("--workers", type=click.IntRange(1, 256), help="Processes that decode."),
+    click.option("--limit", type=click.IntRange(1), help="Begin at most so many items."),
+    click.option(
+        "--stop-after", type=types.duration, metavar="TIME", help="Begin nothing after 30m, 2h."
+    ),
+    click.option(
+        "--patience",
+        type=types.duration,
+        metavar="TIME",
+        default="10m",
+        show_default=True,
+        help="How long an engine may be away before the run gives up.",
+    ),
+    click.option(
+        "--decode-timeout",
+        type=types.duration,
+        metavar="TIME",
+        default="60s",
+        show_default=True,
+        help="How long one look at one video may take.",
+    ),
+    click.option(
+        "--memory",
+        type=types.byte_count,
+        metavar="SIZE",
+        default="1GiB",
+        show_default=True,
+        help="The most pictures in memory.",
+    ),
+    click.option(
+        "--shard", type=types.shard, metavar="I/N", help="Do the I-th of N parts of the rows only."
+    ),
+    click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; errors only."),
+)
+
+
+def _run_options(command: F) -> F:
+    for option in reversed(_RUN):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "--output",
+    "-o",
+    "run_dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN_DIR",
+    help="The run's folder: journal, rows, settings.",
+)
+@click.option("--prompt", help="The short prompt of rows that have none.")
+@click.option("--format", "form", help="videos, jsonl, csv, tsv or parquet, where not clear.")
+@engine_options
+@click.option(
+    "--timeout", type=types.duration, metavar="TIME", help="openai: for one answer (5 minutes)."
+)
+@click.option(
+    "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
+)
+@item_options
+@click.option("--control", help="What kind of picture the videos are: rgb, edge, depth, ...")
+@click.option(
+    "--retry",
+    type=click.Choice(["failed", "rejected", "all"]),
+    help="Do these again as well.",
+)
+@click.option("--accept-changes", is_flag=True, help="Go on in a folder begun with other settings.")
+@_run_options
+def batch(source: str, run_dir: Path, prompt: str | None, form: str | None, **options: Any) -> int:
+    """Do every row of INPUT; the same command again does what is left.
+
+    INPUT is a folder or pattern of videos, JSON lines, CSV, TSV or Parquet with the columns video
+    and prompt, or - for JSON lines on stdin. Nothing that is finished is ever done again, or
+    lost: stop it, kill it, add rows, and run it again.
+    """
+    from promptlift.batch.inputs import open_input
+    from promptlift.batch.invocation import Invocation
+
+    run, quiet = _run_settings(options)
+    engine = options.pop("engine")
+    settings = settings_of(options)
+    timeout = options.pop("timeout")
+    if timeout is not None:
+        settings["timeout"] = timeout
+    options.pop("isolated")  # in a batch every video is decoded in a process that can be killed
+    invocation = Invocation.of(engine, settings, Options.of(**options))
+    rows = open_input(source, prompt=prompt, format=form)
+    return _through(invocation, rows, run_dir, run, quiet=quiet)
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--what",
+    "retry",
+    type=click.Choice(["failed", "rejected", "all"]),
+    default="failed",
+    show_default=True,
+    help="What is done again, besides what is left.",
+)
+@_run_options
+def retry(run_dir: Path, **options: Any) -> int:
+    """Do what failed in RUN_DIR again, as it was begun."""
+    from promptlift.batch.invocation import Invocation
+
+    run, quiet = _run_settings({**options, "accept_changes": False})
+    return _through(Invocation.read(run_dir), None, run_dir, run, quiet=quiet)
+
+
+def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Take what is the run's out of a command's options."""
+    names = {"decode_timeout": "decode_seconds"}
+    taken = (
+        "retry",
+        "accept_changes",
+        "concurrency",
+        "workers",
+        "limit",
+        "stop_after",
+        "patience",
+        "decode_timeout",
+        "memory",
+        "shard",
+    )
+    said = {names.get(name, name): options.pop(name) for name in taken}
+    quiet = options.pop("quiet")
+    return {name: value for name, value in said.items() if value is not None}, quiet
+
+
+def _through(
+    invocation: Any, rows: Input | None, run_dir: Path, run: dict[str, Any], *, quiet: bool
+) -> int:
+    import asyncio
+
+    from promptlift.batch.runner import RunSettings
+    from promptlift.cli.batch_run import conduct
+
+    return asyncio.run(conduct(invocation, rows, run_dir, RunSettings(**run), quiet=quiet))
