@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from promptlift.errors import VideoNotFound, VideoRefused, VideoUnreadable
+from promptlift.files import content_id
 
-__all__ = ["DEFAULT_LIMITS", "Limits", "Opened", "Picture", "Source", "open_source"]
+__all__ = ["DEFAULT_LIMITS", "Limits", "Opened", "Picture", "Source", "content_of", "open_source"]
 
 Picture: TypeAlias = str | os.PathLike[str] | bytes
 Source: TypeAlias = Picture | Sequence[Picture]
@@ -78,6 +79,17 @@ def open_source(source: Picture, limits: Limits = DEFAULT_LIMITS) -> Opened:
         file.close()
         raise
     return Opened(file, name, size, head)
+
+
+def content_of(path: str | os.PathLike[str]) -> str:
+    """Hash of a file's content, see `promptlift.files.content_id`; nothing is decoded.
+
+    Raises:
+        VideoError: It cannot be read.
+    """
+    opened = open_source(path)
+    with opened.file as file:
+        return content_id(file, opened.size)
 
 
 def printable(name: str) -> str:

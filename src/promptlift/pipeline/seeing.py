@@ -8,7 +8,6 @@ of children that are kept.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,13 +17,11 @@ from promptlift.config import Options
 from promptlift.core.facts import Facts
 from promptlift.core.video import Frame, Size, VideoInfo
 from promptlift.facts import measure
-from promptlift.files import content_id
 from promptlift.frames import Source, open_video
 from promptlift.frames.isolated import isolated_call
 from promptlift.frames.look import hint_frames
-from promptlift.frames.source import open_source
 
-__all__ = ["Runner", "See", "Survey", "content_of", "here", "look", "survey"]
+__all__ = ["Runner", "See", "Survey", "here", "look", "survey"]
 
 T = TypeVar("T")
 
@@ -91,16 +88,6 @@ async def look(
         VideoError: It cannot be used.
     """
     return await run(_look, source, options.strategy, count, options.fps, size, options.exact)
-
-
-def content_of(path: str) -> str:
-    """Hash of a file's content as `Survey` has it, without decoding anything.
-
-    Raises:
-        VideoError: It cannot be read.
-    """
-    with open_source(path).file as file:
-        return content_id(file, file.seek(0, os.SEEK_END))
 
 
 def _survey(source: Source) -> Survey:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from promptlift.batch.journal import lines
 from promptlift.errors import VideoError
-from promptlift.pipeline.seeing import Runner, content_of
+from promptlift.frames.source import content_of
+from promptlift.pipeline.seeing import Runner
 
 __all__ = ["Contents", "Write", "unread"]
 
