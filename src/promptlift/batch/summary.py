@@ -7,10 +7,10 @@ of in the time that it takes to read them once. What records say is in `promptli
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from promptlift.batch.outcomes import Outcome, Status, outcomes, with_record
 from promptlift.batch.policy import FIT
@@ -20,7 +20,9 @@ from promptlift.batch.writers import WriterSeen, active_seconds, see_writers
 if TYPE_CHECKING:
     from promptlift.batch.journal.segment import Damage
 
-__all__ = ["Example", "Group", "InputSeen", "Summary", "summarise", "summarise_run"]
+__all__ = ["Example", "Group", "InputSeen", "State", "Summary", "summarise", "summarise_run"]
+
+State: TypeAlias = Literal["running", "finished", "unfinished"]
 
 _EXAMPLES = 3
 
@@ -119,6 +121,23 @@ class Summary:
         return bool(self.inputs) and all(one.complete for one in self.inputs)
 
     @property
+    def state(self) -> State:
+        """Whether somebody works on it, all is done, or a rerun has work to do."""
+        if self.live:
+            return "running"
+        return "finished" if self.complete and not self.left else "unfinished"
+
+    @property
+    def rate(self) -> float:
+        """Rows that are finished in a second now, by all writers together."""
+        return sum(writer.rate for writer in self.live)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until all is done at the present rate; None where nothing tells."""
+        return self.left / self.rate if self.complete and self.rate > 0 else None
+
+    @property
     def live(self) -> tuple[WriterSeen, ...]:
         """The writers that work now."""
         return tuple(writer for writer in self.writers if writer.life == "live")
@@ -209,12 +228,3 @@ class _Tally:
             message=trouble.message if trouble else "",
             remedy=trouble.remedy if trouble else "",
         )
-
-
-def as_json(summary: Summary) -> Mapping[str, Any]:
-    """The summary as JSON values, for programs."""
-    import dataclasses
-
-    values = dataclasses.asdict(summary)
-    values["run_dir"] = str(summary.run_dir)
-    return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,6 +16,8 @@ __all__ = ["Life", "WriterSeen", "active_seconds", "see_writers"]
 
 BEAT_WITHIN_S = 30.0
 """A writer tells every ten seconds that it lives; one that has not for so long has died."""
+
+_RATE_BEATS = 6
 
 Life: TypeAlias = Literal["live", "silent", "ended", "killed"]
 """``silent`` is one that tells nothing though there is a process of its number on this machine: it
@@ -35,6 +37,7 @@ class WriterSeen:
         reason: Why it ended; empty where it did not.
         began: Seconds since 1970; None where unknown.
         last: When it last said how far it is; None likewise.
+        rate: Rows that it finished in a second of its last minute; 0 where it told of none.
         counts: What it last counted; see `promptlift.batch.runner.tally.Tally.counts`.
     """
 
@@ -46,15 +49,20 @@ class WriterSeen:
     reason: str
     began: float | None
     last: float | None
+    rate: float
     counts: Mapping[str, Any]
+
+    @property
+    def finished(self) -> int:
+        """Rows that it finished, as far as it told."""
+        return int(_finished(self.counts))
 
     @property
     def seconds(self) -> float:
         """How long it worked, as far as it told."""
-        told = self.counts.get("seconds")
-        if isinstance(told, int | float):
-            return float(told)
-        return max(0.0, self.last - self.began) if self.began and self.last else 0.0
+        return _number(self.counts.get("seconds")) or 
+            0.0, (self.last or 0.0) - (self.began or 0.0)
+        )
 
 
 def see_writers(runs: Iterable[Run], *, now: float | None = None) -> tuple[WriterSeen, ...]:
@@ -95,8 +103,31 @@ def _seen(run: Run, now: float) -> WriterSeen:
         reason=str((run.end or {}).get("reason", "")),
         began=start.get("at"),
         last=last,
+        rate=_rate(run.beats),
         counts=beat.get("counts") or {},
     )
+
+
+def _rate(beats: Sequence[Mapping[str, Any]]) -> float:
+    """Rows a second between the last beat and the one a minute before it."""
+    recent = beats[-1 - _RATE_BEATS :]
+    if len(recent) < 2:
+        counts = recent[-1].get("counts") or {} if recent else {}
+        seconds = counts.get("seconds") or 0
+        return _finished(counts) / seconds if seconds else 0.0
+    first, last = recent[0], recent[-1]
+    seconds = _number(last.get("at")) - _number(first.get("at"))
+    rows = _finished(last.get("counts") or {}) - _finished(first.get("counts") or {})
+    return rows / seconds if seconds > 0 else 0.0
+
+
+def _finished(counts: Mapping[str, Any]) -> float:
+    now = counts.get("now")
+    return sum(map(_number, now.values())) if isinstance(now, Mapping) else 0.0
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _life(run: Run, host: str, pid: int | None, last: float | None, now: float) -> Life:
