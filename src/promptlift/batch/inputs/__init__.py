@@ -5,8 +5,8 @@
 options that a row sets. Anything else with the shape of `Input` can take the place of these.
 """
 
-from promptlift.batch.inputs.asked import ROW_OPTIONS, with_asked
+from promptlift.batch.inputs.asked import ROW_OPTIONS, row_options
 from promptlift.batch.inputs.base import Input
 from promptlift.batch.inputs.opening import FORMATS, open_input
 
-__all__ = ["FORMATS", "ROW_OPTIONS", "Input", "open_input", "with_asked"]
+__all__ = ["FORMATS", "ROW_OPTIONS", "Input", "open_input", "row_options"]

@@ -17,7 +17,7 @@ from promptlift.core.targets import target
 from promptlift.core.video import Size
 from promptlift.errors import InputError, OptionError
 
-__all__ = ["ROW_OPTIONS", "check_asked", "with_asked"]
+__all__ = ["ROW_OPTIONS", "check_asked", "row_options"]
 
 _SIZE = re.compile(r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})")
 _RATE = re.compile(r"\d{1,9}(?:\.\d{1,9})?|\d{1,9}/[1-9]\d{0,8}")
@@ -108,7 +108,7 @@ ROW_OPTIONS = tuple(_READERS)
 """The names that a row may set."""
 
 
-def with_asked(base: Options, asked: Mapping[str, Any]) -> Options:
+def row_options(base: Options, asked: Mapping[str, Any]) -> Options:
     """The options of one item: those of the run, with what its row sets in their place.
 
     Args:
@@ -157,7 +157,7 @@ def check_asked(asked: Mapping[str, Any]) -> None:
 def _verdict(asked: str) -> InputError | None:
     """The same options come again and again in one input, so what was found is kept."""
     try:
-        with_asked(Options(), json.loads(asked))
+        row_options(Options(), json.loads(asked))
     except InputError as error:
         return error
     return None

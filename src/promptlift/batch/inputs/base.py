@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from promptlift.errors import InputError
 
 __all__ = ["Input", "file_stamp", "shown", "unreadable"]
 
+_FINE_NS = 50_000_000
+_COARSE_NS = 2_000_000_000
 _LONGEST = 60  # characters of what an input says that a message shows
 
 
@@ -44,12 +47,17 @@ class Input(Protocol):
 
 
 def file_stamp(path: Path) -> list[Any] | None:
-    """Absolute path, bytes and time of change in ns; None for what is no regular file."""
+    """Absolute path, bytes and time of change in ns; None where these would not tell a change.
+
+    That is for what is no regular file, and for one changed so recently that another change could
+    bear the same time: some file systems count in seconds.
+    """
     try:
         status = path.stat()
     except OSError:
         return None
-    if not stat.S_ISREG(status.st_mode):
+    tick = _COARSE_NS if status.st_mtime_ns % 1_000_000_000 == 0 else _FINE_NS
+    if not stat.S_ISREG(status.st_mode) or time.time_ns() - status.st_mtime_ns < tick:
         return None
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]  # noqa: PTH100 - no links followed
 
