@@ -68,6 +68,7 @@ class Received:
         headers: By small name.
         body: JSON value; None for a GET.
         asked: What was asked, for a chat request that is well formed.
+        port: The client's end of the connection.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Received:
     headers: dict[str, str]
     body: Any = None
     asked: Asked | None = None
+    port: int = 0
 
 
 class Listener(ThreadingHTTPServer):
@@ -114,6 +116,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.stub.page_faults:
             self._fail(self.stub.page_faults.popleft())
             return
+        if self.path == "/metrics" and self.stub.style.counts:
+            self._send_raw(200, "text/plain; version=0.0.4", self.stub.metrics().encode())
+            return
         page = self.stub.page(self.path)
         self._send(404, error_body(404, "Not Found")) if page is None else self._send(200, page)
 
@@ -139,11 +144,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _note(self, body: Any, asked: Asked | None = None) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        strange = [name for name in headers if name.startswith(("x-", "openai-"))]
+        strange = [name for name in headers if name.startswith(("x-", "openai-", "cookie"))]
         if strange:
             self.stub.violations.append(f"headers {strange}")
         with self.stub.lock:
-            self.stub.received.append(Received(self.command, self.path, headers, body, asked))
+            port: int = self.client_address[1]
+            self.stub.received.append(Received(self.command, self.path, headers, body, asked, port))
 
     def _let_in(self) -> bool:
         guarded = self.stub.style.guards_all or self.path.startswith("/v1")
@@ -243,6 +249,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {
             "Content-Type": media,
             "Content-Length": str(length),
+            "Set-Cookie": "visitor=7; Path=/",
             **headers,
         }.items():
             self.send_header(name, value)

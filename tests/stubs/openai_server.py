@@ -68,6 +68,7 @@ class StubServer:
         page_faults: The same for pages.
         tokenize_faults: The same for counts.
         patches: Fields to put into each answer, over those that are there.
+        queues: Requests that wait, for each of the engines behind the server.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class StubServer:
         self.count_text = count_text
         self.tokenize_faults: deque[Fault] = deque()
         self.patches: dict[str, Any] = {}
+        self.queues = [0]
         self.received: list[Received] = []
         self.violations: list[str] = []
         self.hung_up = 0
@@ -176,6 +178,16 @@ class StubServer:
             return {"object": "list", "data": cards}
         pages = self.style.pages(self.context, self.sees)
         return pages.get(path)
+
+    def metrics(self) -> str:
+        """What vLLM tells Prometheus, in small."""
+        head = "# HELP vllm:num_requests_waiting Number of requests waiting to be processed.\n"
+        lines = [
+            f'vllm:num_requests_waiting{{engine="{engine}",model_name="a{{b}}"}} {float(waiting)}\n'
+            for engine, waiting in enumerate(self.queues)
+        ]
+        other = 'vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 99.0\n'
+        return "".join([head, *lines, other])
 
     def count(self, asked: Asked) -> int:
         """Tokens of a whole prompt, as Pixtral counts."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
+import threading
 import traceback
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -21,6 +24,7 @@ import trustme
 from promptlift.core.sampling import Sampling
 from promptlift.core.tokens import PIXTRAL
 from promptlift.core.video import Frame, Size
+from promptlift.engines import openai as openai_engine
 from promptlift.engines.base import Completion, CountsTokens, EngineInfo, Request
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.engines.wire import client as wire_client
@@ -386,6 +390,30 @@ def test_retry_after_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert waits == [pytest.approx(0.03)]
 
 
+@pytest.mark.parametrize(
+    ("fault", "kind", "wait"),
+    [
+        (Fault("status", 429), EngineBusy, None),
+        (Fault("status", 429, {"Retry-After": "7"}), EngineBusy, 7.0),
+        (Fault("status", 429, {"Retry-After-Ms": "250"}), EngineBusy, 0.25),
+        (Fault("status", 503), TransientEngineError, None),
+        (Fault("status", 503, {"Retry-After": "0"}), EngineBusy, 0.0),
+        (Fault("status", 503, {"Retry-After": "soon"}), TransientEngineError, None),
+        (Fault("status", 500, {"Retry-After": "9"}), TransientEngineError, 9.0),
+        (Fault("reset"), TransientEngineError, None),
+    ],
+)
+def test_without_retries_the_caller_is_told_what_to_do(
+    fault: Fault, kind: type[TransientEngineError], wait: float | None
+) -> None:
+    """One request goes out, and the error says whether to send less, and how long to wait."""
+    with stamina.set_testing(False), StubServer(faults=[fault]) as server:
+        error = failing(server, retries=0)
+    assert type(error) is kind
+    assert error.wait == wait
+    assert len(server.chats) == 1
+
+
 def test_too_long_a_wait_is_not_begun() -> None:
     """A server that wants to be left alone for longer than there is patience is left at once."""
     with stamina.set_testing(False), StubServer(faults=["429:3600"]) as server:
@@ -538,6 +566,50 @@ def test_one_request_that_cannot_be_counted_is_no_rule() -> None:
     assert counted is not None
 
 
+def waiting(server: StubServer) -> int | None:
+    """How many requests a server says are waiting."""
+    return using(server, lambda engine: engine.waiting())
+
+
+@pytest.mark.parametrize("style", ["vllm-0.9.2", "vllm-0.32"])
+@pytest.mark.parametrize(("queues", "sum_"), [([0], 0), ([5], 5), ([2, 0, 3], 5)], ids=str)
+def test_vllm_says_how_many_wait(style: str, queues: list[int], sum_: int) -> None:
+    """The queues of all engines behind the server are added up, and nothing else is."""
+    with StubServer(style) as server:
+        server.queues = queues
+        assert waiting(server) == sum_
+    assert [one.path for one in server.received].count("/metrics") == 1
+
+
+@pytest.mark.parametrize("style", ["sglang", "llama-server", "hosted"])
+def test_others_are_not_asked_how_many_wait(style: str) -> None:
+    """Only vLLM has this gauge."""
+    with StubServer(style) as server:
+        assert waiting(server) is None
+    assert "/metrics" not in [one.path for one in server.received]
+
+
+@pytest.mark.parametrize("fault", ["404", "401", "500", "429:1", "html", "json", "reset", "hang"])
+def test_a_gauge_that_cannot_be_read_is_none(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for once, is not waited for long, and never fails."""
+    monkeypatch.setattr(openai_engine, "_GLANCE", 0.3)
+
+    async def use(engine: OpenAIEngine) -> int | None:
+        await engine.describe()
+        server.page_faults.append(Fault.parse(fault))
+        return await engine.waiting()
+
+    with StubServer() as server:
+        assert using(server, use) is None
+    assert [one.path for one in server.received].count("/metrics") == 1
+
+
+def test_a_server_that_is_not_there_has_no_gauge() -> None:
+    """The same where the server cannot even be asked what it is."""
+    with StubServer(page_faults=["503"] * 9) as server:
+        assert waiting(server) is None
+
+
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 def test_cancelling_hangs_up(fault: str) -> None:
     """A cancelled request closes its connection, so that the server can stop its work."""
@@ -555,6 +627,95 @@ def test_cancelling_hangs_up(fault: str) -> None:
     with StubServer(faults=[fault]) as server:
         using(server, use)
     assert len(server.chats) == 1
+
+
+def test_all_that_is_under_way_is_at_the_server() -> None:
+    """256 requests at once are 256 at the server at once: none waits here for another."""
+    everyone = threading.Barrier(256, timeout=60)
+
+    def reply(_: object) -> str:
+        everyone.wait()
+        return ANSWER
+
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        asked = question(images=0)
+        return await asyncio.gather(*(engine.complete(asked) for _ in range(256)))
+
+    with StubServer(reply=reply) as server:
+        completions = using(server, use)
+    assert {one.text for one in completions} == {ANSWER}
+    assert server.most_at_once == 256
+
+
+def test_a_connection_is_kept_for_the_next_request() -> None:
+    """Requests one after the other go over one connection, whatever they are answered."""
+
+    async def use(engine: OpenAIEngine) -> None:
+        for _ in range(3):
+            await engine.complete(question())
+
+    with StubServer(faults=[None, "503", "html"]) as server:
+        using(server, use)
+    assert len(server.received) > 5
+    assert len({one.port for one in server.received}) == 1
+
+
+def test_a_picture_is_encoded_once_and_not_kept_alive() -> None:
+    """Many prompts for the same frames send the same bytes; frames that are gone are let go."""
+    frames = [frame(40, 30), frame(30, 40)]
+    gone = [weakref.ref(one) for one in frames]
+    known: list[object] = []
+
+    async def use(engine: OpenAIEngine) -> None:
+        request = Request("first", tuple(frames))
+        await engine.complete(request)
+        known.append(engine._pictures.known(request))
+        more = (replace(request, text=str(number)) for number in range(5))
+        await asyncio.gather(*(engine.complete(each) for each in more))
+        known.append(engine._pictures.known(request))
+
+    with StubServer() as server:
+        using(server, use)
+    first, last = known
+    assert isinstance(first, tuple)
+    assert isinstance(last, tuple)
+    assert all(one is other for one, other in zip(first, last, strict=True))
+    pictures = [chat.body["messages"][-1]["content"][:2] for chat in server.chats]
+    assert all(one == pictures[0] for one in pictures)
+    frames.clear()
+    gc.collect()
+    assert [one() for one in gone] == [None, None]
+
+
+def test_a_frame_that_is_made_anew_is_sent_anew() -> None:
+    """A picture that is drawn over and put into a new frame is not taken for the old one."""
+    image = np.zeros((48, 64, 3), np.uint8)
+
+    async def use(engine: OpenAIEngine) -> None:
+        for shade in (0, 255):
+            image[:] = shade
+            await engine.complete(Request("t", (Frame(Fraction(0), image, wanted=Fraction(0)),)))
+
+    with StubServer() as server:
+        using(server, use)
+    black, white = (chat.body["messages"][-1]["content"][0] for chat in server.chats)
+    assert black != white
+
+
+def test_a_request_that_waits_for_its_turn_learns_that_the_engine_is_closed() -> None:
+    """Closing while a request waits to be tried again ends it as a mistake, not as a crash."""
+
+    async def use(engine: OpenAIEngine) -> None:
+        await engine.describe()
+        task = asyncio.create_task(engine.complete(question()))
+        while not server.chats:
+            await asyncio.sleep(0.01)
+        await engine.close()
+        with pytest.raises((ConfigEngineError, TransientEngineError), match=r"closed|broke"):
+            await task
+
+    with stamina.set_testing(False), StubServer(faults=["503:1"] * 5) as server:
+        using(server, use)
 
 
 def test_a_closed_engine_says_so() -> None:
@@ -606,6 +767,34 @@ def test_a_proxy_is_not_asked_for_the_loopback(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("no_proxy", raising=False)
     with StubServer() as server:
         assert ask(server).text == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", f"gopher://user:{KEY}@proxy:1"),
+        ("ALL_PROXY", f"ftp://user:{KEY}@proxy:1"),
+        ("SSL_CERT_FILE", "/there/is/no/such/file.pem"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_a_mistake_in_the_settings(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is set for proxies and certificates is named, and not repeated."""
+    for other in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_FILE"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigEngineError, match="can be set up") as caught:
+        OpenAIEngine("https://api.example/v1")
+    assert name in caught.value.remedy
+    assert KEY not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_a_host_that_no_server_can_have_is_a_mistake_in_the_settings() -> None:
+    """A name that cannot be looked up is refused before anything is sent."""
+    with pytest.raises(ConfigEngineError, match="host's name"):
+        OpenAIEngine("http://\N{SNOWMAN}.example/v1")
 
 
 def test_a_certificate_of_nobody_is_refused(

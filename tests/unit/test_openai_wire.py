@@ -21,6 +21,7 @@ from promptlift.engines.base import Completion, Request
 from promptlift.engines.wire.address import parse_address, read_key
 from promptlift.engines.wire.chat import messages, read_completion
 from promptlift.engines.wire.failures import refusal, retry_after
+from promptlift.engines.wire.metrics import total
 from promptlift.engines.wire.pictures import data_urls
 from promptlift.errors import (
     ConfigEngineError,
@@ -193,6 +194,64 @@ def test_the_status_alone_decides_the_class(status: int, kind: type[EngineError]
         assert "gpu7:8000" in error.message
         assert str(status) in error.message
         assert error.remedy
+
+
+@pytest.mark.parametrize(
+    ("status", "wait", "kind"),
+    [
+        (429, None, EngineBusy),
+        (429, 0.0, EngineBusy),
+        (503, 3.0, EngineBusy),
+        (503, 0.0, EngineBusy),
+        (503, None, TransientEngineError),
+        (502, 3.0, TransientEngineError),
+        (408, 3.0, TransientEngineError),
+    ],
+)
+def test_who_says_when_to_come_back_is_busy(
+    status: int, wait: float | None, kind: type[TransientEngineError]
+) -> None:
+    """Too many requests, or no service for a while that is named; the wait is kept with any."""
+    error = refusal(status, "host", wait=wait)
+    assert type(error) is kind
+    assert isinstance(error, TransientEngineError)
+    assert error.wait == wait
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_wait_makes_no_refusal_pass(status: int) -> None:
+    """What is the item's fault, or the settings', stays so whatever a server says of time."""
+    assert not isinstance(refusal(status, "host", wait=1.0), TransientEngineError)
+
+
+METRICS = """\
+# HELP vllm:num_requests_waiting Number of requests waiting to be processed.
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0",model_name="a b {c}"} 3.0
+vllm:num_requests_waiting{engine="1",model_name="a b {c}"} 4.0
+vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 50.0
+vllm:num_requests_running 2
+other:num_requests_waiting 70.0
+vllm:prompt_tokens_total{engine="0"} 1.5e+06
+vllm:kv_cache_usage_perc{engine="0"} NaN
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "sum_"),
+    [
+        (("num_requests_waiting",), 7.0),
+        (("num_requests_running",), 2.0),
+        (("num_requests_waiting", "num_requests_running"), 9.0),
+        (("prompt_tokens_total",), 1.5e6),
+        (("kv_cache_usage_perc",), None),
+        (("num_requests",), None),
+        (("num.requests.waiting",), None),
+    ],
+)
+def test_metrics_are_summed_by_their_whole_name(names: tuple[str, ...], sum_: float | None) -> None:
+    """Labels do not matter, a name that only begins the same does, and no number is none."""
+    assert total(METRICS, *names) == sum_
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from promptlift.core.tokens import FAMILIES
 from promptlift.engines.vllm.checkpoint import COSMOS, Shape, find_cosmos, open_checkpoint
 from promptlift.errors import ConfigEngineError
 from vllm_stub.make import PIXTRAL, mistral, tensors
@@ -129,6 +131,56 @@ def test_a_folder_in_hugging_faces_format(tmp_path: Path) -> None:
     assert not found.mistral
     assert found.family == "qwen2.5-vl"
     assert found.name == tmp_path.name
+
+
+def folder_of(folder: Path, config: dict[str, Any], **files: dict[str, Any]) -> Path:
+    """Write a whole checkpoint in Hugging Face's format."""
+    for name, content in {"config": config, "tokenizer": {}, **files}.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    tensors(folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "preprocessor", "family"),
+    [
+        ("kimi_vl", {}, "kimi-vl"),
+        ("kimi_vl", {"in_token_limit": 4096}, "kimi-vl"),
+        ("kimi_vl", {"in_token_limit": 16_384}, "kimi-vl-2506"),
+        ("qwen2_5_vl", {"max_pixels": 12_845_056}, "qwen2.5-vl"),
+        ("qwen2_5_vl", {"max_pixels": 1_003_520}, "qwen2.5-vl"),
+        ("qwen2_vl", {"min_pixels": 200_704, "max_pixels": 1_003_520}, "unknown"),
+        ("qwen3_vl", {"size": {"longest_edge": 16_777_216, "shortest_edge": 65_536}}, "qwen3-vl"),
+        ("qwen3_vl", {"size": {"longest_edge": 16_777_216, "shortest_edge": 262_144}}, "unknown"),
+        ("gpt2", {"max_pixels": 1}, None),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_preprocessor_has_a_say_in_what_pictures_cost(
+    tmp_path: Path, kind: str, preprocessor: dict[str, Any], family: str | None, nested: bool
+) -> None:
+    """Where pictures cost more than the family's name says, the model is to be measured.
+
+    The preprocessor's limits stand in a file of their own, or in the processor's.
+    """
+    files = {"processor_config": {"image_processor": preprocessor}}
+    if not nested:
+        files = {"preprocessor_config": preprocessor}
+    folder = folder_of(tmp_path, {"model_type": kind}, **files)
+    assert open_checkpoint(str(folder), None).family == family
+
+
+def test_a_family_that_is_measured_is_one_that_the_planner_measures() -> None:
+    """``unknown`` is a name that every part of promptlift knows."""
+    assert "unknown" in FAMILIES
+
+
+def test_a_broken_preprocessor_is_no_whole_checkpoint(tmp_path: Path) -> None:
+    """A file that was cut in the download is found here, and not by vLLM after minutes."""
+    folder = folder_of(tmp_path, {"model_type": "qwen2_5_vl"})
+    (folder / "preprocessor_config.json").write_text('{"max_pixels": 12')
+    with pytest.raises(ConfigEngineError, match=r"preprocessor_config\.json cannot be read"):
+        open_checkpoint(str(folder), None)
 
 
 def test_both_formats_in_one_folder_are_noticed(tmp_path: Path) -> None:

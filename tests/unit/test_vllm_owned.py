@@ -105,6 +105,34 @@ def test_a_request_that_kills_every_engine_is_given_up(stub: Stub) -> None:
     assert stub.calls().count("start") == 3
 
 
+def test_a_caller_may_try_again_by_itself(stub: Stub) -> None:
+    """Without retries a failure of an engine that is there is told after one request."""
+    stub.behave(failures=5)
+
+    async def use() -> None:
+        async with engine_of(stub, retries=0) as engine:
+            with pytest.raises(TransientEngineError, match="503"):
+                await engine.complete(REQUEST)
+
+    asyncio.run(use())
+    assert stub.calls() == ["start", "/v1/chat/completions"]
+
+
+def test_it_says_how_many_requests_wait(stub: Stub) -> None:
+    """The gauge is the engine's; before there is an engine there is none, and none is started."""
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            assert await engine.waiting() is None
+            assert engine.own is None
+            await engine.describe()
+            assert await engine.waiting() == 0
+            await engine.close()
+            assert await engine.waiting() is None
+
+    asyncio.run(use())
+
+
 def test_a_port_that_was_taken_meanwhile_is_no_failure(stub: Stub) -> None:
     """Another one is chosen, up to twice."""
     stub.behave(taken=2)

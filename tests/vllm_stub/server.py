@@ -2,7 +2,8 @@
 
 How it behaves is in ``behaviour.json`` of the model's folder: ``taken`` starts fail because the
 port is taken; ``fail`` is printed before it ends; ``slow`` seconds pass before it listens; of the
-requests ``deaths`` end it. Each call is written to ``calls`` in that folder.
+requests ``deaths`` end it, and ``failures`` are answered with 503. Each call is written to
+``calls`` in that folder.
 """
 
 from __future__ import annotations
@@ -80,13 +81,17 @@ class Handler(BaseHTTPRequestHandler):
         Handler.asked += 1
         if self.folder.one_less("deaths"):
             os._exit(9)
+        if self.folder.one_less("failures"):
+            self._answer({"error": {"message": "not now"}}, 503)
+            return
         message = {"role": "assistant", "content": ANSWER}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": len(body), "completion_tokens": 7, "total_tokens": 0}
         self._answer({"choices": [choice], "usage": usage, "model": self.name})
 
-    def _answer(self, answer: object) -> None:
-        status = 200 if answer is not None else 404
+    def _answer(self, answer: object, status: int = 200) -> None:
+        if answer is None:
+            status = 404
         if self.headers.get("Authorization") != f"Bearer {os.environ['VLLM_API_KEY']}":
             status, answer = 401, {}
         data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()

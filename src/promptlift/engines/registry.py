@@ -17,20 +17,25 @@ def make_engine(
     """The engine of that name, made with its settings.
 
     ``auto`` goes by the settings: an address means ``openai``, a projector ``llamacpp``, a model
-    or a checkpoint folder ``vllm``. Without any it is the vLLM that is up, else ``embedded``.
+    or a checkpoint folder ``vllm``. Without any it is the vLLM that is up, else ``embedded``. How
+    often to try again says nothing of which is meant, and is left out for an engine of this
+    process, which has nothing to try again.
 
     Args:
         name: One of `ENGINES`.
         progress: Told of the stages of an engine that is started, and the seconds since.
         **settings: What that engine's class takes; see `promptlift.engines.openai.OpenAIEngine`,
-            `promptlift.engines.vllm.VllmSettings` and `promptlift.engines.llamacpp`.
+            `promptlift.engines.vllm.VllmSettings` and `promptlift.engines.llamacpp`; `retries` is
+            taken for ``vllm`` as well.
 
     Raises:
         OptionError: There is no such engine, or it does not take one of the settings.
         ConfigEngineError: A setting cannot be used.
     """
     if name == "auto":
-        name = _meant(settings)
+        name = _meant({setting: settings[setting] for setting in settings.keys() - {"retries"}})
+        if name in ("embedded", "llamacpp"):
+            settings.pop("retries", None)
     if name not in _MAKERS:
         raise OptionError(
             f"there is no engine {name!r}", remedy=f"use one of: {', '.join(ENGINES)}"
@@ -83,7 +88,8 @@ def _openai(**settings: Any) -> Engine:
 def _vllm(*, progress: Callable[[str, float], None] | None, **settings: Any) -> Engine:
     from promptlift.engines.vllm import VllmEngine, VllmSettings
 
-    return VllmEngine(VllmSettings(**settings), progress=progress)
+    asking = {"retries": settings.pop("retries")} if "retries" in settings else {}
+    return VllmEngine(VllmSettings(**settings), progress=progress, **asking)
 
 
 def _llamacpp(**settings: Any) -> Engine:
@@ -107,7 +113,7 @@ _MAKERS: dict[str, tuple[tuple[str, ...], Callable[..., Engine]]] = {
     "vllm": (
         (
             *("model", "checkpoint_dir", "python", "gpu", "context", "images", "sequences"),
-            *("quantization", "fast_start", "start_timeout", "arguments"),
+            *("quantization", "fast_start", "start_timeout", "arguments", "retries"),
         ),
         _vllm,
     ),

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptlift.core.tokens import family_from_config
+from promptlift.engines.vllm.counting import family_name
 from promptlift.engines.vllm.tensors import DamagedTensors, Tensors, read_header
-from promptlift.errors import ConfigEngineError, OptionError
+from promptlift.errors import ConfigEngineError
 
 __all__ = ["COSMOS", "Checkpoint", "Shape", "find_cosmos", "open_checkpoint"]
 
@@ -57,7 +57,8 @@ class Checkpoint:
         source: The folder or the hub's name, as vLLM takes it.
         name: The name that the server answers to.
         mistral: Whether it is in Mistral's own format.
-        family: Image-token family in `promptlift.core.tokens`; None to ask the server.
+        family: Image-token family in `promptlift.core.tokens`, ``unknown`` where its own files
+            make pictures dearer than any that is known; None to ask the server.
         revision: Hash of the configuration and the layout of the weights; empty if not at hand.
         weight_bytes: Size of the weights; None if they are not at hand.
         shape: What its context costs; None if not known.
@@ -138,7 +139,11 @@ def _open_folder(folder: Path, name: str) -> Checkpoint:
         source=str(folder),
         name=name,
         mistral=mistral,
-        family=_family(config),
+        family=family_name(
+            config,
+            _read_if_there(folder, "preprocessor_config.json"),
+            _read_if_there(folder, "processor_config.json"),
+        ),
         revision=_revision(config, weights),
         weight_bytes=sum(each.file_bytes for each in weights),
         shape=_mistral_shape(config) if mistral else _hf_shape(config),
@@ -147,11 +152,8 @@ def _open_folder(folder: Path, name: str) -> Checkpoint:
     )
 
 
-def _family(config: dict[str, Any]) -> str | None:
-    try:
-        return family_from_config(config).name
-    except OptionError:
-        return None
+def _read_if_there(folder: Path, name: str) -> dict[str, Any] | None:
+    return _read_json(folder, name) if (folder / name).is_file() else None
 
 
 def _weight_files(folder: Path, stem: str) -> list[Path]:

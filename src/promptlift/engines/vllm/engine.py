@@ -39,6 +39,8 @@ class VllmEngine:
         use_running: Use the engine that is up where it serves that model.
         restarts: How often a dead engine is replaced.
         progress: Told about the stages of a start, and the seconds since it began.
+        retries: Attempts after the first where the engine is there and fails; 0 for a caller who
+            tries again by itself.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class VllmEngine:
         use_running: bool = True,
         restarts: int = _RESTARTS,
         progress: Progress | None = None,
+        retries: int = _RETRIES,
     ) -> None:
         self.settings = settings or VllmSettings()
         self._use_running = use_running
         self._restarts = restarts
         self._progress = progress
+        self._retries = retries
         self._host: Host | None = None
         self._clients: dict[Endpoint, OpenAIEngine] = {}
         self._lock = asyncio.Lock()
@@ -94,6 +98,12 @@ class VllmEngine:
         _, tokens = await self._with_engine(lambda client: client.count(request))
         return tokens
 
+    async def waiting(self) -> int | None:
+        """How many requests the engine has taken in and not begun; None while it is not there."""
+        if not self._clients:
+            return None
+        return await next(reversed(self._clients.values())).waiting()
+
     async def close(self) -> None:
         """Close the connections, and end the engine where it is ours; safe to call twice."""
         self._closed = True
@@ -132,7 +142,7 @@ class VllmEngine:
                     model=served.model,
                     api_key=served.endpoint.key,
                     max_images=served.images,
-                    retries=_RETRIES,
+                    retries=self._retries,
                 )
             return served, client
 

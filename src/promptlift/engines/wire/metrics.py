@@ -20,7 +20,7 @@ def total(metrics: str, *names: str) -> float | None:
     """
     wanted = "|".join(map(re.escape, names))
     # A label's value may hold a brace, as a model's name can; the last one closes the labels.
-    found = re.findall(rf"^vllm:(?:{wanted})(?:{{.*}})? ([^ ]+)", metrics, re.MULTILINE)
+    found = re.findall(rf"^vllm:(?:{wanted})(?:{{.*}})? (\S+)", metrics, re.MULTILINE)
     values = [value for value in map(_number, found) if value is not None]
     return sum(values) if values else None
 
