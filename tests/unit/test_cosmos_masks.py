@@ -367,3 +367,21 @@ def test_a_file_that_cosmos_refuses_fails_its_item_only(desk: Desk, region: str,
     (done,) = desk.run(spec_with(desk, region), regions=True)
     assert statuses([done]) == ["done", "failed"]
     assert said in done.results[1].reason
+
+
+def test_again_leaves_regions_alone_unless_they_are_asked_for(desk: Desk) -> None:
+    """Only --regions touches them; --again does anew what would be done."""
+    spec = spec_with(desk, "assets/mask.mp4")
+    assert statuses(desk.run(spec, again=True)) == ["done", "kept"]
+    assert statuses(desk.run(spec, again=True, regions=True)) == ["done", "done"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_run_without_regions_keeps_those_of_an_earlier_one(desk: Desk, again: bool) -> None:
+    """What --regions has made is not taken back by a run that leaves it out."""
+    spec = spec_with(desk, "assets/mask.mp4")
+    desk.run(spec, regions=True)
+    made = (desk.folder / "spec.upsampled.json").read_text()
+    assert statuses(desk.run(spec, again=again)) == ["done" if again else "kept", "kept"]
+    assert (desk.folder / "spec.upsampled.json").read_text() == made
+    assert entries(desk)[1]["status"] == "done"

@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING
 
 from promptlift.cosmos.items import Item, Misfit
 from promptlift.cosmos.jobs import Job, Kept, Settings, decide
+from promptlift.cosmos.outputs import Claims
 from promptlift.cosmos.part import PartSights
 from promptlift.cosmos.regions import cut_region
-from promptlift.cosmos.results import Result
-from promptlift.errors import ConfigEngineError, OptionError, PromptliftError, SpecError
+from promptlift.cosmos.results import Result, answered, left
+from promptlift.errors import ConfigEngineError, OptionError, PromptliftError
 from promptlift.frames.isolated import isolated_call
 from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from promptlift.api import Upsampler
     from promptlift.core.video import Frame
     from promptlift.cosmos.outputs import Output
     from promptlift.cosmos.part import Part
-    from promptlift.cosmos.sidecar import Status
     from promptlift.frames import Source
     from promptlift.pipeline.seeing import See
 
@@ -49,7 +47,7 @@ class Asker:
         self._settings = settings
         self._pictures = pictures
         self._sights = Sights()
-        self._claims: dict[Path, str] = {}
+        self._claims = Claims()
 
     async def result(self, item: Item | Misfit, output: Output) -> Result:
         """What becomes of an item; what is wrong with it is in the result.
@@ -67,7 +65,7 @@ class Asker:
             entry = output.known.results.get(prompt)
             return Result(item, "failed", prompt, reason=str(error), entry=entry)
         if isinstance(job, Kept):
-            return _kept(item, job)
+            return left(item, job)
         try:
             part = await self._part(item, job)
             if part is not None:
@@ -78,7 +76,8 @@ class Asker:
         if isinstance(outcome.error, ConfigEngineError | OptionError):
             raise outcome.error
         pictures = tuple(map(_picture, outcome.frames)) if self._pictures else ()
-        return _result(item, job, outcome, pictures)
+        why = str(outcome.error or "")
+        return answered(item, job, outcome.record, error=why, pictures=pictures)
 
     async def _part(self, item: Item, job: Job) -> Part | None:
         """The region of the video that the item is about; None for the whole."""
@@ -90,8 +89,7 @@ class Asker:
         return await asyncio.to_thread(cut, job.video.path, region, options)
 
     async def _ask(self, item: Item, job: Job, part: Part | None, output: Output) -> Outcome:
-        if output.in_place and job.prompt_file is not None:
-            self._claim(job.prompt_file.path.resolve(), f"{output.path.name} {item.where}")
+        self._claims.take(output, item, job.prompt_file.path if job.prompt_file else None)
         options = dataclasses.replace(
             self._upsampler.options,
             target=output.spec.format.target,
@@ -102,51 +100,6 @@ class Asker:
         sights: See = self._sights if part is None else PartSights(part, self._sights)
         engine = self._upsampler.engine
         return await upsample_item(source, job.short, engine, options, sights=sights)
-
-    def _claim(self, file: Path, item: str) -> None:
-        """Take a prompt's file for an item, since one file cannot hold two long prompts."""
-        if file in self._claims:
-            raise SpecError(
-                f"its prompt's file {file.name!r} is also that of another item "
-                f"({self._claims[file].strip()})",
-                remedy="give each its own, or leave --in-place out",
-            )
-        self._claims[file] = item
-
-
-def _kept(item: Item, kept: Kept) -> Result:
-    file = kept.prompt_file.path if kept.prompt_file else None
-    return Result(
-        item, "kept", kept.prompt, kept.after, kept.reason, prompt_file=file, entry=kept.entry
-    )
-
-
-def _result(item: Item, job: Job, outcome: Outcome, shown: tuple[str, ...]) -> Result:
-    record = outcome.record
-    status: Status = "done"
-    reason = ""
-    if outcome.error is not None:
-        status, reason = "failed", str(outcome.error)
-    elif record.status == "rejected":
-        status, reason = "rejected", _objections(outcome)
-    return Result(
-        item,
-        status,
-        job.short,
-        after=record.prompt,
-        reason=reason,
-        job=job,
-        prompt_file=job.prompt_file.path if job.prompt_file else None,
-        record=record,
-        entry=job.entry,
-        pictures=shown,
-    )
-
-
-def _objections(outcome: Outcome) -> str:
-    review = outcome.record.review
-    failed = [check for check in review.checks if not check.passed] if review else []
-    return "; ".join(f"{check.name}: {check.detail}" for check in failed) or "no answer was fit"
 
 
 def _picture(frame: Frame) -> str:

@@ -107,13 +107,18 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
         file = find(item.prompt_path, spec, settings.root, "the prompt's file")
     prompt = (item.prompt or "") if file is None else _prompt_of(file)
     entry = known.results.get(prompt)
+    done = known.finished.get((item.where, prompt))
+    if done is not None and not _still_holds(done, item):
+        done = None
+    before = done.prompt if done else None
+    if item.is_region and not settings.regions:
+        return Kept(prompt, "a regional prompt; --regions upsamples it too", done or entry, before)
     if not settings.again:
-        kept = _reason_to_keep(item, prompt, entry, spec, settings)
+        kept = _reason_to_keep(prompt, entry, spec)
         if kept:
             return Kept(prompt, kept, entry)
-        done = known.finished.get((item.where, prompt))
-        if done is not None and _still_holds(done, item):
-            return Kept(prompt, _already(done), done, done.prompt, file)
+        if done is not None:
+            return Kept(prompt, _already(done), done, before, file)
     if item.region_fault:
         raise SpecError(
             f"the part of the picture cannot be shown: {item.region_fault}",
@@ -142,11 +147,7 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
     )
 
 
-def _reason_to_keep(
-    item: Item, prompt: str, entry: Entry | None, spec: Spec, settings: Settings
-) -> str:
-    if item.is_region and not settings.regions:
-        return "a regional prompt; --regions upsamples it too"
+def _reason_to_keep(prompt: str, entry: Entry | None, spec: Spec) -> str:
     if entry is not None:
         return _already(entry)
     words, enough = len(prompt.split()), target(spec.format.target).min_words

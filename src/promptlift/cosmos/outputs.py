@@ -15,7 +15,7 @@ from promptlift.cosmos.spec import Spec
 from promptlift.errors import OutputError, SpecError
 from promptlift.files import replacing
 
-__all__ = ["Output", "Outputs", "write"]
+__all__ = ["Claims", "Output", "Outputs", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,33 @@ def _check_relative(output: Output) -> None:
                     f"file from {str(output.path.parent)!r}",
                     remedy="leave -o out to have the result beside the spec",
                 )
+
+
+class Claims:
+    """Gives each prompt's file that is replaced in place to one item.
+
+    One file cannot hold two long prompts.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[Path, str] = {}
+
+    def take(self, output: Output, item: Item, file: Path | None) -> None:
+        """Take the file for an item, where the results go in place.
+
+        Raises:
+            SpecError: Another item has it.
+        """
+        if file is None or not output.in_place:
+            return
+        real = file.resolve()
+        if real in self._taken:
+            raise SpecError(
+                f"its prompt's file {real.name!r} is also that of another item "
+                f"({self._taken[real].strip()})",
+                remedy="give each its own, or leave --in-place out",
+            )
+        self._taken[real] = f"{output.path.name} {item.where}"
 
 
 def write(changes: Iterable[Change]) -> None:

@@ -13,10 +13,10 @@ from promptlift.cosmos.sidecar import Entry, Status, render, sidecar_path
 
 if TYPE_CHECKING:
     from promptlift.core.record import Record
-    from promptlift.cosmos.jobs import Job
+    from promptlift.cosmos.jobs import Job, Kept
     from promptlift.cosmos.outputs import Output
 
-__all__ = ["Change", "Finished", "Result", "changes"]
+__all__ = ["Change", "Finished", "Result", "answered", "changes", "left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,48 @@ class Result:
     record: Record | None = None
     entry: Entry | None = None
     pictures: tuple[str, ...] = ()
+
+
+def left(item: Item, kept: Kept) -> Result:
+    """The result of an item that is left as it is."""
+    file = kept.prompt_file.path if kept.prompt_file else None
+    return Result(
+        item, "kept", kept.prompt, kept.after, kept.reason, prompt_file=file, entry=kept.entry
+    )
+
+
+def answered(
+    item: Item, job: Job, record: Record, *, error: str = "", pictures: tuple[str, ...] = ()
+) -> Result:
+    """The result of an item that an engine was asked about.
+
+    Args:
+        item: The item.
+        job: What was to be done.
+        record: How it went.
+        error: Why there is no answer; empty where there is one, good or bad.
+        pictures: As in `Result`.
+    """
+    status: Status = "failed" if error else "done"
+    if not error and record.status == "rejected":
+        status, error = "rejected", _objections(record)
+    return Result(
+        item,
+        status,
+        job.short,
+        after=record.prompt,
+        reason=error,
+        job=job,
+        prompt_file=job.prompt_file.path if job.prompt_file else None,
+        record=record,
+        entry=job.entry,
+        pictures=pictures,
+    )
+
+
+def _objections(record: Record) -> str:
+    failed = [check for check in record.review.checks if not check.passed] if record.review else []
+    return "; ".join(f"{check.name}: {check.detail}" for check in failed) or "no answer was fit"
 
 
 @dataclass(frozen=True, slots=True)

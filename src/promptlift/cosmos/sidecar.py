@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from promptlift.core.record import Record
 from promptlift.errors import SpecError
 
-__all__ = ["Entry", "Known", "Status", "known_of", "render", "sidecar_path"]
+__all__ = ["Entry", "Known", "Status", "is_sidecar", "known_of", "render", "sidecar_path"]
 
 Status = Literal["done", "kept", "rejected", "failed"]
 
@@ -68,6 +68,11 @@ class _Sidecar(BaseModel):
 def sidecar_path(spec: Path) -> Path:
     """Where the sidecar of a spec is: ``NAME.promptlift.json`` beside it."""
     return spec.with_name(f"{spec.stem}{_SUFFIX}")
+
+
+def is_sidecar(path: Path) -> bool:
+    """Whether a file has the name of a sidecar."""
+    return path.name.endswith(_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
