@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,7 +22,7 @@ from fault.processes import alive, await_end, await_pid
 from promptlift.errors import VideoTimeout, VideoUnreadable
 from promptlift.frames import crew as crew_module
 from promptlift.frames.crew import Crew
-from promptlift.frames.isolated import IsolationLimits
+from promptlift.frames.isolated import Child, IsolationLimits
 from promptlift.frames.opening import probe
 from promptlift.testing.video import synthetic_video
 
@@ -41,6 +42,11 @@ def with_crew(
             await work(crew)
 
     asyncio.run(main())
+
+
+def running(child: Child) -> bool:
+    """Whether a process was started for it and is to be asked again."""
+    return child.calls > 0 and not child.spent
 
 
 async def begun(pid_file: Path) -> int:
@@ -235,9 +241,9 @@ def test_what_runs_is_asked_before_what_must_be_started() -> None:
         await crew.warm()
         with pytest.raises(VideoTimeout, match="crashed"):
             await crew.call(jobs.leave, 1)
-        survivor = next(child for child in crew._idle if child.alive)
+        survivor = next(child for child in crew._idle if running(child))
         await crew.call(jobs.add, 1, 1)
-        assert [child.alive for child in crew._idle] == [False, True]
+        assert [running(child) for child in crew._idle] == [False, True]
         assert crew._idle[-1] is survivor
 
     with_crew(work, workers=2)
@@ -332,7 +338,7 @@ def test_a_process_that_ended_between_calls_is_not_the_videos_fault() -> None:
     async def work(crew: Crew) -> None:
         first = await crew.call(jobs.own_pid)
         os.kill(first, signal.SIGKILL)
-        while crew._idle[0].alive:
+        while not crew._idle[0].spent:
             await asyncio.sleep(0.01)
         assert await crew.call(jobs.own_pid) != first
 
@@ -393,6 +399,23 @@ def test_cancelling_at_once_loses_no_place(tmp_path: Path) -> None:
     with_crew(work, workers=2, limits=IsolationLimits(wall_seconds=600))
 
 
+def test_cancelling_just_after_the_answer_spoils_no_later_call() -> None:
+    """The process is killed though it is done by then; the next call is not given to it."""
+
+    async def work(crew: Crew) -> None:
+        for _ in range(10):
+            await crew.warm()
+            task = asyncio.create_task(crew.call(jobs.add, 1, 1))
+            await asyncio.sleep(0)
+            time.sleep(0.05)  # the answer comes, and the loop has no chance to see it
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await crew.call(jobs.add, 1, 1) == 2
+
+    with_crew(work)
+
+
 def test_a_timeout_of_the_caller_cancels_too(tmp_path: Path) -> None:
     """A timeout of asyncio ends the process, though the limits would let it go on."""
 
@@ -440,10 +463,10 @@ def test_a_crew_that_was_never_asked_starts_nothing() -> None:
 
     async def main() -> None:
         crew = Crew(8)
-        assert not any(child.alive for child in crew._idle)
+        assert not any(running(child) for child in crew._idle)
         await crew.call(jobs.add, 1, 1)
         await crew.call(jobs.add, 1, 1)
-        assert sum(child.alive for child in crew._idle) == 1
+        assert sum(running(child) for child in crew._idle) == 1
         await crew.close()
 
     asyncio.run(main())
@@ -454,7 +477,7 @@ def test_modules_are_imported_in_advance() -> None:
 
     async def work(crew: Crew) -> None:
         await crew.warm()
-        assert sum(child.alive for child in crew._idle) == 2
+        assert sum(running(child) for child in crew._idle) == 2
         assert await crew.call(jobs.loaded, "wave")
         assert not await crew.call(jobs.loaded, "sunau")
 

@@ -144,7 +144,7 @@ class Crew:
         It may have ended between calls, by the system's hand: that is not the next video's fault.
         """
         child = self._idle.pop()
-        if child.calls and not child.alive:
+        if child.spent:
             child.end()
             return self._hire()
         return child
@@ -159,7 +159,7 @@ class Crew:
         self._count()
         work.exception()  # seen, so that asyncio does not complain where the waiter was cancelled
         child = self._active.pop(work)
-        self._idle.insert(len(self._idle) if child.fit else 0, child)  # those that run go first
+        self._idle.insert(0 if child.spent else len(self._idle), child)  # those that run go first
         self._places.release()
 
     def _count(self) -> None:

@@ -98,12 +98,10 @@ class Child:
 
     Attributes:
         calls: How many calls have been begun.
-        fit: Whether another call may be made. If not, the process is gone already.
     """
 
     def __init__(self, limits: IsolationLimits, preload: Sequence[str] = ()) -> None:
         self.calls = 0
-        self.fit = True
         self._limits = limits
         self._preload = preload
         self._lock = threading.Lock()
@@ -111,12 +109,12 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def alive(self) -> bool:
-        """Whether the process has been started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+    def spent(self) -> bool:
+        """Whether the process has ended or has been told to, so that it cannot be asked again."""
+        return self._killed or (self._process is not None and self._process.poll() is not None)
 
     def ask(self, call: Callable[[], R]) -> R:
-        """Do a call and wait for its answer.
+        """Do a call and wait for its answer; the process is ended where it should not do another.
 
         Raises:
             VideoTimeout: The process passed a limit or crashed.
@@ -125,12 +123,12 @@ class Child:
         """
         job = pickle.dumps(call)
         self.calls += 1
-        self.fit = False
+        fit = False
         try:
             succeeded, value, tired = self._converse(job)
-            self.fit = not (tired or isinstance(value, MemoryError))
+            fit = not (tired or isinstance(value, MemoryError))
         finally:
-            if not self.fit:
+            if not fit:
                 self.end()
         if succeeded:
             return cast("R", value)
@@ -151,8 +149,8 @@ class Child:
         """Kill the process, wait until it is gone, and close the pipes. Safe twice."""
         self.kill()
         if self._process is not None:
-            with self._process:  # closes the pipes, then waits
-                self.fit = False
+            with self._process:
+                pass  # closes the pipes, then waits
 
     def _converse(self, job: bytes) -> tuple[bool, object, bool]:
         """Hand over a job and wait for the answer, or for the end of the process or the time.
