@@ -310,7 +310,8 @@ def test_a_hole_of_zeros_costs_its_lines(run_dir: Path) -> None:
 
 def test_a_damaged_first_line_costs_the_turn_only(run_dir: Path) -> None:
     """Its results stand, as the earliest."""
-    put(run_dir, "z", b"?" + run_line(9), result(0, says="z"), result(1, says="z"))
+    damaged = run_line(8).replace(b'"turn":8', b'"turn":9')
+    put(run_dir, "z", damaged, result(0, says="z"), result(1, says="z"))
     put(run_dir, "a", run_line(1), result(1, says="a"))
     with Index.load(run_dir) as index:
         assert said(index) == {0: "z", 1: "a"}
@@ -407,7 +408,7 @@ def test_a_record_that_changed_since_is_not_handed_out(run_dir: Path) -> None:
         with pytest.raises(OutputError, match="has changed"):
             index.record(KEYS[0])
         assert index.record(KEYS[1])["n"] == 1
-        path.write_bytes(run_line(1) + result(1) + result(0))
+        path.write_bytes(run_line(1) + result(2, says="true") + result(1))
         with pytest.raises(OutputError, match="has changed"):
             index.record(KEYS[0])
     path.unlink()
@@ -453,16 +454,21 @@ import os, sys
 from pathlib import Path
 from promptlift.batch.journal import Index
 
+locked = Path(sys.argv[1], "segments", "a.jsonl")
 if os.geteuid() == 0:
+    os.chown(locked, 65534, -1)
     os.setuid(65534)  # What holds for everybody does not hold for root.
 with Index.load(Path(sys.argv[1])) as index:
-    print([(damage.segment, damage.trouble) for damage in index.damage])
-    print([stored.segment for stored in index.places()])
+    for _ in range(2):
+        print([(damage.segment, damage.trouble) for damage in index.damage])
+        print([stored.segment for stored in index.places()])
+        locked.chmod(0o400)
+        index.refresh()
 """
 
 
 def test_a_segment_that_may_not_be_read_is_told() -> None:
-    """On a folder that may only be read, in part: the rest stands, the part is named."""
+    """In a folder that may be read in part, the rest stands and the part is named, until it may."""
     with tempfile.TemporaryDirectory() as name:
         run_dir = Path(name)
         open_folder(run_dir)
@@ -474,7 +480,12 @@ def test_a_segment_that_may_not_be_read_is_told() -> None:
         done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=True)
         for folder in (run_dir, run_dir / "segments"):
             folder.chmod(0o755)
-    assert done.stdout.splitlines() == ["[('a.jsonl', 'Permission denied')]", "['b.jsonl']"]
+    assert done.stdout.splitlines() == [
+        "[('a.jsonl', 'Permission denied')]",
+        "['b.jsonl']",
+        "[]",
+        "['b.jsonl', 'a.jsonl']",
+    ]
 
 
 def test_lines_longer_than_a_block_are_whole_lines(run_dir: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import json
 import os
 import re
@@ -209,6 +210,7 @@ def test_threads_may_share_a_writer(run_dir: Path) -> None:
 def test_writers_do_not_share_a_segment(run_dir: Path) -> None:
     """Two writers of one process, even, have a file each."""
     with Writer(run_dir, turn=1) as one, Writer(run_dir, turn=1) as other:
+        assert fcntl.fcntl(one._handle, fcntl.F_GETFL) & os.O_APPEND
         one.append(an_ok(1))
         other.append(an_ok(2))
     assert one.path.read_bytes().endswith(an_ok(1))
@@ -314,8 +316,8 @@ def test_a_full_disk_can_be_tried_again(run_dir: Path) -> None:
         assert index.damage == []
 
 
-def test_the_run_waits_for_room_and_is_told_once(run_dir: Path) -> None:
-    """Twenty results wait while the disk is full; one notice; all are there afterwards."""
+def test_the_run_waits_for_room_and_is_told_once_each_time(run_dir: Path) -> None:
+    """Twenty results wait while the disk is full, twice; two notices; all are there afterwards."""
     notices: list[JournalFull] = []
 
     async def go(writer: Writer) -> None:
@@ -331,9 +333,12 @@ def test_the_run_waits_for_room_and_is_told_once(run_dir: Path) -> None:
         await asyncio.gather(*waiting)
 
     with Writer(run_dir, turn=1, window_s=60) as writer:
-        asyncio.run(go(writer))
-    assert len(notices) == 1
-    assert sorted(segment_lines(run_dir)[1:])[1:] == sorted(an_ok(n) for n in range(20))
+        for _ in range(2):
+            notices.clear()
+            asyncio.run(go(writer))
+            assert len(notices) == 1
+    written = [line for line in segment_lines(run_dir)[1:] if line.strip()]
+    assert sorted(written) == sorted([an_ok(n) for n in range(20)] * 2)
 
 
 def test_waiting_for_room_can_be_given_up(run_dir: Path) -> None:
@@ -358,19 +363,20 @@ def test_waiting_for_room_can_be_given_up(run_dir: Path) -> None:
 
 
 def test_a_write_under_way_is_not_lost_to_a_cancel(run_dir: Path) -> None:
-    """A result that was handed over is written although its task is cancelled at once."""
+    """Results that were handed over are written although their tasks are cancelled at once."""
 
     async def go(writer: Writer) -> None:
         with writer._lock:
-            task = asyncio.create_task(writer.append_waiting(an_ok(0)))
+            tasks = [asyncio.create_task(writer.append_waiting(an_ok(n))) for n in range(5)]
             await asyncio.sleep(0.05)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert all(task.cancelled() for task in tasks)
 
     with Writer(run_dir, turn=1) as writer:
         asyncio.run(go(writer))
-    assert segment_lines(run_dir)[-1] == an_ok(0)
+    assert segment_lines(run_dir)[1:] == [an_ok(n) for n in range(5)]
 
 
 def test_a_segment_that_may_not_be_written_any_more_is_no_full_disk(run_dir: Path) -> None:
@@ -409,13 +415,20 @@ with Writer(Path(sys.argv[1]), turn=1) as writer:
     quota(resource.RLIM_INFINITY)
     writer.append(line(2))
     writer.append(line(3))
+
+quota(50)
+try:
+    Writer(Path(sys.argv[1]), turn=2)
+except JournalFull as error:
+    print(error.message.rpartition(": ")[2])
 """
 
 
 def test_half_a_line_stands_alone(run_dir: Path) -> None:
     """A quota cuts a line in its middle; the lines after it are whole, and one is counted bad."""
     out = run_child(QUOTA, str(run_dir))
-    assert out.splitlines() == ["the disk is full"] * 3
+    assert out.splitlines() == ["the disk is full"] * 4
+    assert len(list((run_dir / "segments").iterdir())) == 1  # None of a writer that never was.
     with Index.load(run_dir) as index:
         assert [int(stored.key, 16) for stored in index.places()] == [1, 2, 3]
         (damage,) = index.damage

@@ -153,7 +153,7 @@ class Writer:
     ) -> None:
         """Write one line without holding up the loop, and wait for room where there is none.
 
-        Cancelling it ends the waiting; a write that is under way is carried to its end.
+        Cancelling it ends the waiting for room; the write itself is carried to its end.
 
         Args:
             line: One line of `lines`.
@@ -208,10 +208,9 @@ class Writer:
         )
 
     async def _append_aside(self, line: bytes) -> None:
-        future = asyncio.get_running_loop().run_in_executor(self._hand, self.append, line)
-        # One who no longer waits must not leave an error that nobody looks at.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(future)
+        # Shielded, so that a line whose turn has not come is written all the same.
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._hand, self.append, line))
 
     def _write(self, line: bytes) -> None:
         data = b"\n" + line if self._torn else line
