@@ -22,7 +22,7 @@ from promptlift.engines.base import Engine, EngineInfo, Request
 from promptlift.errors import ItemEngineError, SpecError, TransientEngineError, VideoError
 from promptlift.pipeline.identity import as_asked, template_name
 from promptlift.pipeline.item import upsample_item
-from promptlift.pipeline.seeing import content_of
+from promptlift.frames.source import content_of
 from promptlift.pipeline.sights import Sights
 from promptlift.testing import FakeEngine, synthetic_video
 

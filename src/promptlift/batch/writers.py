@@ -60,9 +60,8 @@ class WriterSeen:
     @property
     def seconds(self) -> float:
         """How long it worked, as far as it told."""
-        return _number(self.counts.get("seconds")) or 
-            0.0, (self.last or 0.0) - (self.began or 0.0)
-        )
+        told = _number(self.counts.get("seconds"))
+        return told or max(0.0, (self.last or 0.0) - (self.began or 0.0))
 
 
 def see_writers(runs: Iterable[Run], *, now: float | None = None) -> tuple[WriterSeen, ...]:

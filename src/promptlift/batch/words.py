@@ -1,0 +1,54 @@
+"""Numbers as a person reads them at a glance."""
+
+from __future__ import annotations
+
+from promptlift.batch.writers import WriterSeen
+
+__all__ = ["counted", "rate", "span", "writer_line"]
+
+
+def span(seconds: float) -> str:
+    """A length of time: ``0.04 s``, ``9.5 s``, ``4 min 05 s``, ``2 h 10 min``, ``3 d 4 h``."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    hours = whole // 3600
+    if hours < 48:
+        return f"{hours} h {whole % 3600 // 60:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 row``, ``2,000 rows``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def rate(per_second: float, what: str) -> str:
+    """A rate in the unit that gives a number above one: ``3.2 rows/s``, ``14 rows/min``."""
+    if per_second >= 1 or per_second == 0:
+        return f"{_short(per_second)} {what}/s"
+    if per_second * 60 >= 1:
+        return f"{_short(per_second * 60)} {what}/min"
+    return f"{_short(per_second * 3600)} {what}/h"
+
+
+def writer_line(writer: WriterSeen, *, now: float) -> str:
+    """What became of a writer."""
+    if writer.life == "ended":
+        return f"ended: {writer.reason or 'no reason given'}"
+    ago = span(max(0.0, now - writer.last)) if writer.last is not None else "an unknown time"
+    if writer.life == "killed":
+        return f"killed, or its machine is gone; it last told of itself {ago} ago"
+    if writer.life == "silent":
+        return f"has told nothing for {ago}, though process {writer.pid} is there"
+    flying = writer.counts.get("in_flight")
+    parts = [f"{flying} in flight" if flying is not None else "", rate(writer.rate, "rows")]
+    paused = writer.counts.get("paused")
+    parts.append(f"PAUSED: {paused}" if paused else "")
+    return f"at work: {', '.join(part for part in parts if part)}"
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}" if number < 10 else f"{number:,.0f}"
