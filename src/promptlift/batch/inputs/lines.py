@@ -119,8 +119,8 @@ def _first_line(file: BinaryIO) -> bytes:
 
 def _row(line: bytes, number: int, columns: Columns) -> Row | None:
     try:
-        text = line.decode()
-        if not text or text.isspace():
+        text = line.decode().strip()
+        if not text:
             return None
         record = _decode(text)
     except (ValueError, RecursionError) as error:
@@ -128,7 +128,7 @@ def _row(line: bytes, number: int, columns: Columns) -> Row | None:
     if isinstance(record, dict) and len(line) <= LINE_BYTES:
         return columns.row(record)
     fault = _no_object(text, record) if len(line) <= LINE_BYTES else _fault(line, ValueError())
-    return columns.broken(text.strip(), fault, number)
+    return columns.broken(text, fault, number)
 
 
 def _fault(line: bytes, error: Exception) -> InputError:

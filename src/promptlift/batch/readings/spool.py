@@ -203,9 +203,11 @@ class Spool:
     def _read(self) -> None:
         part = self._part = self._patiently(lambda: Part(self._path, new=True))
         self._patiently(lambda: part.append(self._header.line()))
-        for row in self._input.rows():
-            self._add(row)
-        self._patiently(self._hand_over)
+        try:
+            for row in self._input.rows():
+                self._add(row)
+        finally:  # the rows before an error are rows as well
+            self._patiently(self._hand_over)
         self.total = self.seen
         stamp = self._header.stamp
         same = stamp is not None and self._input.stamp == stamp
