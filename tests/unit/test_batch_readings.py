@@ -421,7 +421,7 @@ def test_an_input_that_changes_while_it_is_read_is_read_again(run_dir: Path) -> 
     assert again.read == 1
 
 
-@pytest.mark.parametrize("place", range(0, 1200, 37))
+@pytest.mark.parametrize("place", range(0, 900, 37))
 def test_a_reading_that_was_damaged_is_made_anew(run_dir: Path, place: int) -> None:
     """Whatever bit is wrong, counted from the end: nothing of it is used."""
     source = Rows(some(8), stamp=[1])
