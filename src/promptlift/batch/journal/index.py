@@ -11,24 +11,19 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
-from struct import Struct
 from typing import Any, NamedTuple, Self
 
-from promptlift.batch.journal import lines
+from promptlift.batch.journal.contents import Contents
 from promptlift.batch.journal.folder import SEGMENTS
+from promptlift.batch.journal.lines import BODY_AT, check, result_head
 from promptlift.batch.journal.segment import Damage, Run, Segment
-from promptlift.batch.journal.table import Items, Place, Standing, rank_of
+from promptlift.batch.journal.table import Place, Standing
 from promptlift.errors import OutputError
 
 __all__ = ["Index", "Standing", "Stored"]
 
 _REMEDY = "run the same command again: it does over what was lost"
-_SEGMENT_BITS = 24
-_SEGMENT = (1 << _SEGMENT_BITS) - 1
-_VIDEO = Struct("=IQq")
-_RESULT_LINE, _ROW_LINE, _VIDEO_LINE = b'"kind":"result"', b'"kind":"row"', b'"kind":"video"'
 
 
 class Stored(NamedTuple):
@@ -101,25 +96,21 @@ class Index:
 
     def state(self, key: str) -> Standing | None:
         """The result that stands for an item; None where it has none."""
-        number = self._items.find(bytes.fromhex(key))
-        return None if number is None else self._items.standing(number)
+        items = self._contents.items
+        number = items.find(bytes.fromhex(key))
+        return None if number is None else items.standing(number)
 
     def key_of(self, row_digest: str) -> str | None:
         """The key of the item that a row was last found to be; None where none was noted."""
-        packed = self._rows.get(bytes.fromhex(row_digest))
-        return None if packed is None else self._items.keys[packed >> _SEGMENT_BITS].hex()
+        return self._contents.key_of(row_digest)
 
     def content_of(self, path: str, size: int, mtime_ns: int) -> str | None:
         """What a path holds, if its size and time of change are as they were last noted."""
-        packed = self._videos.get(_path_digest(lines.json_string(path)))
-        if packed is None or _VIDEO.unpack_from(packed)[1:] != (size, mtime_ns):
-            return None
-        return packed[_VIDEO.size :].decode()
+        return self._contents.content_of(path, size, mtime_ns)
 
     def latest_content(self, path: str) -> str | None:
         """What a path was last noted to hold, whatever it holds now."""
-        packed = self._videos.get(_path_digest(lines.json_string(path)))
-        return None if packed is None else packed[_VIDEO.size :].decode()
+        return self._contents.latest_content(path)
 
     def record(self, key: str) -> dict[str, Any]:
         """The record that stands for an item, read from its place and its sum checked again.
@@ -133,16 +124,17 @@ class Index:
 
     def raw_record(self, key: str) -> bytes:
         """The same as JSON text, byte for byte as it was written. Raises as `record`."""
-        number = self._items.find(bytes.fromhex(key))
-        if number is None or self._items.standing(number) is None:
+        items = self._contents.items
+        number = items.find(bytes.fromhex(key))
+        if number is None or items.standing(number) is None:
             raise KeyError(key)
-        place = self._items.place(number)
+        place = items.place(number)
         path = self._segments[place.segment].path
         try:
             line = os.pread(self._open(place.segment), place.length, place.offset)
         except OSError as error:
             raise _unreadable(path, error) from error
-        head = lines.result_head(line, lines.BODY_AT) if lines.check(line) else None
+        head = result_head(line, BODY_AT) if check(line) else None
         if head is None or head.key.decode() != key:
             raise OutputError(
                 f"the line of {key[:12]} in {str(path)!r} has changed since it was read",
@@ -152,16 +144,16 @@ class Index:
 
     def places(self) -> Iterator[Stored]:
         """Every result that stands, in the order in which the keys first appeared."""
-        for number in self._items.done():
-            place, standing = self._items.place(number), self._items.standing(number)
+        items = self._contents.items
+        for number in items.done():
+            place, standing = items.place(number), items.standing(number)
             assert standing is not None
             name = self._segments[place.segment].path.name
-            key = self._items.keys[number].hex()
-            yield Stored(key, standing, name, place.offset, place.length)
+            yield Stored(items.keys[number].hex(), standing, name, place.offset, place.length)
 
     def counts(self) -> Counter[Standing]:
         """How many items each standing has."""
-        return self._items.counts()
+        return self._contents.items.counts()
 
     @property
     def runs(self) -> list[Run]:
@@ -186,9 +178,7 @@ class Index:
         self.close()
         self._segments: list[Segment] = []
         self._numbers: dict[str, int] = {}
-        self._items = Items()
-        self._rows: dict[bytes, int] = {}
-        self._videos: dict[bytes, bytes] = {}
+        self._contents = Contents(self._segments)
 
     def _sizes(self) -> dict[str, int]:
         """Bytes of each segment that is there."""
@@ -237,57 +227,8 @@ class Index:
         return count
 
     def _take(self, segment: Segment, place: Place, data: bytes, begin: int, end: int) -> bool:
-        """Take in one line; False if its front is not as its kind's should be."""
-        body = begin + lines.BODY_AT
-        if data.startswith(_RESULT_LINE, body):
-            return self._take_result(lines.result_head(data, body), place)
-        if data.startswith(_ROW_LINE, body):
-            return self._take_row(lines.row_head(data, body), place)
-        if data.startswith(_VIDEO_LINE, body):
-            return self._take_video(lines.video_head(data, body), place)
-        return segment.take(data[begin:end])
-
-    def _take_result(self, head: lines.ResultHead | None, place: Place) -> bool:
-        if head is None:
-            return False
-        rank = rank_of(head)
-        if rank:  # 0 is a state of a newer version: for this one the item has no result.
-            number = self._items.number(bytes.fromhex(head.key.decode()))
-            stands = self._items.rank(number)
-            if rank > stands or (rank == stands and self._is_later(number, place)):
-                self._items.put(number, head, place)
-        return True
-
-    def _is_later(self, number: int, place: Place) -> bool:
-        standing = self._items.place(number)
-        return self._follows(place.segment, standing.segment)
-
-    def _take_row(self, head: lines.RowHead | None, place: Place) -> bool:
-        if head is None:
-            return False
-        row = bytes.fromhex(head.row.decode())
-        known = self._rows.get(row)
-        if known is None or self._follows(place.segment, known & _SEGMENT):
-            number = self._items.number(bytes.fromhex(head.key.decode()))
-            self._rows[row] = number << _SEGMENT_BITS | place.segment
-        return True
-
-    def _take_video(self, head: lines.VideoHead | None, place: Place) -> bool:
-        if head is None:
-            return False
-        path = _path_digest(head.path)
-        known = self._videos.get(path)
-        if known is None or self._follows(place.segment, _VIDEO.unpack_from(known)[0]):
-            content = json.loads(head.content).encode()
-            self._videos[path] = _VIDEO.pack(place.segment, head.size, head.mtime_ns) + content
-        return True
-
-    def _follows(self, new: int, old: int) -> bool:
-        """Whether a line just read from one segment is later than one that stands from another.
-
-        Within a segment it is, since segments are read forwards.
-        """
-        return new == old or self._segments[new].order > self._segments[old].order
+        understood = self._contents.take(data, begin + BODY_AT, place)
+        return segment.take(data[begin:end]) if understood is None else understood
 
     def _open(self, number: int) -> int:
         """The file of a segment, kept open until another is asked for."""
@@ -299,10 +240,6 @@ class Index:
 
 def _in_turn(segments: Iterable[Segment]) -> list[Segment]:
     return sorted(segments, key=lambda segment: segment.order)
-
-
-def _path_digest(written: bytes) -> bytes:
-    return blake2b(written, digest_size=16).digest()
 
 
 def _unreadable(path: Path, error: OSError) -> OutputError:
