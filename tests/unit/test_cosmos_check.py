@@ -134,6 +134,57 @@ def test_an_unreadable_video_stops_the_preprocessor(checkout: Path) -> None:
     assert "preprocessors.py" in said(found)
 
 
+def regional(*definitions: Any) -> dict[str, Any]:
+    """A spec that works, with regional prompts."""
+    given = [{"prompt": "a cup", **one} for one in definitions]
+    return base("assets/vga.mp4", vis={}) | {"regional_prompts": given}
+
+
+def mask_of(name: str) -> dict[str, Any]:
+    """A regional prompt whose region is a file."""
+    return {"region_definitions_path": name}
+
+
+def test_regional_prompts_are_not_upsampled(checkout: Path) -> None:
+    """A box, a mask video and a mask prompt are all taken, and none is told to the upsampler."""
+    box = {"region_definitions_path": [0, 0, 0.5, 1]}
+    content = regional(box, mask_of("assets/hd.mp4"), {"mask_prompt": "cup"})
+    found = run(checkout, content)
+    assert found.outcome == "works"
+    assert "Regional prompts are not upsampled" in said(found)
+    assert "Regional" not in said(run(checkout, base("assets/vga.mp4", vis={})))
+
+
+@pytest.mark.parametrize(
+    "name", ["assets/absent.mp4", "assets/boxes.json", "assets/vga.pt", "assets/noise.mp4", ""]
+)
+def test_a_region_that_is_no_video_stops_the_preprocessor(checkout: Path, name: str) -> None:
+    """Before anything is upsampled; a JSON file of boxes is never read."""
+    (checkout / "assets/boxes.json").write_text("[[0, 0, 1, 1]]")
+    found = run(checkout, regional(mask_of(name)))
+    assert found.outcome == "fails"
+    assert "regional_prompts[0]" in said(found)
+    assert "preprocessors.py:115-123" in said(found)
+
+
+def test_a_regional_prompt_without_a_region_fails_later(checkout: Path) -> None:
+    """The upsampler has answered by then, so that the outcome is its own."""
+    found = run(checkout, regional({}))
+    assert found.outcome == "works"
+    assert "regional_prompts[0] names no region: ValueError after the upsampling" in said(found)
+
+
+def test_a_mask_video_fails_from_the_second_item_of_a_batch_on(checkout: Path) -> None:
+    """The preprocessor overwrites the path with that of its tensor, and stops at that."""
+    lines = [json.dumps({"visual_input": "assets/vga.mp4", "prompt": SHORT})] * 3
+    batch = spec(checkout, "\n".join(lines), "regional.jsonl")
+    found = check(spec(checkout, regional(mask_of("assets/hd.mp4"))), batch=batch)
+    assert [one.outcome for one in found] == ["works", "fails", "fails"]
+    assert "ends in .pt" in said(found[1])
+    boxed = spec(checkout, regional({"region_definitions_path": [0, 0, 1, 1]}))
+    assert [one.outcome for one in check(boxed, batch=batch)] == ["works"] * 3
+
+
 def test_without_a_video_sigma_decides(checkout: Path) -> None:
     """As in NVIDIA's own sample for regions: no input video raises, unless sigma_max is 80."""
     content = base("", depth={"input_control": "assets/hd.mp4"})

@@ -22,6 +22,7 @@ from promptlift.cosmos.items import Box
 from promptlift.cosmos.masks import box_of, boxes_at, times_seen
 from promptlift.cosmos.regions import cut_region
 from promptlift.cosmos.results import Finished
+from promptlift.cosmos.sheet import render_sheet
 from promptlift.errors import SpecError, VideoError
 from promptlift.frames import open_video, probe
 
@@ -334,6 +335,15 @@ def test_a_masked_prompt_is_upsampled_from_its_region(desk: Desk) -> None:
     assert [frame["seconds"] for frame in entry["record"]["frames"]] == [0.5, 1.5]
     assert done.results[1].job is not None
     assert any("mask 'mask.mp4': it is 320x176" in note for note in done.results[1].job.notes)
+
+
+def test_the_review_sheet_shows_the_region_and_what_was_noted(desk: Desk) -> None:
+    """The mask's name, the cut frames at their times, and what the generator will stumble over."""
+    done = desk.run(spec_with(desk, "assets/mask.mp4"), regions=True, pictures=True)
+    page = render_sheet(done, written=True)
+    assert "region: assets/mask.mp4" in page
+    assert "0.50 s, 64x48" in page
+    assert "mask &#x27;mask.mp4&#x27;: it is 320x176, and Cosmos-Transfer1 raises" in page
 
 
 def test_nothing_is_claimed_of_motion_from_cut_frames(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from promptlift.core.budget import Budget, Cost, make_plan
 from promptlift.core.tokens import PIXTRAL
 from promptlift.core.video import Size, VideoInfo
 from promptlift.cosmos import transfer1_rules as rules
+from promptlift.cosmos.region_rules import regions
 from promptlift.cosmos.transfer1_rules import End, Outcome, Said, Shown, Spoken
 from promptlift.errors import BudgetError, SpecError, VideoError
 from promptlift.frames import probe
@@ -236,6 +237,12 @@ class _Run:
         item, out = self._item, self._out
         if any(key in self._controls for key in ("vis", "edge", "seg", "depth")):
             self._preprocess()
+            regions(
+                self._arguments.get("regional_prompts"),
+                first=item.line in (None, 1),
+                is_there=lambda named: self._info(named) is not None,
+                said=self._said,
+            )
             if item.prompt is None:
                 rules.fails(
                     "The item has no prompt: TypeError, 'NoneType' object is not subscriptable.",

@@ -96,6 +96,8 @@ def _item(result: Result) -> str:
     if result.reason:
         parts.append(f'<p class="reason {result.status}">{escape(result.reason)}</p>')
     parts.append(_frames(result))
+    if result.job is not None:
+        parts += [f"<p><small>{escape(note)}</small></p>" for note in result.job.notes]
     parts.append(_prompts(result))
     if result.record is not None:
         parts.append(_facts(result, result.record))

@@ -14,13 +14,11 @@ from typing import NamedTuple
 
 from promptlift.cosmos.controls import TRANSFER1_KEYS, Hint
 from promptlift.cosmos.items import Box, Format, Item, Misfit, Read, hints, path, text
+from promptlift.cosmos.region_rules import MASK_SUFFIXES
 from promptlift.cosmos.scan import Node
 from promptlift.errors import SpecError
 
 __all__ = ["BATCH", "SPEC"]
-
-# cosmos_transfer1/utils/video_utils.py:27-35; anything else is "Invalid video file" there.
-_MASK_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".flv", ".wmv")
 
 
 def _is_spec(owner: Node) -> bool:
@@ -97,11 +95,11 @@ def _masked(named: str) -> _Region:
     but never comes to it: its preprocessors stop before at every text that names no video
     (preprocessors.py:115-123).
     """
-    if PurePath(named).suffix.lower() in _MASK_SUFFIXES:
+    if PurePath(named).suffix.lower() in MASK_SUFFIXES:
         return _Region(mask=named)
     return _Region(
         fault=f"its region is {named[:200]!r}, and Cosmos-Transfer1 takes a file only as a video "
-        f"({', '.join(_MASK_SUFFIXES)})"
+        f"({', '.join(MASK_SUFFIXES)})"
     )
 
 
