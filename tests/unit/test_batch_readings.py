@@ -535,6 +535,21 @@ def test_later_parts_add_what_is_new_in_them(run_dir: Path) -> None:
     assert (reading.turn, reading.complete, reading.total) == (5, True, 2)
 
 
+def test_a_part_that_becomes_complete_while_one_looks_is_found(run_dir: Path) -> None:
+    """A status that has listed the folder finds the rows under the new name, and once only."""
+    spool(run_dir, Rows(some(2)), 1)
+    part = cut_off(run_dir, some(5), 2)
+    before = only(run_dir)
+    part.rename(whole(run_dir))
+    assert list(before.rows()) == some(5)
+    cut_off(run_dir, some(7), 3)
+    before = only(run_dir)
+    spool(run_dir, Rows(some(9)), 4)
+    for path in (run_dir / INPUTS).glob("*.part"):
+        path.unlink()
+    assert list(before.rows()) == some(9)
+
+
 def test_a_reading_that_was_killed_before_it_was_put_in_place_is_complete(run_dir: Path) -> None:
     """Its last line says so, whatever its name is."""
     spool(run_dir, Rows(some(3)), 7)
