@@ -1,8 +1,9 @@
 """What promptlift costs around an engine, which is a stub here, in a process of its own.
 
 ``python benchmarks/engines.py [--rounds 30]`` prints Markdown. The bare request is the same body
-sent with the standard library; what lies beyond it is promptlift's. With 64 items in flight the
-stub takes half a second for each.
+sent with the standard library; what lies beyond it is promptlift's. With 64 items in flight a
+server that does nothing else takes half a second for each; what is counted there is the middle of
+the run, when neither the first items are on their way nor the last.
 """
 
 from __future__ import annotations
@@ -27,15 +28,12 @@ from clips import clips
 from promptlift import Upsampler, upsample
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.pipeline.sights import Sights
+from slow_server import ANSWER
 from stubs.openai_server import StubServer
 
 PROMPT = "a red hot-air balloon drifts over the hills"
-ANSWER = (
-    "A red hot-air balloon drifts over the hills. The sky glows orange behind dark ridges, and "
-    "soft light falls on the balloon as it moves slowly to the right while the camera pans."
-)
 TESTS = Path(__file__).parents[1] / "tests"
-FLIGHT, LATENCY = 64, 0.5
+FLIGHT, LATENCY, WAVES = 64, 0.5, 20
 
 
 def main() -> None:
@@ -46,7 +44,10 @@ def main() -> None:
     clip = clips(large=False)[0].path
     body = sent_body(clip)
     took: dict[str, list[float]] = {"bare request": [], "video seen before": [], "video new": []}
-    with stub() as url, Upsampler(engine=OpenAIEngine(url)) as upsampler:
+    with (
+        stub("-m", "stubs.openai_server", "--reply", ANSWER) as url,
+        Upsampler(engine=OpenAIEngine(url)) as upsampler,
+    ):
         upsampler.upsample(clip, PROMPT)
         for _ in range(rounds):
             took["bare request"].append(bare(f"{url}/chat/completions", body))
@@ -64,9 +65,9 @@ def main() -> None:
 
 
 @contextmanager
-def stub(*options: str) -> Iterator[str]:
-    """The stub server in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "stubs.openai_server", "--reply", ANSWER, *options]
+def stub(*script: str) -> Iterator[str]:
+    """A server in a process of its own; gives its address."""
+    command = [sys.executable, *script]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
@@ -102,22 +103,26 @@ def timed(upsampler: Upsampler, clip: Path) -> float:
 
 async def flight(clip: Path) -> None:
     """Keep 64 items in flight, and say how much of the time was the engine's."""
-    items = 4 * FLIGHT
-    with stub("--delay", str(LATENCY)) as url:
+    items, ends = FLIGHT * WAVES, list[float]()
+    with stub(str(Path(__file__).with_name("slow_server.py")), str(LATENCY)) as url:
         gate = asyncio.Semaphore(FLIGHT)
         async with Upsampler(engine=OpenAIEngine(url)) as upsampler:
 
             async def one() -> None:
                 async with gate:
                     await upsampler.upsample_async(clip, PROMPT)
+                ends.append(time.perf_counter())
 
             await one()
-            start = time.perf_counter()
+            ends.clear()
+            busy = time.process_time()
             await asyncio.gather(*(one() for _ in range(items)))
-            spent = time.perf_counter() - start
-    least = items * LATENCY / FLIGHT
-    print(f"{items} items, {FLIGHT} in flight, {LATENCY} s each: {spent:.2f} s, of which")
-    print(f"{least / spent:.0%} is the engine's own time.")
+            busy = time.process_time() - busy
+    # One wave fills the flight, and after the last has begun it empties.
+    middle = ends[-FLIGHT] - ends[FLIGHT]
+    least = (items - 2 * FLIGHT) * LATENCY / FLIGHT
+    print(f"{items} items, {FLIGHT} in flight, {LATENCY} s each: {least / middle:.0%} of the time")
+    print(f"is the engine's own; {1000 * busy / items:.1f} ms of processor an item.")
 
 
 if __name__ == "__main__":
