@@ -8,7 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["SETTINGS", "connection_options", "engine_options", "settings_of"]
+__all__ = [
+    "SETTINGS",
+    "connection_options",
+    "engine_options",
+    "served_engine_options",
+    "settings_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,8 +31,17 @@ _FAMILY = click.option(
     "--family", metavar="NAME", help="The family that counts the model's tokens."
 )
 _ADDRESS = click.option("--base-url", metavar="URL", help="openai: address of the API.")
-_CONNECTION = (
-    click.option("--api-key-env", metavar="NAME", help="openai: the variable that holds the key."),
+_KEY = click.option(
+    "--api-key-env", metavar="NAME", help="openai: the variable that holds the key."
+)
+# The server has a key of its own, and so another name for the one of its engine.
+_ENGINE_KEY = click.option(
+    "--engine-key-env",
+    "engine_api_key_env",
+    metavar="NAME",
+    help="openai: the variable that holds the engine's key.",
+)
+_START = (
     click.option(
         "--checkpoint-dir",
         type=click.Path(path_type=Path),
@@ -46,6 +61,7 @@ SETTINGS = {
     "base_url": "base_url",
     "model": "model",
     "api_key_env": "api_key_env",
+    "engine_api_key_env": "api_key_env",
     "checkpoint_dir": "checkpoint_dir",
     "vllm_python": "python",
     "gpu": "gpu",
@@ -60,12 +76,17 @@ SETTINGS = {
 
 def engine_options(command: F) -> F:
     """Add the options that choose an engine to a command."""
-    return _with(command, _ENGINE, _ADDRESS, _MODEL, *_CONNECTION, _FAMILY)
+    return _with(command, _ENGINE, _ADDRESS, _MODEL, _KEY, *_START, _FAMILY)
+
+
+def served_engine_options(command: F) -> F:
+    """The same for a server, where ``--api-key-env`` is what its own clients must send."""
+    return _with(command, _ENGINE, _ADDRESS, _MODEL, _ENGINE_KEY, *_START, _FAMILY)
 
 
 def connection_options(command: F) -> F:
     """Add those of them that say where an engine is and how it is started, and not which."""
-    return _with(command, _ADDRESS, *_CONNECTION)
+    return _with(command, _ADDRESS, _KEY, *_START)
 
 
 def _with(command: F, *options: Callable[[F], F]) -> F:
@@ -76,5 +97,5 @@ def _with(command: F, *options: Callable[[F], F]) -> F:
 
 def settings_of(options: dict[str, Any]) -> dict[str, Any]:
     """Take the engine's settings out of a command's options; those not given are left out."""
-    taken = {setting: options.pop(name, None) for name, setting in SETTINGS.items()}
-    return {name: value for name, value in taken.items() if value not in (None, False)}
+    taken = [(setting, options.pop(name, None)) for name, setting in SETTINGS.items()]
+    return {name: value for name, value in taken if value not in (None, False)}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from promptlift.core.video import Frame
 
-__all__ = ["time_label", "write_sheet"]
+__all__ = ["sheet_png", "time_label", "write_sheet"]
 
 _BACKGROUND = (22, 23, 26)
 _EDGE = (58, 60, 66)
@@ -40,9 +40,14 @@ def write_sheet(frames: Sequence[Frame], path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
+    write_atomic(path, sheet_png(frames))
+
+
+def sheet_png(frames: Sequence[Frame]) -> bytes:
+    """The same contact sheet, as the bytes of a PNG."""
     content = BytesIO()
     _sheet(frames).save(content, "png")
-    write_atomic(path, content.getvalue())
+    return content.getvalue()
 
 
 def time_label(time: Fraction) -> str:

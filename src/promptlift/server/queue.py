@@ -1,0 +1,208 @@
+"""A bounded queue that takes its clients in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from promptlift.server.errors import Refusal
+
+__all__ = ["FairQueue", "Ticket", "stopping", "too_late"]
+
+T = TypeVar("T")
+
+_LONGEST_WAIT = 120
+_WEIGHT = 0.2
+
+
+class Ticket(Generic[T]):
+    """One piece of work in a queue.
+
+    Attributes:
+        client: Whose it is.
+        done: Its result, its error, or that it was cancelled.
+    """
+
+    def __init__(self, client: str, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self.client = client
+        self.work = work
+        self.done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        # Whoever asked may be gone; asyncio must not complain that nobody looked.
+        self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.expired = False
+
+
+class FairQueue:
+    """Work that waits, and so much of it under way.
+
+    Clients are taken in turn, however much each has waiting. While the queue is full, those who
+    have nothing in it may still put in one piece each, up to a quarter more.
+
+    Args:
+        places: Most pieces that wait.
+        workers: Most pieces that are under way at once.
+    """
+
+    def __init__(self, places: int, workers: int) -> None:
+        self._places = places
+        self._workers = workers
+        self._lines: OrderedDict[str, deque[Ticket[Any]]] = OrderedDict()
+        self._running: set[Ticket[Any]] = set()
+        self._mean = 1.0
+        self._open = True
+        self.waiting = 0
+
+    @property
+    def running(self) -> int:
+        """Pieces that are under way."""
+        return len(self._running)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing at all to do."""
+        return not self.waiting and not self._running
+
+    def submit(
+        self,
+        client: str,
+        work: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        seconds: float | None = None,
+        force: bool = False,
+    ) -> Ticket[T]:
+        """Put in a piece of work.
+
+        Args:
+            client: Whose it is.
+            work: What is called when its turn has come.
+            seconds: For waiting and work together; None for any time.
+            force: Take it in however full the queue is: it was accepted before.
+
+        Raises:
+            Refusal: The queue is full, or the server is about to end.
+        """
+        if not self._open:
+            raise stopping()
+        if not (force or self._has_room(client)):
+            raise self._full()
+        ticket = Ticket(client, work)
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            ticket.timer = loop.call_later(max(0.0, seconds), self._expire, ticket)
+            ticket.done.add_done_callback(partial(_stop_timer, ticket.timer))
+        self._lines.setdefault(client, deque()).append(ticket)
+        self.waiting += 1
+        self._dispatch()
+        return ticket
+
+    def cancel(self, ticket: Ticket[Any]) -> None:
+        """Take out a piece that waits, or end one that is under way."""
+        if ticket.task is not None:
+            ticket.task.cancel()
+        else:
+            self._take_out(ticket)
+            ticket.done.cancel()
+
+    def _expire(self, ticket: Ticket[Any]) -> None:
+        if ticket.task is not None:
+            ticket.expired = True
+            ticket.task.cancel()
+        elif not ticket.done.done():
+            self._take_out(ticket)
+            ticket.done.set_exception(too_late())
+
+    def _take_out(self, ticket: Ticket[Any]) -> None:
+        line = self._lines.get(ticket.client)
+        if line is not None and ticket in line:
+            line.remove(ticket)
+            self.waiting -= 1
+            if not line:
+                del self._lines[ticket.client]
+
+    async def stop(self, grace: float) -> None:
+        """Begin nothing more, and give what is under way so many seconds to end."""
+        self._open = False
+        for line in self._lines.values():
+            for ticket in line:
+                ticket.done.cancel()
+        self._lines.clear()
+        self.waiting = 0
+        tasks = [ticket.task for ticket in self._running if ticket.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _has_room(self, client: str) -> bool:
+        most = self._places
+        if client not in self._lines:
+            most += max(1, self._places // 4)
+        return self.waiting < most
+
+    def _full(self) -> Refusal:
+        wait = self._mean * (self.waiting + 1) / self._workers
+        return Refusal(
+            429,
+            "queue_full",
+            f"{self.waiting} requests are waiting, and the server takes no more for now",
+            remedy="try again later, or start it with a longer --queue",
+            retry_after=min(_LONGEST_WAIT, max(1, math.ceil(wait))),
+        )
+
+    def _dispatch(self) -> None:
+        while self._open and self._lines and len(self._running) < self._workers:
+            client, line = self._lines.popitem(last=False)
+            ticket = line.popleft()
+            if line:
+                self._lines[client] = line
+            self.waiting -= 1
+            self._running.add(ticket)
+            ticket.task = asyncio.create_task(self._run(ticket))
+
+    async def _run(self, ticket: Ticket[Any]) -> None:
+        began = time.monotonic()
+        try:
+            result = await ticket.work()
+        except asyncio.CancelledError:
+            if ticket.expired and not ticket.done.done():
+                ticket.done.set_exception(too_late())
+            else:
+                ticket.done.cancel()
+        except Exception as error:  # noqa: BLE001 - it is raised again where it is waited for
+            if not ticket.done.done():
+                ticket.done.set_exception(error)
+        else:
+            if not ticket.done.done():
+                ticket.done.set_result(result)
+        finally:
+            self._mean += _WEIGHT * (time.monotonic() - began - self._mean)
+            self._running.discard(ticket)
+            self._dispatch()
+
+
+def _stop_timer(timer: asyncio.TimerHandle, _: asyncio.Future[Any]) -> None:
+    timer.cancel()
+
+
+def stopping() -> Refusal:
+    """The answer while the server ends."""
+    return Refusal(503, "stopping", "the server is about to end", remedy="try again", retry_after=5)
+
+
+def too_late() -> Refusal:
+    """The answer where the time is over."""
+    return Refusal(
+        504,
+        "deadline",
+        "the time for this request is over",
+        remedy="allow more, or send it when less is waiting",
+        retry_after=1,
+    )

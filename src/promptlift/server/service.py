@@ -1,0 +1,263 @@
+"""Everything that a server owns: started together, ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from promptlift.core.video import VideoInfo
+from promptlift.engines.registry import make_engine
+from promptlift.errors import OutputError, PromptliftError
+from promptlift.frames import Limits, probe
+from promptlift.frames.crew import Crew
+from promptlift.frames.isolated import IsolationLimits
+from promptlift.pipeline.sights import Sights
+from promptlift.server.errors import without_paths
+from promptlift.server.events import Feed
+from promptlift.server.jobs import Jobs
+from promptlift.server.ledger import Ledger, read_jobs
+from promptlift.server.metrics import Metrics
+from promptlift.server.models import VideoNamed
+from promptlift.server.paths import AllowedPaths, content_of
+from promptlift.server.queue import FairQueue, Ticket
+from promptlift.server.settings import Settings
+from promptlift.server.sleeping import Sleeper
+from promptlift.server.uploads import Uploads
+from promptlift.server.work import Done, Place, Wish, Worker
+
+__all__ = ["Service"]
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("promptlift.server")
+_SWEEP_SECONDS = 30.0
+_AGAIN_SECONDS = 5.0
+_PRELOAD = ("promptlift.pipeline.seeing",)
+
+
+class Service:
+    """The parts of a running server. Belongs to one event loop; see `running`.
+
+    Attributes:
+        settings: How it is set up.
+        uploads: Videos that were sent.
+        jobs: Work that outlives connections.
+        asking: The queue of work for the engine.
+        looking: The queue of work that only looks at a video.
+        worker: Does the work.
+        sleeper: Lets the engine sleep.
+        sights: Looks at videos.
+        crew: The processes that decode.
+        metrics: For Prometheus.
+        ledger: The journal.
+        trouble: Why the engine does not answer; None where it does, or was not asked yet.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        data = settings.data
+        _make_private(data)
+        self._lock = _lock(data / "lock")
+        self._owned = isinstance(settings.engine, str)
+        self.engine = (
+            make_engine(settings.engine, **settings.engine_settings)
+            if isinstance(settings.engine, str)
+            else settings.engine
+        )
+        self.ledger = Ledger(data / "journal")
+        self.crew = Crew(settings.decoders, _limits(settings), preload=_PRELOAD)
+        self.sights = Sights(run=self.crew.call)
+        self.uploads = Uploads(data / "uploads", settings, self.probe)
+        self.asking = FairQueue(settings.queue, settings.parallel)
+        self.looking = FairQueue(settings.queue, settings.decoders)
+        self.metrics = Metrics(self._gauges())
+        self.worker = Worker(
+            self.engine,
+            self.sights,
+            ledger=self.ledger,
+            uploads=self.uploads,
+            paths=AllowedPaths(settings.allow_paths),
+            metrics=self.metrics,
+            content_of=self._content_of,
+            seconds=settings.deadline,
+            log_prompts=settings.log_prompts,
+        )
+        self.jobs = Jobs(self.ledger, self.asking, self.worker)
+        self.sleeper = Sleeper(self.engine, lambda: not self.asking.idle, settings.idle_sleep)
+        self.trouble: PromptliftError | None = None
+        self.stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start it all, and end it all."""
+        written = await asyncio.to_thread(lambda: list(read_jobs(self.settings.data / "journal")))
+        if back := self.jobs.recover(written):
+            _LOG.info("%d jobs of an earlier run are done now", back)
+        del written
+        self._tasks = [
+            asyncio.create_task(work)
+            for work in (self._sweep(), self._meet_engine(), self.crew.warm(), self.sleeper.watch())
+        ]
+        try:
+            yield
+        finally:
+            await self._end()
+
+    def stop(self) -> None:
+        """Begin to end: what waits is answered, and jobs stay for the next start."""
+        if not self.stopping:
+            self.stopping = True
+            self.jobs.stop()
+            grace = self.settings.grace
+            self._tasks += [
+                asyncio.create_task(queue.stop(grace)) for queue in (self.asking, self.looking)
+            ]
+
+    def submit(self, wish: Wish, client: str, feed: Feed) -> Ticket[Done]:
+        """Have a wish done for somebody who waits for it.
+
+        Raises:
+            Refusal: The queue is full.
+        """
+        limit = min(wish.asked.deadline or self.settings.deadline, self.settings.deadline)
+
+        async def work() -> Done:
+            return await self.worker.do(wish, feed)
+
+        ticket = self.asking.submit(client, work, seconds=limit)
+        feed.tell("queued", {"waiting": self.asking.waiting})
+        return ticket
+
+    @contextlib.contextmanager
+    def holding(self, named: VideoNamed, owner: str, *, brought: bool) -> Iterator[Place]:
+        """The video that a request names, kept for as long as it is looked at.
+
+        Args:
+            named: What it names.
+            owner: Whose key it came with.
+            brought: It came with the request, which holds it already.
+
+        Raises:
+            Refusal: There is none.
+        """
+        place = self.worker.place(named, owner)
+        if named.upload_id is not None and not brought:
+            self.uploads.hold(named.upload_id)
+        try:
+            yield place
+        except PromptliftError as error:
+            raise without_paths(error, place.path) from None
+        finally:
+            if named.upload_id is not None:
+                self.uploads.let_go(named.upload_id)
+
+    async def look(self, client: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do something that only looks at a video, in turn.
+
+        Raises:
+            Refusal: The queue is full, or it took too long.
+        """
+        ticket = self.looking.submit(client, work, seconds=self.settings.deadline)
+        try:
+            return await ticket.done
+        except asyncio.CancelledError:
+            self.looking.cancel(ticket)
+            raise
+
+    async def probe(self, path: Path) -> VideoInfo:
+        """Say what a file is, in a process that it cannot hurt us from.
+
+        Raises:
+            VideoError: It is no video that is taken.
+        """
+        limits = Limits(max_pixels=self.settings.video_pixels)
+        return await self.crew.call(partial(probe, limits=limits), str(path))
+
+    async def _content_of(self, path: Path) -> str:
+        return await asyncio.to_thread(content_of, path)
+
+    async def _meet_engine(self) -> None:
+        """Learn who answers, so that what the journal knows can be told without asking."""
+        while self.worker.info is None:
+            try:
+                await self.worker.describe()
+                self.trouble = None
+            except PromptliftError as error:
+                self.trouble = error
+                _LOG.warning("the engine does not answer: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _sweep(self) -> None:
+        while True:
+            self.uploads.sweep()
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def _end(self) -> None:
+        self.stop()
+        for task in self._tasks[:4]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.jobs.settle()
+        await self.crew.close()
+        if self._owned:
+            await self.engine.close()
+        await asyncio.to_thread(self.ledger.close)
+        os.close(self._lock)
+
+    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        return {
+            "queue_waiting": ("Requests that wait for the engine.", lambda: self.asking.waiting),
+            "queue_running": ("Requests with the engine.", lambda: self.asking.running),
+            "looks_waiting": ("Requests that wait for a decoder.", lambda: self.looking.waiting),
+            "decoders_busy": ("Processes that decode now.", lambda: self.crew.busy),
+            "uploads": ("Uploads that are kept.", lambda: len(self.uploads)),
+            "upload_bytes": ("Bytes of them.", lambda: self.uploads.bytes),
+        }
+
+
+def _limits(settings: Settings) -> IsolationLimits:
+    seconds = settings.decode_seconds
+    return IsolationLimits(
+        wall_seconds=seconds,
+        cpu_seconds=max(1, round(2 * seconds)),
+        memory_bytes=settings.decode_bytes,
+    )
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot keep the server's data in {str(folder)!r}: {error.strerror}",
+            remedy="name a folder that can be written to with --data",
+        ) from error
+
+
+def _lock(path: Path) -> int:
+    """Hold the folder for as long as this process lives; the system lets go of it for us."""
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OutputError(
+            f"cannot keep the server's data in {str(path.parent)!r}: {error.strerror}",
+            remedy="name a folder that can be written to with --data",
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise OutputError(
+            f"another server uses the folder {str(path.parent)!r}",
+            remedy="end it, or name another folder with --data",
+        ) from error
+    return handle

@@ -1,0 +1,325 @@
+"""One job: where its video is, which key it has, whether it was done before; else it is done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from promptlift.core.record import Failure, FrameSeen, Planned, Record
+from promptlift.core.text import check_short_prompt
+from promptlift.engines.base import Engine, EngineInfo
+from promptlift.errors import (
+    BudgetError,
+    InputError,
+    ItemEngineError,
+    OptionError,
+    PromptliftError,
+    VideoNotFound,
+    VideoTimeout,
+)
+from promptlift.pipeline.draft import Draft, Stage
+from promptlift.pipeline.identity import settings_of, work_key
+from promptlift.pipeline.item import Outcome, upsample_item
+from promptlift.pipeline.sights import Sights
+from promptlift.server.errors import Refusal, failure_of
+from promptlift.server.events import Feed
+from promptlift.server.ledger import Ledger
+from promptlift.server.metrics import Metrics
+from promptlift.server.models import UpsampleAsked, VideoNamed
+from promptlift.server.paths import AllowedPaths
+from promptlift.server.queue import too_late
+from promptlift.server.uploads import Uploads
+
+__all__ = ["BROKEN", "Done", "Place", "Wish", "Worker", "named"]
+
+_LOG = logging.getLogger("promptlift.server")
+
+BROKEN = Failure(
+    code="internal",
+    message="something broke inside the server",
+    remedy="look at its log, and report it",
+    retryable=False,
+)
+# These may be otherwise the next time, so they do not stand for their key.
+_PASSING = (VideoTimeout, VideoNotFound, OptionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client wants done, in a form that survives the server.
+
+    Attributes:
+        asked: The request; its video is named, not held.
+        owner: Whose key it came with.
+        name: What the client calls the video.
+    """
+
+    asked: UpsampleAsked
+    owner: str
+    name: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As it goes into the journal."""
+        asked = self.asked.model_dump(mode="json", exclude_defaults=True)
+        return {"asked": asked, "owner": self.owner, "name": self.name}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """The same again."""
+        return cls(UpsampleAsked(**fields["asked"]), fields["owner"], fields["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A video that a client may use.
+
+    Attributes:
+        path: Where it is.
+        name: What the client calls it.
+        content: Hash of its content, where it is known.
+    """
+
+    path: Path
+    name: str
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a job.
+
+    Attributes:
+        key: The item's key; None if it failed before there was one.
+        record: The record; None if it failed before there was one.
+        failure: Why there is no answer; None where there is one.
+        error: The same as it was raised; None where the journal had it.
+        cached: Whether the journal had it.
+    """
+
+    key: str | None = None
+    record: Record | None = None
+    failure: Failure | None = None
+    error: PromptliftError | None = None
+    cached: bool = False
+
+
+class Worker:
+    """Does jobs, for as many as ask at once.
+
+    Args:
+        engine: Who is asked.
+        sights: Who looks at videos.
+        ledger: What was done before, and where it is written.
+        uploads: The videos that were sent.
+        paths: The files that may be named.
+        metrics: Told of what was done.
+        content_of: Hashes a file.
+        seconds: The most that one job may take.
+        log_prompts: Whether the log holds the prompts.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sights: Sights,
+        *,
+        ledger: Ledger,
+        uploads: Uploads,
+        paths: AllowedPaths,
+        metrics: Metrics,
+        content_of: Callable[[Path], Awaitable[str]],
+        seconds: float,
+        log_prompts: bool,
+    ) -> None:
+        self._engine = engine
+        self._sights = sights
+        self._ledger = ledger
+        self._uploads = uploads
+        self._paths = paths
+        self._metrics = metrics
+        self._content_of = content_of
+        self._seconds = seconds
+        self._log_prompts = log_prompts
+        self._under_way: dict[str, tuple[asyncio.Lock, int]] = {}
+        self.info: EngineInfo | None = None
+
+    def hold(self, wish: Wish) -> None:
+        """Keep the video for as long as the wish needs it."""
+        if wish.asked.upload_id is not None:
+            self._uploads.hold(wish.asked.upload_id)
+
+    def let_go(self, wish: Wish) -> None:
+        """The wish needs it no longer."""
+        if wish.asked.upload_id is not None:
+            self._uploads.let_go(wish.asked.upload_id)
+
+    def place(self, named: VideoNamed, owner: str) -> Place:
+        """The video that a request names.
+
+        Raises:
+            Refusal: There is none, it names none, or it may not have it.
+        """
+        if named.upload_id is not None:
+            upload = self._uploads.get(named.upload_id, owner)
+            return Place(self._uploads.path(upload), upload.name, upload.content)
+        if named.path is not None:
+            path = self._paths.resolve(named.path)
+            return Place(path, path.name, None)
+        raise Refusal(
+            422,
+            "no_video",
+            "the request names no video",
+            remedy="send one in the form field video, or give upload_id",
+        )
+
+    async def describe(self) -> EngineInfo:
+        """Who answers; starts or wakes it.
+
+        Raises:
+            EngineError: Nobody does.
+        """
+        self.info = await self._engine.describe()
+        return self.info
+
+    async def known(self, wish: Wish) -> Done | None:
+        """The answer that the journal has, without waking anybody; None where it has none.
+
+        Raises:
+            Refusal: The video is not there.
+            InputError: The prompt or an option is at fault.
+        """
+        place = self.place(wish.asked, wish.owner)
+        options = wish.asked.options()
+        prompt = check_short_prompt(wish.asked.prompt)
+        if wish.asked.fresh or self.info is None:
+            return None
+        content = place.content or await self._content_of(place.path)
+        settings = settings_of(options, self.info)
+        return self._written(work_key(settings, content=content, short_prompt=prompt), place)
+
+    async def do(self, wish: Wish, feed: Feed) -> Done:
+        """Do a job, or answer it from the journal.
+
+        Args:
+            wish: The job.
+            feed: Is told of it.
+
+        Raises:
+            Refusal: The video is not there any more, or the time is over.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._do(wish, feed)
+        except TimeoutError:
+            raise too_late() from None
+        except PromptliftError as error:
+            return Done(failure=failure_of(error), error=error)
+
+    async def _do(self, wish: Wish, feed: Feed) -> Done:
+        place = self.place(wish.asked, wish.owner)
+        options = wish.asked.options()
+        prompt = check_short_prompt(wish.asked.prompt)
+        who = await self.describe()
+        content = place.content or await self._content_of(place.path)
+        key = work_key(settings_of(options, who), content=content, short_prompt=prompt)
+        async with self._alone(key):
+            known = None if wish.asked.fresh else self._written(key, place)
+            if known is not None:
+                return known
+            outcome = await upsample_item(
+                place.path,
+                prompt,
+                self._engine,
+                options,
+                progress=_Telling(feed),
+                sights=self._sights,
+            )
+            return await self._taken_in(key, outcome, place, feed)
+
+    async def _taken_in(self, key: str, outcome: Outcome, place: Place, feed: Feed) -> Done:
+        record = named(outcome.record, place.name)
+        failure = failure_of(outcome.error, place.path) if outcome.error else None
+        record = record.model_copy(update={"error": failure})
+        self._count(record)
+        if failure is None:
+            feed.tell("text", {"text": record.prompt, "status": record.status})
+        if _stands(outcome.error):
+            await self._ledger.result(key, record)
+        return Done(key, record, failure, outcome.error)
+
+    def _written(self, key: str, place: Place) -> Done | None:
+        standing = self._ledger.standing(key)
+        if standing is None or standing.retryable:
+            return None
+        self._metrics.from_journal.inc()
+        record = named(self._ledger.record(key), place.name)
+        return Done(key, record, record.error, cached=True)
+
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        """Let the same work be done by one at a time, so that the others find it done."""
+        lock, users = self._under_way.get(key, (asyncio.Lock(), 0))
+        self._under_way[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._under_way.pop(key)
+            if users > 1:
+                self._under_way[key] = (lock, users - 1)
+
+    def _count(self, record: Record) -> None:
+        self._metrics.items.labels(record.status).inc()
+        for stage, seconds in record.timings.items():
+            self._metrics.stages.labels(stage).observe(seconds)
+        if record.tokens.actual:
+            self._metrics.tokens.labels("prompt").inc(record.tokens.actual)
+        if record.tokens.completion:
+            self._metrics.tokens.labels("completion").inc(record.tokens.completion)
+        code = record.error.code if record.error else record.status
+        said = f" prompt={record.short_prompt!r}" if self._log_prompts else ""
+        _LOG.info("item %s: %s%s", (record.key or "-")[:12], code, said)
+
+
+class _Telling:
+    """Turns the pipeline's stages into events; each thing is told once it is known."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._told: set[str] = set()
+
+    def __call__(self, stage: Stage, draft: Draft) -> None:
+        if draft.survey is not None and "facts" not in self._told:
+            self._told.add("facts")
+            self._feed.tell("facts", draft.survey.facts.model_dump_json())
+        if stage == "look" and draft.plan is not None:
+            planned = Planned.of(
+                draft.plan,
+                strategy=draft.options.strategy,
+                exact=draft.options.exact,
+                shrinks=draft.fit.shrinks,
+            )
+            self._feed.tell("plan", planned.model_dump_json())
+        if stage == "ask":
+            frames = [FrameSeen.of(frame).model_dump() for frame in draft.frames]
+            self._feed.tell("frames", {"frames": frames, "tokens": draft.predicted})
+        self._feed.tell("stage", {"stage": stage})
+
+
+def named(record: Record, name: str) -> Record:
+    """The record with the name that this client gave to the video."""
+    return record.model_copy(update={"video": record.video.model_copy(update={"name": name})})
+
+
+def _stands(error: PromptliftError | None) -> bool:
+    """Whether an outcome is what a repetition would give as well."""
+    if error is None:
+        return True
+    if isinstance(error, _PASSING):
+        return False
+    return isinstance(error, InputError | BudgetError | ItemEngineError)
