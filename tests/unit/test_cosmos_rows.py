@@ -15,8 +15,10 @@ from loaders import cosmos as rules
 from loaders.desk import Desk, answer, lay, long, make_clips
 from promptlift.batch.inputs import row_options
 from promptlift.batch.inputs.base import Input
-from promptlift.batch.outcomes import Outcome, Status
+from promptlift.batch.outcomes import Outcome, Status, joined
 from promptlift.batch.rows import Row, row_line, row_of
+from promptlift.batch.run_dir import open_run
+from promptlift.batch.runner import BatchRun, RunSettings
 from promptlift.config import Options
 from promptlift.core.record import Record
 from promptlift.cosmos.formats import FORMATS
@@ -405,3 +407,26 @@ def test_the_record_in_the_sidecar_is_the_batchs(desk: Desk) -> None:
     sidecar = json.loads((desk.folder / "spec.upsampled.promptlift.json").read_text())
     said = done[0][1]
     assert Record.model_validate(sidecar["items"][0]["record"]) == Record.model_validate(said)
+
+
+def test_a_spec_goes_through_a_whole_batch(desk: Desk) -> None:
+    """In two shards, each with its journal segment, and back into the file that
+    ``promptlift cosmos upsample`` would have written.
+    """
+    prompts = [f"a cup number {number}" for number in range(5)]
+    lines = [{"visual_input": RGB, "prompt": text} for text in prompts]
+    spec = desk.put("b.jsonl", [*lines, {"visual_input": "assets/none.mp4", "prompt": "a tree"}])
+    desk.run(spec, form="predict1")
+    expected = (desk.folder / "b.upsampled.jsonl").read_text()
+    rows, run_dir = SpecRows(spec, form="predict1"), desk.folder / "run"
+    engine = FakeEngine(answer, context=None)
+    for part in (1, 2):
+        settings = RunSettings(workers=1, shard=(part, 2))
+        run = BatchRun(engine, Options(), rows, run_dir, settings)
+        assert asyncio.run(run.run()) == "done"
+    assert len(engine.requests) == len(prompts)
+    with open_run(run_dir) as made:
+        (finished,) = write_back(joined(made), desk.folder / "out")
+    assert not isinstance(finished, Refused)
+    assert [result.status for result in finished.results] == ["done"] * 5 + ["failed"]
+    assert (desk.folder / "out/b.jsonl").read_text() == expected
