@@ -1,0 +1,34 @@
+"""``promptlift report``: one page about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["report"]
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Where to; replaced where it is there.",
+)
+@click.option("--no-frames", is_flag=True, help="Do not open the videos of the sample again.")
+def report(run_dir: Path, output: Path, no_frames: bool) -> None:
+    """Write one page about the run in RUN_DIR.
+
+    What failed and why and what to do, speed, times and tokens, and a sample of results with
+    their frames. The page needs nothing but itself; it holds pictures of a few of the videos.
+    """
+    from promptlift.batch.report import write_report
+    from promptlift.cli.live import Live
+
+    with Live("reading the records"):
+        write_report(run_dir, output, frames=not no_frames)
+    click.echo(str(output))
