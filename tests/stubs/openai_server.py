@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from promptlift.core.tokens import PIXTRAL, CountText
 from stubs.openai_checks import Asked
@@ -70,6 +70,9 @@ class StubServer:
         patches: Fields to put into each answer, over those that are there.
         queues: Requests that wait, for each of the engines behind the server.
     """
+
+    handler: ClassVar[type[Handler]] = Handler
+    """Serves one connection."""
 
     def __init__(
         self,
@@ -119,7 +122,7 @@ class StubServer:
 
     def start(self, port: int = 0) -> Self:
         """Listen, on a free port unless one is given."""
-        self._http = Listener(("127.0.0.1", port), Handler)
+        self._http = Listener(("127.0.0.1", port), self.handler)
         self._http.stub = self
         if self.tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,0 +1,125 @@
+"""``promptlift batch`` in processes of its own, and what is left behind when they are killed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Batch", "Process", "left_over"]
+
+_MARK = "PROMPTLIFT_FAULT_TEST"
+_LONGEST = 120.0
+
+
+@dataclass
+class Process:
+    """A command that runs.
+
+    Attributes:
+        popen: Its process.
+        mark: What its environment says, and that of every process that it starts.
+        said: File with what it says.
+    """
+
+    popen: subprocess.Popen[bytes]
+    mark: str
+    said: Path
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.popen.poll() is None
+
+    def kill(self) -> None:
+        """End it as a loss of power does, without a last word."""
+        self.popen.kill()
+        self.popen.wait(_LONGEST)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.popen.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code."""
+        return self.popen.wait(_LONGEST)
+
+    @property
+    def text(self) -> str:
+        """What it has said."""
+        return self.said.read_text()
+
+
+@dataclass
+class Batch:
+    """The same command, again and again.
+
+    Attributes:
+        folder: Where it works.
+        base_url: Of the engine.
+        arguments: After ``promptlift batch``, besides the engine.
+        runs: How many have been started.
+    """
+
+    folder: Path
+    base_url: str
+    arguments: Sequence[str] = ()
+    runs: int = field(default=0, init=False)
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder."""
+        return self.folder / "run"
+
+    def start(self, *more: str, source: str = "in.jsonl", stdin: int | None = None) -> Process:
+        """Start it."""
+        command = ["batch", source, "-o", str(self.run_dir)]
+        engine = ["--engine", "openai", "--base-url", self.base_url]
+        return self.start_other(*command, *engine, *self.arguments, *more, stdin=stdin)
+
+    def start_other(self, *arguments: str, stdin: int | None = None) -> Process:
+        """Start another command of ours in the same place."""
+        self.runs += 1
+        mark = secrets.token_hex(8)
+        said = self.folder / f"said-{self.runs}.txt"
+        with said.open("wb") as output:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "promptlift", *arguments],
+                cwd=self.folder,
+                env={**os.environ, _MARK: mark},
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return Process(popen, mark, said)
+
+    def run(self, *more: str, source: str = "in.jsonl") -> int:
+        """Run it to its end; gives its exit code."""
+        return self.start(*more, source=source).wait()
+
+
+def left_over(mark: str, patience: float = 20.0) -> list[int]:
+    """Processes that a command started and that outlive it, if they do so for long."""
+    deadline = time.monotonic() + patience
+    while (found := _marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def _marked(mark: str) -> list[int]:
+    words = f"{_MARK}={mark}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment = path.read_bytes()
+        except OSError:  # it has ended, or is somebody else's
+            continue
+        if words in environment.split(b"\0"):
+            found.append(int(path.parent.name))
+    return found

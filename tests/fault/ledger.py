@@ -1,0 +1,97 @@
+"""What the journal held at a moment, what the server saw, and what must follow from both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fault.server import Event, take_of
+from promptlift.batch.export.export import export
+from promptlift.batch.journal import Index
+from promptlift.batch.policy import wanted
+from promptlift.batch.run_dir import open_run
+
+__all__ = ["Finished", "Snapshot", "events_of", "exported", "finished", "sent_again", "strays"]
+
+SAME = ("id", "video", "prompt", "status", "error_code", "key", "long_prompt", "place")
+"""The columns that must not depend on what happened on the way."""
+
+Finished = dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run's folder at the moment of a kill.
+
+    Attributes:
+        at: Seconds since 1970.
+        finished: The records that nothing will ask for again, by key.
+    """
+
+    at: float
+    finished: Finished
+
+    @property
+    def takes(self) -> set[int]:
+        """The items of these records, as the server knows them."""
+        prompts = (json.loads(record)["short_prompt"] for record in self.finished.values())
+        return {take for prompt in prompts if (take := take_of(prompt)) is not None}
+
+
+def finished(run_dir: Path) -> Finished:
+    """The records of a folder that a rerun leaves as they are, byte for byte."""
+    with Index.load(run_dir) as index:
+        return {
+            stored.key: index.raw_record(stored.key)
+            for stored in index.places()
+            if not wanted(stored.standing.state, retryable=stored.standing.retryable, retry=None)
+        }
+
+
+def exported(run_dir: Path) -> list[dict[str, Any]]:
+    """The rows of an export, with those columns that must not differ."""
+    output = run_dir.parent / "out.jsonl"
+    export(run_dir, output)
+    lines = output.read_text().splitlines()
+    return [{name: line.get(name) for name in SAME} for line in map(json.loads, lines)]
+
+
+def events_of(log: Path) -> list[Event]:
+    """What the server has noted; nothing where no request has come yet."""
+    if not log.exists():
+        return []
+    return [Event(**json.loads(line)) for line in log.read_text().splitlines()]
+
+
+def sent_again(events: Iterable[Event], since: float, at: float) -> set[tuple[str, int]]:
+    """The requests that a killed run had sent, and that were neither lost on the way nor spared.
+
+    Args:
+        events: Of the server.
+        since: When that run began.
+        at: When it was killed.
+
+    Returns:
+        Of each the digest and the seed.
+    """
+    events = list(events)
+    befallen = {event.number for event in events if event.kind == "fault"}
+    came = [event for event in events if event.kind == "in" and event.number not in befallen]
+    before = {(event.request, event.seed) for event in came if since <= event.at <= at}
+    after = {(event.request, event.seed) for event in events if event.at > at}
+    return before & after
+
+
+def strays(run_dir: Path) -> list[str]:
+    """Files that no finished run should have left: parts of readings, temporary files."""
+    found = [*run_dir.rglob("*.part"), *run_dir.rglob(".*")]
+    return sorted(str(path.relative_to(run_dir)) for path in found)
+
+
+def damage(run_dir: Path) -> Sequence[object]:
+    """What is wrong with a journal besides torn ends."""
+    with open_run(run_dir) as run:
+        return [one for one in run.index.damage if one.corrupt or one.trouble]
