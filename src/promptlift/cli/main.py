@@ -20,12 +20,20 @@ COMMANDS = {
     "run": ("run", "Turn VIDEO and a short PROMPT into the long prompt."),
     "batch": ("batch", "Do every row of INPUT; the same command again does what is left."),
     "retry": ("batch", "Do what failed in RUN_DIR again, as it was begun."),
+    "status": ("batch_status", "Say how the run in RUN_DIR stands, what failed, and what to do."),
+    "show": ("batch_show", "Show one item of the run in RUN_DIR, by its row's id or its key."),
+    "export": (
+        "batch_export",
+        "Write what the run in RUN_DIR has made, in the order of its input.",
+    ),
+    "report": ("batch_report", "Write one page about the run in RUN_DIR."),
     "budget": ("budget", "Show what frames of VIDEO or WxH cost, and the size that fits."),
     "hint": ("hint", "Write the few frames of VIDEO that a model would be shown."),
     "sweep": ("sweep", "Show which sizes of frames a model takes, and why."),
     "facts": ("facts", "Say what can be measured about VIDEO without a model."),
     "cosmos": ("cosmos", "Upsample and check the spec files of NVIDIA's Cosmos generators."),
     "engine": ("engine", "Start, watch and end the vLLM that promptlift owns."),
+    "serve": ("serve", "Serve prompts over HTTP, on this machine or for a team."),
     "doctor": ("doctor", "Look at everything a run needs, and say what is wrong and what to do."),
 }
 
