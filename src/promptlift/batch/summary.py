@@ -81,7 +81,7 @@ class Summary:
     Attributes:
         run_dir: The folder.
         rows: Rows by status.
-        groups: What failed and what was rejected, the most rows first.
+        groups: What failed, then what was rejected, the most rows first.
         items: Different items that have a result, those of other settings among them.
         retryable: Rows that failed and are asked again by a rerun.
         inputs: The inputs, in their order.
@@ -182,7 +182,7 @@ def summarise_run(run: RunDir, *, examples: int = _EXAMPLES, now: float | None =
     return Summary(
         run_dir=run.path,
         rows=tally.rows,
-        groups=tuple(sorted(tally.groups.values(), key=lambda g: (-g.rows, g.status, g.code))),
+        groups=tuple(sorted(tally.groups.values(), key=_order)),
         items=run.index.counts().total(),
         retryable=tally.retryable,
         inputs=inputs,
@@ -190,6 +190,11 @@ def summarise_run(run: RunDir, *, examples: int = _EXAMPLES, now: float | None =
         damage=tuple(run.index.damage),
         active_s=active_seconds(writers),
     )
+
+
+def _order(group: Group) -> tuple[bool, int, str]:
+    """Failures first, which somebody has to mend, and the most rows first."""
+    return group.status == "rejected", -group.rows, group.code
 
 
 class _Tally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptlift.batch.writers import WriterSeen
 
-__all__ = ["counted", "rate", "span", "writer_line"]
+__all__ = ["counted", "rate", "span", "writer_told"]
 
 
 def span(seconds: float) -> str:
@@ -34,20 +34,20 @@ def rate(per_second: float, what: str) -> str:
     return f"{_short(per_second * 3600)} {what}/h"
 
 
-def writer_line(writer: WriterSeen, *, now: float) -> str:
-    """What became of a writer."""
+def writer_told(writer: WriterSeen, *, now: float) -> str:
+    """What is known of a writer besides whether it lives."""
     if writer.life == "ended":
-        return f"ended: {writer.reason or 'no reason given'}"
+        return writer.reason
     ago = span(max(0.0, now - writer.last)) if writer.last is not None else "an unknown time"
     if writer.life == "killed":
-        return f"killed, or its machine is gone; it last told of itself {ago} ago"
+        return f"or its machine is gone; last heard of {ago} ago"
     if writer.life == "silent":
-        return f"has told nothing for {ago}, though process {writer.pid} is there"
+        return f"for {ago}, though there is a process {writer.pid}"
     flying = writer.counts.get("in_flight")
     parts = [f"{flying} in flight" if flying is not None else "", rate(writer.rate, "rows")]
     paused = writer.counts.get("paused")
     parts.append(f"PAUSED: {paused}" if paused else "")
-    return f"at work: {', '.join(part for part in parts if part)}"
+    return ", ".join(part for part in parts if part)
 
 
 def _short(number: float) -> str:

@@ -99,12 +99,12 @@ def _group(group: Group) -> Iterator[str]:
 
 
 def _writers(summary: Summary) -> Iterator[str]:
-    from promptlift.batch.words import writer_line
+    from promptlift.batch.words import writer_told
 
     now = time.time()
     shown = [*(w for w in summary.writers if w.life != "ended"), *_ended(summary)]
     for writer in shown[:_WRITERS_SHOWN]:
-        yield f"  {writer.name}: {writer_line(writer, now=now)}"
+        yield f"  {writer.name}: {writer.life}: {writer_told(writer, now=now)}"
     if len(shown) > _WRITERS_SHOWN:
         yield f"  and {len(shown) - _WRITERS_SHOWN} more"
 

@@ -10,7 +10,7 @@ from html import escape
 from promptlift.batch.manifest import Manifest
 from promptlift.batch.measure import Measured
 from promptlift.batch.summary import Summary
-from promptlift.batch.words import counted, span, writer_line
+from promptlift.batch.words import counted, span, writer_told
 from promptlift.batch.writers import Life, WriterSeen
 
 __all__ = ["background_of"]
@@ -84,7 +84,7 @@ def _writers(summary: Summary, now: float) -> str:
 def _writer(writer: WriterSeen, now: float) -> list[str]:
     began = "" if writer.began is None else time.strftime("%m-%d %H:%M", time.gmtime(writer.began))
     requests = writer.counts.get("requests")
-    told = writer_line(writer, now=now)
+    told = writer_told(writer, now=now)
     return [
         f"<code>{escape(writer.name)}</code>",
         began,

@@ -137,7 +137,8 @@ def _stack(parts: Sequence[tuple[str, float, str]], shown: Callable[[float], str
 def _chart(title: str, svg: str, told: str, kind: str = "engine") -> str:
     if not svg:
         return ""
-    return f'<figure class="{kind}"><h3>{escape(title)}</h3>{svg}<figcaption>{escape(told)}</figcaption></figure>'
+    caption = f"<figcaption>{escape(told)}</figcaption>"
+    return f'<figure class="{kind}"><h3>{escape(title)}</h3>{svg}{caption}</figure>'
 
 
 def _quantiles(spread: Distribution, *, seconds: bool) -> str:
