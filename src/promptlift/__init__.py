@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promptlift.api import Upsampler, upsample
+    from promptlift.client import Client
     from promptlift.config import Options
     from promptlift.core.budget import Plan
     from promptlift.core.record import Record
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BudgetError",
+    "Client",
     "ConfigEngineError",
     "EngineBusy",
     "EngineError",
@@ -76,6 +78,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Client": "client",
     "Frame": "core.video",
     "Options": "config",
     "Plan": "core.budget",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from promptlift.cli.live import Live
 
@@ -37,6 +38,13 @@ class Notes(Live):
         """Show the stage that begins."""
         del draft
         self.update(_DOING[stage])
+
+    def served(self, event: str, said: Mapping[str, Any]) -> None:
+        """Show the stage that begins on a server."""
+        if event == "queued" and said["waiting"]:
+            self.update(f"waiting: {said['waiting']} are in the queue")
+        if event == "stage":
+            self.update(_DOING[said["stage"]])
 
     def starting(self, stage: str, seconds: float) -> None:
         """Show how far an engine is that is being started for this call."""

@@ -13,9 +13,10 @@ import click
 from promptlift.cli.engines import engine_options, settings_of
 from promptlift.cli.items import item_options
 from promptlift.config import Options
-from promptlift.errors import PromptError
+from promptlift.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
+    from promptlift.cli.notes import Notes
     from promptlift.pipeline.item import Outcome
 
 __all__ = ["run"]
@@ -47,6 +48,8 @@ REJECTED = 1
     help="Write the frames as the model sees them into this folder.",
 )
 @click.option("--dry-run", is_flag=True, help="Stop before the engine is asked; show the plan.")
+@click.option("--server", metavar="URL", help="Have a `promptlift serve` do it.")
+@click.option("--server-key-env", metavar="NAME", help="The variable with that server's key.")
 @click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
 def run(
     video: Path,
@@ -56,6 +59,8 @@ def run(
     output: Path | None,
     save_hints: Path | None,
     dry_run: bool,
+    server: str | None,
+    server_key_env: str | None,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -64,12 +69,19 @@ def run(
     The long prompt goes to stdout and nothing else does. PROMPT may be - to read it from stdin;
     without one, what is there is described.
     """
-    from promptlift.api import Upsampler
     from promptlift.cli.notes import Notes
 
     if prompt == "-":
         prompt = _stdin()
     settings = settings_of(options)
+    if server is not None:
+        _refuse_local(settings, engine=engine, save_hints=save_hints, dry_run=dry_run)
+        with Notes(quiet=quiet) as notes:
+            outcome = _served(server, server_key_env, video, prompt, options, notes)
+            notes.about(outcome, dry_run=False)
+        return _deliver(outcome, output, as_json=as_json, dry_run=False)
+    from promptlift.api import Upsampler
+
     with (
         Notes(quiet=quiet) as notes,
         closing(
@@ -88,6 +100,42 @@ def run(
             write_pngs(outcome.frames, save_hints)
         notes.about(outcome, dry_run=dry_run)
     return _deliver(outcome, output, as_json=as_json, dry_run=dry_run)
+
+
+def _refuse_local(
+    settings: dict[str, Any], *, engine: str, save_hints: Path | None, dry_run: bool
+) -> None:
+    """Refuse what a server decides, or does not send."""
+    given = {
+        "--engine and its options": bool(settings) or engine != "auto",
+        "--save-hints": save_hints is not None,
+        "--dry-run": dry_run,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise OptionError(f"{name} cannot go with --server", remedy="leave one of them out")
+
+
+def _served(
+    server: str,
+    key_env: str | None,
+    video: Path,
+    prompt: str,
+    options: dict[str, Any],
+    notes: Notes,
+) -> Outcome:
+    from promptlift.client import Client
+    from promptlift.pipeline.item import Outcome
+
+    key = os.environ.get(key_env) if key_env else None
+    if key_env and not key:
+        raise OptionError(f"the variable {key_env} holds no key", remedy=f"set {key_env}")
+    with Client(server, key) as client:
+        record, error = client.attempt(video, prompt, progress=notes.served, **options)
+    if record is None:
+        assert error is not None
+        raise error
+    return Outcome(record, error, ())
 
 
 def _stdin() -> str:

@@ -70,6 +70,7 @@ class Service:
             if isinstance(settings.engine, str)
             else settings.engine
         )
+        _make_private(data / "journal")
         self.ledger = Ledger(data / "journal")
         self.crew = Crew(settings.decoders, _limits(settings), preload=_PRELOAD)
         self.sights = Sights(run=self.crew.call)
@@ -234,6 +235,7 @@ def _limits(settings: Settings) -> IsolationLimits:
 def _make_private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
     except OSError as error:
         raise OutputError(
             f"cannot keep the server's data in {str(folder)!r}: {error.strerror}",

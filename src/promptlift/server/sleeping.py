@@ -60,7 +60,7 @@ class Sleeper:
         if self._busy():
             raise Refusal(
                 409,
-                "engine_busy",
+                "engine_working",
                 "the engine is working",
                 remedy="try again when nothing is under way",
                 retry_after=5,
