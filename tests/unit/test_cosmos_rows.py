@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -227,16 +226,14 @@ def test_what_is_wholly_wrong_is_an_error_before_the_first_row(desk: Desk) -> No
         next(SpecRows(desk.put("spec.json", SPEC), form="what").rows())
 
 
-def test_the_identity_of_rows_does_not_depend_on_how_often_they_are_read(desk: Desk) -> None:
+def test_the_identity_of_rows_does_not_depend_on_how_often_they_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two readings give the same digests, from wherever the spec is named."""
     spec = desk.put("b.jsonl", [{"visual_input": RGB, "prompt": p} for p in ("a", "b")])
     first = [row.digest for row in SpecRows(spec, form="predict1").rows()]
-    here = Path.cwd()
-    try:
-        os.chdir(desk.folder)
-        second = [row.digest for row in SpecRows(Path("b.jsonl"), form="predict1").rows()]
-    finally:
-        os.chdir(here)
+    monkeypatch.chdir(desk.folder)
+    second = [row.digest for row in SpecRows(Path("b.jsonl"), form="predict1").rows()]
     assert first == second
     assert len(set(first)) == 2
 
@@ -305,6 +302,37 @@ def test_a_failure_tells_its_reason_and_remedy(desk: Desk) -> None:
     assert result.status == "failed"
     assert "rgb.mp4" in result.reason
     assert result.reason.endswith(".")
+
+
+def test_results_are_written_back_from_any_folder(
+    desk: Desk, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the batch found the videos from the folder that it was started in, the export finds
+    them from elsewhere too.
+    """
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    spec = elsewhere / "b.jsonl"
+    spec.write_text(json.dumps({"visual_input": RGB, "prompt": "a cup"}))
+    monkeypatch.chdir(desk.folder)
+    done = asked(SpecRows(spec, form="predict1").rows())
+    monkeypatch.chdir(elsewhere)
+    (finished,) = write_back(done)
+    assert not isinstance(finished, Refused)
+    assert [result.status for result in finished.results] == ["done"]
+
+
+def test_results_outlive_their_videos(desk: Desk) -> None:
+    """Videos may be cleared away before the export; what has no result still says why."""
+    lines = [{"visual_input": RGB, "prompt": text} for text in ("a cup", "a tree")]
+    spec = desk.put("b.jsonl", lines)
+    done, other = asked(SpecRows(spec, form="predict1").rows())
+    (desk.folder / RGB).unlink()
+    (finished,) = write_back([done, (Outcome(other[0].row, "in", None, "missing"), None)])
+    assert not isinstance(finished, Refused)
+    assert [result.status for result in finished.results] == ["done", "failed"]
+    assert "is not there" in finished.results[1].reason
+    assert finished.results[0].job is not None
+    assert any("not there any more" in note for note in finished.results[0].job.notes)
 
 
 CHANGES: dict[str, Callable[[Desk], Path]] = {

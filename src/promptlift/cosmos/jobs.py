@@ -36,12 +36,16 @@ class Settings:
         regions: Whether regional prompts are upsampled too.
         again: Whether what is upsampled already, or long, is upsampled all the same.
         root: The folder that the generator is started in; None where it is not known.
+        here: What the current folder was when the specs were first read; None for what it is.
+        may_be_gone: Whether files need no longer be there, for items that are done.
     """
 
     look_at: LookAt = "rgb"
     regions: bool = False
     again: bool = False
     root: Path | None = None
+    here: Path | None = None
+    may_be_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
     """
     file = None
     if item.prompt_path is not None:
-        file = find(item.prompt_path, spec, settings.root, "the prompt's file")
+        file = _find(item.prompt_path, spec, settings, "the prompt's file")
     prompt = (item.prompt or "") if file is None else _prompt_of(file)
     entry = known.results.get(prompt)
     done = known.finished.get((item.where, prompt))
@@ -125,14 +129,14 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
             remedy="give a box of four numbers or a mask video, or leave --regions out",
         )
     controls = [
-        find(hint.video, spec, settings.root, f"the {hint.key} control")
+        _find(hint.video, spec, settings, f"the {hint.key} control")
         for hint in item.hints
         if hint.video
     ]
     look_at, video = _look(item, spec, settings)
     mask = None
     if item.region_mask is not None:
-        mask = find(item.region_mask, spec, settings.root, "the region's mask")
+        mask = _find(item.region_mask, spec, settings, "the region's mask")
     files = [found for found in (video, *controls, file, mask) if found is not None]
     return Job(
         short=entry.short_prompt if entry else prompt,
@@ -144,6 +148,12 @@ def decide(item: Item, spec: Spec, known: Known, settings: Settings) -> Job | Ke
         mask=mask,
         notes=tuple(dict.fromkeys(found.note for found in files if found.note)),
         entry=entry,
+    )
+
+
+def _find(named: str, spec: Spec, settings: Settings, what: str) -> Found:
+    return find(
+        named, spec, settings.root, what, here=settings.here, may_be_gone=settings.may_be_gone
     )
 
 
@@ -180,9 +190,9 @@ def _look(item: Item, spec: Spec, settings: Settings) -> tuple[str, Found]:
             )
     shown = sorted((h for h in item.hints if h.video), key=lambda h: _MOST_TELLING.index(h.key))
     if item.video is not None and settings.look_at == "rgb":
-        return "rgb", find(item.video, spec, settings.root, "the video")
+        return "rgb", _find(item.video, spec, settings, "the video")
     if shown and shown[0].video is not None:
-        return shown[0].key, find(shown[0].video, spec, settings.root, "the control")
+        return shown[0].key, _find(shown[0].video, spec, settings, "the control")
     if item.video is not None:
         raise SpecError(
             "no control has a video of its own to look at", remedy="leave --look-at control out"

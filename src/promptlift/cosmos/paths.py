@@ -27,7 +27,15 @@ class Found:
     note: str = ""
 
 
-def find(named: str, spec: Spec, root: Path | None, what: str) -> Found:
+def find(
+    named: str,
+    spec: Spec,
+    root: Path | None,
+    what: str,
+    *,
+    here: Path | None = None,
+    may_be_gone: bool = False,
+) -> Found:
     """Find a file that a spec names.
 
     Cosmos-Transfer2.5 and Predict2.5 count from the spec's folder. The others count from the
@@ -40,18 +48,22 @@ def find(named: str, spec: Spec, root: Path | None, what: str) -> Found:
         spec: The spec.
         root: The folder that the generator is started in; None where it is not known.
         what: What the file is, for the message.
+        here: What the current folder was when the spec was first read; None for what it is.
+        may_be_gone: Take a file that is not there to be where it is looked for first.
 
     Raises:
         SpecError: There is no such file.
     """
     tried: list[Path] = []
-    for number, folder in enumerate(_folders(named, spec, root)):
+    for number, folder in enumerate(_folders(named, spec, root, here or Path())):
         path = folder / named
         tried.append(path)
         if _is_there(path):
             guessed = number > 0 and not spec.format.beside
             return Found(named, path, _note(named, path, folder if guessed else None))
     first = tried[0]
+    if may_be_gone:
+        return Found(named, first, f"{named} is not there any more")
     above = ", nor from the folders above the spec" if len(tried) > 1 else ""
     remedy = "correct the path" if spec.format.beside else "correct the path, or give --root"
     raise SpecError(
@@ -59,14 +71,14 @@ def find(named: str, spec: Spec, root: Path | None, what: str) -> Found:
     )
 
 
-def _folders(named: str, spec: Spec, root: Path | None) -> list[Path]:
+def _folders(named: str, spec: Spec, root: Path | None, here: Path) -> list[Path]:
     if Path(named).is_absolute():
         return [Path()]
     if spec.format.beside:
         return [spec.path.parent]
     if root is not None:
         return [root]
-    return [Path(), *spec.path.absolute().parents]
+    return [here, *spec.path.absolute().parents]
 
 
 def _is_there(path: Path) -> bool:

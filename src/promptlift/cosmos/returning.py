@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from promptlift.batch.outcomes import Outcome
+from promptlift.batch.rows import Row
 from promptlift.core.record import Record
 from promptlift.cosmos.items import Item, Misfit
 from promptlift.cosmos.jobs import Job, Kept, decide
@@ -125,22 +127,21 @@ class _Returning:
 
     def _decided(self, item: Item, row: _Row | None) -> Job | Kept:
         """As when the batch read it; what an earlier export wrote stands only if this has none."""
-        known = self._here
-        if row is None or not row.is_done:
+        known, settings = self._here, self._settings
+        if row is not None and row.is_done:
+            settings = dataclasses.replace(settings, may_be_gone=True)
+        else:
             known = Known(self._here.results, self._output.known.finished)
-        return decide(item, self._output.spec, known, self._settings)
+        return decide(item, self._output.spec, known, settings)
 
     def _joined(self, item: Item, job: Job, row: _Row | None) -> Result:
-        if row is None:
-            raise SpecError(_CHANGED, remedy=_READ_AGAIN)
-        outcome = row.outcome
-        if (outcome.row.prompt, outcome.row.video) != (job.short, str(job.video.path.absolute())):
+        if row is None or not _is_of(job, row.outcome.row):
             raise SpecError(_CHANGED, remedy=_READ_AGAIN)
         if row.record is None:
             raise SpecError("it has not been asked yet", remedy="finish the batch")
         self._claims.take(self._output, item, job.prompt_file.path if job.prompt_file else None)
         record = Record.model_validate_json(row.record)
-        failed = record.error if outcome.status == "failed" else None
+        failed = record.error if row.outcome.status == "failed" else None
         why = SpecError(failed.message, remedy=failed.remedy) if failed else ""
         return answered(item, job, record, error=str(why))
 
@@ -148,3 +149,9 @@ class _Returning:
         prompt = item.prompt or ""
         entry = self._output.known.results.get(prompt)
         return Result(item, "failed", prompt, reason=reason, entry=entry)
+
+
+def _is_of(job: Job, row: Row) -> bool:
+    """Whether a row was made of what the spec says now; a video may have been cleared away."""
+    video = job.video.path.absolute()
+    return row.prompt == job.short and (row.video == str(video) or not video.exists())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +36,7 @@ class Origin:
         look_at: As in `Settings`.
         again: As in `Settings`.
         root: As in `Settings`, absolute; None for none.
+        here: The current folder, from which relative paths may count.
     """
 
     spec: str
@@ -44,12 +45,14 @@ class Origin:
     look_at: LookAt = "rgb"
     again: bool = False
     root: str | None = None
+    here: str | None = field(default=None, compare=False)
 
     @property
     def settings(self) -> Settings:
         """How its items are decided; regional prompts have no video of their own to be a row."""
         root = None if self.root is None else Path(self.root)
-        return Settings(look_at=self.look_at, again=self.again, root=root)
+        here = None if self.here is None else Path(self.here)
+        return Settings(look_at=self.look_at, again=self.again, root=root, here=here)
 
     def read(self) -> Spec:
         """Read the spec.
@@ -159,7 +162,15 @@ class SpecRows:
 
     def _rows_of(self, path: Path, number: int) -> Iterator[Row]:
         absolute = str(path.absolute())
-        origin = Origin(absolute, self._form, self._base, self._look_at, self._again, self._root)
+        origin = Origin(
+            absolute,
+            self._form,
+            self._base,
+            self._look_at,
+            self._again,
+            self._root,
+            str(Path.cwd()),
+        )
         try:
             spec, known = origin.read(), known_in(path)
         except SpecError as error:
