@@ -74,11 +74,15 @@ def script_of(char: str) -> str:
 
 def script_counts(text: str) -> Counter[str]:
     """Count the letters of a text by script; anything but a letter is not counted."""
-    letters = Counter(char for char in text if char.isalpha())
+    return Counter(dict(_counted(text)))
+
+
+@lru_cache(maxsize=64)  # the checks on one answer ask about the same texts ten times
+def _counted(text: str) -> tuple[tuple[str, int], ...]:
     counts: Counter[str] = Counter()
-    for char, number in letters.items():
+    for char, number in Counter(filter(str.isalpha, text)).items():
         counts[script_of(char)] += number
-    return counts
+    return tuple(counts.items())
 
 
 def dominant_script(text: str) -> str | None:

@@ -19,7 +19,7 @@ from promptlift.core.record import Record
 from promptlift.core.targets import Target
 from promptlift.core.video import Frame
 from promptlift.engines.base import EngineInfo
-from promptlift.errors import PromptliftError
+from promptlift.errors import ItemEngineError, PromptliftError
 from promptlift.frames import Source
 from promptlift.pipeline.asking import Answer, best_of
 from promptlift.pipeline.fitting import Fit
@@ -48,6 +48,7 @@ class Draft:
     frames: tuple[Frame, ...] = ()
     key: str | None = None
     fit: Fit = field(default_factory=Fit)
+    refused: ItemEngineError | None = None
     answers: list[Answer] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 

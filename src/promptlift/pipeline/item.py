@@ -18,7 +18,7 @@ from promptlift.core.text import check_short_prompt
 from promptlift.core.tokens import CountText, Family
 from promptlift.core.video import Frame, VideoInfo
 from promptlift.engines.base import Completion, Engine, EngineInfo, Request
-from promptlift.errors import ConfigEngineError, ItemEngineError, PromptliftError
+from promptlift.errors import BudgetError, ConfigEngineError, ItemEngineError, PromptliftError
 from promptlift.frames import Source
 from promptlift.pipeline.asking import Judge, ask
 from promptlift.pipeline.draft import Draft, Progress
@@ -97,7 +97,7 @@ async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) 
     while True:
         with draft.stage("plan"):
             budget = draft.fit.budget(planned)
-            draft.plan = plan = _plan(who, seen.info, options, budget)
+            draft.plan = plan = _planned(draft, who, seen.info, budget)
         with draft.stage("look"):
             draft.frames = await sights.look(draft.source, options, plan.chosen.frames, plan.size)
         if plan_only:
@@ -119,7 +119,8 @@ async def _answered(
     attempts = draft.options.attempts
     try:
         await ask(engine, request, judge, attempts=attempts, room=room, answers=draft.answers)
-    except ItemEngineError:
+    except ItemEngineError as error:
+        draft.refused = error
         takes_tokens = draft.engine is not None and draft.engine.family is not None
         cost = predicted + budget.reserve
         if draft.answers or not takes_tokens or not draft.fit.retry_smaller(cost):
@@ -177,6 +178,16 @@ async def _budget(
     count = await asyncio.to_thread(counter_for, counted)
     chat_tokens = counted.chat(turn.system, turn.text, _frame_count(info, options), count)
     return Budget(counted, _context(who, options), options.reserve, chat_tokens)
+
+
+def _planned(draft: Draft, who: EngineInfo, info: VideoInfo, budget: Budget) -> Plan:
+    """The plan; where there is none smaller than what was refused, the refusal stands."""
+    try:
+        return _plan(who, info, draft.options, budget)
+    except BudgetError:
+        if draft.refused is None:
+            raise
+        raise draft.refused from None
 
 
 def _plan(who: EngineInfo, info: VideoInfo, options: Options, budget: Budget) -> Plan:

@@ -10,7 +10,12 @@ import time
 from promptlift.batch.runner.breaker import Breaker, EngineDown
 from promptlift.batch.runner.limit import Limit
 from promptlift.engines.base import Completion, CountsTokens, Engine, EngineInfo, Request
-from promptlift.errors import EngineBusy, ItemEngineError, TransientEngineError
+from promptlift.errors import (
+    ConfigEngineError,
+    EngineBusy,
+    ItemEngineError,
+    TransientEngineError,
+)
 
 __all__ = ["PatientEngine"]
 
@@ -44,6 +49,7 @@ class PatientEngine:
         self._breaker = breaker
         self._tries = tries
         self._leaving = asyncio.Event()
+        self._wrong: ConfigEngineError | None = None
 
     def leave(self) -> None:
         """Send nothing more; what is in flight is waited for."""
@@ -104,6 +110,10 @@ class PatientEngine:
             except ItemEngineError:
                 self._note_answer()
                 raise
+            except ConfigEngineError as error:
+                self._wrong = error  # before the slot goes to the next, who would be told the same
+                self._leaving.set()
+                raise
             finally:
                 self.seconds += time.perf_counter() - start
             self._note_answer()
@@ -116,6 +126,8 @@ class PatientEngine:
         self._check_leaving()
 
     def _check_leaving(self) -> None:
+        if self._wrong is not None:
+            raise self._wrong
         if self._leaving.is_set():
             raise EngineDown("the run was stopped", remedy="run the same command again")
 

@@ -1,0 +1,371 @@
+"""A run in this process: which items are asked, which are left, and what the journal says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptlift.batch.inputs import open_input
+from promptlift.batch.invocation import Invocation
+from promptlift.batch.journal import Index
+from promptlift.batch.readings import readings
+from promptlift.batch.runner import BatchRun, EngineDown, RunSettings
+from promptlift.config import Options
+from promptlift.core.video import Size
+from promptlift.engines.base import Request
+from promptlift.errors import (
+    ConfigEngineError,
+    InputError,
+    ItemEngineError,
+    OptionError,
+    TransientEngineError,
+)
+from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
+from promptlift.testing.engines import Fault
+
+ANYTHING = Options(on_reject="best", attempts=1)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips, each other content, and a file that is no video."""
+    folder = tmp_path_factory.mktemp("clips")
+    for number in (1, 2, 3):
+        synthetic_video(folder / f"{number}.mp4", seconds=0.2 + number / 10, size=(96, 64))
+    (folder / "bad.mp4").write_bytes(b"no video " * 99)
+    return folder
+
+
+class Bench:
+    """A folder with clips, an input and a run, and what became of it."""
+
+    def __init__(self, folder: Path, clips: Path) -> None:
+        self.folder = folder
+        self.run_dir = folder / "run"
+        self.input = folder / "in.jsonl"
+        self.engine = FakeEngine()
+        for clip in clips.iterdir():
+            shutil.copy(clip, folder / clip.name)
+
+    def rows(self, *rows: dict[str, Any] | str) -> None:
+        """Put rows into the input; a text is a line as it stands."""
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        self.input.write_text("\n".join(lines))
+
+    def run(
+        self,
+        *,
+        options: Options = ANYTHING,
+        faults: Callable[[Request], Fault] | None = None,
+        kept: bool = False,
+        **settings: Any,
+    ) -> BatchRun:
+        """Run to the end; the requests of this run are in `asked`."""
+
+        async def through() -> BatchRun:
+            engine = FaultyEngine(self.engine, faults) if faults else self.engine
+            rows = None if kept else open_input(self.input, prompt=None)
+            run = BatchRun(
+                engine, options, rows, self.run_dir, RunSettings(**{"workers": 1, **settings})
+            )
+            self.why = await run.run()
+            return run
+
+        before = len(self.engine.requests)
+        try:
+            return asyncio.run(through())
+        finally:
+            self.asked = [one.short_prompt for one in self.engine.requests[before:]]
+
+    @property
+    def states(self) -> dict[str, str]:
+        """State of each row by its prompt; rows that have none are ``-``."""
+        with Index.load(self.run_dir) as index:
+            found: dict[str, str] = {}
+            for reading in readings(self.run_dir):
+                for row in reading.rows():
+                    key = index.key_of(row.digest)
+                    standing = index.state(key) if key else None
+                    found[row.prompt] = standing.state if standing else "-"
+            return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clips: Path) -> Bench:
+    """A fresh folder."""
+    return Bench(tmp_path, clips)
+
+
+def balloon(number: int, clip: int = 1) -> dict[str, Any]:
+    """A row."""
+    return {"video": f"{clip}.mp4", "prompt": f"balloon {number}"}
+
+
+FIT = {"ok", "repaired", "rejected"}
+
+
+def test_every_row_is_answered(bench: Bench) -> None:
+    """Nine rows over three clips are nine requests, and every row has a record."""
+    bench.rows(*(balloon(n, n % 3 + 1) for n in range(9)))
+    run = bench.run()
+    assert sorted(bench.asked) == [f"balloon {n}" for n in range(9)]
+    assert set(bench.states) == {f"balloon {n}" for n in range(9)}
+    assert set(bench.states.values()) <= FIT
+    assert (run.tally.total, run.tally.finished, run.tally.left) == (9, 9, 0)
+    assert (bench.why, run.tally.requests, run.tally.in_work) == ("done", 9, 0)
+
+
+def test_the_same_run_again_asks_nothing(bench: Bench) -> None:
+    """What is finished stays finished, and is counted as from before."""
+    bench.rows(*(balloon(n) for n in range(5)))
+    bench.run()
+    run = bench.run()
+    assert bench.asked == []
+    assert (run.tally.before.total(), run.tally.now.total()) == (5, 0)
+
+
+def test_one_new_row_is_one_request(bench: Bench) -> None:
+    """Rows that are turned round, removed or added cost only what is new."""
+    bench.rows(*(balloon(n) for n in range(5)))
+    bench.run()
+    bench.rows(*(balloon(n) for n in (9, 4, 3, 1, 0)))
+    bench.run()
+    assert bench.asked == ["balloon 9"]
+    assert set(bench.states) == {f"balloon {n}" for n in (0, 1, 3, 4, 9)}
+
+
+def test_a_renamed_video_is_the_same_video(bench: Bench) -> None:
+    """What a file is called does not matter, only what it holds."""
+    bench.rows(balloon(1))
+    bench.run()
+    (bench.folder / "1.mp4").rename(bench.folder / "other.mp4")
+    bench.rows({"video": "other.mp4", "prompt": "balloon 1"})
+    bench.run()
+    assert bench.asked == []
+    assert bench.states["balloon 1"] in FIT
+
+
+def test_a_replaced_video_is_another(bench: Bench) -> None:
+    """A file with other content under the same name is asked about again."""
+    bench.rows(balloon(1))
+    bench.run()
+    shutil.copy(bench.folder / "2.mp4", bench.folder / "1.mp4")
+    bench.run()
+    assert bench.asked == ["balloon 1"]
+
+
+def test_rows_that_are_the_same_item_are_asked_once(bench: Bench) -> None:
+    """Two names of one clip and one prompt are one request, and each row has the answer."""
+    shutil.copy(bench.folder / "1.mp4", bench.folder / "twin.mp4")
+    twin = {"video": "twin.mp4", "prompt": "balloon 1", "id": "twin"}
+    bench.rows(balloon(1), twin, balloon(1), {**balloon(1), "id": "again"})
+    run = bench.run()
+    assert bench.asked == ["balloon 1"]
+    assert run.tally.now.total() == 4
+    with Index.load(bench.run_dir) as index:
+        rows = [row for reading in readings(bench.run_dir) for row in reading.rows()]
+        assert len(rows) == 4
+        assert len({index.key_of(row.digest) for row in rows}) == 1
+
+
+def test_one_bad_row_stops_nobody(bench: Bench) -> None:
+    """A broken video, a missing one, a line that is none and a bad option are rows that failed."""
+    bench.rows(
+        {"video": "bad.mp4", "prompt": "broken"},
+        {"video": "nowhere.mp4", "prompt": "missing"},
+        "{not json",
+        {**balloon(7), "options": {"framse": 3}},
+        balloon(1),
+        balloon(2, 2),
+    )
+    run = bench.run()
+    codes = Counter({"video_unreadable": 1, "video_not_found": 1, "input": 1, "option": 1})
+    assert run.tally.codes == codes
+    assert sorted(bench.asked) == ["balloon 1", "balloon 2"]
+    with Index.load(bench.run_dir) as index:
+        failed = [one for one in index.places() if one.standing.state == "failed"]
+        for one in failed:
+            record = index.record(one.key)
+            assert record["key"] == one.key
+            assert record["error"]["remedy"]
+    bench.run()
+    assert bench.asked == []
+
+
+def test_a_video_that_appears_is_done(bench: Bench) -> None:
+    """A row whose file was missing is asked as soon as the file is there."""
+    bench.rows({"video": "late.mp4", "prompt": "late"})
+    bench.run()
+    assert bench.states == {"late": "failed"}
+    shutil.copy(bench.folder / "3.mp4", bench.folder / "late.mp4")
+    bench.run()
+    assert bench.asked == ["late"]
+    assert bench.states["late"] in FIT
+
+
+def test_a_row_may_set_its_own_options(bench: Bench) -> None:
+    """Three frames for one row, and the rows are two items though all else is the same."""
+    bench.rows(balloon(1), {**balloon(1), "options": {"frames": 3}})
+    bench.run()
+    assert sorted(len(one.frames) for one in bench.engine.requests) == [2, 3]
+
+
+def test_what_only_a_row_asks_for_is_the_rows_trouble(bench: Bench) -> None:
+    """A larger context than the engine has fails the row that wants it, and not the run."""
+    bench.rows({**balloon(1), "options": {"context": 99_999}}, balloon(2))
+    run = bench.run()
+    assert run.tally.codes == {"engine_config": 1}
+    assert bench.asked == ["balloon 2"]
+
+
+def test_a_wrong_setting_stops_the_run_at_once(bench: Bench) -> None:
+    """An engine that refuses everything is asked once, and nothing is marked."""
+    wrong = ConfigEngineError("the key is wrong", remedy="give another")
+    asked: list[Request] = []
+
+    def faults(request: Request) -> Fault:
+        asked.append(request)
+        return wrong
+
+    bench.rows(*(balloon(n) for n in range(30)))
+    with pytest.raises(ConfigEngineError, match="the key is wrong"):
+        bench.run(faults=faults)
+    assert len(asked) == 1
+    assert set(bench.states.values()) == {"-"}
+    bench.run()
+    assert len(bench.asked) == 30
+
+
+def test_an_engine_that_stays_away_marks_nothing(bench: Bench) -> None:
+    """When nobody is answered the run ends as it began, and the next one does everything."""
+    away = TransientEngineError("nothing listens", remedy="start it", wait=0.0)
+    bench.rows(*(balloon(n) for n in range(12)))
+    with pytest.raises(EngineDown, match="nothing listens"):
+        bench.run(faults=lambda _: away, patience=0.0)
+    assert set(bench.states.values()) == {"-"}
+    bench.run()
+    assert len(bench.asked) == 12
+
+
+def test_an_item_that_is_refused_is_kept_with_its_reason(bench: Bench) -> None:
+    """A refused item is asked once and left, until the user wants it again."""
+    no = ItemEngineError("too large", remedy="show fewer frames")
+    bench.rows(*(balloon(n) for n in range(4)))
+    run = bench.run(faults=lambda asked: no if asked.short_prompt == "balloon 2" else None)
+    assert run.tally.codes == {"engine_item": 1}
+    bench.run()
+    assert bench.asked == []
+    bench.run(retry="rejected")
+    assert "balloon 2" not in bench.asked
+    bench.run(retry="failed")
+    assert bench.asked == ["balloon 2"]
+    assert bench.states["balloon 2"] in FIT
+
+
+def test_a_limit_ends_the_run_early_and_the_next_goes_on(bench: Bench) -> None:
+    """Three items, then four more, then the rest; none twice."""
+    bench.rows(*(balloon(n) for n in range(10)))
+    asked: list[str] = []
+    for limit, count, reason in ((3, 3, "limit"), (4, 4, "limit"), (99, 3, "done")):
+        bench.run(limit=limit)
+        assert (bench.why, len(bench.asked)) == (reason, count)
+        asked += bench.asked
+    assert sorted(asked) == [f"balloon {n}" for n in range(10)]
+
+
+def test_shards_do_everything_once(bench: Bench) -> None:
+    """Two parts of one input, into one folder, are the whole of it."""
+    bench.rows(*(balloon(n) for n in range(20)))
+    bench.run(shard=(1, 2))
+    first = bench.asked
+    bench.run(shard=(2, 2))
+    assert 0 < len(first) < 20
+    assert sorted(first + bench.asked) == sorted(f"balloon {n}" for n in range(20))
+
+
+def test_the_folders_own_rows_can_be_run(bench: Bench) -> None:
+    """A retry needs no input: the folder has its rows, and the settings."""
+    bench.rows(*(balloon(n) for n in range(6)))
+    bench.run(limit=2)
+    bench.input.unlink()
+    run = bench.run(kept=True)
+    assert len(bench.asked) >= 1
+    assert run.tally.left == 0
+    assert len(bench.states) == len([s for s in bench.states.values() if s in FIT])
+
+
+def test_a_folder_without_rows_cannot_be_retried(bench: Bench) -> None:
+    """There is nothing to be done again where nothing was begun."""
+    with pytest.raises(InputError, match="holds no rows"):
+        bench.run(kept=True)
+
+
+def test_other_settings_are_not_mixed_in(bench: Bench) -> None:
+    """Another seed in the same folder is refused with what differs, unless it is wanted."""
+    bench.rows(balloon(1))
+    bench.run()
+    other = Options(on_reject="best", attempts=1, seed=7)
+    with pytest.raises(OptionError, match="seed is 7 here and 0 in the folder"):
+        bench.run(options=other)
+    bench.run(options=other, accept_changes=True)
+    assert bench.asked == ["balloon 1"]
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 30])
+def test_little_memory_is_slow_and_right(bench: Bench, memory: int) -> None:
+    """With room for one item's pictures at a time all items are still done."""
+    bench.rows(*(balloon(n, n % 3 + 1) for n in range(9)))
+    bench.run(memory=memory)
+    assert len(bench.asked) == 9
+
+
+def test_the_frames_are_those_of_a_single_run(bench: Bench) -> None:
+    """A batch shows what `upsample` would: the same pictures, the same key."""
+    import promptlift
+
+    bench.rows(balloon(1))
+    bench.run()
+    single = FakeEngine()
+    record = promptlift.upsample(
+        bench.folder / "1.mp4", "balloon 1", engine=single, on_reject="best", attempts=1
+    )
+    one, other = bench.engine.requests[0], single.requests[0]
+    assert [frame.time for frame in one.frames] == [frame.time for frame in other.frames]
+    assert all((a.image == b.image).all() for a, b in zip(one.frames, other.frames, strict=True))
+    with Index.load(bench.run_dir) as index:
+        assert [stored.key for stored in index.places()] == [record.key]
+
+
+def test_an_invocation_comes_back_as_it_was(tmp_path: Path) -> None:
+    """A retry treats items as the run did, with every option that was given."""
+    options = Options(
+        frames=5,
+        strategy="fps",
+        size=Size(640, 360),
+        seed=3,
+        temperature=0.25,
+        controls=("edge", "depth"),
+        target="wan",
+        template="instruct/1",
+        attempts=7,
+        on_reject="original",
+        target_tokenizer=Path("somewhere/tokenizer.json"),
+    )
+    settings = {"base_url": "http://localhost:1/v1", "api_key_env": "KEY"}
+    Invocation.of("openai", settings, options).write(tmp_path)
+    again = Invocation.read(tmp_path)
+    assert again.item_options == options
+    assert (again.engine, again.engine_settings) == ("openai", settings)
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+    """A retry of a folder without a run names what to give."""
+    with pytest.raises(InputError, match="there is no run"):
+        Invocation.read(tmp_path)
