@@ -21,6 +21,7 @@ __all__ = ["batch", "retry"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULTS = Options()
+_LISTS = ("videos", "jsonl", "csv", "tsv", "parquet")
 _RUN = (
     click.option(
         "--concurrency",
@@ -81,7 +82,32 @@ def _run_options(command: F) -> F:
     help="The run's folder: journal, rows, settings.",
 )
 @click.option("--prompt", help="The short prompt of rows that have none.")
-@click.option("--format", "form", help="videos, jsonl, csv, tsv or parquet, where not clear.")
+@click.option(
+    "--format",
+    "form",
+    help="videos, jsonl, csv, tsv or parquet, where not clear; cosmos, or one of the formats of "
+    "`promptlift cosmos upsample`, for spec files.",
+)
+@click.option(
+    "--controlnet-specs",
+    "base",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="transfer1-batch: the spec that the batch runs with.",
+)
+@click.option(
+    "--look-at",
+    default="rgb",
+    show_default=True,
+    type=click.Choice(["rgb", "control"]),
+    help="cosmos: what is shown where a spec has both.",
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="cosmos: the folder that the generator is started in, for relative paths.",
+)
 @engine_options
 @click.option(
     "--timeout", type=types.duration, metavar="TIME", help="openai: for one answer (5 minutes)."
@@ -97,18 +123,24 @@ def _run_options(command: F) -> F:
     help="Do these again as well.",
 )
 @click.option("--accept-changes", is_flag=True, help="Go on in a folder begun with other settings.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write a page at the end.",
+)
 @_run_options
-def batch(source: str, run_dir: Path, prompt: str | None, form: str | None, **options: Any) -> int:
+def batch(source: str, run_dir: Path, report: Path | None, **options: Any) -> int:
     """Do every row of INPUT; the same command again does what is left.
 
     INPUT is a folder or pattern of videos, JSON lines, CSV, TSV or Parquet with the columns video
     and prompt, or - for JSON lines on stdin. Nothing that is finished is ever done again, or
     lost: stop it, kill it, add rows, and run it again.
     """
-    from promptlift.batch.inputs import open_input
     from promptlift.batch.invocation import Invocation
 
     run, quiet = _run_settings(options)
+    rows = _rows(source, options)
     engine = options.pop("engine")
     settings = settings_of(options)
     timeout = options.pop("timeout")
@@ -116,8 +148,32 @@ def batch(source: str, run_dir: Path, prompt: str | None, form: str | None, **op
         settings["timeout"] = timeout
     options.pop("isolated")  # in a batch every video is decoded in a process that can be killed
     invocation = Invocation.of(engine, settings, Options.of(**options))
-    rows = open_input(source, prompt=prompt, format=form)
-    return _through(invocation, rows, run_dir, run, quiet=quiet)
+    code = _through(invocation, rows, run_dir, run, quiet=quiet)
+    if report is not None:
+        from promptlift.batch.report import write_report
+
+        write_report(run_dir, report)
+    return code
+
+
+def _rows(source: str, options: dict[str, Any]) -> Input:
+    """The input, and what only says how to read it taken out of a command's options."""
+    prompt, form = options.pop("prompt"), options.pop("form")
+    base, look_at, root = options.pop("base"), options.pop("look_at"), options.pop("root")
+    if form is None or form in _LISTS:
+        from promptlift.batch.inputs import open_input
+
+        return open_input(source, prompt=prompt, format=form)
+    from promptlift.cosmos.rows import SpecRows
+
+    return SpecRows(
+        Path(source),
+        form="auto" if form == "cosmos" else form,
+        base=base,
+        look_at=look_at,
+        root=root,
+        told=lambda line: click.echo(f"promptlift: {line}", err=True),
+    )
 
 
 @click.command()
