@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
@@ -23,6 +24,7 @@ __all__ = [
     "joined",
     "outcomes",
     "trouble_of",
+    "with_raw_record",
     "with_record",
 ]
 
@@ -95,10 +97,16 @@ def joined(run: RunDir) -> Iterator[tuple[Outcome, dict[str, Any] | None]]:
 
 def with_record(index: Index, outcome: Outcome) -> tuple[Outcome, dict[str, Any] | None]:
     """An outcome with its record; ``missing`` where its line was damaged since it was indexed."""
+    outcome, raw = with_raw_record(index, outcome)
+    return outcome, None if raw is None else json.loads(raw)
+
+
+def with_raw_record(index: Index, outcome: Outcome) -> tuple[Outcome, str | None]:
+    """The same with the record as JSON text, as it was written."""
     if outcome.key is None or outcome.status == "missing":
         return outcome, None
     try:
-        return outcome, index.record(outcome.key)
+        return outcome, index.raw_record(outcome.key).decode()
     except (KeyError, OutputError):
         if outcome.row.trouble is not None:
             return outcome, None

@@ -28,23 +28,23 @@ def show(run_dir: Path, item: str, as_json: bool) -> None:
     The first digits of a key are enough.
     """
     from promptlift.batch.export import Columns
+    from promptlift.batch.export.text import json_line
     from promptlift.batch.find import find
-    from promptlift.batch.outcomes import with_record
-    from promptlift.batch.plain import compact
+    from promptlift.batch.outcomes import with_raw_record
     from promptlift.batch.run_dir import open_run
 
     with open_run(run_dir) as run:
         found = find(run, item)
-        outcome, record = with_record(run.index, found[0])
+        outcome, record = with_raw_record(run.index, found[0])
     if as_json:
         import json
 
         line = Columns([one.row for one in found]).line(outcome, record)
-        click.echo(json.dumps(json.loads(compact(line)), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(json.loads(json_line(line)), indent=2, ensure_ascii=False))
         return
     from promptlift.core.record import Record
 
-    told = None if record is None else Record.model_validate(record)
+    told = None if record is None else Record.model_validate_json(record)
     click.echo("\n".join(_told(found, outcome, told)))
 
 

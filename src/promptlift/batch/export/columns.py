@@ -7,6 +7,7 @@ nothing to a run, and options that a row sets for itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -91,15 +92,15 @@ class Columns:
         """All columns in their order."""
         return (*self.kinds, RECORD) if self.record else tuple(self.kinds)
 
-    def line(self, outcome: Outcome, record: Mapping[str, Any] | None) -> Line:
-        """What one row says in each column.
+    def line(self, outcome: Outcome, record: str | None) -> Line:
+        """What one row says in each column; the record stays JSON text.
 
         Args:
             outcome: What became of the row.
-            record: Its record as JSON values; None where there is none.
+            record: Its record as JSON text; None where there is none.
         """
         line: Line = dict.fromkeys(self.names)
-        line |= _own(outcome, record or {})
+        line |= _own(outcome, {} if record is None else json.loads(record))
         for name, value in _carried(outcome.row):
             column = self._named[name]
             line[column] = _as_kind(value, self.kinds[column])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from promptlift.batch.export.columns import Columns, Line
 from promptlift.batch.export.parquet import check_parquet, write_parquet
 from promptlift.batch.export.sidecars import check_folder, write_sidecars
 from promptlift.batch.export.text import write_csv, write_jsonl
-from promptlift.batch.outcomes import FINISHED, Outcome, Status, outcomes, with_record
+from promptlift.batch.outcomes import FINISHED, Outcome, Status, outcomes, with_raw_record
 from promptlift.batch.rows import Row
 from promptlift.batch.run_dir import RunDir, open_run
 from promptlift.errors import OptionError
@@ -82,15 +83,17 @@ def export(
         check_folder(output)
     with open_run(run_dir, source=source) as run:
         made = Exported(complete=run.complete)
-        found = _wanted(run, only, made)
-        if write is not None:
-            write(found, output)
-        elif form == "sidecars":
-            write_sidecars(found, output, record=record is not False)
-        elif form is not None:
+        wanted = _wanted(run, only, made)
+        if form is None or form == "sidecars":
+            found = ((outcome, None if raw is None else json.loads(raw)) for outcome, raw in wanted)
+            if write is not None:
+                write(found, output)
+            else:
+                write_sidecars(found, output, record=record is not False)
+        else:
             with_records = form != "csv" if record is None else record
             columns = Columns(_rows(run), record=with_records)
-            lines = (columns.line(*one) for one in found)
+            lines = (columns.line(*one) for one in wanted)
             with replacing(output) as temporary:
                 _LINES[form](lines, columns, temporary)
     return made
@@ -119,13 +122,16 @@ def _rows(run: RunDir) -> Iterator[Row]:
         yield from reading.rows()
 
 
-def _wanted(run: RunDir, only: Collection[Status], made: Exported) -> Iterator[Found]:
-    """The rows that are wanted with their records, counted as they pass."""
+def _wanted(
+    run: RunDir, only: Collection[Status], made: Exported
+) -> Iterator[tuple[Outcome, str | None]]:
+    """The rows that are wanted with their records as JSON, counted as they pass."""
     for outcome in outcomes(run):
-        found = with_record(run.index, outcome) if outcome.status in only else (outcome, None)
-        status = found[0].status
-        if status in only:
-            made.written[status] += 1
-            yield found
+        raw = None
+        if outcome.status in only:
+            outcome, raw = with_raw_record(run.index, outcome)
+        if outcome.status in only:
+            made.written[outcome.status] += 1
+            yield outcome, raw
         else:
-            made.left_out[status] += 1
+            made.left_out[outcome.status] += 1

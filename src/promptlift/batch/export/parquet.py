@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptlift.batch.export.columns import RECORD, Columns, Kind, Line
-from promptlift.batch.plain import compact
 from promptlift.errors import OptionError
 
 if TYPE_CHECKING:
@@ -56,15 +55,9 @@ def write_parquet(lines: Iterable[Line], columns: Columns, path: Path) -> int:
 
 
 def _groups(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    rest = (_with_text(line) for line in lines)
+    rest = iter(lines)
     while group := list(islice(rest, _GROUP_ROWS)):
         yield group
-
-
-def _with_text(line: Line) -> Line:
-    """The record as text at once: as values, those of a group take five times the memory."""
-    record = line.get(RECORD)
-    return line if record is None else {**line, RECORD: compact(record)}
 
 
 def _schema(columns: Columns) -> pa.Schema:

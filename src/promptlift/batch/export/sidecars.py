@@ -119,7 +119,7 @@ def _entry(outcome: Outcome, files: list[str]) -> dict[str, Any]:
 
 
 def _indented(record: dict[str, Any]) -> str:
-    return json.dumps(json.loads(compact(record)), ensure_ascii=False, indent=2)
+    return plain_text(json.dumps(record, ensure_ascii=False, indent=2))
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from promptlift.batch.export.columns import Columns, Line
+from promptlift.batch.export.columns import RECORD, Columns, Line
 from promptlift.batch.plain import compact
 
-__all__ = ["write_csv", "write_jsonl"]
+__all__ = ["json_line", "write_csv", "write_jsonl"]
 
 
 def write_jsonl(lines: Iterable[Line], columns: Columns, path: Path) -> int:
@@ -21,7 +21,7 @@ def write_jsonl(lines: Iterable[Line], columns: Columns, path: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
-            file.write(f"{_json_line(line)}\n")
+            file.write(f"{json_line(line)}\n")
             count += 1
         file.flush()
         os.fsync(file.fileno())
@@ -42,13 +42,15 @@ def write_csv(lines: Iterable[Line], columns: Columns, path: Path) -> int:
     return count
 
 
-def _json_line(line: Line) -> str:
+def json_line(line: Line) -> str:
+    """One row as one JSON object, the record nested in it as it was written."""
+    flat = {name: value for name, value in line.items() if name != RECORD}
     try:
-        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(flat, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
     except ValueError:  # a number or a text that no reader of JSON takes
-        return compact(line)
-    return text
+        text = compact(flat)
+    return f'{text[:-1]},"{RECORD}":{line[RECORD] or "null"}}}' if RECORD in line else text
 
 
 def _cell(value: Any) -> str:
@@ -58,4 +60,4 @@ def _cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return " ".join(value)
-    return compact(value) if isinstance(value, dict) else str(value)
+    return str(value)
