@@ -1,0 +1,144 @@
+"""A real ``promptlift serve`` in a process of its own, with whatever settings a test wants."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+from promptlift.client import Client
+
+__all__ = ["Served", "alive", "children_of", "eventually"]
+
+_MAIN = """
+import json, sys
+from pathlib import Path
+from promptlift.cli.main import _say
+from promptlift.errors import PromptliftError
+from promptlift.server.serving import log_to_stderr, serve
+from promptlift.server.settings import Settings
+said = json.loads(sys.argv[1])
+for name in ("data",):
+    said[name] = Path(said[name])
+said["allow_paths"] = tuple(map(Path, said.get("allow_paths", ())))
+said["keys"] = tuple(said.get("keys", ()))
+log_to_stderr(quiet=False)
+try:
+    serve(Settings(**said), lambda url: print(url, flush=True))
+except PromptliftError as error:
+    _say(f"promptlift: error: {error}")
+    sys.exit(error.exit_code)
+"""
+
+
+class Served:
+    """A server; a context manager that ends it.
+
+    Args:
+        data: Its folder.
+        **settings: See `promptlift.server.settings.Settings`; JSON values.
+
+    Attributes:
+        url: Where it is.
+        http: Connections to it.
+        log: Its stderr, a file.
+    """
+
+    def __init__(self, data: Path, **settings: Any) -> None:
+        self.data = data
+        self.settings = {"data": str(data), "port": 0, "engine": "embedded", **settings}
+        self.log = data.parent / f"{data.name}-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _MAIN, json.dumps(self.settings)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            self.process.wait(30)
+            raise RuntimeError(self.log.read_text())
+        keys = self.settings.get("keys") or [None]
+        headers = {"authorization": f"Bearer {keys[0]}"} if keys[0] else {}
+        self.http = httpx2.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        if self.process.poll() is None:
+            self.kill()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+    def client(self, **arguments: Any) -> Client:
+        """Our client of it."""
+        keys = self.settings.get("keys") or [None]
+        return Client(self.url, keys[0], **arguments)
+
+    def upload(self, video: Path) -> str:
+        """Send a file; its id."""
+        answer = self.http.post("/v1/uploads", files={"video": video.read_bytes()})
+        assert answer.status_code == 201, answer.text
+        upload_id: str = answer.json()["id"]
+        return upload_id
+
+    def stop(self) -> int:
+        """End it as a service manager does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def uploads(self) -> list[str]:
+        """Names in its folder of uploads."""
+        return sorted(path.name for path in (self.data / "uploads").iterdir())
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of a process, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            if parent == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def eventually(holds: Any, seconds: float = 30.0) -> None:
+    """Wait until something holds; fails if it never does."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came to hold"
+        time.sleep(0.05)
