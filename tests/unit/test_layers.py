@@ -95,7 +95,7 @@ HEAVY = {
     "tiktoken",
     "pydantic",
     "rich",
-    "openai",
+    "httpx2",
     "ray",
     "pyarrow",
     "fastapi",

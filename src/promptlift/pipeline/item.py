@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from promptlift.config import Options
 from promptlift.core.budget import Budget, Plan, make_plan
@@ -24,12 +25,15 @@ from promptlift.pipeline.asking import Judge, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
 from promptlift.pipeline.identity import settings_of, template_name, work_key
-from promptlift.pipeline.seeing import See, Survey
+from promptlift.pipeline.seeing import See
 from promptlift.pipeline.sights import Sights
-from promptlift.tokenizers.counting import counter_for
+from promptlift.tokenizers.counting import counter_for, loaded_counter
 from promptlift.tokenizers.target import load_target_counter
 
 __all__ = ["Outcome", "upsample_item"]
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Outcome(NamedTuple):
@@ -83,16 +87,17 @@ async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) 
     draft.short_prompt = check_short_prompt(draft.short_prompt)
     draft.target = goal = target(options.target)
     counter = _target_counter(options)
-    draft.engine = who = await engine.describe()
-    counted = await family_of(engine, who)
-    draft.template = words = template(template_name(options, who))
     with draft.stage("survey"):
-        draft.survey = seen = await _survey(sights, draft.source, counted, options)
+        seeing = sights.survey(draft.source, isolated=options.isolated)
+        (who, counted, count), seen = await _both(_known(draft, engine), seeing)
+    draft.survey = seen
+    draft.template = words = template(template_name(options, who))
     settings = settings_of(options, who)
     draft.key = work_key(settings, content=seen.content, short_prompt=draft.short_prompt)
     shown = _shown(options, seen.facts)
     turn = words.render(draft.short_prompt, shown, _obeyed(options, shown), goal)
-    planned = await _budget(turn, who, counted, seen.info, options)
+    chat_tokens = counted.chat(turn.system, turn.text, _frame_count(seen.info, options), count)
+    planned = Budget(counted, _context(who, options), options.reserve, chat_tokens)
     judge = partial(_judge, draft.short_prompt, goal, counter, seen.facts, shown)
     while True:
         with draft.stage("plan"):
@@ -163,21 +168,26 @@ def _judge(
     return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
 
-async def _survey(sights: See, source: Source, counted: Family, options: Options) -> Survey:
-    seen, _ = await asyncio.gather(
-        sights.survey(source, isolated=options.isolated),
-        asyncio.to_thread(counter_for, counted),  # slow the first time; on the other core
-    )
-    return seen
+async def _known(draft: Draft, engine: Engine) -> tuple[EngineInfo, Family, CountText]:
+    """Who answers, and how it counts."""
+    draft.engine = who = await engine.describe()
+    family = await family_of(engine, who)
+    counter = loaded_counter(family)  # a thread costs more than a counter that is there
+    if counter is None:
+        counter = await asyncio.to_thread(counter_for, family)
+    return who, family, counter
 
 
-async def _budget(
-    turn: Turn, who: EngineInfo, counted: Family, info: VideoInfo, options: Options
-) -> Budget:
-    """What there is to spend on this item."""
-    count = await asyncio.to_thread(counter_for, counted)
-    chat_tokens = counted.chat(turn.system, turn.text, _frame_count(info, options), count)
-    return Budget(counted, _context(who, options), options.reserve, chat_tokens)
+async def _both(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
+    """Wait for two things at once; when the first fails nobody waits for the second."""
+    other = asyncio.ensure_future(second)
+    try:
+        one = await first
+    except BaseException:
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+        raise
+    return one, await other
 
 
 def _planned(draft: Draft, who: EngineInfo, info: VideoInfo, budget: Budget) -> Plan:

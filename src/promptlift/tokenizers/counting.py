@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from promptlift.core.tokens import CountText, Family, estimate_text_tokens
 
-__all__ = ["counter_for"]
+__all__ = ["counter_for", "loaded_counter"]
 
 
 def counter_for(family: Family) -> CountText:
@@ -18,3 +20,13 @@ def counter_for(family: Family) -> CountText:
 
         return load_counter()
     return estimate_text_tokens
+
+
+def loaded_counter(family: Family) -> CountText | None:
+    """The same where it costs nothing; None where a vocabulary must be loaded first."""
+    if family.tokenizer != "tekken":
+        return counter_for(family)
+    tekken = sys.modules.get("promptlift.tokenizers.tekken")
+    if tekken is None or not tekken.load_counter.cache_info().currsize:
+        return None
+    return counter_for(family)
