@@ -21,11 +21,13 @@ from promptlift.batch.export.export import form_of
 from promptlift.batch.export.names import Names
 from promptlift.batch.export.text import json_line
 from promptlift.batch.journal import Index
-from promptlift.batch.outcomes import FINISHED, STATUSES, Outcome
+from promptlift.batch.outcomes import FINISHED, STATUSES, Outcome, Status
 from promptlift.batch.rows import Row
 from promptlift.errors import OptionError, OutputError, SpecError, TransientEngineError
 from promptlift.testing import FakeEngine
 
+OK: tuple[Status, ...] = ("ok",)
+REJECTED: tuple[Status, ...] = ("rejected",)
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
@@ -272,8 +274,9 @@ def test_parquet_of_failures_alone_has_the_types_of_all(folder: Path, tmp_path: 
     from pyarrow import parquet
 
     schemas = []
-    for only in (("failed",), ("ok",), FINISHED, ("missing",)):
-        export(folder / "run", tmp_path / "a.parquet", only=only)  # type: ignore[arg-type]
+    wanted: list[tuple[Status, ...]] = [("failed",), ("ok",), FINISHED, ("missing",)]
+    for only in wanted:
+        export(folder / "run", tmp_path / "a.parquet", only=only)
         schemas.append(parquet.read_schema(tmp_path / "a.parquet"))
     assert all(schema == schemas[0] for schema in schemas)
 
@@ -400,7 +403,7 @@ def test_sidecars_take_the_place_of_earlier_ones(folder: Path, tmp_path: Path) -
     """What is not in the new export is gone, and nothing is left beside."""
     out = tmp_path / "out"
     export(folder / "run", out)
-    export(folder / "run", out, only=("rejected",))
+    export(folder / "run", out, only=REJECTED)
     assert {path.name for path in out.iterdir()} == {"promptlift-sidecars.jsonl", "refused.json"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -464,7 +467,7 @@ def test_names_that_differ_in_capitals_only_are_the_same_to_some_file_systems() 
 def test_an_export_that_fails_changes_nothing(folder: Path, tmp_path: Path, name: str) -> None:
     """With no room for it, what was there stays, whole, and nothing is left beside it."""
     out = tmp_path / name
-    export(folder / "run", out, only=("rejected",))
+    export(folder / "run", out, only=REJECTED)
     before = out.read_bytes() if out.is_file() else sorted(path.name for path in out.iterdir())
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, folder / "run", out],
@@ -524,6 +527,6 @@ def test_another_may_write(folder: Path, tmp_path: Path) -> None:
         assert path == tmp_path / "x.anything"
         given.extend((outcome.row.prompt, record is not None) for outcome, record in rows)
 
-    made = export(folder / "run", tmp_path / "x.anything", only=("ok",), write=write)
+    made = export(folder / "run", tmp_path / "x.anything", only=OK, write=write)
     assert given == [(PROMPTS[0], True), (PROMPTS[1], True), (PROMPTS[0], True)]
     assert made.left_out.total() == 7
