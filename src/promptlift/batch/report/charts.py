@@ -30,11 +30,9 @@ class _Axis:
     is_log: bool
 
     def at(self, value: float) -> float:
-        low, high, value = (
-            map(math.log10, (self.low, self.high, value))
-            if self.is_log
-            else (self.low, self.high, value)
-        )
+        low, high, value = self.low, self.high, max(value, self.low)
+        if self.is_log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(value)
         return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
     @property
