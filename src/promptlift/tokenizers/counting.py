@@ -26,7 +26,8 @@ def loaded_counter(family: Family) -> CountText | None:
     """The same where it costs nothing; None where a vocabulary must be loaded first."""
     if family.tokenizer != "tekken":
         return counter_for(family)
-    tekken = sys.modules.get("promptlift.tokenizers.tekken")
-    if tekken is None or not tekken.load_counter.cache_info().currsize:
+    # The module may be in the midst of being imported by another thread.
+    load = getattr(sys.modules.get("promptlift.tokenizers.tekken"), "load_counter", None)
+    if load is None or not load.cache_info().currsize:
         return None
     return counter_for(family)
