@@ -135,7 +135,8 @@ class Summary:
     @property
     def eta_s(self) -> float | None:
         """Seconds until all is done at the present rate; None where nothing tells."""
-        return self.left / self.rate if self.complete and self.rate > 0 else None
+        known = self.complete and self.left > 0 and self.rate > 0
+        return self.left / self.rate if known else None
 
     @property
     def live(self) -> tuple[WriterSeen, ...]:
