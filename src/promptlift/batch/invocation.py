@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,8 @@ class Invocation(BaseModel):
         attempts: How often an item is asked until an answer passes the review.
         on_reject: What the result is when none passes.
         target_tokenizer: Path of the target's tokenizer; None for an estimate.
+        addresses: Base URLs that the engines of a cluster are shared out over, where there are
+            several.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,9 +41,17 @@ class Invocation(BaseModel):
     attempts: int
     on_reject: str
     target_tokenizer: str | None
+    addresses: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, engine: str, engine_settings: dict[str, Any], options: Options) -> Self:
+    def of(
+        cls,
+        engine: str,
+        engine_settings: dict[str, Any],
+        options: Options,
+        *,
+        addresses: Sequence[str] = (),
+    ) -> Self:
         """The invocation with these."""
         path = options.target_tokenizer
         return cls(
@@ -53,6 +64,7 @@ class Invocation(BaseModel):
             attempts=options.attempts,
             on_reject=options.on_reject,
             target_tokenizer=None if path is None else str(path),
+            addresses=tuple(addresses),
         )
 
     @classmethod
@@ -82,6 +94,13 @@ class Invocation(BaseModel):
             OutputError: It cannot be written.
         """
         write_atomic(run_dir / _FILE, self.model_dump_json(indent=2).encode() + b"\n")
+
+    @property
+    def patient_settings(self) -> dict[str, Any]:
+        """The engine's settings with no tries of its own: the run knows when to try again."""
+        settings = dict(self.engine_settings)
+        speaks_http = self.engine == "openai" or "base_url" in settings
+        return {**settings, "retries": 0} if speaks_http else settings
 
     @property
     def item_options(self) -> Options:

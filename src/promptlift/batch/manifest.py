@@ -17,8 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from promptlift import __version__
 from promptlift.batch.journal.folder import MANIFEST, sync_folder
 from promptlift.batch.journal.lines import SCHEMA
+from promptlift.config import Options
+from promptlift.engines.base import EngineInfo
 from promptlift.errors import OptionError
 from promptlift.files import write_atomic
+from promptlift.pipeline.identity import as_asked, template_name
 
 __all__ = ["Manifest", "ManifestEngine", "differences", "ensure"]
 
@@ -55,6 +58,12 @@ class Manifest(BaseModel):
     settings: dict[str, JsonValue]
     engine: ManifestEngine
     template: str
+
+    @classmethod
+    def of(cls, options: Options, who: EngineInfo) -> Self:
+        """What a run with these options and this engine is."""
+        engine = ManifestEngine(name=who.name, model=who.model, revision=who.revision)
+        return cls(settings=as_asked(options), engine=engine, template=template_name(options, who))
 
     @classmethod
     def read(cls, run_dir: Path) -> Self | None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from promptlift.cli import types
-from promptlift.cli.engines import engine_options, settings_of
+from promptlift.cli.engines import settings_of, shared_engine_options
 from promptlift.cli.items import item_options
 from promptlift.config import Options
+from promptlift.errors import OptionError
 
 if TYPE_CHECKING:
     from promptlift.batch.inputs import Input
+    from promptlift.batch.invocation import Invocation
+    from promptlift.scale.settings import ScaleSettings
 
 __all__ = ["batch", "retry"]
 
@@ -59,6 +62,23 @@ _RUN = (
     ),
     click.option(
         "--shard", type=types.shard, metavar="I/N", help="Do the I-th of N parts of the rows only."
+    ),
+    click.option(
+        "--ray",
+        is_flag=False,
+        flag_value="auto",
+        metavar="[ADDRESS]",
+        help="Run on a Ray cluster: HOST:PORT, local, or the one that this machine is part of.",
+    ),
+    click.option(
+        "--engines",
+        type=types.span,
+        metavar="MIN:MAX",
+        help="ray: the fewest and the most engines at a time.",
+    ),
+    click.option("--decode-cpus", type=click.FloatRange(0.1, 64), help="ray: CPUs of a decoder."),
+    click.option(
+        "--engine-cpus", type=click.FloatRange(0.1, 256), help="ray: CPUs beside an engine."
     ),
     click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; errors only."),
 )
@@ -108,7 +128,7 @@ def _run_options(command: F) -> F:
     metavar="DIR",
     help="cosmos: the folder that the generator is started in, for relative paths.",
 )
-@engine_options
+@shared_engine_options
 @click.option(
     "--timeout", type=types.duration, metavar="TIME", help="openai: for one answer (5 minutes)."
 )
@@ -142,12 +162,14 @@ def batch(source: str, run_dir: Path, report: Path | None, **options: Any) -> in
     run, quiet = _run_settings(options)
     rows = _rows(source, options)
     engine = options.pop("engine")
+    addresses = options.pop("base_urls")
+    options["base_url"] = addresses[0] if addresses else None
     settings = settings_of(options)
     timeout = options.pop("timeout")
     if timeout is not None:
         settings["timeout"] = timeout
     options.pop("isolated")  # in a batch every video is decoded in a process that can be killed
-    invocation = Invocation.of(engine, settings, Options.of(**options))
+    invocation = Invocation.of(engine, settings, Options.of(**options), addresses=addresses)
     code = _through(invocation, rows, run_dir, run, quiet=quiet)
     if report is not None:
         from promptlift.batch.report import write_report
@@ -209,6 +231,10 @@ def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         "decode_timeout",
         "memory",
         "shard",
+        "ray",
+        "engines",
+        "decode_cpus",
+        "engine_cpus",
     )
     said = {names.get(name, name): options.pop(name) for name in taken}
     quiet = options.pop("quiet")
@@ -216,11 +242,37 @@ def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def _through(
-    invocation: Any, rows: Input | None, run_dir: Path, run: dict[str, Any], *, quiet: bool
+    invocation: Invocation,
+    rows: Input | None,
+    run_dir: Path,
+    run: dict[str, Any],
+    *,
+    quiet: bool,
 ) -> int:
     import asyncio
 
     from promptlift.batch.runner import RunSettings
     from promptlift.cli.batch_run import conduct
 
-    return asyncio.run(conduct(invocation, rows, run_dir, RunSettings(**run), quiet=quiet))
+    scale = _scale_settings(run, invocation)
+    settings = RunSettings(**run)
+    if scale is None:
+        return asyncio.run(conduct(invocation, rows, run_dir, settings, quiet=quiet))
+    from promptlift.cli.batch_ray import conduct_on_cluster
+
+    return asyncio.run(conduct_on_cluster(invocation, rows, run_dir, settings, scale, quiet=quiet))
+
+
+def _scale_settings(run: dict[str, Any], invocation: Invocation) -> ScaleSettings | None:
+    """Take what is the cluster's out of a run's settings; None for a run on this machine."""
+    from promptlift.scale.settings import ScaleSettings
+
+    address = run.pop("ray", None)
+    names = ("engines", "decode_cpus", "engine_cpus")
+    said = {name: run.pop(name) for name in names if name in run}
+    if address is not None:
+        return ScaleSettings(address=address, addresses=invocation.addresses, **said)
+    if said or len(invocation.addresses) > 1:
+        what = next((f"--{name.replace('_', '-')}" for name in said), "a second --base-url")
+        raise OptionError(f"{what} is for a cluster", remedy="give --ray, or leave it out")
+    return None

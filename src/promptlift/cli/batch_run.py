@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from promptlift.batch.inputs import Input
 from promptlift.batch.invocation import Invocation
@@ -19,13 +19,34 @@ from promptlift.batch.runner.tally import Tally
 from promptlift.cli.batch_view import View
 from promptlift.engines.registry import make_engine
 
-__all__ = ["conduct"]
+__all__ = ["Run", "attend", "conduct"]
 
 WORK_IS_LEFT = 75
 """EX_TEMPFAIL of sysexits.h: the same command later goes on."""
 
 INTERRUPTED = 130
 _SOME_UNFIT = 1
+
+
+class Run(Protocol):
+    """A run, wherever it runs; see `promptlift.batch.runner.BatchRun`."""
+
+    @property
+    def tally(self) -> Tally:
+        """What is counted while it runs."""
+        ...
+
+    async def run(self) -> Stop:
+        """Do what is to be done, and say why it ended."""
+        ...
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop now."""
+        ...
 
 
 async def conduct(
@@ -52,33 +73,33 @@ async def conduct(
     options = invocation.item_options
     view = View(quiet=quiet)
     open_folder(run_dir)
-    engine = make_engine(invocation.engine, progress=view.starting, **_unrepeating(invocation))
+    engine = make_engine(invocation.engine, progress=view.starting, **invocation.patient_settings)
     try:
         run = BatchRun(engine, options, rows, run_dir, settings, invocation)
-        interrupts: list[signal.Signals] = []
-        with _signals(run, view, interrupts), view.watching(run.tally):
-            try:
-                why = await run.run()
-            except EngineDown as error:
-                view.say(f"promptlift: error: {error}")
-                why = "engine_down"
-            except asyncio.CancelledError:
-                if not interrupts:
-                    raise
-                why = "signal"
+        return await attend(run, view, run_dir)
     finally:
         await engine.close()
+
+
+async def attend(run: Run, view: View, run_dir: Path) -> int:
+    """See a run through: show it, heed signals, say how it ended, and give the exit code."""
+    interrupts: list[signal.Signals] = []
+    why: Stop
+    with _signals(run, view, interrupts), view.watching(run.tally):
+        try:
+            why = await run.run()
+        except EngineDown as error:
+            why = "signal" if interrupts else "engine_down"
+            if not interrupts:
+                view.say(f"promptlift: error: {error}")
+        except asyncio.CancelledError:
+            if not interrupts:
+                raise
+            why = "signal"
     view.conclude(run.tally, why, run_dir)
     if signal.SIGINT in interrupts:
         return INTERRUPTED
     return _exit_code(run.tally, why)
-
-
-def _unrepeating(invocation: Invocation) -> dict[str, Any]:
-    """The engine's settings, with no tries of its own: the run knows better when to try again."""
-    settings = dict(invocation.engine_settings)
-    speaks_http = invocation.engine == "openai" or "base_url" in settings
-    return {**settings, "retries": 0} if speaks_http else settings
 
 
 def _exit_code(tally: Tally, why: Stop) -> int:
@@ -88,7 +109,7 @@ def _exit_code(tally: Tally, why: Stop) -> int:
 
 
 @contextmanager
-def _signals(run: BatchRun, view: View, interrupts: list[signal.Signals]) -> Iterator[None]:
+def _signals(run: Run, view: View, interrupts: list[signal.Signals]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM stops the taking, the second everything."""
     loop = asyncio.get_running_loop()
 

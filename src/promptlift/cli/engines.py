@@ -14,6 +14,7 @@ __all__ = [
     "engine_options",
     "served_engine_options",
     "settings_of",
+    "shared_engine_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -31,6 +32,13 @@ _FAMILY = click.option(
     "--family", metavar="NAME", help="The family that counts the model's tokens."
 )
 _ADDRESS = click.option("--base-url", metavar="URL", help="openai: address of the API.")
+_ADDRESSES = click.option(
+    "--base-url",
+    "base_urls",
+    metavar="URL",
+    multiple=True,
+    help="openai: address of the API; several for --ray.",
+)
 _KEY = click.option(
     "--api-key-env", metavar="NAME", help="openai: the variable that holds the key."
 )
@@ -82,6 +90,11 @@ def engine_options(command: F) -> F:
 def served_engine_options(command: F) -> F:
     """The same for a server, where ``--api-key-env`` is what its own clients must send."""
     return _with(command, _ENGINE, _ADDRESS, _MODEL, _ENGINE_KEY, *_START, _FAMILY)
+
+
+def shared_engine_options(command: F) -> F:
+    """The same, where several addresses may be given."""
+    return _with(command, _ENGINE, _ADDRESSES, _MODEL, _KEY, *_START, _FAMILY)
 
 
 def connection_options(command: F) -> F:

@@ -9,13 +9,14 @@ import click
 
 from promptlift.core.video import Size
 
-__all__ = ["byte_count", "duration", "parse_size", "rate", "shard", "size"]
+__all__ = ["byte_count", "duration", "parse_size", "rate", "shard", "size", "span"]
 
 _SIZE = re.compile(r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _POWER = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_SPAN = re.compile(r"([1-9]\d{0,4})(?::([1-9]\d{0,4}))?")
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 
 
@@ -83,3 +84,16 @@ def shard(text: str) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise click.BadParameter(f"{text!r} is not a part such as 3/8, the third of eight")
     return int(match[1]), int(match[2])
+
+
+def span(text: str) -> tuple[int, int]:
+    """Read ``2:16``, the least and the most, or ``4`` for both.
+
+    Raises:
+        click.BadParameter: It is something else.
+    """
+    match = _SPAN.fullmatch(text.strip())
+    least, most = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if least > most:
+        raise click.BadParameter(f"{text!r} is not a range such as 2:16, or a number")
+    return least, most

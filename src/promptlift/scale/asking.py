@@ -1,0 +1,229 @@
+"""The second stage: ask the engine about rows that were looked at, and keep the journal.
+
+One of these lives in each actor of the engine's pool, with its own engine, limit, breaker and
+journal segment, which are those of a run on one machine. It has a thread with an event loop; rows
+come from many threads, and each row is a task of that loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from promptlift.batch.invocation import Invocation
+from promptlift.batch.journal import JournalFull, Writer
+from promptlift.batch.runner import EngineDown, RunSettings, besides
+from promptlift.batch.runner.breaker import Breaker
+from promptlift.batch.runner.limit import Limit
+from promptlift.batch.runner.patient import PatientEngine
+from promptlift.batch.runner.room import ByteBudget
+from promptlift.batch.runner.worker import Worker
+from promptlift.core.record import Record
+from promptlift.engines.base import Engine
+from promptlift.engines.registry import make_engine
+from promptlift.errors import PromptliftError
+from promptlift.frames.crew import Crew
+from promptlift.frames.isolated import IsolationLimits
+from promptlift.pipeline.sights import Sights
+from promptlift.scale.looking import PRELOAD, Replay
+from promptlift.scale.parcels import Back, Seen
+
+__all__ = ["Asker", "Post", "engine_of"]
+
+T = TypeVar("T")
+
+Report = Callable[[str, Mapping[str, Any]], bool]
+"""Tells the desk what an actor counts; gives whether it is to stop."""
+
+_REPORT_SECONDS = 1.0
+_BEAT_SECONDS = 10.0
+_GAUGE_SECONDS = 2.0
+_CLOSING_SECONDS = 10.0
+_DOWN = "the engine does not answer"
+_FULL = "the disk is full"
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What every engine's actor is given.
+
+    Attributes:
+        invocation: The engine and the options.
+        run_dir: The run's folder, on a disk that all machines share.
+        settings: How the run goes about it; `concurrency`, `most` and `memory` are each actor's.
+        turn: The turn of this run's writers.
+    """
+
+    invocation: Invocation
+    run_dir: Path
+    settings: RunSettings
+    turn: int
+
+
+def engine_of(invocation: Invocation, address: str | None = None) -> Engine:
+    """The engine of a run, which leaves it to its caller to try again.
+
+    Args:
+        invocation: The engine's name and settings.
+        address: Its base URL, in the place of that of the settings.
+    """
+    settings = dict(invocation.patient_settings)
+    if address is not None:
+        settings["base_url"] = address
+    return make_engine(invocation.engine, **settings)
+
+
+class Asker:
+    """Asks one engine about many rows at a time.
+
+    Args:
+        post: What it is given.
+        address: The base URL of its engine; None for that of the settings.
+        report: Tells the desk what is counted.
+
+    Raises:
+        PromptliftError: There is no such engine, or the journal cannot be written.
+    """
+
+    def __init__(self, post: Post, address: str | None, report: Report) -> None:
+        self._post = post
+        self._report = report
+        self._paused: str | None = None
+        self._stopped = False
+        self._began = time.monotonic()
+        self._writer = Writer(post.run_dir, turn=post.turn)
+        self.name = self._writer.name
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._closing = asyncio.Event()
+        self._there(self._open(engine_of(post.invocation, address))).result()
+
+    def ask(self, rows: Sequence[Seen]) -> list[Back]:
+        """What became of rows, in their order; from any thread. Each is in the journal by then."""
+        return [future.result() for future in [self._there(self._one(row)) for row in rows]]
+
+    def close(self) -> None:
+        """Give everything back, and say in the journal that this writer has ended."""
+        with contextlib.suppress(Exception):  # whoever ends a process can do no more about it
+            self._there(self._close()).result(_CLOSING_SECONDS)
+        with contextlib.suppress(PromptliftError, ValueError):
+            self._writer.beat(self._life())
+            self._writer.end("done")
+            self._writer.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSING_SECONDS)
+
+    def _there(self, work: Coroutine[Any, Any, T]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _open(self, engine: Engine) -> None:
+        settings = self._post.settings
+        most = settings.concurrency or settings.most
+        self._engine = engine
+        self._limit = Limit(most, settings.concurrency)
+        breaker = Breaker(settings.patience, self._is_down)
+        self._patient = PatientEngine(engine, self._limit, breaker)
+        limits = IsolationLimits(wall_seconds=settings.decode_seconds)
+        self._crew = Crew(1, limits, preload=PRELOAD)
+        self._sights = Sights(0, self._crew.call)
+        self._room = ByteBudget(settings.memory)
+        self._beside = asyncio.create_task(self._meanwhile())
+
+    async def _close(self) -> None:
+        self._patient.leave()
+        self._closing.set()
+        await self._beside
+        await self._crew.close()
+        await self._engine.close()
+
+    async def _meanwhile(self) -> None:
+        work: list[tuple[float, besides.Often]] = [
+            (_REPORT_SECONDS, self._tell),
+            (_BEAT_SECONDS, self._beat),
+        ]
+        gauge = besides.gauge(self._engine, self._limit)
+        if gauge is not None:
+            work.append((_GAUGE_SECONDS, gauge))
+        async with besides.together(work):
+            await self._closing.wait()
+
+    async def _tell(self) -> None:
+        counts = {
+            "requests": self._patient.requests,
+            "repeats": self._patient.repeats,
+            "engine_seconds": self._patient.seconds,
+            "in_flight": self._limit.in_flight,
+            "limit": self._limit.now,
+            "paused": self._paused,
+        }
+        if await asyncio.to_thread(self._report, self.name, counts):
+            self._stopped = True
+            self._patient.leave()
+
+    async def _beat(self) -> None:
+        # The driver tells of the rows; this says only that the writer lives.
+        with contextlib.suppress(JournalFull):
+            await asyncio.to_thread(self._writer.beat, self._life())
+
+    def _life(self) -> dict[str, Any]:
+        return {"seconds": round(time.monotonic() - self._began, 3)}
+
+    def _is_down(self, down: bool) -> None:
+        self._paused = _DOWN if down else None
+
+    async def _write(self, line: bytes) -> None:
+        await self._writer.append_waiting(line, self._disk_is_full)
+        if self._paused == _FULL:
+            self._paused = None
+
+    def _disk_is_full(self, _: JournalFull) -> None:
+        self._paused = _FULL
+
+    async def _one(self, row: Seen) -> Back:
+        back = Back(row.ticket, "left", row.item.key or "", seconds=row.seconds)
+        try:
+            return await self._became(row, back)
+        except EngineDown as error:
+            return back if self._stopped else replace(back, fate="fatal", error=error)
+        except PromptliftError as error:
+            return replace(back, fate="fatal", error=error)
+        except Exception:  # noqa: BLE001 - it is raised again in the driver
+            return replace(back, fate="fatal", error=RuntimeError(traceback.format_exc()))
+
+    async def _became(self, row: Seen, back: Back) -> Back:
+        if row.fate == "leave":
+            return back
+        for line in row.lines:
+            await self._write(line)
+        worker = Worker(
+            self._patient, self._crew.call, Replay(row, self._sights), self._room, self._write
+        )
+        if row.fate == "ask":
+            return _done(back, await worker.done(row.item))
+        await worker.note(row.item)
+        if row.fate == "follow":
+            return replace(back, fate="follow")
+        return replace(back, fate="before", state=row.fate[1])
+
+
+def _done(back: Back, record: Record) -> Back:
+    error = record.error
+    assert record.status != "planned", "the engine was to be asked"
+    return replace(
+        back,
+        fate="done",
+        key=record.key or back.key,
+        state=record.status,
+        code=None if error is None else error.code,
+        retryable=error is not None and error.retryable,
+        prompt_tokens=record.tokens.actual or 0,
+        answer_tokens=sum(one.completion_tokens or 0 for one in record.attempts),
+    )
