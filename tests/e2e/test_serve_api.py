@@ -615,7 +615,7 @@ class TestKeys:
         "headers",
         [
             {"authorization": "Bearer wrong-key-of-some-length"},
-            {"authorization": "Bearer "},
+            {"authorization": "Bearer"},
             {"authorization": "Basic one-key-of-this-server"},
             {"authorization": "one-key-of-this-server"},
             {"x-api-key": "one-key-of-this-serve"},

@@ -65,6 +65,7 @@ class Served:
         self.url = self.process.stdout.readline().strip()
         if not self.url:
             self.process.wait(30)
+            self.process.stdout.close()
             raise RuntimeError(self.log.read_text())
         keys = self.settings.get("keys") or [None]
         headers = {"authorization": f"Bearer {keys[0]}"} if keys[0] else {}

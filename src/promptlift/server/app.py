@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from starlette.types import Scope
 
 from promptlift import __version__
-from promptlift.errors import PromptliftError
 from promptlift.server.handlers import add_handlers
 from promptlift.server.limits import BodyLimits, Rates
 from promptlift.server.openapi import document
@@ -36,20 +35,18 @@ Where the server has a key, send it as `Authorization: Bearer KEY`."""
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """Compose the application; what it owns is started with it.
+    """Compose the application; what it owns is opened now, and started and ended with it.
 
     Args:
         settings: How it is set up.
+
+    Raises:
+        PromptliftError: A part of it cannot be had, such as its folder or its engine.
     """
+    service = Service(settings)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        try:
-            service = Service(settings)
-        except PromptliftError as error:
-            app.state.failure = error  # uvicorn would only log it
-            raise
-        app.state.service = service
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with service.running():
             yield
 
@@ -62,13 +59,13 @@ def make_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.state.settings = settings
+    app.state.service = service
     app.openapi = partial(document, app)  # type: ignore[method-assign]
     for routes in _ROUTES:
         app.include_router(routes.router)
     open_paths = OPEN_PATHS | _add_page(app)
     add_handlers(app)
-    _add_layers(app, settings, open_paths)
+    _add_layers(app, service, open_paths)
     return app
 
 
@@ -81,7 +78,8 @@ def _add_page(app: FastAPI) -> frozenset[str]:
     return frozenset(page.OPEN_PATHS)
 
 
-def _add_layers(app: FastAPI, settings: Settings, open_paths: frozenset[str]) -> None:
+def _add_layers(app: FastAPI, service: Service, open_paths: frozenset[str]) -> None:
+    settings = service.settings
     app.add_middleware(
         BodyLimits,
         upload_bytes=settings.upload_bytes,
@@ -90,9 +88,6 @@ def _add_layers(app: FastAPI, settings: Settings, open_paths: frozenset[str]) ->
     )
 
     def seen(scope: Scope, status: int) -> None:
-        service: Service | None = getattr(app.state, "service", None)
-        if service is None:
-            return
         route = getattr(scope.get("route"), "path", "other")
         spent = time.monotonic() - scope["began"]
         method = scope["method"] if scope["method"] in _METHODS else "other"

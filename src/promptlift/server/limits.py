@@ -107,7 +107,7 @@ class BodyLimits:
 
     def _most(self, scope: Scope) -> int:
         kind = _header(scope, b"content-type").partition(b";")[0].strip().lower()
-        if kind in (b"application/json", b"") or not scope["path"].startswith("/v1/"):
+        if kind == b"application/json" or not scope["path"].startswith("/v1/"):
             return SMALL_BODY
         return self._upload_bytes + _ROOM_FOR_FIELDS
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
 
 from promptlift.errors import OptionError
 from promptlift.server.app import make_app
 from promptlift.server.protocol import patient_protocol
+from promptlift.server.service import Service
 from promptlift.server.settings import Settings
 
 __all__ = ["log_to_stderr", "serve"]
@@ -51,27 +51,21 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
             h11_max_incomplete_event_size=_HEAD_BYTES,
             timeout_graceful_shutdown=round(settings.grace) + 5,
         )
-        server = _Server(config, app, lambda: started(_address(listener)))
+        server = _Server(config, app.state.service, lambda: started(_address(listener)))
         with asyncio.Runner() as runner:
             runner.run(server.serve(sockets=[listener]))
-        if server.failure is not None:
-            raise server.failure
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with an end that tells the service first, and an error that is not only logged."""
+    """uvicorn, with an end that tells the service first."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._app = app
+        self._service = service
         self._told = started
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def failure(self) -> Exception | None:
-        """Why the service did not start."""
-        failure: Exception | None = getattr(self._app.state, "failure", None)
-        return failure
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so."""
@@ -85,12 +79,7 @@ class _Server(uvicorn.Server):
         self.force_exit = self.should_exit
         self.should_exit = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop)
-
-    def _stop(self) -> None:
-        service = getattr(self._app.state, "service", None)
-        if service is not None:
-            service.stop()
+            self._loop.call_soon_threadsafe(self._service.stop)
 
 
 def _listening(settings: Settings) -> socket.socket:

@@ -1,0 +1,551 @@
+"""The server under load, under attack, and killed: nothing accepted is lost, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from promptlift.core.record import Record
+from promptlift.testing import synthetic_video
+from stubs.openai_checks import Asked
+from stubs.openai_server import StubServer
+from stubs.served import Served, alive, children_of, eventually
+
+PROMPT = "a red balloon drifts over the hills"
+
+
+class Model:
+    """A model behind an OpenAI-compatible server that answers when it is let.
+
+    Attributes:
+        gate: While it is shut, nothing is answered.
+        free: So many answers are given although the gate is shut.
+    """
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.free = threading.Semaphore(0)
+        self.server = StubServer("vllm-0.32", reply=self._reply).start()
+
+    def _reply(self, asked: Asked) -> str:
+        if not self.free.acquire(blocking=False):
+            self.gate.wait(60)
+        said = asked.text.rpartition(": ")[2]
+        return (
+            f"{said}. It all happens in one take. The light is even and soft, the shadows are "
+            "short, and the colours of the grass and of the sky stay as they are from the first "
+            "moment to the last, while the wind moves the leaves a little."
+        )
+
+    @property
+    def asked(self) -> list[str]:
+        """The texts of all chat requests so far."""
+        return [one.asked.text for one in list(self.server.received) if one.asked is not None]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a server needs to ask it."""
+        return {"engine": "openai", "engine_settings": {"base_url": self.server.base_url}}
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    """A model for one test."""
+    made = Model()
+    yield made
+    made.gate.set()
+    made.server.stop()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of half a second."""
+    return synthetic_video(tmp_path_factory.mktemp("clip") / "c.mp4", seconds=0.5, size=(160, 90))
+
+
+def submitted(server: Served, upload: str, count: int, **asked: Any) -> list[str]:
+    """Leave so many jobs with a server; their ids."""
+    ids = []
+    for number in range(count):
+        body = {"upload_id": upload, "prompt": f"{PROMPT} {number}", **asked}
+        answer = server.http.post("/v1/jobs", json=body)
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
+        ids.append(answer.json()["id"])
+    return ids
+
+
+def states(server: Served, ids: list[str]) -> list[str]:
+    """How far each job is."""
+    listed = server.http.get("/v1/jobs", params={"limit": 1000}).json()["jobs"]
+    known = {job["id"]: job["state"] for job in listed}
+    return [known[one] for one in ids]
+
+
+def ended(server: Served, ids: list[str]) -> bool:
+    """Whether all of them have ended."""
+    return not {"queued", "running"} & set(states(server, ids))
+
+
+class TestJobs:
+    """Work that outlives its connection, and the server."""
+
+    def test_kill_in_the_middle_of_thirty_jobs_loses_none(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """Every accepted job ends with its own record; only what was in flight is asked twice."""
+        model.gate.clear()
+        for _ in range(10):
+            model.free.release()
+        with Served(tmp_path / "data", parallel=3, **model.settings) as server:
+            ids = submitted(server, server.upload(clip), 30)
+            eventually(lambda: len(model.asked) == 13)
+            children = children_of(server.process.pid)
+            server.kill()
+        model.gate.set()
+        eventually(lambda: not any(map(alive, children)))
+        with Served(tmp_path / "data", parallel=3, **model.settings) as server:
+            eventually(lambda: ended(server, ids))
+            assert states(server, ids) == ["finished"] * 30
+            for number, one in enumerate(ids):
+                job = server.http.get(f"/v1/jobs/{one}").json()
+                record = Record.model_validate(job["record"])
+                assert record.short_prompt == f"{PROMPT} {number}"
+                assert record.prompt is not None
+                assert record.prompt.startswith(record.short_prompt)
+            assert len(model.asked) == 30 + 3
+            assert server.stop() == 0
+
+    def test_jobs_that_end_gracefully_go_on_with_the_next_start(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """SIGTERM ends with 0 and nothing left over; what waited is done by the next server."""
+        model.gate.clear()
+        with Served(tmp_path / "data", parallel=1, grace=0.5, **model.settings) as server:
+            ids = submitted(server, server.upload(clip), 4)
+            eventually(lambda: model.asked)
+            children = children_of(server.process.pid)
+            assert server.stop() == 0
+            assert not any(map(alive, children))
+        model.gate.set()
+        with Served(tmp_path / "data", **model.settings) as server:
+            eventually(lambda: ended(server, ids))
+            assert states(server, ids) == ["finished"] * 4
+
+    def test_a_finished_job_is_answered_after_a_restart(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """From the journal, with nobody asked; the same key from a new job likewise."""
+        with Served(tmp_path / "data", **model.settings) as server:
+            upload = server.upload(clip)
+            (one,) = submitted(server, upload, 1)
+            eventually(lambda: ended(server, [one]))
+            before = server.http.get(f"/v1/jobs/{one}").json()
+            server.kill()
+        with Served(tmp_path / "data", **model.settings) as server:
+            assert server.http.get(f"/v1/jobs/{one}").json() == before
+            (again,) = submitted(server, upload, 1)
+            eventually(lambda: ended(server, [again]))
+            assert server.http.get(f"/v1/jobs/{again}").json()["record"] == before["record"]
+            assert len(model.asked) == 1
+            (fresh,) = submitted(server, upload, 1, fresh=True)
+            eventually(lambda: ended(server, [fresh]))
+            assert len(model.asked) == 2
+
+    def test_the_same_work_at_once_is_asked_once(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """Whoever comes second waits for the first one's answer."""
+        model.gate.clear()
+        with Served(tmp_path / "data", **model.settings) as server:
+            body = {"upload_id": server.upload(clip), "prompt": PROMPT}
+            ids = [server.http.post("/v1/jobs", json=body).json()["id"] for _ in range(5)]
+            eventually(lambda: model.asked)
+            model.gate.set()
+            eventually(lambda: ended(server, ids))
+            assert states(server, ids) == ["finished"] * 5
+            assert len(model.asked) == 1
+
+    def test_cancelled_jobs_stay_cancelled(self, tmp_path: Path, clip: Path, model: Model) -> None:
+        """Waiting or running; over a restart too; the upload is free again."""
+        model.gate.clear()
+        with Served(tmp_path / "data", parallel=1, **model.settings) as server:
+            upload = server.upload(clip)
+            ids = submitted(server, upload, 3)
+            eventually(lambda: model.asked)
+            assert server.http.delete(f"/v1/uploads/{upload}").status_code == 409
+            for one in ids[:2]:
+                said = server.http.delete(f"/v1/jobs/{one}").json()
+                assert (said["state"], said["error"]["code"]) == ("cancelled", "cancelled")
+            model.gate.set()
+            eventually(lambda: ended(server, ids))
+            assert states(server, ids) == ["cancelled", "cancelled", "finished"]
+            eventually(lambda: server.http.delete(f"/v1/uploads/{upload}").status_code == 204)
+            server.kill()
+        with Served(tmp_path / "data", **model.settings) as server:
+            assert states(server, ids) == ["cancelled", "cancelled", "finished"]
+
+    def test_the_events_of_a_job_can_be_followed_from_any_place(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """While it runs from the start; after it only the end; and nothing after the end."""
+        model.gate.clear()
+        with Served(tmp_path / "data", **model.settings) as server:
+            (one,) = submitted(server, server.upload(clip), 1)
+            lines = []
+            with server.http.stream("GET", f"/v1/jobs/{one}/events") as answer:
+                for line in answer.iter_lines():
+                    lines.append(line)
+                    if '"stage": "ask"' in line:
+                        model.gate.set()
+            names = [line.removeprefix("event: ") for line in lines if line.startswith("event")]
+            assert names[0] == "queued"
+            assert names[-2:] == ["text", "record"]
+            last = [line.removeprefix("id: ") for line in lines if line.startswith("id: ")][-1]
+            after = server.http.get(f"/v1/jobs/{one}/events").text
+            assert after.startswith(f"id: {last}\nevent: record\n")
+            headers = {"last-event-id": last}
+            answer = server.http.get(f"/v1/jobs/{one}/events", headers=headers)
+            assert answer.status_code == 204
+
+    def test_a_failed_job_says_why(self, tmp_path: Path, clip: Path, model: Model) -> None:
+        """The code and the remedy, now and after a restart; a passing failure is not kept."""
+        with Served(tmp_path / "data", **model.settings) as server:
+            ids = submitted(server, server.upload(clip), 1, frames=64, context=400)
+            eventually(lambda: ended(server, ids))
+            job = server.http.get(f"/v1/jobs/{ids[0]}").json()
+            assert (job["state"], job["error"]["code"]) == ("failed", "budget")
+            assert job["record"]["status"] == "failed"
+            server.kill()
+        with Served(tmp_path / "data", **model.settings) as server:
+            assert server.http.get(f"/v1/jobs/{ids[0]}").json() == job
+
+    def test_the_list_has_the_newest_first(self, tmp_path: Path, clip: Path) -> None:
+        """As many as are wanted, without their records."""
+        with Served(tmp_path / "data") as server:
+            ids = submitted(server, server.upload(clip), 5)
+            listed = server.http.get("/v1/jobs", params={"limit": 3}).json()["jobs"]
+            assert [job["id"] for job in listed] == ids[:1:-1]
+            assert {job["record"] for job in listed} == {None}
+
+
+class TestPressure:
+    """More than it takes."""
+
+    def test_a_thousand_at_once_are_done_or_refused(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """429 says when to come again; every 202 is a job that ends; the server stays well."""
+        model.gate.clear()
+        settings = {"queue": 60, "parallel": 4, **model.settings}
+        with Served(tmp_path / "data", **settings) as server:
+            upload = server.upload(clip)
+
+            async def thousand() -> list[httpx2.Response]:
+                limits = httpx2.Limits(max_connections=None)
+                async with httpx2.AsyncClient(
+                    base_url=server.url, limits=limits, timeout=120, trust_env=False
+                ) as http:
+                    return await asyncio.gather(
+                        *(
+                            http.post(
+                                "/v1/jobs", json={"upload_id": upload, "prompt": f"{PROMPT} {n}"}
+                            )
+                            for n in range(1000)
+                        )
+                    )
+
+            answers = asyncio.run(thousand())
+            accepted = [a.json()["id"] for a in answers if a.status_code == 202]
+            refused = [a for a in answers if a.status_code == 429]
+            assert len(accepted) + len(refused) == 1000
+            assert 60 <= len(accepted) <= 80
+            for answer in refused:
+                assert int(answer.headers["retry-after"]) >= 1
+                assert answer.json()["code"] == "queue_full"
+            model.gate.set()
+            eventually(lambda: ended(server, accepted), 60)
+            troubles = [server.http.get(f"/v1/jobs/{one}").json()["error"] for one in accepted]
+            assert troubles == [None] * len(accepted)
+            assert server.http.get("/readyz").status_code == 200
+
+    def test_a_client_of_ours_waits_until_there_is_room(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """It comes again when it was told to."""
+        model.gate.clear()
+        with (
+            Served(tmp_path / "data", queue=1, parallel=1, **model.settings) as server,
+            server.client() as client,
+        ):
+            upload = client.upload(clip)
+            first = [client.submit(upload, f"{PROMPT} {n}").id for n in range(1)]
+            eventually(lambda: model.asked)
+            first.append(client.submit(upload, f"{PROMPT}, second").id)
+            threading.Timer(0.5, model.gate.set).start()
+            assert client.upsample(upload, f"{PROMPT}, third").status == "ok"
+            eventually(lambda: ended(server, first))
+
+    def test_too_many_requests_of_one_client(self, tmp_path: Path) -> None:
+        """A tenth of a second's worth more than the burst is refused, and later let in again."""
+        with Served(tmp_path / "data", rate=2.0) as server:
+            codes = [server.http.get("/healthz").status_code for _ in range(30)]
+            assert codes[:20] == [200] * 20
+            assert 429 in codes
+            answer = server.http.get("/healthz")
+            assert answer.status_code == 429
+            assert answer.json()["code"] == "rate_limit"
+            eventually(lambda: server.http.get("/healthz").status_code == 200)
+
+    def test_work_for_a_client_that_is_gone_ends(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """Plain or streamed: the engine is let go, and the place in the queue is free."""
+        model.gate.clear()
+        with Served(tmp_path / "data", parallel=1, **model.settings) as server:
+            upload = server.upload(clip)
+            for number, stream in enumerate(("0", "1")):
+                body = json.dumps({"upload_id": upload, "prompt": f"{PROMPT} {number}"}).encode()
+                with socket.create_connection(server.address, 30) as line:
+                    line.sendall(
+                        f"POST /v1/upsample?stream={stream} HTTP/1.1\r\nHost: localhost\r\n"
+                        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                        "".encode()
+                        + body
+                    )
+                    eventually(lambda wanted=number + 1: len(model.asked) == wanted)
+                eventually(
+                    lambda: "promptlift_queue_running 0.0" in server.http.get("/metrics").text
+                )
+
+    def test_a_deadline_ends_what_waits_and_what_runs(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """Both are answered 504, and neither is asked again by itself."""
+        model.gate.clear()
+        with Served(tmp_path / "data", parallel=1, **model.settings) as server:
+            upload = server.upload(clip)
+            body = {"upload_id": upload, "prompt": PROMPT, "deadline": 1.0}
+            (other,) = submitted(server, upload, 1, deadline=1.0)
+            answer = server.http.post("/v1/upsample", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (504, "deadline")
+            eventually(lambda: ended(server, [other]))
+            job = server.http.get(f"/v1/jobs/{other}").json()
+            assert (job["state"], job["error"]["code"]) == ("failed", "deadline")
+
+    def test_slow_heads_and_slow_bodies_are_closed(self, tmp_path: Path) -> None:
+        """A connection that drips is ended, whatever part of a request it drips."""
+        settings = {"header_seconds": 1.0, "body_seconds": 1.0, "body_rate": 10_000}
+        head = b"POST /v1/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
+        starts = {
+            "nothing": (b"", b""),
+            "head": (b"GET / HTTP/1.1\r\nHost: localhost\r\n", b"X"),
+            "stalled": (head + b"Content-Length: 1000\r\n\r\n", b""),
+            "dripping": (head + b"Content-Length: 1000000\r\n\r\n", b"\x00"),
+            "after": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"G"),
+        }
+        with Served(tmp_path / "data", **settings) as server:
+            lines = {name: socket.create_connection(server.address) for name in starts}
+            for name, (start, _) in starts.items():
+                lines[name].sendall(start)
+            open_lines, until = dict(lines), time.monotonic() + 20
+            while open_lines:
+                assert time.monotonic() < until, open_lines
+                for name, line in list(open_lines.items()):
+                    line.settimeout(0.1)
+                    try:
+                        line.sendall(starts[name][1])
+                        if line.recv(65_536) == b"":
+                            del open_lines[name]
+                    except TimeoutError:
+                        continue
+                    except OSError:
+                        del open_lines[name]
+            for line in lines.values():
+                line.close()
+            assert server.http.get("/healthz").status_code == 200
+            assert server.uploads() == []
+
+    def test_the_quota_and_the_age_of_uploads(self, tmp_path: Path, clip: Path) -> None:
+        """What is too much is refused; what is too old goes, at the latest with the next start."""
+        size = clip.stat().st_size
+        with Served(tmp_path / "data", upload_quota=2 * size + 10, upload_age=1.0) as server:
+            server.upload(clip)
+            server.upload(clip)
+            answer = server.http.post("/v1/uploads", content=clip.read_bytes())
+            assert (answer.status_code, answer.json()["code"]) == (507, "no_room")
+            assert len(server.uploads()) == 4
+            server.stop()
+        time.sleep(1.1)
+        with Served(tmp_path / "data") as server:
+            assert len(server.uploads()) == 4
+        with Served(tmp_path / "data", upload_age=1.0) as server:
+            eventually(lambda: server.uploads() == [])
+
+    def test_leftovers_of_a_killed_upload_are_swept(self, tmp_path: Path) -> None:
+        """Half a file is no upload."""
+        with Served(tmp_path / "data") as server:
+            with socket.create_connection(server.address, 30) as line:
+                line.sendall(
+                    b"POST /v1/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n"
+                    b"Content-Type: video/mp4\r\n\r\n\x00\x00\x00\x20ftypisom" + b"\0" * 1_100_000
+                )
+                eventually(lambda: len(server.uploads()) == 1)
+                server.kill()
+            assert len(server.uploads()) == 1
+        with Served(tmp_path / "data") as server:
+            assert server.uploads() == []
+
+    def test_memory_stays_bounded_while_a_large_upload_streams(
+        self, tmp_path: Path, clip: Path
+    ) -> None:
+        """40 MB sent as one body are never held as one."""
+
+        def resident() -> int:
+            status = Path(f"/proc/{server.process.pid}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+        with Served(tmp_path / "data") as server:
+            before = resident()
+            content = clip.read_bytes()
+            padding = (40 << 20).to_bytes(4, "big") + b"free" + b"\0" * ((40 << 20) - 8)
+            answer = server.http.post("/v1/uploads", content=content + padding)
+            assert answer.status_code == 201, answer.text
+            assert resident() - before < 30
+
+
+class TestStart:
+    """What it refuses to start with, and how it ends."""
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the real command, which must end by itself."""
+        return subprocess.run(
+            [sys.executable, "-m", "promptlift", "serve", "--port", "0", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, **environment},
+        )
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1"])
+    def test_others_without_a_key_are_refused(self, tmp_path: Path, host: str) -> None:
+        """The remedy names what to do, and nothing was listened on."""
+        done = self.command("--host", host, "--data", str(tmp_path / "data"))
+        assert done.returncode == 2
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert "--api-key-file" in line
+        assert "--insecure-no-auth" in line
+
+    def test_keys_that_are_none(self, tmp_path: Path) -> None:
+        """Missing, empty or short ones are mistakes, and are not printed."""
+        (tmp_path / "empty").write_text("\n")
+        (tmp_path / "short").write_text("hunter2")
+        for arguments, words in (
+            (("--api-key-file", str(tmp_path / "missing")), "No such file"),
+            (("--api-key-file", str(tmp_path / "empty")), "is empty"),
+            (("--api-key-file", str(tmp_path / "short")), "7 characters"),
+            (("--api-key-env", "PROMPTLIFT_NO_SUCH_KEY"), "holds no key"),
+        ):
+            done = self.command(*arguments, "--data", str(tmp_path / "data"))
+            assert done.returncode == 2
+            assert words in done.stderr
+            assert "hunter2" not in done.stderr
+
+    def test_two_servers_do_not_share_a_folder(self, tmp_path: Path) -> None:
+        """The second says who is in the way; after a kill the folder is free."""
+        with Served(tmp_path / "data") as server:
+            done = self.command("--data", str(tmp_path / "data"))
+            assert done.returncode == 2
+            assert "another server uses the folder" in done.stderr
+            server.kill()
+        with Served(tmp_path / "data") as server:
+            assert server.stop() == 0
+
+    def test_a_port_that_is_taken(self, tmp_path: Path) -> None:
+        """One line, with a remedy."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            done = self.command("--port", port, "--data", str(tmp_path / "data"))
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert "--port" in line
+
+    def test_the_command_prints_its_address_and_ends_with_sigterm(self, tmp_path: Path) -> None:
+        """One line on stdout, the key from the environment, 0 at the end."""
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "promptlift", "serve", "--port", "0", "--quiet"),
+                *("--host", "127.0.0.2", "--data", str(tmp_path / "data")),
+                *("--api-key-env", "PROMPTLIFT_TEST_KEY", "--engine", "embedded"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PROMPTLIFT_TEST_KEY": "a-key-of-enough-length"},
+        )
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        headers = {"authorization": "Bearer a-key-of-enough-length"}
+        assert httpx2.get(f"{url}/v1/engine", headers=headers, trust_env=False).status_code == 200
+        assert httpx2.get(f"{url}/v1/engine", trust_env=False).status_code == 401
+        process.terminate()
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "", "")
+
+    def test_an_engine_that_is_not_there(self, tmp_path: Path, clip: Path) -> None:
+        """Alive but not ready; a request says so and may be sent again; looks work all the same."""
+        settings = {
+            "engine": "openai",
+            "engine_settings": {"base_url": "http://127.0.0.1:9/v1", "retries": 0},
+        }
+        with Served(tmp_path / "data", **settings) as server:
+            assert server.http.get("/healthz").status_code == 200
+            assert server.http.get("/readyz").status_code == 503
+            upload = server.upload(clip)
+            answer = server.http.post("/v1/upsample", json={"upload_id": upload})
+            assert answer.status_code == 503, answer.text
+            assert answer.json()["retryable"] is True
+            assert server.http.post("/v1/facts", json={"upload_id": upload}).status_code == 200
+            assert server.http.get("/v1/engine").json()["state"] == "unknown"
+
+    def test_run_with_a_server_is_run(self, tmp_path: Path, clip: Path) -> None:
+        """The same text on stdout, the same record, the same errors."""
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "promptlift", "run", *arguments],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        with Served(tmp_path / "data") as server:
+            there = run(str(clip), PROMPT, "--server", server.url)
+            assert there.returncode == 0, there.stderr
+            assert there.stdout == run(str(clip), PROMPT).stdout
+            record = Record.model_validate_json(
+                run(str(clip), PROMPT, "--server", server.url, "--json").stdout
+            )
+            assert record.video.name == clip.name
+            failed = run(str(clip), PROMPT, "--server", server.url, "--context", "310")
+            assert failed.returncode == 2
+            assert len(failed.stderr.splitlines()) == 1
+            both = run(str(clip), PROMPT, "--server", server.url, "--engine", "embedded")
+            assert both.returncode == 2
+            assert "--server" in both.stderr
