@@ -135,7 +135,7 @@ def test_show_an_item_that_went_well(folder: Path, capsys: pytest.CaptureFixture
     assert f"asked    {PROMPTS[0]}\n" in out
     assert f"video    {folder / 'clip0.mp4'} (160x96, 0.50 s, h264)\n" in out
     assert "shown    2 of 160x96: 0.12 s, 0.38 s\n" in out
-    assert "camera   left\n" in out
+    assert "camera   left\n  take     1\n" in out
     assert "of 512 tokens\n" in out
     assert "review   9 of 9 checks passed\n\nA red hot-air balloon drifts" in out
 

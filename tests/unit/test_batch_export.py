@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from promptlift.batch.export.text import json_line
 from promptlift.batch.journal import Index
 from promptlift.batch.outcomes import FINISHED, STATUSES, Outcome, Status
 from promptlift.batch.rows import Row
+from promptlift.config import Options
+from promptlift.core.video import Size
 from promptlift.errors import OptionError, OutputError, SpecError, TransientEngineError
 from promptlift.testing import FakeEngine
 
@@ -226,6 +229,34 @@ def test_results_of_other_settings_are_left_out(videos: Path, tmp_path: Path) ->
     assert found[1]["seed"] == 7
     Maker(run).write(rows)
     assert [line["seed"] for line in exported(run)] == [0, 0, 0]
+
+
+def test_results_of_any_settings_are_known_as_the_runs_own(videos: Path, tmp_path: Path) -> None:
+    """Every option that an answer depends on comes back from the manifest, and from a row."""
+    options = Options(
+        frames=3,
+        strategy="fps",
+        fps=Fraction(3, 2),
+        exact=True,
+        size=Size(64, 48),
+        context=3000,
+        reserve=200,
+        template="verbatim/1",
+        control="rgb",
+        controls=("edge", "depth"),
+        target="cosmos-predict2.5",
+        temperature=0.2,
+        seed=9,
+        attempts=1,
+        on_reject="best",
+    )
+    clip = str(videos / "clip0.mp4")
+    asked = {"fps": "30000/1001", "template": "instruct/1", "seed": 3, "size": "32x32"}
+    rows = [Row.of(0, clip, PROMPTS[0]), Row.of(1, clip, PROMPTS[1], options=asked)]
+    maker = Maker(tmp_path / "run", options=options)
+    maker.write(rows)
+    found = exported(maker.run_dir, only=STATUSES)
+    assert [(line["status"], line["seed"]) for line in found] == [("ok", 9), ("ok", 3)]
 
 
 def test_a_video_replaced_while_it_was_worked_on_keeps_its_result(
@@ -461,6 +492,8 @@ def test_names_that_differ_in_capitals_only_are_the_same_to_some_file_systems() 
     assert taken.name(Row.of(0, "", "p", id="Clip")) == "Clip"
     other = Row.of(1, "", "p", id="clip")
     assert taken.name(other) == f"clip-{other.digest[:8]}"
+    last = Row.of(2, "", "p", id="CLIP")
+    assert taken.name(last) == f"CLIP-{last.digest[:8]}"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet", "a.csv", "a"])

@@ -49,6 +49,8 @@ def show(run_dir: Path, item: str, as_json: bool) -> None:
 
 
 def _told(found: Sequence[Outcome], outcome: Outcome, record: Record | None) -> Iterator[str]:
+    from promptlift.batch.plain import compact
+
     key = outcome.key or "not asked yet"
     yield f"{outcome.row.id}: {outcome.status}"
     yield from _fields("key", key)
@@ -57,7 +59,7 @@ def _told(found: Sequence[Outcome], outcome: Outcome, record: Record | None) -> 
     yield from _fields("video", _video(outcome, record))
     yield from _fields("asked", outcome.row.prompt or "(nothing: describe what is there)")
     for name, value in {**outcome.row.options, **outcome.row.extra}.items():
-        yield from _fields(name, str(value))
+        yield from _fields(name, value if isinstance(value, str) else compact(value))
     if record is None:
         trouble = outcome.row.trouble
         if trouble is not None:
