@@ -13,6 +13,7 @@ from promptlift.batch.runner.breaker import Breaker
 from promptlift.batch.runner.limit import Limit
 from promptlift.batch.runner.patient import PatientEngine
 from promptlift.batch.runner.room import ByteBudget
+from promptlift.core.tokens import Family
 from promptlift.engines.base import Completion, Request
 from promptlift.errors import (
     ConfigEngineError,
@@ -21,6 +22,7 @@ from promptlift.errors import (
     ItemEngineError,
     TransientEngineError,
 )
+from promptlift.pipeline.families import family_of
 from promptlift.testing import FakeEngine, FaultyEngine
 
 ASKED = Request(text="a balloon", frames=())
@@ -403,6 +405,20 @@ def test_a_count_that_fails_is_no_count() -> None:
         return await engine.count(ASKED), await plain.count(ASKED)
 
     assert asyncio.run(both()) == (None, None)
+
+
+def test_what_is_learnt_of_a_model_is_learnt_once() -> None:
+    """Items of a batch that begin together measure a model that nobody knows once between them."""
+    engine = FakeEngine(family="unknown", count_image=lambda size: 64 + size.pixels // 784)
+    gate = PatientEngine(engine, Limit(4, 4), Breaker(1))
+
+    async def through() -> list[Family]:
+        who = await gate.describe()
+        return await asyncio.gather(*(family_of(gate.turn(), who) for _ in range(3)))
+
+    first, *others = asyncio.run(through())
+    assert all(family is first for family in others)
+    assert len(engine.requests) == 6, "one without a picture, five with"
 
 
 Wanted = tuple[bool, bool, bool, bool]

@@ -24,6 +24,8 @@ __all__ = [
     "FinishReason",
     "Request",
     "Sampling",
+    "Wraps",
+    "innermost",
 ]
 
 
@@ -139,3 +141,20 @@ class CountsWaiting(Protocol):
     async def waiting(self) -> int | None:
         """Requests that are not worked on yet, anybody's; None where that cannot be told."""
         ...
+
+
+@runtime_checkable
+class Wraps(Protocol):
+    """An engine that stands before another, as a limit does; what is learnt is the inner one's."""
+
+    @property
+    def inner(self) -> Engine:
+        """The engine that it passes requests to."""
+        ...
+
+
+def innermost(engine: Engine) -> Engine:
+    """The engine that answers in the end, behind all that stands before it."""
+    while isinstance(engine, Wraps):
+        engine = engine.inner
+    return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ import numpy as np
 from promptlift.core.sampling import Sampling
 from promptlift.core.tokens import FAMILIES, PIXTRAL, Family, calibrate
 from promptlift.core.video import Frame, Size
-from promptlift.engines.base import CountsTokens, Engine, EngineInfo, Request
+from promptlift.engines.base import CountsTokens, Engine, EngineInfo, Request, innermost
 from promptlift.errors import ConfigEngineError, EngineError
 
 __all__ = ["family_of"]
@@ -18,6 +19,7 @@ __all__ = ["family_of"]
 # A small and a large picture of each shape, as `calibrate` asks for.
 _SAMPLES = (Size(64, 64), Size(448, 256), Size(448, 448), Size(896, 504), Size(504, 896))
 _LEARNT: weakref.WeakKeyDictionary[Engine, Family] = weakref.WeakKeyDictionary()
+_LEARNING: weakref.WeakKeyDictionary[Engine, asyncio.Task[Family]] = weakref.WeakKeyDictionary()
 
 
 async def family_of(engine: Engine, who: EngineInfo) -> Family:
@@ -32,9 +34,14 @@ async def family_of(engine: Engine, who: EngineInfo) -> Family:
         return PIXTRAL
     if who.family in FAMILIES and who.family != "unknown":
         return FAMILIES[who.family]
-    if engine not in _LEARNT:
-        _LEARNT[engine] = await _measured(engine, who)
-    return _LEARNT[engine]
+    asked = innermost(engine)
+    if asked in _LEARNT:
+        return _LEARNT[asked]
+    learning = _LEARNING.get(asked)
+    if learning is None or learning.done():  # one that failed is tried again
+        learning = _LEARNING[asked] = asyncio.create_task(_measured(engine, who))
+    _LEARNT[asked] = await asyncio.shield(learning)  # others may wait for it too
+    return _LEARNT[asked]
 
 
 async def _measured(engine: Engine, who: EngineInfo) -> Family:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from promptlift.core.budget import Budget
 from promptlift.core.tokens import Family
 from promptlift.core.video import Size
-from promptlift.engines.base import CountsTokens, Engine, Request
+from promptlift.engines.base import CountsTokens, Engine, Request, innermost
 from promptlift.errors import EngineError
 
 __all__ = ["Fit"]
@@ -92,7 +92,7 @@ async def _beyond(engine: Engine, request: Request, predicted: int, family: Fami
     """
     if not isinstance(engine, CountsTokens) or not request.frames:
         return None
-    known = _COUNTED.setdefault(engine, {})
+    known = _COUNTED.setdefault(innermost(engine), {})
     shape = (family.name, request.frames[0].size, len(request.frames))
     if shape not in known:
         try:
