@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import OrderedDict
@@ -16,6 +17,8 @@ __all__ = ["BodyLimits", "Rates", "slow_down"]
 
 SMALL_BODY = 2**20
 _ROOM_FOR_FIELDS = 2**20
+_DRAINED_BYTES = 2**20
+_DRAIN_SECONDS = 0.5
 _MOST_CLIENTS = 10_000
 _BURST_SECONDS = 10
 
@@ -91,8 +94,9 @@ class BodyLimits:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                await body.drain()
                 if not body.over:
-                    # What is left of the body is not read; it must not be taken for a request.
+                    # What is left of the body must not be taken for the next request.
                     message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
@@ -147,6 +151,16 @@ class _Body:
             self._count(len(message.get("body", b"")))
             self.over = not message.get("more_body", False)
         return message
+
+    async def drain(self) -> None:
+        """Read a little of what nobody wants: a client that still writes hears no answer."""
+        left = _DRAINED_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while not self.over and left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self.over = not message.get("more_body", False)
 
     def _count(self, size: int) -> None:
         self._had += size
