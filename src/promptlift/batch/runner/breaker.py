@@ -91,7 +91,13 @@ class Breaker:
         """
         self.last = error
         self._in_a_row += 1
-        if not self.is_open and self._in_a_row >= 8 + in_flight:
+        if self._in_a_row >= 8 + in_flight:
+            self.open(error)
+
+    def open(self, error: TransientEngineError) -> None:
+        """Hold requests back: the engine is away for sure."""
+        self.last = error
+        if not self.is_open:
             self._opened_at = self._clock()
             self._told(True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promptlift.batch.runner.patient import Turn
 from promptlift.batch.runner.room import ByteBudget
 from promptlift.config import Options
 from promptlift.core.video import Frame, Size
@@ -19,9 +20,12 @@ class Gate:
     Args:
         sights: Who looks.
         room: How many bytes of pictures may be held.
+        turn: The item's with the engine. It is left while the item looks: who waits for room must
+            hold nothing that those wait for who have it.
     """
 
-    def __init__(self, sights: See, room: ByteBudget) -> None:
+    def __init__(self, sights: See, room: ByteBudget, turn: Turn) -> None:
+        self._turn = turn
         self._sights = sights
         self._room = room
         self._held = 0
@@ -35,6 +39,7 @@ class Gate:
     ) -> tuple[Frame, ...]:
         """See `promptlift.pipeline.seeing.See`; waits for room first."""
         self.close()
+        await self._turn.leave()
         size_in_bytes = count * size.pixels * _CHANNELS
         await self._room.take(size_in_bytes)
         self._held = size_in_bytes

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import random
 import time
+from contextlib import AsyncExitStack
+from typing import Self
 
 from promptlift.batch.runner.breaker import Breaker, EngineDown
 from promptlift.batch.runner.limit import Limit
@@ -17,7 +19,7 @@ from promptlift.errors import (
     TransientEngineError,
 )
 
-__all__ = ["PatientEngine"]
+__all__ = ["PatientEngine", "Turn"]
 
 _TRIES = 8
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
@@ -55,32 +57,40 @@ class PatientEngine:
         """Send nothing more; what is in flight is waited for."""
         self._leaving.set()
 
+    @property
+    def inner(self) -> Engine:
+        """See `promptlift.engines.base.Wraps`."""
+        return self._inner
+
+    async def reach(self) -> EngineInfo:
+        """Say what the inner engine says as soon as it is there.
+
+        Raises:
+            EngineDown: It was away for longer than the run has patience, or the run was stopped.
+            ConfigEngineError: It will not answer.
+        """
+        while True:
+            try:
+                who = await self._inner.describe()
+            except TransientEngineError as error:
+                self._breaker.open(error)
+            else:
+                self._breaker.answered()
+                return who
+            await self._breaker.admit(self._pause)
+
     async def describe(self) -> EngineInfo:
         """Say what the inner engine says."""
         return await self._inner.describe()
 
-    async def complete(self, request: Request) -> Completion:
-        """Answer one request, however long the engine is away.
+    def turn(self) -> Turn:
+        """The engine for the requests of one item."""
+        return Turn(self)
 
-        Raises:
-            TransientEngineError: It failed every time, and others did not.
-            EngineDown: Nobody was answered for longer than the run has patience, or it was stopped.
-            ItemEngineError: The engine refuses this request.
-            ConfigEngineError: Every request would fail.
-        """
-        attempt = 0
-        while True:
-            await self._breaker.admit(self._pause)
-            try:
-                return await self._once(request, attempt)
-            except EngineDown:
-                raise
-            except TransientEngineError as error:
-                # What fails while the engine is down for everybody uses up nobody's tries.
-                attempt += not self._breaker.is_open
-                if attempt >= self._tries:
-                    raise
-                await self._pause(_wait(error, attempt))
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request as `Turn.complete` does, and be done with it."""
+        async with self.turn() as turn:
+            return await turn.complete(request)
 
     async def count(self, request: Request) -> int | None:
         """Count as the inner engine does; None where it cannot, or not now."""
@@ -94,30 +104,49 @@ class PatientEngine:
     async def close(self) -> None:
         """Leave the inner engine to its owner."""
 
-    async def _once(self, request: Request, attempt: int) -> Completion:
-        async with self._limit.slot():
-            self._check_leaving()
-            self.requests += 1
-            self.repeats += attempt > 0
-            start = time.perf_counter()
+    async def tried(self, request: Request, turn: Turn) -> Completion:
+        """Answer one request of an item; see `Turn.complete`."""
+        attempt = 0
+        while True:
+            if self._breaker.is_open:
+                await turn.leave()
+            await self._breaker.admit(self._pause)
+            await turn.take(self._limit)
             try:
-                answer = await self._inner.complete(request)
+                return await self._once(request, attempt)
+            except EngineDown:
+                raise
             except TransientEngineError as error:
-                if isinstance(error, EngineBusy):
-                    self._limit.busy()
-                self._breaker.failed(error, self._limit.in_flight)
-                raise
-            except ItemEngineError:
-                self._note_answer()
-                raise
-            except ConfigEngineError as error:
-                self._wrong = error  # before the slot goes to the next, who would be told the same
-                self._leaving.set()
-                raise
-            finally:
-                self.seconds += time.perf_counter() - start
+                await turn.leave()
+                # What fails while the engine is down for everybody uses up nobody's tries.
+                attempt += not self._breaker.is_open
+                if attempt >= self._tries:
+                    raise
+                await self._pause(_wait(error, attempt))
+
+    async def _once(self, request: Request, attempt: int) -> Completion:
+        self._check_leaving()
+        self.requests += 1
+        self.repeats += attempt > 0
+        start = time.perf_counter()
+        try:
+            answer = await self._inner.complete(request)
+        except TransientEngineError as error:
+            if isinstance(error, EngineBusy):
+                self._limit.busy()
+            self._breaker.failed(error, self._limit.in_flight)
+            raise
+        except ItemEngineError:
             self._note_answer()
-            return answer
+            raise
+        except ConfigEngineError as error:
+            self._wrong = error  # before the slot goes to the next, who would be told the same
+            self._leaving.set()
+            raise
+        finally:
+            self.seconds += time.perf_counter() - start
+        self._note_answer()
+        return answer
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not when the run is to end."""
@@ -134,6 +163,68 @@ class PatientEngine:
     def _note_answer(self) -> None:
         self._limit.answered()
         self._breaker.answered()
+
+
+class Turn:
+    """The engine as one item has it: with an answer it keeps its slot until it is left.
+
+    So no more items have an answer that is not written down yet, and would be asked again after a
+    kill, than requests may be in flight; and on a full disk nothing more is asked. A context
+    manager.
+
+    Args:
+        patient: Who asks.
+    """
+
+    def __init__(self, patient: PatientEngine) -> None:
+        self._patient = patient
+        self._slot: AsyncExitStack | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    @property
+    def inner(self) -> Engine:
+        """See `promptlift.engines.base.Wraps`."""
+        return self._patient.inner
+
+    async def take(self, limit: Limit) -> None:
+        """Wait for a slot, unless there is one."""
+        if self._slot is None:
+            stack = AsyncExitStack()
+            await stack.enter_async_context(limit.slot())
+            self._slot = stack
+
+    async def leave(self) -> None:
+        """Give the slot back; safe to call twice."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            await slot.aclose()
+
+    async def describe(self) -> EngineInfo:
+        """Say what the inner engine says."""
+        return await self._patient.describe()
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request, however long the engine is away.
+
+        Raises:
+            TransientEngineError: It failed every time, and others did not.
+            EngineDown: Nobody was answered for longer than the run has patience, or it was stopped.
+            ItemEngineError: The engine refuses this request.
+            ConfigEngineError: Every request would fail.
+        """
+        return await self._patient.tried(request, self)
+
+    async def count(self, request: Request) -> int | None:
+        """See `PatientEngine.count`."""
+        return await self._patient.count(request)
+
+    async def close(self) -> None:
+        """Leave the inner engine to its owner."""
 
 
 def _wait(error: TransientEngineError, attempt: int) -> float:

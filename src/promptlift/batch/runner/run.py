@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from promptlift.batch.inputs.base import Input
 from promptlift.batch.invocation import Invocation
 from promptlift.batch.journal import Index, JournalFull, Writer, lines, open_folder
-from promptlift.batch.manifest import Manifest, ManifestEngine, ensure
+from promptlift.batch.manifest import Manifest, ensure
 from promptlift.batch.readings import Spool
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import besides
@@ -34,7 +34,6 @@ from promptlift.engines.base import Engine, EngineInfo
 from promptlift.errors import ConfigEngineError, OutputError
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
-from promptlift.pipeline.identity import as_asked, template_name
 from promptlift.pipeline.sights import Sights
 
 __all__ = ["BatchRun", "Stop"]
@@ -92,6 +91,7 @@ class BatchRun:
         self._patient = PatientEngine(engine, self._limit, self._breaker)
         self._aside = ThreadPoolExecutor(1, "batch-index")
         self._crowd: Crowd | None = None
+        self._task: asyncio.Task[object] | None = None
         self._rows: Feed | None = None
         self._why: Stop | None = None
         self._error: BaseException | None = None
@@ -103,11 +103,12 @@ class BatchRun:
             PromptliftError: The folder, the input or the engine cannot be used; what was
                 finished until then is in the journal.
         """
-        who = await self._engine.describe()
+        self._task = asyncio.current_task()
+        who = await self._patient.reach()
         open_folder(self._run_dir)
         ensure(
             self._run_dir,
-            _manifest(self._options, who),
+            Manifest.of(self._options, who),
             accept_changes=self._settings.accept_changes,
         )
         if self._invocation is not None:
@@ -140,6 +141,8 @@ class BatchRun:
         self.stop()
         if self._crowd is not None:
             self._crowd.cancel()
+        elif self._task is not None:
+            self._task.cancel()  # it still waits for the engine
 
     async def _through(self, index: Index, writer: Writer, who: EngineInfo) -> None:
         settings, tally = self._settings, self.tally
@@ -250,11 +253,6 @@ class BatchRun:
     async def _on_the_side(self, work: Callable[[], T]) -> T:
         """Run what looks into the journal in the one thread that may."""
         return await asyncio.get_running_loop().run_in_executor(self._aside, work)
-
-
-def _manifest(options: Options, who: EngineInfo) -> Manifest:
-    engine = ManifestEngine(name=who.name, model=who.model, revision=who.revision)
-    return Manifest(settings=as_asked(options), engine=engine, template=template_name(options, who))
 
 
 def _reason(error: BaseException) -> Stop:

@@ -97,6 +97,14 @@ class Sieve:
         try:
             status = os.stat(row.video)  # noqa: PTH116 - two hundred thousand of them
         except (OSError, ValueError):
-            return item.keyed(unread(row.video))
+            return self._key_of_what_was_there(item)
         content = self._index.content_of(row.video, status.st_size, status.st_mtime_ns)
         return None if content is None else item.keyed(content)
+
+    def _key_of_what_was_there(self, item: Item) -> str:
+        """A video that is gone: what was finished with it stays finished."""
+        path = item.row.video
+        content = self._index.latest_content(path)
+        if content is not None and self.settled(known := item.keyed(content)) is not None:
+            return known
+        return item.keyed(unread(path))

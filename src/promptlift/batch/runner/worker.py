@@ -12,13 +12,12 @@ from promptlift.batch.runner.breaker import EngineDown
 from promptlift.batch.runner.contents import Contents, Write
 from promptlift.batch.runner.gate import Gate
 from promptlift.batch.runner.items import Item
-from promptlift.batch.runner.patient import PatientEngine
+from promptlift.batch.runner.patient import PatientEngine, Turn
 from promptlift.batch.runner.room import ByteBudget
 from promptlift.core.record import Failure, Record, Video
 from promptlift.errors import ConfigEngineError
 from promptlift.pipeline.item import Outcome, upsample_item
-from promptlift.pipeline.seeing import Runner
-from promptlift.pipeline.sights import Sights
+from promptlift.pipeline.seeing import Runner, See
 
 __all__ = ["Worker"]
 
@@ -35,7 +34,7 @@ class Worker:
     """
 
     def __init__(
-        self, engine: PatientEngine, run: Runner, sights: Sights, room: ByteBudget, write: Write
+        self, engine: PatientEngine, run: Runner, sights: See, room: ByteBudget, write: Write
     ) -> None:
         self._engine = engine
         self._contents = Contents(run, write)
@@ -59,18 +58,19 @@ class Worker:
         """
         key = item.key
         assert key is not None, "the item was named"
-        gate = Gate(self._sights, self._room)
-        try:
-            outcome = await self._outcome(item, gate)
-            if outcome.error is not None and _is_fatal(outcome, item):
-                raise outcome.error
-            record = outcome.record
-            # A file may have been replaced since it was hashed: what was seen decides.
-            key = record.key or key
-            record = record if record.key else record.model_copy(update={"key": key})
-            await self._write(_line(record, key))
-        finally:
-            gate.close()
+        async with self._engine.turn() as turn:
+            gate = Gate(self._sights, self._room, turn)
+            try:
+                outcome = await self._outcome(item, gate, turn)
+                if outcome.error is not None and _is_fatal(outcome, item):
+                    raise outcome.error
+                record = outcome.record
+                # A file may have been replaced since it was hashed: what was seen decides.
+                key = record.key or key
+                record = record if record.key else record.model_copy(update={"key": key})
+                await self._write(_line(record, key))
+            finally:
+                gate.close()
         await self.note(replace(item, key=key))
         return record
 
@@ -79,10 +79,10 @@ class Worker:
         assert item.key is not None, "the item was named"
         await self._write(lines.row_line(item.row.digest, item.key))
 
-    async def _outcome(self, item: Item, gate: Gate) -> Outcome:
+    async def _outcome(self, item: Item, gate: Gate, turn: Turn) -> Outcome:
         row, options = item.row, item.meaning.options
         if row.trouble is None:
-            return await upsample_item(row.video, row.prompt, self._engine, options, sights=gate)
+            return await upsample_item(row.video, row.prompt, turn, options, sights=gate)
         code, message, remedy = row.trouble
         failure = Failure(code=code, message=message, remedy=remedy, retryable=False)
         record = Record(
