@@ -1,0 +1,219 @@
+"""The queue that takes clients in turn, and the events of a job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from promptlift.server.errors import Refusal
+from promptlift.server.events import Event, Feed, as_sse
+from promptlift.server.queue import FairQueue
+
+
+class Desk:
+    """Work that notes when it is begun, and ends when it is let."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.gate = asyncio.Event()
+
+    def work(self, name: str) -> Callable[[], Coroutine[Any, Any, str]]:
+        """A piece of work of that name."""
+
+        async def do() -> str:
+            self.begun.append(name)
+            await self.gate.wait()
+            return name
+
+        return do
+
+
+async def settled() -> None:
+    """Let everything run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_clients_are_served_in_turn() -> None:
+    """One who sent a hundred does not hold up one who sent a single piece."""
+
+    async def scene() -> list[str]:
+        desk, queue = Desk(), FairQueue(1000, 1)
+        tickets = [queue.submit("many", desk.work(f"many {n}")) for n in range(100)]
+        tickets.append(queue.submit("one", desk.work("one")))
+        tickets.append(queue.submit("two", desk.work("two a")))
+        tickets.append(queue.submit("two", desk.work("two b")))
+        desk.gate.set()
+        await asyncio.gather(*(ticket.done for ticket in tickets))
+        return desk.begun
+
+    begun = asyncio.run(scene())
+    assert begun[:7] == ["many 0", "many 1", "one", "two a", "many 2", "two b", "many 3"]
+    assert len(begun) == 103
+
+
+def test_no_more_run_than_there_are_workers() -> None:
+    """And all are done in the end."""
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(100, 3)
+        tickets = [queue.submit("a", desk.work(str(n))) for n in range(10)]
+        await settled()
+        assert (queue.running, queue.waiting, len(desk.begun)) == (3, 7, 3)
+        desk.gate.set()
+        assert [await ticket.done for ticket in tickets] == [str(n) for n in range(10)]
+        await settled()
+        assert queue.idle
+
+    asyncio.run(scene())
+
+
+def test_a_full_queue_says_when_to_come_again() -> None:
+    """429 with the seconds; who has nothing waiting may still put in one piece."""
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(4, 1)
+        for n in range(5):
+            queue.submit("a", desk.work(str(n)))
+        with pytest.raises(Refusal) as caught:
+            queue.submit("a", desk.work("too many"))
+        assert caught.value.status_code == 429
+        assert caught.value.headers is not None
+        assert int(caught.value.headers["Retry-After"]) >= 1
+        queue.submit("b", desk.work("newcomer"))
+        with pytest.raises(Refusal):
+            queue.submit("c", desk.work("one newcomer too many"))
+        queue.submit("c", desk.work("accepted before"), force=True)
+        assert queue.waiting == 6
+        desk.gate.set()
+        await settled()
+        assert "too many" not in desk.begun
+        assert "accepted before" in desk.begun
+
+    asyncio.run(scene())
+
+
+def test_what_is_cancelled_is_not_begun_or_ends() -> None:
+    """Waiting or running; the place is free for the next."""
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(10, 1)
+        running, waiting, last = (queue.submit("a", desk.work(n)) for n in "rwl")
+        await settled()
+        queue.cancel(waiting)
+        queue.cancel(running)
+        await settled()
+        assert running.done.cancelled()
+        assert waiting.done.cancelled()
+        assert desk.begun == ["r", "l"]
+        desk.gate.set()
+        assert await last.done == "l"
+        queue.cancel(last)
+        assert last.done.result() == "l"
+
+    asyncio.run(scene())
+
+
+def test_a_deadline_counts_the_waiting_too() -> None:
+    """Whether it waits or runs then, it ends with 504."""
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(10, 1)
+        tickets = [queue.submit("a", desk.work(str(n)), seconds=0.05) for n in range(2)]
+        for ticket in tickets:
+            with pytest.raises(Refusal) as caught:
+                await ticket.done
+            assert caught.value.status_code == 504
+        assert desk.begun == ["0"]
+        await settled()
+        assert queue.idle
+        desk.gate.set()
+        assert await queue.submit("a", desk.work("2"), seconds=60).done == "2"
+
+    asyncio.run(scene())
+
+
+def test_an_error_is_the_callers() -> None:
+    """It is raised where the work is waited for, and the queue goes on."""
+
+    async def fails() -> None:
+        raise ValueError("broken")
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(10, 1)
+        desk.gate.set()
+        bad, good = queue.submit("a", fails), queue.submit("a", desk.work("good"))
+        with pytest.raises(ValueError, match="broken"):
+            await bad.done
+        assert await good.done == "good"
+
+    asyncio.run(scene())
+
+
+def test_stopping_lets_what_runs_end_and_begins_nothing() -> None:
+    """Within the grace; after it the rest is cancelled, and nothing new is taken."""
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(10, 1)
+        running, waiting = (queue.submit("a", desk.work(n)) for n in "rw")
+        await settled()
+        asyncio.get_running_loop().call_later(0.05, desk.gate.set)
+        await queue.stop(grace=30)
+        assert running.done.result() == "r"
+        assert waiting.done.cancelled()
+        with pytest.raises(Refusal) as caught:
+            queue.submit("a", desk.work("late"))
+        assert caught.value.status_code == 503
+
+        desk, queue = Desk(), FairQueue(10, 1)
+        stuck = queue.submit("a", desk.work("stuck"))
+        await settled()
+        await queue.stop(grace=0.01)
+        assert stuck.done.cancelled()
+
+    asyncio.run(scene())
+
+
+def test_events_are_told_to_those_who_join_late() -> None:
+    """From the beginning, from the middle, and while they come."""
+
+    async def scene() -> None:
+        feed = Feed()
+        feed.tell("queued", {"waiting": 0})
+        feed.tell("stage", {"stage": "survey"})
+
+        async def followed(after: int) -> list[int]:
+            return [event.number async for event in feed.follow(after) if event is not None]
+
+        followers = [asyncio.create_task(followed(after)) for after in (0, 1, 7, -3)]
+        await settled()
+        feed.tell("text", {"text": "a"})
+        await settled()
+        feed.close()
+        feed.tell("stage", {"stage": "too late"})
+        assert await asyncio.gather(*followers) == [[1, 2, 3], [2, 3], [], [1, 2, 3]]
+        assert feed.last == 4
+        assert await followed(0) == []
+
+    asyncio.run(scene())
+
+
+def test_an_event_is_one_block_whatever_it_holds() -> None:
+    """Line breaks of a text are escaped by JSON, so that nobody can forge an event."""
+    feed = Feed()
+    feed.tell("text", {"text": "a\n\nevent: record\ndata: {}\r\n"})
+
+    async def scene() -> bytes:
+        feed_events = feed.follow()
+        event = await anext(feed_events)
+        await feed_events.aclose()  # type: ignore[attr-defined]
+        return as_sse(event)
+
+    block = asyncio.run(scene())
+    assert block.count(b"\n") == 4
+    assert block.endswith(b"\n\n")
+    assert as_sse(Event(3, "stage", "{}")) == b"id: 3\nevent: stage\ndata: {}\n\n"
+    assert as_sse(None).startswith(b":")
