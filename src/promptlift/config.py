@@ -85,6 +85,11 @@ class Options:
             _within("context", self.context, 1, 100_000_000)
         if self.max_side is not None:
             _within("max_side", self.max_side, 1, 100_000)
+            if self.size is not None:
+                raise OptionError(
+                    f"both a size ({self.size}) and a longest side ({self.max_side}) are given",
+                    remedy="give one",
+                )
 
     @classmethod
     def of(cls, **options: Any) -> Options:

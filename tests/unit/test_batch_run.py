@@ -199,6 +199,17 @@ def test_one_bad_row_stops_nobody(bench: Bench) -> None:
     assert bench.asked == []
 
 
+def test_a_video_that_was_removed_keeps_its_result(bench: Bench) -> None:
+    """Who clears the videos away after a run and runs it again has all results as before."""
+    bench.rows(balloon(1), balloon(2, 2))
+    bench.run()
+    before = bench.states
+    (bench.folder / "1.mp4").unlink()
+    run = bench.run()
+    assert (bench.asked, bench.states) == ([], before)
+    assert run.tally.failed == 0
+
+
 def test_a_video_that_appears_is_done(bench: Bench) -> None:
     """A row whose file was missing is asked as soon as the file is there."""
     bench.rows({"video": "late.mp4", "prompt": "late"})

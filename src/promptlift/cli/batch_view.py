@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from promptlift.batch.words import span
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -164,16 +166,6 @@ class View:
             while not self._over.wait(_LIVE_SECONDS):
                 rates.take()
                 live.update(_picture(tally, rates))
-
-
-def span(seconds: float) -> str:
-    """A time that a person reads at a glance: ``9 s``, ``4 min 05 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _counts(tally: Tally) -> str:
