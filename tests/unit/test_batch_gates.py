@@ -48,8 +48,9 @@ async def settle() -> None:
 class Crowd:
     """Holds slots of a limit until it is told to let go."""
 
-    def __init__(self, limit: Limit) -> None:
-        self.limit = limit
+    def __init__(self, most: int, start: int | None = None) -> None:
+        self.clock = Clock()
+        self.limit = Limit(most, start, self.clock)
         self.through = 0
         self._go = asyncio.Condition()
         self._allowed = 0
@@ -67,8 +68,9 @@ class Crowd:
                 self._allowed -= 1
             self.limit.answered()
 
-    async def answer(self, count: int) -> None:
-        """So many of those who are through are answered."""
+    async def answer(self, count: int, seconds: float = 1.0) -> None:
+        """So many of those who are through are answered, all together after so long."""
+        self.clock.now += seconds
         async with self._go:
             self._allowed += count
             self._go.notify_all()
@@ -85,7 +87,7 @@ def test_the_first_request_goes_alone() -> None:
     """Until one request was answered no second is sent, so that a wrong setting costs one."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(64))
+        crowd = Crowd(64)
         crowd.come(20)
         await settle()
         assert crowd.limit.in_flight == 1
@@ -100,7 +102,7 @@ def test_a_named_concurrency_is_used_from_the_second_request_on() -> None:
     """Who says 12 gets 12 at once, and never more."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(12, 12))
+        crowd = Crowd(12, 12)
         crowd.come(100)
         await settle()
         await crowd.answer(1)
@@ -117,7 +119,7 @@ def test_the_limit_doubles_while_it_is_what_holds_work_back() -> None:
     """8, 16, 32, 64: a clean round in which others had to wait doubles it, up to the most."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(64))
+        crowd = Crowd(64)
         crowd.come(400)
         await settle()
         await crowd.answer(1)
@@ -131,11 +133,48 @@ def test_the_limit_doubles_while_it_is_what_holds_work_back() -> None:
     asyncio.run(play())
 
 
+def test_the_limit_stops_where_more_brings_nothing() -> None:
+    """A server that answers 8 a second however many wait in its queue is sent 8 at a time."""
+
+    async def play() -> None:
+        crowd = Crowd(256)
+        crowd.come(2000)
+        await settle()
+        await crowd.answer(1)
+        levels = []
+        for _ in range(12):
+            many = crowd.limit.in_flight
+            await crowd.answer(many, seconds=many / 8)
+            levels.append(crowd.limit.now)
+        assert max(levels) == 16, "one doubling was tried"
+        assert levels[-1] <= 9
+        await crowd.leave()
+
+    asyncio.run(play())
+
+
+def test_a_server_that_grows_is_found_out() -> None:
+    """What did not pay once is tried again after a while: servers get replicas."""
+
+    async def play() -> None:
+        crowd = Crowd(256)
+        crowd.come(4000)
+        await settle()
+        await crowd.answer(1)
+        for number in range(120):
+            many = crowd.limit.in_flight
+            await crowd.answer(many, seconds=many / 8 if number < 5 else 1.0)
+        assert crowd.limit.now > 12
+        await crowd.leave()
+
+    asyncio.run(play())
+
+
 def test_the_limit_stays_where_nobody_waits() -> None:
     """When the decoders hold the work back, a higher limit would mean nothing."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(64))
+        crowd = Crowd(64)
         crowd.come(1)
         await settle()
         await crowd.answer(1)
@@ -153,7 +192,7 @@ def test_requests_that_wait_in_the_engine_stop_the_growth() -> None:
     """More in flight would only lengthen the engine's own queue."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(64))
+        crowd = Crowd(64)
         crowd.come(200)
         await settle()
         await crowd.answer(1)
@@ -189,7 +228,7 @@ def test_after_a_cut_it_grows_slowly() -> None:
     """The engine has shown where its limit is: from there on a twentieth a round."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(100, 50))
+        crowd = Crowd(100, 50)
         crowd.come(1000)
         await settle()
         await crowd.answer(1)
@@ -217,7 +256,7 @@ def test_who_gives_up_waiting_takes_no_slot() -> None:
     """An item that is cancelled while it waits leaves the way free for the next."""
 
     async def play() -> None:
-        crowd = Crowd(Limit(1, 1))
+        crowd = Crowd(1, 1)
         crowd.come(3)
         await settle()
         crowd.tasks[1].cancel()

@@ -1,11 +1,12 @@
 """How many requests may be in flight: found out, not guessed.
 
 The first request goes alone, so that what is set up wrongly shows before the second is sent. Then
-the limit doubles with every clean round in which it was what held work back, until the engine
-says for the first time that it is busy; after that it grows by a twentieth a round. Busy
-(status 429) cuts it by a fifth, at most once in 15 seconds: the answers to what was sent before a
-cut say nothing about what comes after. Other failures do not shrink it: a broken server is the
-breaker's business.
+the limit doubles with every clean round in which it was what held work back, as long as that makes
+the answers come faster: most servers never say that they are busy, and what waits in their queue
+only grows old. After the first doubling that does not pay, or the first "busy", it grows by a
+twentieth, and tries that again now and then. Busy (status 429) cuts it by a fifth, at most once in
+15 seconds: the answers to what was sent before a cut say nothing about what comes after. Other
+failures do not shrink it: a broken server is the breaker's business.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _GROWTH = 1.05
 _CUT = 0.8
 _CALM_SECONDS = 15.0
 _START = 8
+_WORTH = 1.15  # times faster, for a doubling; a twentieth shows in no rate
+_AGAIN = 10  # rounds until what did not pay is tried again
 
 
 class Limit:
@@ -50,6 +53,9 @@ class Limit:
         self._doubling = True
         self._passed = 0
         self._saturated = False
+        self._began = clock()
+        self._rate = 0.0
+        self._steady = 0
         self._cut_at = -math.inf
         self._queue: deque[asyncio.Future[None]] = deque()
 
@@ -98,6 +104,7 @@ class Limit:
         """Note that the engine took a request, whatever it made of it."""
         if not self._opened:
             self._opened = True
+            self._began = self._clock()
             self._admit()
             return
         self._passed += 1
@@ -113,9 +120,22 @@ class Limit:
             self._level = max(1.0, self._level * _CUT)
 
     def _end_round(self) -> None:
+        """As many were answered as may be in flight: see whether more should be."""
+        now = self._clock()
+        rate = self._passed / max(now - self._began, 1e-9)
         if self._saturated and not self.held and self._level < self.most:
-            grown = self._level * (2 if self._doubling else _GROWTH)
-            self._level = min(float(self.most), max(grown, self._level + 1))
-            self._admit()
-        self._passed = 0
+            self._weigh(rate)
+        self._passed, self._began = 0, now
         self._saturated = bool(self.queued)
+
+    def _weigh(self, rate: float) -> None:
+        self._steady += 1
+        pays = rate >= self._rate * _WORTH
+        if self._doubling and not pays:
+            self._doubling = False
+            self._level = max(1.0, self._level / 2)
+        elif self._doubling or pays or self._steady >= _AGAIN:
+            growth = 2 if self._doubling else _GROWTH
+            self._level = min(float(self.most), max(self._level * growth, self._level + 1))
+            self._rate, self._steady = rate, 0
+            self._admit()
