@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-vllm test-gpu lint types check setup clean
+.PHONY: demo test test-faults test-vllm test-gpu lint types check setup clean
 
 DEMO_PROMPT := a hot-air balloon drifts over the hills
 
@@ -17,6 +17,12 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n auto
+
+# Kills the batch command a hundred times, at moments that seeds decide; about six minutes.
+FAULT_SEEDS ?= 50
+test-faults: setup
+	PYTHONPATH=tests $(BIN)/python -m fault.harness --seeds $(FAULT_SEEDS)
+	$(BIN)/python -m pytest tests/fault
 
 # Starts the real vLLM on the CPU, several times: 2.5 GB of packages the first time, then minutes.
 test-vllm: setup

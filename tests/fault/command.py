@@ -64,13 +64,25 @@ class Batch:
         folder: Where it works.
         base_url: Of the engine.
         arguments: After ``promptlift batch``, besides the engine.
-        runs: How many have been started.
+        environment: What its environment says besides ours.
+        processes: What has been started.
     """
 
     folder: Path
     base_url: str
     arguments: Sequence[str] = ()
-    runs: int = field(default=0, init=False)
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list, init=False)
+
+    @property
+    def runs(self) -> int:
+        """How many processes have been started."""
+        return len(self.processes)
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in self.processes:
+            process.kill()
 
     @property
     def run_dir(self) -> Path:
@@ -85,19 +97,19 @@ class Batch:
 
     def start_other(self, *arguments: str, stdin: int | None = None) -> Process:
         """Start another command of ours in the same place."""
-        self.runs += 1
         mark = secrets.token_hex(8)
-        said = self.folder / f"said-{self.runs}.txt"
+        said = self.folder / f"said-{self.runs + 1}.txt"
         with said.open("wb") as output:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "promptlift", *arguments],
                 cwd=self.folder,
-                env={**os.environ, _MARK: mark},
+                env={**os.environ, **self.environment, _MARK: mark},
                 stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        return Process(popen, mark, said)
+        self.processes.append(Process(popen, mark, said))
+        return self.processes[-1]
 
     def run(self, *more: str, source: str = "in.jsonl") -> int:
         """Run it to its end; gives its exit code."""

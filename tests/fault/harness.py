@@ -173,6 +173,7 @@ class Seed:
             if self.random.random() < 0.3:
                 self._shuffle()
         self._finish()
+        self.look()
         self.verdict.runs = self.batch.runs
         self.verdict.seconds = time.monotonic() - start
         return self.verdict
@@ -229,6 +230,9 @@ class Seed:
             self._expect(code in (1, 75), f"exit code {code}: {process.text[-500:]}")
             self._expect(not left_over(process.mark), "a process is left over")
         self._expect(code == 1, f"not done after {self.batch.runs} runs")
+
+    def look(self) -> None:
+        """Hold the export, the journal and the server's log against what must be."""
         self._look_at_export()
         self._look_at_journal()
         self._look_at_requests()

@@ -75,12 +75,14 @@ class Plan:
         chances: Share of requests by fault, as `Fault.parse` reads it.
         delay: Seconds that an answer takes.
         log: File that is added to; empty for none.
+        mended: Whether nothing is refused or answered badly any more.
     """
 
     seed: int = 0
     chances: Mapping[str, float] = field(default_factory=dict)
     delay: float = 0.0
     log: str = ""
+    mended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,12 @@ class FaultHandler(Handler):
         take = take_of(asked.text)
         came = Event("in", time.time(), stub.number(), take, self._request, asked.seed)
         stub.note(came)
-        fault = stub.chance() if take is not None else None
+        fault = stub.next_fault() if take is not None else None
         if fault is not None:
-            stub.note(replace(came, kind="fault", at=time.time(), what=fault))
-            self._fail(Fault.parse(fault))
+            stub.note(
+                replace(came, kind="fault", at=time.time(), what=f"{fault.kind} {fault.status}")
+            )
+            self._fail(fault)
             return
         time.sleep(stub.plan.delay)
         status, page = stub.settled(asked, self._request)
@@ -158,14 +162,16 @@ class FaultServer(StubServer):
             self._random = random.Random(plan.seed)
             self._number = 0
 
-    def chance(self) -> str | None:
-        """What befalls the next request."""
+    def next_fault(self) -> Fault | None:
+        """What befalls this request: what it was told to, else what chance brings."""
+        if self.faults:
+            return super().next_fault()
         with self.lock:
             dice = self._random.random()
         for fault, share in self.plan.chances.items():
             dice -= share
             if dice < 0:
-                return fault
+                return Fault.parse(fault)
         return None
 
     def number(self) -> int:
@@ -184,11 +190,19 @@ class FaultServer(StubServer):
 
     def settled(self, asked: Asked, request: str) -> tuple[int, dict[str, Any]]:
         """What this request is always answered with."""
-        if turn(asked.text, REFUSED):
+        if turn(asked.text, REFUSED) and not self.plan.mended:
             return 400, error_body(400, "The request is refused, as it always will be.")
         status, page = self.answer(asked)
-        page["choices"][0]["message"]["content"] = text_for(asked.text, request)
+        text = text_for(asked.text, request, mended=self.plan.mended)
+        page["choices"][0]["message"]["content"] = text
         return status, page
+
+    @property
+    def asked(self) -> list[int]:
+        """The items that were asked for, in the order of their requests."""
+        with self.lock:
+            events = [event for event in self.events if event.kind == "in"]
+        return [event.take for event in events if event.take is not None]
 
 
 def take_of(text: str) -> int | None:
@@ -203,9 +217,9 @@ def turn(text: str, digit: int) -> bool:
     return take is not None and take % 10 == digit
 
 
-def text_for(text: str, request: str) -> str:
+def text_for(text: str, request: str, *, mended: bool = False) -> str:
     """The answer to a request: a paragraph, now and then with what the review strips or refuses."""
-    if turn(text, REJECTED):
+    if turn(text, REJECTED) and not mended:
         return "I'm sorry, but I can't help with that request."
     order = random.Random(request).sample(_SENTENCES, 3)
     short = text.strip().rstrip(".")

@@ -1,0 +1,477 @@
+"""Batches that are disturbed: other inputs, other writers, bad disks, engines and videos, signals.
+
+The real command in processes of its own, against a server that counts what it is asked. Kills at
+random moments are in ``test_kills``.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault.command import Process, left_over
+from fault.desk import SHIMS, Desk, desk_in, until
+from fault.ledger import damage, strays
+from fault.scene import make_clips
+from fault.server import Plan
+from promptlift.testing import synthetic_video
+from stubs.openai_http import Fault
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+
+DONE, SOME_UNFIT, LEFT, INTERRUPTED = 0, 1, 75, 130
+HANG = Fault("hang")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clips, made once."""
+    return make_clips(tmp_path_factory.mktemp("made") / "clips")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, made: Path) -> Iterator[Desk]:
+    """A desk of its own with a copy of the clips."""
+    clips = Path(shutil.copytree(made, tmp_path / "clips"))
+    with desk_in(tmp_path, clips) as laid:
+        yield laid
+
+
+# Inputs that change
+
+
+def test_what_is_done_is_done_however_the_input_changes(desk: Desk) -> None:
+    """Reversed, cut, doubled, renamed: no request. One new video: one request."""
+    rows = desk.rows(6)
+    desk.put(rows)
+    code, asked = desk.run()
+    assert (code, sorted(asked)) == (DONE, [0, 1, 2, 3, 4, 5])
+    answers = desk.answers()
+
+    desk.put(rows[::-1])
+    assert desk.run() == (DONE, [])
+    assert list(desk.exported()) == [row["id"] for row in rows[::-1]]
+
+    synthetic_video(desk.clips / "new.mp4", seconds=0.5, size=(64, 48), fps=8, seed=99)
+    new = {**rows[0], "id": "new", "video": str(desk.clips / "new.mp4")}
+    desk.put([*rows[:3], new, *rows[3:]])
+    assert desk.run() == (DONE, [0])
+
+    desk.put([*rows, *({**row, "id": f"again {row['id']}"} for row in rows)])
+    assert desk.run() == (DONE, [])
+    assert len(desk.exported()) == 12
+
+    desk.put(rows[:2])
+    assert desk.run() == (DONE, [])
+    assert len(desk.exported()) == 2
+
+    (desk.clips / "clip0.mp4").rename(desk.clips / "renamed.mp4")
+    rows[0]["video"] = str(desk.clips / "renamed.mp4")
+    rows[5]["video"] = str(desk.clips / "renamed.mp4")
+    desk.put(rows)
+    assert desk.run() == (DONE, [])
+    assert desk.answers() == answers
+
+
+def test_a_video_that_is_replaced_is_another(desk: Desk) -> None:
+    """Another video under the same name is asked for; the old answer is not exported any more."""
+    desk.put(desk.rows(6))
+    desk.run()
+    before = desk.exported()
+    synthetic_video(desk.clips / "clip0.mp4", seconds=0.5, size=(64, 48), fps=8, seed=50)
+    code, asked = desk.run()
+    assert (code, sorted(asked)) == (DONE, [0, 5])
+    after = desk.exported()
+    changed = [name for name in before if before[name]["key"] != after[name]["key"]]
+    assert changed == ["row 0", "row 5"]
+    assert all(before[name]["long_prompt"] != after[name]["long_prompt"] for name in changed)
+
+
+def test_a_video_that_comes_later_is_done_then(desk: Desk) -> None:
+    """A row whose video is missing fails once, and is done as soon as the file is there."""
+    desk.put([{**desk.rows(1)[0], "video": str(desk.clips / "late.mp4")}, *desk.rows(2, first=1)])
+    assert desk.run()[0] == SOME_UNFIT
+    assert desk.exported()["row 0"]["error_code"] == "video_not_found"
+    assert desk.run() == (SOME_UNFIT, [])
+    shutil.copy(desk.clips / "clip0.mp4", desk.clips / "late.mp4")
+    assert desk.run() == (DONE, [0])
+    assert desk.statuses() == {"ok": 3}
+
+
+def test_rows_from_standard_input(desk: Desk) -> None:
+    """A pipe is an input like any other: the same rows again cost nothing."""
+    content = desk.put(desk.rows(4)).read_bytes()
+
+    def piped() -> int:
+        process = desk.batch.start(source="-", stdin=subprocess.PIPE)
+        process.popen.communicate(content, timeout=60)
+        return process.wait()
+
+    assert piped() == DONE
+    assert sorted(desk.server.asked) == [0, 1, 2, 3]
+    assert piped() == DONE
+    assert len(desk.server.asked) == 4
+    assert desk.statuses() == {"ok": 4}
+
+
+# What is to be done
+
+
+def test_limit_and_retries_and_exit_codes(desk: Desk) -> None:
+    """What is left, what failed, what was rejected: each is done when asked for, and only then."""
+    desk.put(desk.rows(10))
+    code, first = desk.run("--limit", "3")
+    assert (code, len(first)) == (LEFT, 3)
+    code, rest = desk.run()
+    assert code == SOME_UNFIT
+    assert {*first, *rest} == set(range(10))
+    assert desk.statuses() == {"ok": 7, "repaired": 1, "rejected": 1, "failed": 1}
+    assert desk.run() == (SOME_UNFIT, [])
+    desk.server.follow(Plan(mended=True))
+    assert desk.run("--retry", "failed") == (SOME_UNFIT, [8])
+    assert desk.run("--retry", "rejected") == (DONE, [6])
+    assert desk.run("--retry", "all") == (DONE, [])
+
+
+def test_retry_all_and_the_command_of_that_name(desk: Desk) -> None:
+    """``retry`` does the same from the folder alone; a retry that fails again changes nothing."""
+    desk.put(desk.rows(9, first=2))
+    assert desk.run()[0] == SOME_UNFIT
+    before = desk.exported()
+    code, asked = desk.run("--retry", "all")
+    assert (code, set(asked)) == (SOME_UNFIT, {6, 8})
+    assert desk.exported() == before
+    desk.server.follow(Plan(mended=True))
+    process = desk.batch.start_other("retry", str(desk.run_dir), "--what", "all", "--quiet")
+    assert process.wait() == DONE, process.text
+    assert set(desk.server.asked) == {6, 8}
+    assert desk.statuses() == {"ok": 8, "repaired": 1}
+
+
+def test_a_run_that_is_to_stop_after_a_while(desk: Desk) -> None:
+    """What was begun is finished, the rest is left for the same command."""
+    desk.put(desk.rows(30, first=10))
+    desk.server.follow(Plan(delay=0.4))
+    code, first = desk.run("--stop-after", "1s", "--concurrency", "2")
+    assert code == LEFT
+    assert 0 < len(set(first)) < 30
+    assert desk.written() >= len(set(first)) - 1
+    desk.server.follow(Plan(mended=True))
+    code, rest = desk.run()
+    assert code == DONE
+    assert {*first, *rest} == set(range(10, 40))
+
+
+def test_shards_are_the_whole(desk: Desk) -> None:
+    """Two halves at the same time in one folder do everything once."""
+    desk.put(desk.rows(24, first=20))
+    desk.server.follow(Plan(mended=True, delay=0.02))
+    halves = [desk.start("--shard", f"{part}/2") for part in (1, 2)]
+    assert [half.wait() for half in halves] == [DONE, DONE]
+    assert sorted(desk.server.asked) == list(range(20, 44))
+    assert desk.run() == (DONE, [])
+    assert desk.statuses()["ok"] + desk.statuses()["repaired"] == 24
+
+
+def test_two_writers_of_the_same_rows(desk: Desk) -> None:
+    """Two of the same command at once only cost a few requests that are made twice."""
+    desk.put(desk.rows(20))
+    desk.server.follow(Plan(delay=0.05))
+    both = [desk.start() for _ in range(2)]
+    assert [one.wait() for one in both] == [SOME_UNFIT, SOME_UNFIT]
+    assert desk.run() == (SOME_UNFIT, [])
+    together = desk.exported()
+    assert damage(desk.run_dir) == []
+    shutil.rmtree(desk.run_dir)
+    assert desk.run()[0] == SOME_UNFIT
+    assert desk.exported() == together
+
+
+# The disk
+
+
+def test_a_disk_that_fills_up(desk: Desk, tmp_path: Path) -> None:
+    """On a full file system the run waits, asks nobody, and goes on when there is room."""
+    disk = tmp_path / "run"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", disk]).returncode:
+        pytest.skip("may not mount a file system")
+    try:
+        desk.put(desk.rows(30))
+        (disk / ".filler").write_bytes(bytes(200 * 1024))
+        process = desk.start()
+        until(lambda: os.statvfs(disk).f_bavail == 0)
+        until(lambda: _rests(desk))
+        assert process.running
+        assert 0 < desk.written() < 30
+        (disk / ".filler").unlink()
+        assert process.wait() == SOME_UNFIT, process.text
+        assert desk.statuses() == {"ok": 21, "repaired": 3, "rejected": 3, "failed": 3}
+        assert strays(desk.run_dir) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_quota_that_is_raised(desk: Desk) -> None:
+    """The same with a limit on files; and a kill while it waits loses nothing that was written."""
+    desk.put(desk.rows(20))
+    for room in (30_000, 60_000):
+        process = desk.start()
+        until(lambda: (desk.run_dir / "command.json").exists())  # the settings are whole
+        resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        until(lambda: _rests(desk))
+        assert process.running
+        before = desk.written()
+        assert before < 20
+        if room == 30_000:
+            process.kill()
+            assert desk.written() == before
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(process.popen.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert process.wait() == SOME_UNFIT, process.text
+    assert desk.statuses() == {"ok": 14, "repaired": 2, "rejected": 2, "failed": 2}
+    assert damage(desk.run_dir) == []
+
+
+def _rests(desk: Desk) -> bool:
+    """Whether something has been asked, and nothing for a second."""
+    before = len(desk.server.asked)
+    time.sleep(1)
+    return 0 < before == len(desk.server.asked)
+
+
+AS_NOBODY = """
+import contextlib, io, os, sys
+from promptlift.cli.main import _run
+with contextlib.redirect_stderr(io.StringIO()):
+    _run([argument.replace("in.jsonl", "no.jsonl") for argument in sys.argv[1:]])
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+sys.exit(_run(sys.argv[1:]))
+"""
+
+
+def test_a_folder_that_may_only_be_read(desk: Desk, tmp_path: Path) -> None:
+    """Nothing is asked; one line says that the folder may not be written to."""
+    desk.put(desk.rows(2))
+    desk.run()
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    for folder in (desk.run_dir, *desk.run_dir.iterdir()):
+        folder.chmod(0o555 if folder.is_dir() else 0o444)
+    asked = len(desk.server.asked)
+    command = ["batch", "in.jsonl", "--engine", "openai", "--base-url", desk.server.base_url]
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, *command, "-o", str(desk.run_dir)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "may not be written to" in done.stderr
+    assert len(desk.server.asked) == asked
+
+
+def test_a_segment_that_is_damaged_in_the_middle(desk: Desk) -> None:
+    """What a damaged line held is done again, and nothing else."""
+    desk.put(desk.rows(12, first=20))
+    desk.server.follow(Plan(mended=True))
+    desk.run()
+    before = desk.exported()
+    (segment,) = (desk.run_dir / "segments").iterdir()
+    lines = segment.read_bytes().splitlines(keepends=True)
+    results = [at for at, line in enumerate(lines) if b'"kind":"result"' in line]
+    for at in results[3:5]:
+        lines[at] = lines[at].replace(b'"status":"', b'"status":#', 1)
+    segment.write_bytes(b"".join(lines))
+    code, asked = desk.run()
+    assert (code, len(asked)) == (DONE, 2)
+    assert desk.exported() == before
+    assert desk.run() == (DONE, [])
+
+
+# Clocks
+
+
+def test_a_clock_that_jumps(desk: Desk) -> None:
+    """Years ahead, then years back: what was written later stands, and nothing is done twice."""
+    desk.put(desk.rows(10))
+    desk.batch.environment |= {"PYTHONPATH": SHIMS, "FAULT_CLOCK": str(9 * 365 * 86400)}
+    code, first = desk.run("--limit", "8")
+    assert code == LEFT
+    desk.batch.environment["FAULT_CLOCK"] = str(-9 * 365 * 86400)
+    code, rest = desk.run()
+    assert code == SOME_UNFIT
+    assert {*first, *rest} == set(range(10))
+    assert not {*first} & {*rest}
+    before = desk.exported()
+    lines = "".join(path.read_text() for path in (desk.run_dir / "segments").iterdir())
+    assert '"at":1' in lines
+    assert '"at":2' in lines
+    assert desk.run("--retry", "all")[0] == SOME_UNFIT
+    assert desk.exported() == before
+
+
+# Videos
+
+
+def test_videos_that_hang_or_crash_the_decoder_cost_themselves(desk: Desk) -> None:
+    """A decoder that never comes back is ended at its time; all other rows are done meanwhile."""
+    rows = desk.rows(6)
+    for name in ("hangs.mp4", "crashes.mp4"):
+        shutil.copy(desk.clips / "clip0.mp4", desk.clips / name)
+        rows.insert(2, {**rows[0], "id": name, "video": str(desk.clips / name)})
+    rows.append({**rows[0], "id": "cut", "video": str(desk.clips / "cut.mp4")})
+    desk.put(rows)
+    desk.batch.environment |= {"PYTHONPATH": SHIMS}
+    process = desk.start("--decode-timeout", "3s", "--workers", "2")
+    assert process.wait() == SOME_UNFIT, process.text
+    codes = {name: row["error_code"] for name, row in desk.exported().items()}
+    assert codes.pop("hangs.mp4") == "video_timeout"
+    assert codes.pop("crashes.mp4") == "video_timeout"
+    assert codes.pop("cut") == "video_unreadable"
+    assert set(codes.values()) == {None}
+    assert left_over(process.mark) == []
+
+
+# Engines
+
+
+def test_an_engine_that_is_down_at_the_start(desk: Desk) -> None:
+    """Exit 75 and nothing marked; the same command does it all once the engine is there."""
+    port = desk.server.root.rpartition(":")[2]
+    desk.put(desk.rows(4))
+    desk.server.stop()
+    assert desk.batch.run("--patience", "1s") == LEFT
+    assert not desk.run_dir.exists() or desk.written() == 0
+    with desk_in(desk.folder, desk.clips) as other:
+        other.server.stop()
+        other.server.stopping.clear()
+        other.server.start(int(port))
+        assert desk.batch.run() == DONE
+    assert desk.statuses() == {"ok": 4}
+
+
+def test_an_engine_that_goes_and_comes_back(desk: Desk) -> None:
+    """The run waits for it, and no item is marked for it."""
+    desk.put(desk.rows(30))
+    desk.server.follow(Plan(delay=0.05))
+    process = desk.start()
+    until(lambda: len(desk.server.asked) > 6)
+    desk.server.follow(Plan(chances={"reset": 1.0}))
+    until(lambda: len(desk.server.asked) > 12)
+    desk.server.follow(Plan())
+    assert process.wait() == SOME_UNFIT, process.text
+    assert desk.statuses() == {"ok": 21, "repaired": 3, "rejected": 3, "failed": 3}
+    codes = {row["error_code"] for row in desk.exported().values()}
+    assert codes == {None, "engine_item", "refusal"}
+
+
+def test_an_engine_that_stays_away(desk: Desk) -> None:
+    """When patience is over the run ends with 75; nothing is marked, and nothing is lost."""
+    desk.put(desk.rows(30))
+    desk.server.follow(Plan(delay=0.05))
+    process = desk.start("--patience", "1s")
+    until(lambda: desk.run_dir.exists() and desk.written() > 5)
+    desk.server.follow(Plan(chances={"500": 1.0}))
+    assert process.wait() == LEFT, process.text
+    done = desk.written()
+    codes = {row["error_code"] for row in desk.exported().values()}
+    assert codes <= {None, "engine_item", "refusal"}
+    desk.server.follow(Plan())
+    code, asked = desk.run()
+    assert code == SOME_UNFIT
+    assert len(set(asked)) == 30 - done
+
+
+def test_a_key_that_is_refused_stops_before_the_second_request(desk: Desk) -> None:
+    """What every request would be told is found out with one; then nothing is marked."""
+    desk.put(desk.rows(12))
+    desk.server.follow(Plan(chances={"401": 1.0}))
+    code, asked = desk.run("--workers", "2")
+    assert (code, len(asked)) == (3, 1)
+    assert desk.written() == 0
+    desk.server.follow(Plan(mended=True))
+    code, asked = desk.run()
+    assert (code, sorted(asked)) == (DONE, list(range(12)))
+
+
+def test_a_request_that_hangs_costs_its_own_place(desk: Desk) -> None:
+    """While one request hangs all others are answered and written."""
+    desk.put(desk.rows(12, first=20))
+    desk.server.follow(Plan(mended=True))
+    desk.server.faults.extend([None, HANG])
+    process = desk.start("--concurrency", "2")
+    until(lambda: desk.server.hanging.is_set() and desk.written() == 11)
+    assert process.running
+    process.kill()
+    assert left_over(process.mark) == []
+    code, asked = desk.run()
+    assert (code, len(asked)) == (DONE, 1)
+
+
+# Signals
+
+
+def test_ctrl_c_finishes_what_is_in_flight(desk: Desk) -> None:
+    """Nothing more is sent, every answer is kept, and the same command asks for the rest only."""
+    process, begun = _interrupted(desk, signal.SIGINT)
+    assert process.wait() == INTERRUPTED, process.text
+    assert left_over(process.mark) == []
+    _goes_on(desk, begun)
+
+
+def test_sigterm_does_the_same(desk: Desk) -> None:
+    """With the exit code for work that is left."""
+    process, begun = _interrupted(desk, signal.SIGTERM)
+    assert process.wait() == LEFT, process.text
+    _goes_on(desk, begun)
+
+
+def test_ctrl_c_twice_stops_at_once(desk: Desk) -> None:
+    """Requests that hang are not waited for; what was written stays."""
+    desk.put(desk.rows(20, first=20))
+    desk.server.follow(Plan(mended=True))
+    desk.server.faults.extend([None] * 6 + [HANG] * 30)
+    process = desk.start()
+    until(lambda: desk.server.hanging.is_set() and desk.written() == 6)
+    process.signal(signal.SIGINT)
+    until(lambda: "once more" in process.text)
+    assert process.running
+    process.signal(signal.SIGINT)
+    assert process.wait() == INTERRUPTED, process.text
+    assert left_over(process.mark) == []
+    desk.server.faults.clear()
+    code, asked = desk.run()
+    assert (code, len(asked)) == (DONE, 14)
+
+
+def _interrupted(desk: Desk, number: signal.Signals) -> tuple[Process, set[int]]:
+    desk.put(desk.rows(30, first=20))
+    desk.server.follow(Plan(mended=True, delay=0.3))
+    process = desk.start()
+    until(lambda: len(desk.server.asked) > 4)
+    process.signal(number)
+    process.wait()
+    return process, set(desk.server.asked)
+
+
+def _goes_on(desk: Desk, begun: set[int]) -> None:
+    assert desk.written() == len(begun) < 30
+    desk.server.follow(Plan(mended=True))
+    code, asked = desk.run()
+    assert code == DONE
+    assert sorted(asked) == sorted(set(range(20, 50)) - begun)

@@ -1,0 +1,45 @@
+"""Kill -9 at seeded moments: a short schedule of what ``make test-faults`` does at length."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from fault.harness import Seed, World, world
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+
+# Between them: kills while the rows are read, in the middle, near the end, and four in a row.
+SEEDS = (2, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The server, the clips, and what a run comes to that nobody disturbs."""
+    with world(tmp_path_factory.mktemp("kills")) as made:
+        yield made
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_or_done_twice(shared: World, seed: int) -> None:
+    """The export is that of the undisturbed run, what was finished is asked for no more, no more
+    items are asked again than were in flight, and neither a process nor a file is left over.
+    """
+    verdict = Seed(shared, seed).run()
+    assert verdict.kills, "a seed of this list is one that kills"
+    assert verdict.wrong == [], verdict.line()
+
+
+def test_a_loss_would_be_seen(shared: World) -> None:
+    """The harness tells a run that lost a finished result: it is no rubber stamp."""
+    seed = Seed(shared, 9)
+    seed.run()
+    assert seed.verdict.wrong == []
+    for segment in (seed.batch.run_dir / "segments").iterdir():
+        lines = segment.read_bytes().splitlines(keepends=True)
+        segment.write_bytes(b"".join(lines[: len(lines) // 2]))
+    seed.look()
+    assert any("missing from the export" in wrong for wrong in seed.verdict.wrong)
+    assert any("finished before a kill" in wrong for wrong in seed.verdict.wrong)
