@@ -38,6 +38,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger("promptlift.server")
 _SWEEP_SECONDS = 30.0
 _AGAIN_SECONDS = 5.0
+_LOOK_SECONDS = 30.0
 _PRELOAD = ("promptlift.pipeline.seeing",)
 
 
@@ -185,15 +186,19 @@ class Service:
         return await asyncio.to_thread(content_of, path)
 
     async def _meet_engine(self) -> None:
-        """Learn who answers, so that what the journal knows can be told without asking."""
-        while self.worker.info is None:
+        """Learn who answers, so that what the journal knows can be told without asking.
+
+        Another model may be behind the same door later; one that sleeps is let sleep.
+        """
+        while True:
             try:
-                await self.worker.describe()
+                if self.worker.info is None or not self.sleeper.asleep:
+                    await self.worker.describe()
                 self.trouble = None
             except PromptliftError as error:
                 self.trouble = error
                 _LOG.warning("the engine does not answer: %s", error)
-                await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_AGAIN_SECONDS if self.trouble else _LOOK_SECONDS)
 
     async def _sweep(self) -> None:
         while True:

@@ -221,6 +221,9 @@ class Worker:
             return Done(failure=failure_of(error), error=error)
 
     async def _do(self, wish: Wish, feed: Feed) -> Done:
+        before = await self.known(wish)
+        if before is not None:
+            return before
         place = self.place(wish.asked, wish.owner)
         options = wish.asked.options()
         prompt = check_short_prompt(wish.asked.prompt)

@@ -31,8 +31,8 @@ async def readyz(service: Serving) -> HealthOut:
         raise Refusal(
             503, "no_room", "the journal cannot be written", remedy="make room", retry_after=10
         )
-    if service.worker.info is None:
-        trouble = service.trouble
+    trouble = service.trouble
+    if service.worker.info is None or trouble is not None:
         raise Refusal(
             503,
             trouble.code if trouble else "engine_starting",
