@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from promptlift.server.errors import (
 from promptlift.server.limits import Rates
 from promptlift.server.paths import AllowedPaths, content_of
 from promptlift.server.security import Door
+from promptlift.server.serving import listening
 from promptlift.server.settings import Settings, is_loopback
 
 KEYS = ("first-key-of-the-door", "second-key-of-the-door")
@@ -254,3 +256,11 @@ class TestSettings:
         """All of 127, ::1 and the name; nothing that only looks like it."""
         assert all(map(is_loopback, ("127.0.0.1", "127.8.9.1", "::1", "localhost")))
         assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.evil", "")))
+
+
+def test_answers_are_sent_without_delay(tmp_path: Path) -> None:
+    """asyncio sends at once on sockets that say they are TCP; others wait for acknowledgements."""
+    with listening(Settings(data=tmp_path, port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+        with pytest.raises(OptionError, match="--port"):
+            listening(Settings(data=tmp_path, port=listener.getsockname()[1]))

@@ -18,7 +18,7 @@ from promptlift.server.protocol import patient_protocol
 from promptlift.server.service import Service
 from promptlift.server.settings import Settings
 
-__all__ = ["log_to_stderr", "serve"]
+__all__ = ["listening", "log_to_stderr", "serve"]
 
 _HEAD_BYTES = 32 * 1024
 _FILES_WANTED = 65_536
@@ -37,7 +37,7 @@ def serve(settings: Settings, started: Callable[[str], None]) -> None:
         PromptliftError: A part of the server does not start.
     """
     _allow_many_files()
-    with _listening(settings) as listener:
+    with listening(settings) as listener:
         app = make_app(settings)
         config = uvicorn.Config(
             app,
@@ -82,9 +82,16 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._service.stop)
 
 
-def _listening(settings: Settings) -> socket.socket:
+def listening(settings: Settings) -> socket.socket:
+    """The socket that requests come in at.
+
+    Raises:
+        OptionError: The address cannot be listened on.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named outright: asyncio sends without delay only on what says that it is TCP, and otherwise
+    # every answer waits 40 ms for an acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
