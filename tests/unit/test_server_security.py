@@ -259,7 +259,7 @@ class TestSettings:
 
 
 def test_answers_are_sent_without_delay(tmp_path: Path) -> None:
-    """asyncio sends at once on sockets that say they are TCP; others wait for acknowledgements."""
+    """Asyncio sends at once on sockets that say they are TCP; others wait for acknowledgements."""
     with listening(Settings(data=tmp_path, port=0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP
         with pytest.raises(OptionError, match="--port"):
