@@ -80,6 +80,7 @@ def _add_page(app: FastAPI) -> frozenset[str]:
 
 def _add_layers(app: FastAPI, service: Service, open_paths: frozenset[str]) -> None:
     settings = service.settings
+    door = app.state.door = Door(settings.keys)
     app.add_middleware(
         BodyLimits,
         upload_bytes=settings.upload_bytes,
@@ -97,7 +98,7 @@ def _add_layers(app: FastAPI, service: Service, open_paths: frozenset[str]) -> N
 
     app.add_middleware(
         Guard,
-        door=Door(settings.keys),
+        door=door,
         hosts=_names(settings) if settings.checks_hosts else None,
         rates=Rates(settings.rate),
         most=settings.connections,

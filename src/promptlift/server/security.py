@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptlift.server.errors import Refusal, problem
 from promptlift.server.limits import Rates, slow_down
+from promptlift.server.sessions import Sessions
 
 __all__ = ["OPEN_PATHS", "Door", "Guard"]
 
@@ -35,7 +36,7 @@ _HEADERS = {
 
 
 class Door:
-    """Knows the keys, as digests only.
+    """Knows the keys, as digests only, and the sessions of browsers that have shown one.
 
     Args:
         keys: Any of them opens; none at all for a door that stands open.
@@ -43,6 +44,7 @@ class Door:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [_digest(key) for key in keys]
+        self.sessions = Sessions()
 
     def owner(self, headers: Mapping[str, str]) -> str | None:
         """Whose key a request brings: a short name of it; empty where none is needed.
@@ -59,7 +61,7 @@ class Door:
         for digest in self._digests:
             if hmac.compare_digest(digest, given):
                 found = digest.hex()[:12]
-        return found
+        return self.sessions.owner(headers.get("cookie", "")) if found is None else found
 
 
 def _key(headers: Mapping[str, str]) -> str:

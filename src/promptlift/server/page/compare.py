@@ -1,0 +1,125 @@
+"""One clip treated in several ways, side by side."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from promptlift.server.errors import Refusal
+from promptlift.server.jobs import Job
+from promptlift.server.models import UpsampleAsked
+from promptlift.server.page.asked import accept, asked_of, form_of
+from promptlift.server.page.live import story
+from promptlift.server.page.rendering import fragment
+from promptlift.server.page.story import Story
+from promptlift.server.page.words import strategy_words
+from promptlift.server.routes.common import Serving
+from promptlift.server.service import Service
+
+__all__ = ["Column", "columns_of", "jobs_named", "router"]
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_MOST = 6
+_SIDES = ("a", "b", "c")
+_LABELS = {
+    "size": "{}",
+    "frames": "{} frames",
+    "strategy": "{}",
+    "target": "for {}",
+    "seed": "seed {}",
+    "temperature": "temperature {}",
+    "max_side": "at most {} pixels a side",
+    "context": "context of {} tokens",
+    "exact": "exact: {}",
+    "control": "shown as {}",
+}
+
+router = APIRouter()
+
+
+class Column(NamedTuple):
+    """One way: in what it differs from the others, and what became of it."""
+
+    title: str
+    story: Story
+
+
+@router.post("/page/compare")
+async def begin(request: Request, service: Serving) -> Response:
+    """Take on one job for each column of the form.
+
+    Raises:
+        Refusal: Two columns are the same, or a field does not fit.
+    """
+    form = await form_of(request)
+    variants = [asked_of(_side(form, side)) for side in _SIDES if f"{side}.on" in form]
+    if len({one.model_dump_json() for one in variants}) < max(2, len(variants)):
+        raise Refusal(
+            422,
+            "same",
+            "there is nothing to compare: the columns ask for the same",
+            remedy="change the size, the number, the choice of frames or the generator in one",
+        )
+    jobs = [await accept(service, request, one) for one in variants]
+    return _answer(service, jobs, push=True)
+
+
+@router.get("/page/compare")
+async def look(
+    request: Request, service: Serving, jobs: Annotated[str, Query(max_length=500)]
+) -> Response:
+    """How far the columns are."""
+    return _answer(service, jobs_named(service, jobs, request.state.owner), push=False)
+
+
+def jobs_named(service: Service, ids: str, owner: str) -> list[Job]:
+    """The jobs of a comparison.
+
+    Raises:
+        Refusal: One is not there.
+    """
+    named = ids.split(",")[:_MOST]
+    return [service.jobs.get(one if _ID.fullmatch(one) else "", owner) for one in named]
+
+
+def columns_of(service: Service, jobs: list[Job]) -> list[Column]:
+    """The jobs, each under what sets it apart."""
+    asked = [job.wish.asked for job in jobs]
+    differ = [name for name in _LABELS if len({getattr(one, name) for one in asked}) > 1]
+    return [Column(_title(job.wish.asked, differ), story(service, job)) for job in jobs]
+
+
+def _title(asked: UpsampleAsked, differ: list[str]) -> str:
+    parts = []
+    for name in differ:
+        value: Any = getattr(asked, name)
+        if name == "strategy":
+            value = strategy_words(value)
+        elif name in ("size", "max_side", "context") and value is None:
+            value = "the largest size that fits" if name == "size" else "any"
+        parts.append(_LABELS[name].format(value))
+    title = ", ".join(parts) or "the same"
+    return title[:1].upper() + title[1:]
+
+
+def _side(form: dict[str, str], side: str) -> dict[str, str]:
+    """The fields of one column, over those that all share."""
+    shared = {name: value for name, value in form.items() if "." not in name}
+    own = {
+        name.partition(".")[2]: value for name, value in form.items() if name.startswith(f"{side}.")
+    }
+    return shared | own
+
+
+def _answer(service: Service, jobs: list[Job], *, push: bool) -> Response:
+    ids = ",".join(job.id for job in jobs)
+    return fragment(
+        "_columns.html",
+        push=f"/compare?jobs={ids}" if push else None,
+        columns=columns_of(service, jobs),
+        ids=ids,
+        over=all(job.over for job in jobs),
+    )

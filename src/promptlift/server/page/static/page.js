@@ -1,0 +1,271 @@
+// What HTML alone cannot: files on their way up, the camera, the clipboard, problems in words.
+"use strict";
+
+const $ = (selector, within = document) => within.querySelector(selector);
+const say = (words) => { $("#said").textContent = words; };
+
+// ---- Problems: what is wrong, and what to do ------------------------------------------------
+
+function complain(problem) {
+  const box = document.createElement("div");
+  const what = document.createElement("b");
+  const todo = document.createElement("p");
+  box.className = "error";
+  what.textContent = sentence(problem.message || "the server did not answer");
+  todo.textContent = `What to do: ${problem.remedy || "check that it is running, then try again"}.`;
+  box.append(what, todo);
+  const notice = $("#notice");
+  notice.replaceChildren(box);
+  notice.scrollIntoView({ block: "nearest" });
+}
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+const forgive = () => $("#notice").replaceChildren();
+
+function problemOf(request) {
+  if (request.status === 401) {
+    location.assign("/");
+    return { message: "this server has a key", remedy: "give it on the front page" };
+  }
+  try {
+    return JSON.parse(request.responseText);
+  } catch {
+    return {};
+  }
+}
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.requestConfig.verb !== "get") forgive();
+});
+document.addEventListener("htmx:responseError", (event) => complain(problemOf(event.detail.xhr)));
+document.addEventListener("htmx:sendError", () => complain({}));
+document.addEventListener("error", (event) => {
+  if (event.target.matches?.("img[data-thumb]")) event.target.remove();
+}, true);
+
+// ---- A video on its way up --------------------------------------------------------------------
+
+function send(file, name, progress) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    request.open("POST", `/v1/uploads?name=${encodeURIComponent(name)}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.onload = () => (request.status === 201 ? resolve(JSON.parse(request.responseText)) : reject(problemOf(request)));
+    request.onerror = () => reject({});
+    request.onabort = () => reject(null);
+    request.send(file);
+  });
+  return { done, stop: () => request.abort() };
+}
+
+async function take(slot, file, name) {
+  forgive();
+  const drop = $("[data-drop]", slot);
+  const sending = $("[data-sending]", slot);
+  const bar = $("progress", sending);
+  const words = $("[data-sending-words]", sending);
+  drop.hidden = true;
+  sending.hidden = false;
+  words.textContent = `Sending ${name}`;
+  const way = send(file, name, (share) => {
+    bar.value = 100 * share;
+    if (share === 1) words.textContent = "Looking at it";
+  });
+  $("[data-cancel]", sending).onclick = way.stop;
+  try {
+    const upload = await way.done;
+    await htmx.ajax("GET", `/page/clips/${upload.id}`, { target: slot, swap: "innerHTML" });
+    say(`${name} is there`);
+    $("#prompt")?.focus();
+  } catch (problem) {
+    drop.hidden = false;
+    sending.hidden = true;
+    if (problem) complain(problem);
+  }
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-file]") && event.target.files.length) {
+    const [file] = event.target.files;
+    take(event.target.closest("[data-slot]"), file, file.name);
+  }
+  if (event.target.matches("[data-files]")) choose(event.target.closest("form"), event.target.files);
+});
+
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    const place = event.target.closest?.("[data-drop], [data-drop-many]");
+    event.preventDefault(); // a miss must not make the browser leave for the file
+    place?.classList.toggle("over", kind === "dragover");
+    if (kind !== "drop" || !place || !event.dataTransfer.files.length) return;
+    const { files } = event.dataTransfer;
+    if (place.matches("[data-drop]")) take(place.closest("[data-slot]"), files[0], files[0].name);
+    else choose(place.closest("form"), files);
+  });
+}
+
+// ---- The camera ---------------------------------------------------------------------------------
+
+const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
+
+async function record(slot) {
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } }, audio: false });
+  } catch {
+    complain({ message: "the camera cannot be used", remedy: "allow it in the browser, or choose a file" });
+    return;
+  }
+  const [drop, box] = [$("[data-drop]", slot), $("[data-recording]", slot)];
+  const video = $("video", box);
+  const recorder = new MediaRecorder(stream);
+  const parts = [];
+  const end = (keep) => {
+    recorder.onstop = () => {
+      stream.getTracks().forEach((track) => track.stop());
+      video.srcObject = null;
+      box.hidden = true;
+      drop.hidden = false;
+      const kind = recorder.mimeType.includes("mp4") ? "mp4" : "webm";
+      if (keep) take(slot, new Blob(parts), `recording.${kind}`);
+    };
+    recorder.stop();
+  };
+  recorder.ondataavailable = (event) => parts.push(event.data);
+  video.srcObject = stream;
+  drop.hidden = true;
+  box.hidden = false;
+  await video.play();
+  recorder.start();
+  $("[data-stop]", box).onclick = () => end(true);
+  $("[data-discard]", box).onclick = () => end(false);
+  $("[data-stop]", box).focus();
+}
+
+// ---- Many videos --------------------------------------------------------------------------------
+
+const isRows = (file) => /\.(jsonl|ndjson)$/i.test(file.name);
+let chosen = [];
+
+function choose(form, files) {
+  for (const file of files) {
+    chosen = chosen.filter((one) => one.name !== file.name && !(isRows(one) && isRows(file)));
+    chosen.push(file);
+  }
+  const list = $("[data-chosen]", form);
+  list.replaceChildren(...chosen.map((file) => {
+    const item = document.createElement("li");
+    const name = document.createElement("span");
+    name.textContent = file.name;
+    const state = document.createElement("small");
+    state.textContent = isRows(file) ? "rows" : `${(file.size / 1e6).toFixed(1)} MB`;
+    item.append(name, state);
+    return item;
+  }));
+}
+
+async function begin(form) {
+  const button = $(".primary", form);
+  const items = [...$("[data-chosen]", form).children];
+  const uploads = {};
+  const values = Object.fromEntries(new FormData(form));
+  forgive();
+  if (!chosen.length) {
+    complain({ message: "there is no video yet", remedy: "drop some, and a JSONL file if there is one" });
+    return;
+  }
+  button.disabled = true;
+  try {
+    for (const [place, file] of chosen.entries()) {
+      const state = $("small", items[place]);
+      if (isRows(file)) {
+        values.rows = await file.text();
+        values.name = file.name;
+        continue;
+      }
+      try {
+        const upload = await send(file, file.name, (share) => { state.textContent = `${Math.round(100 * share)} %`; }).done;
+        uploads[file.name] = upload.id;
+        state.textContent = "sent";
+      } catch (problem) {
+        // The others go on; the row says why it cannot.
+        state.textContent = problem?.message || "not sent";
+        items[place].classList.add("bad");
+      }
+    }
+    values.rows ||= chosen.map((file) => JSON.stringify({ video: file.name })).join("\n");
+    values.files = JSON.stringify(uploads);
+    await htmx.ajax("POST", "/page/batches", { target: "#run", swap: "outerHTML", values });
+    $("#h-run")?.focus();
+  } finally {
+    button.disabled = false;
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-batch]")) {
+    event.preventDefault();
+    begin(event.target);
+  }
+});
+
+// ---- The answer: copy it, change it, have it reviewed again -------------------------------------
+
+async function copy(form) {
+  const field = $("[data-edit]", form);
+  try {
+    await navigator.clipboard.writeText(field.value);
+  } catch {
+    // Only secure addresses have the clipboard; this works everywhere.
+    const hidden = field.hidden;
+    field.hidden = false;
+    field.select();
+    document.execCommand("copy");
+    field.hidden = hidden;
+  }
+  say("Copied");
+  const button = $("[data-copy]", form);
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 1600);
+}
+
+function change(form) {
+  const [field, shown] = [$("[data-edit]", form), $("[data-long]", form)];
+  const editing = field.hidden;
+  field.hidden = !editing;
+  shown.hidden = editing;
+  $("[data-review]", form).hidden = !editing;
+  const button = $("[data-change]", form);
+  button.setAttribute("aria-expanded", String(editing));
+  button.textContent = editing ? "Put it back" : "Edit";
+  if (editing) field.focus();
+  else field.value = field.defaultValue;
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("button");
+  if (!button) return;
+  if (button.matches("[data-record]")) record(button.closest("[data-slot]"));
+  if (button.matches("[data-copy]")) copy(button.closest("form"));
+  if (button.matches("[data-change]")) change(button.closest("form"));
+});
+
+// ---- After a part of the page was put in ----------------------------------------------------------
+
+function prepare(within) {
+  if (canRecord()) within.querySelectorAll("[data-record]").forEach((one) => { one.hidden = false; });
+  const suggestion = $("template[data-suggestion]", within);
+  const prompt = $("#prompt");
+  if (suggestion && prompt && !prompt.value) prompt.value = suggestion.dataset.suggestion;
+}
+
+document.addEventListener("DOMContentLoaded", () => prepare(document));
+document.addEventListener("htmx:afterSettle", (event) => {
+  prepare(event.target);
+  const story = event.target.closest?.("#story") || (event.target.id === "story" && event.target);
+  if (!story) return;
+  const head = $("h2", story);
+  if (event.detail.requestConfig) head?.focus(); // a button was pressed; its place is gone
+  else if (story.dataset.state === "finished" || story.dataset.state === "failed") say(head.textContent);
+});

@@ -1,0 +1,178 @@
+"""The four tabs."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from promptlift.config import Options
+from promptlift.server.errors import Refusal
+from promptlift.server.jobs import Job
+from promptlift.server.page.batches import batch_values, newest_batches
+from promptlift.server.page.clips import EXAMPLES, clip_values
+from promptlift.server.page.compare import columns_of, jobs_named
+from promptlift.server.page.entrance import ask_for_key, closed
+from promptlift.server.page.live import story
+from promptlift.server.page.rendering import fragment, page
+from promptlift.server.routes.common import Serving
+from promptlift.server.service import Service
+
+__all__ = ["PATHS", "router"]
+
+PATHS = frozenset({"/", "/batch", "/compare", "/history"})
+_ID = re.compile(r"[0-9a-f]{32}")
+_SEARCHED = 5000
+_LISTED = 60
+_DEFAULTS = Options()
+
+router = APIRouter()
+
+
+@router.get("/")
+async def home(request: Request, service: Serving, job: str = "") -> Response:
+    """One video, one prompt; with ``job``, what became of it."""
+    if closed(request):
+        return ask_for_key(request)
+    told, lost = None, ""
+    if job:
+        try:
+            told = story(service, _job(service, job, request.state.owner))
+        except Refusal as refusal:
+            lost = f"{refusal.failure.message}: {refusal.failure.remedy}"
+    asked = told.job.wish.asked if told else None
+    clip = None
+    if asked is not None and asked.upload_id is not None and told and told.kept:
+        clip = clip_values(service, asked.upload_id, request.state.owner)
+    recent = [story_line(one) for one in service.jobs.newest(request.state.owner, 6)]
+    return page(
+        request,
+        "home.html",
+        story=told,
+        lost=lost,
+        clip=clip,
+        asked=asked,
+        defaults=_DEFAULTS,
+        examples=EXAMPLES,
+        recent=recent,
+        limits=service.settings,
+    )
+
+
+@router.get("/history")
+async def history(
+    request: Request, service: Serving, q: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """Everything that was asked for with this key, the newest first."""
+    if closed(request):
+        return ask_for_key(request)
+    return page(request, "history.html", **_found(service, request.state.owner, q))
+
+
+@router.get("/page/history")
+async def search(
+    request: Request, service: Serving, q: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """The same list alone, as it is typed."""
+    values = _found(service, request.state.owner, q)
+    return fragment("_history.html", push=f"/history?q={quote(q)}" if q else "/history", **values)
+
+
+@router.get("/compare")
+async def compare(
+    request: Request, service: Serving, jobs: Annotated[str, Query(max_length=500)] = ""
+) -> Response:
+    """One clip, treated in several ways."""
+    if closed(request):
+        return ask_for_key(request)
+    found = jobs_named(service, jobs, request.state.owner) if jobs else []
+    asked = found[0].wish.asked if found else None
+    clip = None
+    if asked is not None and asked.upload_id is not None:
+        clip = clip_values(service, asked.upload_id, request.state.owner, missing_ok=True)
+    return page(
+        request,
+        "compare.html",
+        columns=columns_of(service, found),
+        over=all(job.over for job in found),
+        ids=jobs,
+        clip=clip,
+        asked=asked,
+        variants=[job.wish.asked for job in found[:2]],
+        defaults=_DEFAULTS,
+        examples=EXAMPLES,
+        limits=service.settings,
+    )
+
+
+@router.get("/batch")
+async def batch(
+    request: Request, service: Serving, run: Annotated[str, Query(max_length=32)] = ""
+) -> Response:
+    """Many videos at once."""
+    if closed(request):
+        return ask_for_key(request)
+    values: dict[str, Any] = {"run": None}
+    if run:
+        values["run"] = batch_values(service, run, request.state.owner)
+    return page(
+        request,
+        "batch.html",
+        **values,
+        batches=newest_batches(service, request.state.owner),
+        asked=None,
+        defaults=_DEFAULTS,
+    )
+
+
+def story_line(job: Job) -> dict[str, Any]:
+    """A job in one line."""
+    return {"job": job, "prompt": job.wish.asked.prompt}
+
+
+def _found(service: Service, owner: str, words: str) -> dict[str, Any]:
+    wanted = words.lower().split()
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    groups: list[tuple[str, list[dict[str, Any]]]] = []
+    listed = 0
+    for job in service.jobs.newest(owner, _SEARCHED):
+        if not _matches(service, job, wanted):
+            continue
+        day = time.strftime("%Y-%m-%d", time.gmtime(job.created))
+        title = "Today" if day == today else time.strftime("%d %B %Y", time.gmtime(job.created))
+        if not groups or groups[-1][0] != title:
+            groups.append((title, []))
+        groups[-1][1].append(_entry(service, job))
+        listed += 1
+        if listed == _LISTED:
+            break
+    return {"groups": groups, "q": words, "listed": listed, "most": _LISTED}
+
+
+def _matches(service: Service, job: Job, wanted: list[str]) -> bool:
+    """Whether all words are in what the user wrote, or, failing that, in what came back."""
+    if not wanted:
+        return True
+    text = f"{job.wish.name} {job.wish.asked.prompt} {job.wish.asked.target} {job.state}".lower()
+    if all(word in text for word in wanted):
+        return True
+    record = service.jobs.record(job)
+    if record is None or record.prompt is None:
+        return False
+    text += record.prompt.lower()
+    return all(word in text for word in wanted)
+
+
+def _entry(service: Service, job: Job) -> dict[str, Any]:
+    record = service.jobs.record(job)
+    return {"job": job, "record": record, "asked": job.wish.asked}
+
+
+def _job(service: Service, job_id: str, owner: str) -> Job:
+    if not _ID.fullmatch(job_id):
+        raise Refusal(404, "job_not_found", "there is no such job", remedy="look into the history")
+    return service.jobs.get(job_id, owner)
