@@ -1,4 +1,4 @@
-"""One item's turn with the engine: it keeps its slot with an answer; and reaching the engine."""
+"""One item's turn with the engine, which lasts until its result is written; and reaching it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from promptlift.batch.runner import EngineDown
 from promptlift.batch.runner.breaker import Breaker
 from promptlift.batch.runner.limit import Limit
-from promptlift.batch.runner.patient import PatientEngine
+from promptlift.batch.runner.patient import PatientEngine, Turn
+from promptlift.batch.runner.unwritten import Unwritten
 from promptlift.engines.base import EngineInfo, Request
 from promptlift.errors import (
     ConfigEngineError,
@@ -21,7 +22,6 @@ from promptlift.errors import (
 from promptlift.testing import FakeEngine, FaultyEngine
 
 ASKED = Request(text="a balloon", frames=())
-SOON = TransientEngineError("come back", remedy="wait", wait=0.0)
 AWAY = TransientEngineError("nothing listens there", remedy="start it")
 REFUSED = ItemEngineError("too large", remedy="shrink it")
 
@@ -39,78 +39,124 @@ def scripted(*errors: EngineError | None) -> Callable[[Request], EngineError | N
 
 
 def narrow(*errors: EngineError | None) -> tuple[PatientEngine, Limit]:
-    """An engine that takes one request at a time."""
+    """An engine that takes one request at a time, so that two items may be unwritten."""
     limit = Limit(1, 1)
     return PatientEngine(FaultyEngine(FakeEngine(), scripted(*errors)), limit, Breaker(60)), limit
 
 
 @pytest.mark.parametrize("error", [None, REFUSED])
-def test_an_answer_keeps_its_slot_until_it_is_left(error: EngineError | None) -> None:
-    """What has its answer, or its refusal, and is not written yet holds back the next."""
-    engine, limit = narrow(error)
+def test_answers_that_are_not_written_hold_back_the_next(error: EngineError | None) -> None:
+    """With an answer, or a refusal, an item counts until its turn is left."""
+    engine, limit = narrow(error, error)
 
     async def play() -> None:
-        first = engine.turn()
-        await asyncio.gather(first.complete(ASKED), return_exceptions=True)
-        other = asyncio.create_task(engine.complete(ASKED))
+        turns = [engine.turn(), engine.turn()]
+        for turn in turns:
+            await asyncio.gather(turn.complete(ASKED), return_exceptions=True)
+        third = asyncio.create_task(engine.complete(ASKED))
         await settle()
-        assert not other.done()
-        assert limit.in_flight == 1
-        assert engine.requests == 1
-        await first.leave()
-        await other
+        assert (engine.requests, limit.in_flight, third.done()) == (2, 0, False)
+        turns[1].leave()
+        await third
 
     asyncio.run(play())
-    assert (engine.requests, limit.in_flight) == (2, 0)
+    assert engine.requests == 3
 
 
-def test_a_second_try_of_an_item_waits_for_nobody() -> None:
-    """An item that is asked again, for a better answer, does so on the slot that it has."""
-    engine, limit = narrow()
+def test_a_second_try_of_an_item_waits_for_no_other_result() -> None:
+    """An item that is asked again, for a better answer, does so within its turn."""
+    engine, _ = narrow()
 
     async def play() -> None:
-        async with engine.turn() as turn:
+        with engine.turn() as turn, engine.turn() as other:
             await turn.complete(ASKED)
+            await other.complete(ASKED)
             waiting = asyncio.create_task(engine.complete(ASKED))
-            await settle()
             await turn.complete(ASKED)
-            assert (engine.requests, waiting.done()) == (2, False)
+            await other.complete(ASKED)
+            assert (engine.requests, waiting.done()) == (4, False)
         await waiting
 
     asyncio.run(play())
-    assert (engine.requests, limit.in_flight) == (3, 0)
+    assert engine.requests == 5
 
 
-def test_a_failure_that_may_pass_keeps_no_slot() -> None:
-    """While one item waits to try again, another is answered."""
+def test_a_failure_that_may_pass_holds_back_nobody() -> None:
+    """While some items wait to try again, others are answered."""
     later = TransientEngineError("come back", remedy="wait", wait=3600.0)
-    engine, limit = narrow(later)
+    engine, _ = narrow(later, later, later)
 
     async def play() -> None:
-        turn = engine.turn()
-        first = asyncio.create_task(turn.complete(ASKED))
+        turns = [engine.turn() for _ in range(3)]
+        waiting = [asyncio.create_task(turn.complete(ASKED)) for turn in turns]
         await settle()
-        assert limit.in_flight == 0
         await engine.complete(ASKED)
-        assert not first.done()
+        assert not any(task.done() for task in waiting)
         engine.leave()
-        with pytest.raises(EngineDown):
-            await first
+        assert all(
+            isinstance(error, EngineDown)
+            for error in await asyncio.gather(*waiting, return_exceptions=True)
+        )
 
     asyncio.run(play())
-    assert limit.in_flight == 0
 
 
-def test_leaving_twice_gives_one_slot_back() -> None:
+def test_a_turn_that_is_left_twice_lets_one_in() -> None:
     """A turn may be left before its end, and is left there once more."""
-    engine, limit = narrow()
+    unwritten = Unwritten(Limit(1, 1))
+    turn = Turn(narrow()[0], unwritten)
 
     async def play() -> None:
-        async with engine.turn() as turn:
-            await turn.complete(ASKED)
-            await turn.leave()
-            await turn.leave()
-        assert limit.in_flight == 0
+        with turn:
+            await turn.take()
+            await turn.take()
+            assert unwritten.count == 1
+            turn.leave()
+        assert unwritten.count == 0
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("limit", "most"), [(1, 2), (4, 6), (64, 81)])
+def test_a_quarter_more_than_may_be_in_flight(limit: int, most: int) -> None:
+    """So many items may be unwritten; who comes first is let through first."""
+    opened = Limit(limit, limit)
+    opened.answered()
+    unwritten = Unwritten(opened)
+    let_in = []
+
+    async def come(name: int) -> None:
+        await unwritten.take()
+        let_in.append(name)
+
+    async def play() -> None:
+        tasks = [asyncio.create_task(come(name)) for name in range(most + 3)]
+        await settle()
+        assert let_in == list(range(most))
+        unwritten.give()
+        await settle()
+        assert let_in == list(range(most + 1))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert unwritten.count == most
+
+    asyncio.run(play())
+
+
+def test_who_gives_up_when_let_through_lets_the_next_in() -> None:
+    """A place that nobody comes for any more goes to the next."""
+    unwritten = Unwritten(Limit(1, 1))
+
+    async def play() -> None:
+        for _ in range(2):
+            await unwritten.take()
+        first, second = (asyncio.create_task(unwritten.take()) for _ in range(2))
+        await settle()
+        unwritten.give()
+        first.cancel()
+        await settle()
+        assert (first.cancelled(), second.done(), unwritten.count) == (True, True, 2)
 
     asyncio.run(play())
 

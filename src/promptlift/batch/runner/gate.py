@@ -39,7 +39,7 @@ class Gate:
     ) -> tuple[Frame, ...]:
         """See `promptlift.pipeline.seeing.See`; waits for room first."""
         self.close()
-        await self._turn.leave()
+        self._turn.leave()
         size_in_bytes = count * size.pixels * _CHANNELS
         await self._room.take(size_in_bytes)
         self._held = size_in_bytes

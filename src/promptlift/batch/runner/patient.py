@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import random
 import time
-from contextlib import AsyncExitStack
 from typing import Self
 
 from promptlift.batch.runner.breaker import Breaker, EngineDown
 from promptlift.batch.runner.limit import Limit
+from promptlift.batch.runner.unwritten import Unwritten
 from promptlift.engines.base import Completion, CountsTokens, Engine, EngineInfo, Request
 from promptlift.errors import (
     ConfigEngineError,
@@ -48,6 +48,7 @@ class PatientEngine:
         self.seconds = 0.0
         self._inner = inner
         self._limit = limit
+        self._unwritten = Unwritten(limit)
         self._breaker = breaker
         self._tries = tries
         self._leaving = asyncio.Event()
@@ -85,11 +86,11 @@ class PatientEngine:
 
     def turn(self) -> Turn:
         """The engine for the requests of one item."""
-        return Turn(self)
+        return Turn(self, self._unwritten)
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request as `Turn.complete` does, and be done with it."""
-        async with self.turn() as turn:
+        with self.turn() as turn:
             return await turn.complete(request)
 
     async def count(self, request: Request) -> int | None:
@@ -109,15 +110,15 @@ class PatientEngine:
         attempt = 0
         while True:
             if self._breaker.is_open:
-                await turn.leave()
+                turn.leave()
             await self._breaker.admit(self._pause)
-            await turn.take(self._limit)
+            await turn.take()
             try:
                 return await self._once(request, attempt)
             except EngineDown:
                 raise
             except TransientEngineError as error:
-                await turn.leave()
+                turn.leave()
                 # What fails while the engine is down for everybody uses up nobody's tries.
                 attempt += not self._breaker.is_open
                 if attempt >= self._tries:
@@ -125,28 +126,29 @@ class PatientEngine:
                 await self._pause(_wait(error, attempt))
 
     async def _once(self, request: Request, attempt: int) -> Completion:
-        self._check_leaving()
-        self.requests += 1
-        self.repeats += attempt > 0
-        start = time.perf_counter()
-        try:
-            answer = await self._inner.complete(request)
-        except TransientEngineError as error:
-            if isinstance(error, EngineBusy):
-                self._limit.busy()
-            self._breaker.failed(error, self._limit.in_flight)
-            raise
-        except ItemEngineError:
+        async with self._limit.slot():
+            self._check_leaving()
+            self.requests += 1
+            self.repeats += attempt > 0
+            start = time.perf_counter()
+            try:
+                answer = await self._inner.complete(request)
+            except TransientEngineError as error:
+                if isinstance(error, EngineBusy):
+                    self._limit.busy()
+                self._breaker.failed(error, self._limit.in_flight)
+                raise
+            except ItemEngineError:
+                self._note_answer()
+                raise
+            except ConfigEngineError as error:
+                self._wrong = error  # before the slot goes to the next, who would be told the same
+                self._leaving.set()
+                raise
+            finally:
+                self.seconds += time.perf_counter() - start
             self._note_answer()
-            raise
-        except ConfigEngineError as error:
-            self._wrong = error  # before the slot goes to the next, who would be told the same
-            self._leaving.set()
-            raise
-        finally:
-            self.seconds += time.perf_counter() - start
-        self._note_answer()
-        return answer
+            return answer
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not when the run is to end."""
@@ -166,43 +168,43 @@ class PatientEngine:
 
 
 class Turn:
-    """The engine as one item has it: with an answer it keeps its slot until it is left.
+    """The engine as one item has it, from its first request until its result is written.
 
-    So no more items have an answer that is not written down yet, and would be asked again after a
-    kill, than requests may be in flight; and on a full disk nothing more is asked. A context
-    manager.
+    So a kill has few more items asked again than requests may be in flight, and on a full disk
+    nothing more is asked. A context manager.
 
     Args:
         patient: Who asks.
+        unwritten: How many items may have such a turn.
     """
 
-    def __init__(self, patient: PatientEngine) -> None:
+    def __init__(self, patient: PatientEngine, unwritten: Unwritten) -> None:
         self._patient = patient
-        self._slot: AsyncExitStack | None = None
+        self._unwritten = unwritten
+        self._taken = False
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.leave()
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     @property
     def inner(self) -> Engine:
         """See `promptlift.engines.base.Wraps`."""
         return self._patient.inner
 
-    async def take(self, limit: Limit) -> None:
-        """Wait for a slot, unless there is one."""
-        if self._slot is None:
-            stack = AsyncExitStack()
-            await stack.enter_async_context(limit.slot())
-            self._slot = stack
+    async def take(self) -> None:
+        """Wait until the item may be asked; at once where it has been asked already."""
+        if not self._taken:
+            await self._unwritten.take()
+            self._taken = True
 
-    async def leave(self) -> None:
-        """Give the slot back; safe to call twice."""
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            await slot.aclose()
+    def leave(self) -> None:
+        """Let another item ask; safe to call twice."""
+        if self._taken:
+            self._taken = False
+            self._unwritten.give()
 
     async def describe(self) -> EngineInfo:
         """Say what the inner engine says."""

@@ -58,7 +58,7 @@ class Worker:
         """
         key = item.key
         assert key is not None, "the item was named"
-        async with self._engine.turn() as turn:
+        with self._engine.turn() as turn:
             gate = Gate(self._sights, self._room, turn)
             try:
                 outcome = await self._outcome(item, gate, turn)
