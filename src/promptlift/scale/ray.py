@@ -104,6 +104,10 @@ class Cluster:
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                     include_dashboard=False if address == "local" else None,
+                    # A cluster on the loopback knows this machine by no other address.
+                    _node_ip_address=host
+                    if (host := address.split(":")[0])[:4] == "127."
+                    else None,
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise OptionError(
@@ -152,6 +156,12 @@ class Cluster:
             dataset = _dataset(work)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield [back for cell in batch[_CELL] for back in unpack(cell.as_buffer())]
+
+
+def _loopback(address: str) -> str | None:
+    """The host of a cluster on the loopback, which knows this machine by no other address."""
+    host = address.partition(":")[0]
+    return host if host.startswith("127.") else None
 
 
 @contextmanager

@@ -160,9 +160,8 @@ class ClusterRun:
     def _work(self, desk: RemoteDesk, post: Post, who: EngineInfo, gpus: int) -> Work:
         from promptlift.scale.ray import Work
 
-        plain = max(1, len(self._scale.addresses))
-        most = max(1, self._cluster.gpus) if gpus else plain
-        engines = self._scale.engines or (1 if gpus else plain, most)
+        cluster = self._cluster
+        engines = self._scale.pool(cpus=cluster.cpus, gpus=cluster.gpus if gpus else None)
         return Work(desk, post, who, self._scale, engines, gpus)
 
     async def _through(self, writer: Writer, work: Work) -> None:

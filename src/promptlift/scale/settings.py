@@ -25,8 +25,8 @@ class ScaleSettings:
         engine_cpus: Processors that Ray counts for one engine's actor, which encodes pictures,
             reviews answers and writes the journal.
         parcel: The most rows that travel together.
-        losses: How often the same task may lose its process or node before its rows are left
-            for the next round.
+        losses: How often the same task may lose its process before its rows are left for another
+            round. While a node is lost and not yet missed, each try counts.
     """
 
     address: str = "auto"
@@ -35,7 +35,22 @@ class ScaleSettings:
     decode_cpus: float = 1.0
     engine_cpus: float = 0.5
     parcel: int = 8
-    losses: int = 5
+    losses: int = 100
+
+    def pool(self, *, cpus: float, gpus: int | None) -> tuple[int, int]:
+        """The fewest and the most engines.
+
+        The fewest leave room for one decoder on the processors that are there now, since engines
+        keep theirs, and would wait for ever for what nobody decodes.
+
+        Args:
+            cpus: Processors of the cluster now.
+            gpus: GPUs of the cluster now; None where engines need none.
+        """
+        each = max(1, len(self.addresses))
+        least, most = self.engines or ((each, each) if gpus is None else (1, max(1, gpus)))
+        room = int((cpus - self.decode_cpus) / self.engine_cpus)
+        return max(1, min(least, room)), most
 
     def __post_init__(self) -> None:
         if self.engines is not None and not 1 <= self.engines[0] <= self.engines[1]:

@@ -1,0 +1,158 @@
+"""A batch on a Ray cluster of two nodes, with an actor and a node killed in its middle."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fault.command import Batch, Process, left_over
+from fault.ledger import Snapshot, damage, exported, finished, strays
+from fault.scene import make_clips, some_rows, write_rows
+from fault.server import FaultServer, Plan
+from loaders.ray_cluster import RayCluster
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.timeout(240),
+]
+
+ROWS = 60
+WORK_IS_LEFT, NO_ENGINE = 75, 3
+SLOW = Plan(delay=0.25)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultServer]:
+    """The engine of every run here."""
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clips, good and bad, and an input with rows of all kinds."""
+    folder = tmp_path_factory.mktemp("cluster")
+    write_rows(folder / "in.jsonl", some_rows(make_clips(folder / "clips"), ROWS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(place: Path, server: FaultServer) -> tuple[int, list[dict[str, object]]]:
+    """Exit code and export of the same input on one machine."""
+    folder = place / "alone"
+    folder.mkdir()
+    batch = Batch(folder, server.base_url, ("--workers", "1", "--concurrency", "8", "--quiet"))
+    code = batch.run(source=str(place / "in.jsonl"))
+    return code, exported(batch.run_dir)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """Two nodes of two processors each; in the end none of their processes is left."""
+    with RayCluster() as cluster:
+        yield cluster
+
+
+def on_cluster(cluster: RayCluster, folder: Path, server: FaultServer) -> Batch:
+    """The command, on the cluster, with two engines that each have four requests in flight."""
+    folder.mkdir(exist_ok=True)
+    settings = (f"--ray={cluster.address}", "--engines", "2", "--concurrency", "4")
+    return Batch(folder, server.base_url, settings, environment=cluster.environment)
+
+
+def actors(batch: Batch, driver: Process) -> list[int]:
+    """The processes that have a segment, by its name, besides the driver's."""
+    names = [path.stem for path in (batch.run_dir / "segments").glob("*.jsonl")]
+    return [pid for name in names if (pid := int(name.split("-")[-2])) != driver.popen.pid]
+
+
+def await_results(batch: Batch, process: Process, count: int) -> None:
+    """Wait until so many results are in the journal."""
+    while len(finished(batch.run_dir)) < count:
+        assert process.running, process.said.read_text()
+        time.sleep(0.02)
+
+
+def test_a_stopped_run_is_finished_by_the_same_command(
+    cluster: RayCluster,
+    place: Path,
+    server: FaultServer,
+    alone: tuple[int, list[dict[str, object]]],
+) -> None:
+    """SIGTERM stops it with 75 and no mark on what was left; the same command does the rest.
+
+    What the first run had finished is not asked for again, and together they come to what one
+    machine comes to.
+    """
+    code, expected = alone
+    batch = on_cluster(cluster, place / "stopped", server)
+    server.follow(SLOW)
+    run = batch.start(source=str(place / "in.jsonl"))
+    await_results(batch, run, 10)
+    run.signal(signal.SIGTERM)
+    assert run.wait() == WORK_IS_LEFT, run.said.read_text()
+    before = finished(batch.run_dir)
+    assert len(before) < len(expected)
+    server.follow(Plan())
+    again = batch.start(source=str(place / "in.jsonl"))
+    assert again.wait() == code, again.said.read_text()
+    assert exported(batch.run_dir) == expected
+    assert before.items() <= finished(batch.run_dir).items()
+    assert Snapshot(0.0, before).takes.isdisjoint(server.asked)
+
+
+def test_a_wrong_setting_ends_it_with_one_line(
+    cluster: RayCluster, place: Path, server: FaultServer
+) -> None:
+    """Where the engine refuses every item the run ends with 3 after one of each engine."""
+    batch = on_cluster(cluster, place / "wrong", server)
+    server.follow(Plan(chances={"401": 1.0}))
+    run = batch.start("--quiet", source=str(place / "in.jsonl"))
+    assert run.wait() == NO_ENGINE, run.said.read_text()
+    said = run.said.read_text()
+    assert said.startswith("promptlift: error: ")
+    assert len(said.splitlines()) == 1
+    assert len(server.asked) <= 2  # one of each engine
+    assert finished(batch.run_dir) == {}
+
+
+def test_what_a_cluster_loses_it_does_again(
+    cluster: RayCluster,
+    place: Path,
+    server: FaultServer,
+    alone: tuple[int, list[dict[str, object]]],
+) -> None:
+    """An actor and then a node are killed: the run goes on, and its export is that of one machine.
+
+    Afterwards the same command sends nothing, on the node that is left.
+    """
+    code, expected = alone
+    batch = on_cluster(cluster, place / "spread", server)
+    server.follow(SLOW)
+    run = batch.start(source=str(place / "in.jsonl"))
+    await_results(batch, run, 10)
+    victims = actors(batch, run)
+    assert len(victims) == 2
+    os.kill(victims[0], signal.SIGKILL)
+    await_results(batch, run, 25)
+    cluster.lose_a_node()
+    before = finished(batch.run_dir)
+    assert run.wait() == code, run.said.read_text()
+    assert exported(batch.run_dir) == expected
+    assert before.items() <= finished(batch.run_dir).items()
+    assert damage(batch.run_dir) == []
+    assert strays(batch.run_dir) == []
+
+    server.follow(Plan())
+    again = batch.start(source=str(place / "in.jsonl"))
+    assert again.wait() == code, again.said.read_text()
+    assert server.asked == []
+    assert exported(batch.run_dir) == expected
+    assert left_over(run.mark) == left_over(again.mark) == []
