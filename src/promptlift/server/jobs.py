@@ -16,7 +16,7 @@ from promptlift.server.events import Feed
 from promptlift.server.ledger import Ledger
 from promptlift.server.models import JobState
 from promptlift.server.queue import FairQueue, Ticket
-from promptlift.server.work import BROKEN, Done, Wish, Worker, named
+from promptlift.server.work import Done, Wish, Worker, named
 
 __all__ = ["Job", "Jobs"]
 
@@ -247,10 +247,10 @@ CANCELLED = Failure(
 
 
 def _result(done: asyncio.Future[Done]) -> Done:
-    error = done.exception()
-    if error is None:
+    try:
         return done.result()
-    return Done(failure=error.failure if isinstance(error, Refusal) else BROKEN)
+    except Refusal as refusal:
+        return Done(failure=refusal.failure)
 
 
 def _end(job: Job, fields: Mapping[str, Any]) -> None:

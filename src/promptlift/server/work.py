@@ -219,6 +219,12 @@ class Worker:
             raise too_late() from None
         except PromptliftError as error:
             return Done(failure=failure_of(error), error=error)
+        except Refusal:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged and ends this job only
+            # A defect of ours costs one job; the log has what there is to know of it.
+            _LOG.exception("a job broke")
+            return Done(failure=BROKEN)
 
     async def _do(self, wish: Wish, feed: Feed) -> Done:
         before = await self.known(wish)

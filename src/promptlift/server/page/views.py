@@ -28,6 +28,7 @@ PATHS = frozenset({"/", "/batch", "/compare", "/history"})
 _ID = re.compile(r"[0-9a-f]{32}")
 _SEARCHED = 5000
 _LISTED = 60
+_RECENT = 5
 _DEFAULTS = Options()
 
 router = APIRouter()
@@ -48,7 +49,7 @@ async def home(request: Request, service: Serving, job: str = "") -> Response:
     clip = None
     if asked is not None and asked.upload_id is not None and told and told.kept:
         clip = clip_values(service, asked.upload_id, request.state.owner)
-    recent = [story_line(one) for one in service.jobs.newest(request.state.owner, 6)]
+    recent = [_entry(service, one) for one in service.jobs.newest(request.state.owner, _RECENT)]
     return page(
         request,
         "home.html",
@@ -129,11 +130,6 @@ async def batch(
     )
 
 
-def story_line(job: Job) -> dict[str, Any]:
-    """A job in one line."""
-    return {"job": job, "prompt": job.wish.asked.prompt}
-
-
 def _found(service: Service, owner: str, words: str) -> dict[str, Any]:
     wanted = words.lower().split()
     today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -169,7 +165,7 @@ def _matches(service: Service, job: Job, wanted: list[str]) -> bool:
 
 def _entry(service: Service, job: Job) -> dict[str, Any]:
     record = service.jobs.record(job)
-    return {"job": job, "record": record, "asked": job.wish.asked}
+    return {"job": job, "record": record}
 
 
 def _job(service: Service, job_id: str, owner: str) -> Job:

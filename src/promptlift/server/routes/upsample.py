@@ -137,7 +137,7 @@ def _outcome(ticket: Ticket[Done]) -> Done:
     """What became of work that is over; only the server's end takes it out."""
     if ticket.done.cancelled():
         return Done(failure=stopping().failure)
-    error = ticket.done.exception()
-    if isinstance(error, Refusal):
-        return Done(failure=error.failure)
-    return ticket.done.result()
+    try:
+        return ticket.done.result()
+    except Refusal as refusal:
+        return Done(failure=refusal.failure)
