@@ -86,9 +86,19 @@ def sent_again(events: Iterable[Event], since: float, at: float) -> set[tuple[st
 
 
 def strays(run_dir: Path) -> list[str]:
-    """Files that no finished run should have left: parts of readings, temporary files."""
-    found = [*run_dir.rglob("*.part"), *run_dir.rglob(".*")]
-    return sorted(str(path.relative_to(run_dir)) for path in found)
+    """Files that are no part of a finished run: parts of readings, temporary files.
+
+    The hidden one in whose place a kill left the manifest or the command as it was may stay: its
+    name says that it is nobody's, and another writer's looks the same.
+    """
+    own = {"manifest.json", "command.json"}
+    found = [path for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".jsonl"]
+    names = {path: str(path.relative_to(run_dir)) for path in found}
+    return sorted(
+        name
+        for path, name in names.items()
+        if name not in own and not (path.parent == run_dir and name.startswith(".promptlift-"))
+    )
 
 
 def damage(run_dir: Path) -> Sequence[object]:
