@@ -1,0 +1,1 @@
+"""What `benchmarks/batch.py` measures with, part by part."""
