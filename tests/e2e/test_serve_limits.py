@@ -277,7 +277,7 @@ class TestPressure:
                 assert int(answer.headers["retry-after"]) >= 1
                 assert answer.json()["code"] == "queue_full"
             model.gate.set()
-            eventually(lambda: ended(server, accepted), 60)
+            eventually(lambda: ended(server, accepted))
             troubles = [server.http.get(f"/v1/jobs/{one}").json()["error"] for one in accepted]
             assert troubles == [None] * len(accepted)
             assert server.http.get("/readyz").status_code == 200

@@ -137,7 +137,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def eventually(holds: Any, seconds: float = 30.0) -> None:
+def eventually(holds: Any, seconds: float = 100.0) -> None:
     """Wait until something holds; fails if it never does."""
     until = time.monotonic() + seconds
     while not holds():
