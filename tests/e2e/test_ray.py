@@ -120,7 +120,8 @@ def test_a_wrong_setting_ends_it_with_one_line(
     assert said.startswith("promptlift: error: ")
     assert len(said.splitlines()) == 1
     assert len(server.asked) <= 2  # one of each engine
-    assert finished(batch.run_dir) == {}
+    # Rows whose own fault it is need no engine; their numbers come after the others'.
+    assert all(take >= ROWS for take in Snapshot(0.0, finished(batch.run_dir)).takes)
 
 
 def test_what_a_cluster_loses_it_does_again(

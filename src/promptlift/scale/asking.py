@@ -120,6 +120,8 @@ class Asker:
             self._writer.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CLOSING_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def _there(self, work: Coroutine[Any, Any, T]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -136,11 +138,14 @@ class Asker:
         self._sights = Sights(0, self._crew.call)
         self._room = ByteBudget(settings.memory)
         self._beside = asyncio.create_task(self._meanwhile())
+        self._there_yet = asyncio.create_task(self._patient.reach())
 
     async def _close(self) -> None:
         self._patient.leave()
         self._closing.set()
         await self._beside
+        self._there_yet.cancel()
+        await asyncio.gather(self._there_yet, return_exceptions=True)
         await self._crew.close()
         await self._engine.close()
 
@@ -199,6 +204,8 @@ class Asker:
             return replace(back, fate="fatal", error=RuntimeError(traceback.format_exc()))
 
     async def _became(self, row: Seen, back: Back) -> Back:
+        if row.defect:
+            return replace(back, fate="fatal", error=RuntimeError(row.defect))
         if row.fate == "leave":
             return back
         for line in row.lines:
@@ -207,6 +214,7 @@ class Asker:
             self._patient, self._crew.call, Replay(row, self._sights), self._room, self._write
         )
         if row.fate == "ask":
+            await asyncio.shield(self._there_yet)  # an engine that is started takes minutes
             return _done(back, await worker.done(row.item))
         await worker.note(row.item)
         if row.fate == "follow":

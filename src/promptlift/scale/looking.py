@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -158,7 +159,13 @@ class Looker:
         self._loop.close()
 
     async def _all(self, rows: Sequence[Ticketed], claim: Claim, engine: Described) -> list[Seen]:
-        return [await self._one(ticket, item, claim, engine) for ticket, item in rows]
+        return [await self._safely(ticket, item, claim, engine) for ticket, item in rows]
+
+    async def _safely(self, ticket: int, item: Item, claim: Claim, engine: Described) -> Seen:
+        try:
+            return await self._one(ticket, item, claim, engine)
+        except Exception:  # noqa: BLE001 - it is raised again in the driver
+            return Seen(ticket, item, "leave", defect=traceback.format_exc())
 
     async def _one(self, ticket: int, item: Item, claim: Claim, engine: Described) -> Seen:
         start = time.perf_counter()

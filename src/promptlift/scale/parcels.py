@@ -48,6 +48,7 @@ class Seen:
         survey: The survey or why there is none; None where nobody looked.
         looks: The looks at its frames.
         seconds: How long decoding took.
+        defect: A traceback where we failed and not the video; empty for none.
     """
 
     ticket: int
@@ -57,6 +58,7 @@ class Seen:
     survey: Survey | PromptliftError | None = None
     looks: tuple[Look, ...] = ()
     seconds: float = 0.0
+    defect: str = ""
 
 
 @dataclass(frozen=True, slots=True)

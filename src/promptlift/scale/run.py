@@ -18,9 +18,12 @@ from promptlift.batch.manifest import Manifest, ensure
 from promptlift.batch.readings import Spool
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import EngineDown, RunSettings, Stop, besides
+from promptlift.batch.runner.breaker import Breaker
 from promptlift.batch.runner.feed import Feed, KeptRows
+from promptlift.batch.runner.limit import Limit
+from promptlift.batch.runner.patient import PatientEngine
 from promptlift.batch.runner.tally import Tally
-from promptlift.engines.base import EngineInfo
+from promptlift.engines.base import Engine, EngineInfo
 from promptlift.engines.vllm import VllmEngine
 from promptlift.errors import ConfigEngineError, OptionError, OutputError
 from promptlift.scale.asking import Post, engine_of
@@ -95,6 +98,7 @@ class ClusterRun:
         self._desk: RemoteDesk | None = None
         self._feed: Feed | None = None
         self._task: asyncio.Task[None] | None = None
+        self._reaching: PatientEngine | None = None
 
     async def run(self) -> Stop:
         """Do what is to be done, and say why it ended.
@@ -134,6 +138,8 @@ class ClusterRun:
         if self._why is not None:
             return
         self._why = why
+        if self._reaching is not None:
+            self._reaching.leave()
         if self._feed is not None:
             self._feed.stop()
         if self._desk is not None:
@@ -153,9 +159,19 @@ class ClusterRun:
             if isinstance(engine, VllmEngine):
                 return await asyncio.to_thread(self._cluster.describe, self._invocation), 1
             gpus = int(bool(self._invocation.engine_settings.get("gpu_layers")))
-            return await engine.describe(), gpus
+            return await self._reached(engine), gpus
         finally:
             await engine.close()
+
+    async def _reached(self, engine: Engine) -> EngineInfo:
+        """Who answers, as soon as it is there."""
+        breaker = Breaker(self._settings.patience, self._engine_is_down)
+        patient = PatientEngine(engine, Limit(1), breaker)
+        self._reaching = patient
+        return await patient.reach()
+
+    def _engine_is_down(self, down: bool) -> None:
+        self.tally.paused = "the engine does not answer" if down else None
 
     def _work(self, desk: RemoteDesk, post: Post, who: EngineInfo, gpus: int) -> Work:
         from promptlift.scale.ray import Work
