@@ -1,0 +1,613 @@
+"""The page in a real browser, from a real server: what a person does, and what the person sees."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright")
+
+from playwright.sync_api import Browser, Page
+
+from promptlift.core.record import Record
+from promptlift.cosmos.spec import read_spec
+from promptlift.testing import synthetic_video
+from stubs.browser import SHOTS, Visit, chromium, launched, shots_folder
+from stubs.openai_checks import Asked
+from stubs.openai_server import StubServer
+from stubs.served import Served
+
+PROMPT = "a red hot-air balloon drifts over the wooded hills"
+LONG = (
+    "A red hot-air balloon with cream stripes drifts slowly over the wooded hills at sunset. Long "
+    "shadows lie across the slopes, and thin clouds glow above the horizon."
+)
+EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script> & \"a 'balloon'"
+KEY = "a-key-that-is-long-enough"
+
+Open = Callable[..., Visit]
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all."""
+    with launched(chromium() or "") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for everything here."""
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def clip(folder: Path) -> Path:
+    """A clip larger than two frames of it may be."""
+    return synthetic_video(folder / "balloon.mp4", seconds=2, fps=6, size=(1280, 720))
+
+
+@pytest.fixture(scope="module")
+def small(folder: Path) -> Path:
+    """A clip that is quick to look at."""
+    return synthetic_video(folder / "small.mp4", seconds=1, fps=8, size=(320, 180), motion="static")
+
+
+@pytest.fixture(scope="module")
+def embedded(folder: Path) -> Iterator[Served]:
+    """A server with the embedded engine."""
+    with Served(folder / "embedded") as served:
+        yield served
+
+
+class Slow:
+    """A model that thinks for as long as it is told, and says what it is told."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.says = LONG
+
+    def __call__(self, _: Asked) -> str:
+        """Think, and say it."""
+        time.sleep(self.seconds)
+        return self.says
+
+
+@pytest.fixture(scope="module")
+def model() -> Slow:
+    """The model behind `served`."""
+    return Slow()
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path, model: Slow) -> Iterator[Served]:
+    """A server with a model over HTTP."""
+    with (
+        StubServer(reply=model) as stub,
+        Served(
+            folder / "served",
+            engine="openai",
+            engine_settings={"base_url": stub.base_url, "retries": 0},
+        ) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def visit(browser: Browser, folder: Path, model: Slow) -> Iterator[Open]:
+    """Opens windows; they are closed in any case."""
+    opened: list[Visit] = []
+    model.seconds, model.says = 0.0, LONG
+
+    def open_one(server: Served, **how: Any) -> Visit:
+        opened.append(Visit(browser, server.url, shots_folder(folder / "shots"), **how))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.context.close()
+
+
+def text(page: Page, selector: str) -> str:
+    """What a person reads there."""
+    return " ".join(page.inner_text(selector).split())
+
+
+class TestLooks:
+    """What is on the screen, wide and narrow, light and dark."""
+
+    @pytest.mark.parametrize(
+        ("width", "dark"), [(1280, False), (390, False), (1280, True)], ids=str
+    )
+    def test_a_clip_becomes_a_prompt(
+        self, embedded: Served, visit: Open, clip: Path, width: int, dark: bool
+    ) -> None:
+        """The frames, the budget, the facts, the text and the review are on the screen.
+
+        Nothing sticks out sideways, axe finds nothing serious, and no other host is asked.
+        """
+        guest = visit(embedded, width=width, dark=dark)
+        page = guest.go()
+        guest.shot("empty")
+        assert guest.flaws() == []
+        guest.begin(clip, PROMPT)
+        guest.finished()
+        assert "but no model saw the video" in text(page, "#h-story")
+        pictures = page.locator(".frames img")
+        assert pictures.count() == 2
+        shown = [
+            page.evaluate("one => one.naturalWidth + 'x' + one.naturalHeight", picture)
+            for picture in pictures.element_handles()
+        ]
+        told = text(page, "figcaption >> nth=0")
+        assert shown == [shown[0]] * 2
+        assert shown[0].replace("x", "×") in told
+        assert "more than there are" in text(page, ".against")
+        assert page.get_attribute(".timeline", "aria-label") == (
+            "Where the frames lie in the clip of 2.00 seconds"
+        )
+        assert "The camera pans right" in text(page, ".facts")
+        assert "balloon" in text(page, "p.long")
+        assert page.locator("p.long mark").count() >= 4
+        assert "Fit to use. All 9 checks passed." in text(page, ".verdict.ok")
+        assert page.locator(".checks li.pass").count() == 9
+        guest.shot("prompt")
+        assert guest.too_wide() == []
+        assert guest.flaws() == []
+        guest.leave()
+
+    @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)], ids=str)
+    def test_the_other_tabs_are_fit_to_be_seen(
+        self, embedded: Served, visit: Open, width: int, dark: bool
+    ) -> None:
+        """Compare, batch and history hold to the same, with every option unfolded."""
+        guest = visit(embedded, width=width, dark=dark)
+        for tab in ("compare", "batch", "history"):
+            page = guest.go(f"/{tab}")
+            for details in page.locator("summary").element_handles():
+                details.click()
+            guest.page.wait_for_load_state("networkidle")
+            guest.shot(tab)
+            assert guest.too_wide() == []
+            assert guest.flaws() == []
+        guest.leave()
+
+
+class TestOne:
+    """One video, one prompt."""
+
+    def test_what_a_model_says_is_told_while_it_comes(
+        self, served: Served, visit: Open, clip: Path, model: Slow
+    ) -> None:
+        """Before there is an answer the frames and the budget are there, after a reload too."""
+        model.seconds = 4.0
+        guest = visit(served)
+        page = guest.begin(clip, PROMPT)
+        page.wait_for_selector(".steps li:nth-child(4).now")
+        page.wait_for_selector(".frames img")
+        assert "of 4,096 tokens" in text(page, "#story")
+        assert page.locator("p.long").count() == 0
+        page.reload()
+        page.wait_for_selector(".steps li:nth-child(4).now")
+        assert page.locator(".frames img").count() == 2
+        assert page.input_value("#prompt") == PROMPT
+        guest.shot("running")
+        guest.finished()
+        assert text(page, "p.long") == LONG
+        assert text(page, "#h-story") == "✓ Fit to use"
+        assert "exactly as foretold" in text(page, "#story") or "were foretold" in text(
+            page, "#story"
+        )
+        guest.leave()
+
+    def test_a_job_can_be_stopped(
+        self, served: Served, visit: Open, small: Path, model: Slow
+    ) -> None:
+        """The button ends it, and what is left can be tried again."""
+        model.seconds = 3.0
+        guest = visit(served)
+        page = guest.begin(small, "a balloon to be stopped")
+        page.click("text=Stop >> visible=true")
+        page.wait_for_selector("#story[data-state=cancelled]")
+        assert "the job was cancelled" in text(page, ".error")
+        model.seconds = 0.0
+        page.click("text=Try again")
+        guest.finished()
+        assert page.get_attribute("#story", "data-state") == "finished"
+        guest.leave()
+
+    def test_a_text_is_changed_and_reviewed_again(
+        self, served: Served, visit: Open, small: Path
+    ) -> None:
+        """What a person writes is held to the same checks, and markup is text."""
+        guest = visit(served)
+        page = guest.begin(small, PROMPT)
+        guest.finished()
+        page.click("text=Edit")
+        assert page.evaluate("document.activeElement.name") == "text"
+        page.fill("[data-edit]", f"Here is the prompt: {EVIL}")
+        page.click("text=Review it again")
+        page.wait_for_selector(".verdict.rejected")
+        assert text(page, "p.long") == f"Here is the prompt: {EVIL}"
+        assert "This is your own text" in text(page, ".verdict.rejected")
+        assert page.locator(".checks li.fail").count() >= 2
+        assert page.locator("p.long img, p.long script").count() == 0
+        assert page.locator(".asked .lost").count() >= 4
+        page.click("text=Edit")
+        page.fill("[data-edit]", LONG)
+        page.click("text=Review it again")
+        page.wait_for_selector(".verdict.ok")
+        guest.leave()
+
+    def test_a_prompt_with_markup_is_text_everywhere(
+        self, served: Served, visit: Open, small: Path
+    ) -> None:
+        """In the story, in the history and in the form after a reload."""
+        guest = visit(served)
+        page = guest.begin(small, EVIL)
+        guest.finished()
+        assert text(page, ".asked p") == EVIL
+        page.reload()
+        assert page.input_value("#prompt") == EVIL
+        guest.go("/history")
+        assert EVIL in text(page, "#found")
+        guest.go("/history?q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E")
+        assert "alert(3)" in text(page, ".empty")
+        guest.leave()
+
+    def test_the_text_the_record_and_a_spec_are_saved(
+        self, served: Served, visit: Open, small: Path, tmp_path: Path
+    ) -> None:
+        """The files are what they should be; the spec is one that Cosmos reads, edits included."""
+        guest = visit(served)
+        page = guest.begin(small, PROMPT)
+        guest.finished()
+
+        def saved(button: str) -> Path:
+            with page.expect_download() as caught:
+                page.click(f"text={button}")
+            path = tmp_path / caught.value.suggested_filename
+            caught.value.save_as(path)
+            return path
+
+        assert saved("Save text").read_text() == f"{LONG}\n"
+        record = Record.model_validate_json(saved("Save record").read_bytes())
+        assert (record.status, record.short_prompt, record.prompt) == ("ok", PROMPT, LONG)
+        page.click("text=Edit")
+        page.fill("[data-edit]", "Ein roter Ballon über den Hügeln.")
+        path = saved("Save Cosmos spec")
+        spec = read_spec(path)
+        assert path.name == "small.cosmos-transfer1.json"
+        assert spec.format.name == "transfer1"
+        assert json.loads(path.read_text()) == {
+            "prompt": "Ein roter Ballon über den Hügeln.",
+            "input_video_path": "small.mp4",
+            "edge": {"control_weight": 1.0},
+        }
+        guest.leave()
+
+    def test_the_text_is_copied(self, served: Served, visit: Open, small: Path) -> None:
+        """To the clipboard, whole, and it is said."""
+        guest = visit(served)
+        page = guest.begin(small, PROMPT)
+        guest.finished()
+        page.click("[data-copy]")
+        page.wait_for_selector("text=Copied")
+        assert page.evaluate("navigator.clipboard.readText()") == LONG
+        guest.leave()
+
+    def test_again_and_variations_ask_with_other_seeds(
+        self, served: Served, visit: Open, small: Path, model: Slow
+    ) -> None:
+        """Another seed is another job; variations stand side by side."""
+        guest = visit(served)
+        page = guest.begin(small, "a balloon with another seed")
+        guest.finished()
+        first = page.get_attribute("#story", "data-job")
+        model.says = LONG.replace("cream", "golden")
+        page.click("text=Again with another seed")
+        page.wait_for_selector(f"#story:not([data-job='{first}'])")
+        guest.finished()
+        assert "golden" in text(page, "p.long")
+        assert "seed" in text(page, ".head")
+        page.click("text=Three variations")
+        page.wait_for_url("**/compare?jobs=*")
+        page.wait_for_selector("#columns[aria-busy=false]")
+        titles = page.locator(".column h2").all_inner_texts()
+        assert len(set(titles)) == 3
+        assert all(title.startswith("Seed ") for title in titles)
+        guest.leave()
+
+    def test_a_recording_is_a_video_like_any_other(self, served: Served, visit: Open) -> None:
+        """The camera's pictures are sent once it is stopped."""
+        guest = visit(served)
+        page = guest.go()
+        page.click("[data-record]")
+        page.wait_for_selector("[data-recording] video")
+        page.wait_for_timeout(700)
+        page.click("[data-stop]")
+        page.wait_for_selector(".clip img")
+        assert "recording.webm" in text(page, ".clip")
+        page.click(".ask .primary")
+        guest.finished()
+        assert page.get_attribute("#story", "data-state") == "finished"
+        guest.leave()
+
+    def test_the_keyboard_is_enough(self, embedded: Served, visit: Open) -> None:
+        """Tab, Enter and letters take an example to a prompt; the focus goes to what came."""
+        guest = visit(embedded)
+        page = guest.go()
+
+        def tab_to(selector: str) -> None:
+            for _ in range(40):
+                page.keyboard.press("Tab")
+                if page.evaluate(f"document.activeElement.matches({selector!r})"):
+                    return
+            raise AssertionError(selector)
+
+        tab_to("[hx-post='/page/examples/hills']")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".clip img", timeout=30_000)
+        assert page.input_value("#prompt") == "a balloon rises above wooded hills"
+        tab_to("#prompt")
+        page.keyboard.type("A ")
+        tab_to(".primary")
+        page.keyboard.press("Enter")
+        guest.finished()
+        assert page.evaluate("document.activeElement.id") == "h-story"
+        assert "Fit to use" in text(page, "#h-story")
+        assert "Fit to use" in (page.text_content("#said") or "")
+        guest.leave()
+
+
+class TestErrors:
+    """What is wrong and what to do, in words."""
+
+    def test_what_is_no_video_is_refused_in_words(
+        self, embedded: Served, visit: Open, tmp_path: Path
+    ) -> None:
+        """The message and the remedy are read out, and another file can be given at once."""
+        (tmp_path / "notes.mp4").write_text("this is no video at all\n" * 50)
+        guest = visit(embedded)
+        page = guest.go()
+        page.set_input_files("[data-file]", tmp_path / "notes.mp4")
+        page.wait_for_selector("#notice .error")
+        assert "What to do:" in text(page, "#notice")
+        assert str(embedded.data) not in text(page, "#notice")
+        assert page.is_visible("[data-drop]")
+        guest.shot("error")
+        assert guest.flaws() == []
+        guest.leave(may_fail="^/v1/uploads$")
+
+    def test_what_is_missing_or_malformed_is_said(
+        self, embedded: Served, visit: Open, small: Path
+    ) -> None:
+        """Without a video; with a size that is none; with a job that is not there."""
+        guest = visit(embedded)
+        page = guest.go()
+        page.click(".ask .primary")
+        page.wait_for_selector("#notice .error")
+        assert "There is no video yet. What to do: choose one, record one" in text(page, "#notice")
+        page.set_input_files("[data-file]", small)
+        page.wait_for_selector(".clip img")
+        assert text(page, "#notice") == ""
+        page.fill("#frames", "3")
+        page.evaluate("document.querySelector('#frames').removeAttribute('max')")
+        page.fill("#frames", "99")
+        page.click(".ask .primary")
+        page.wait_for_selector("#notice .error")
+        assert "Frames: Input should be less than or equal to 64." in text(page, "#notice")
+        guest.go("/?job=" + "0" * 32)
+        assert "there is no such job" in text(page, ".error")
+        guest.leave(may_fail="^/page/jobs$")
+
+    def test_an_answer_that_is_not_fit_is_shown_as_such(
+        self, served: Served, visit: Open, small: Path, model: Slow
+    ) -> None:
+        """The best attempt is there to read, under what is wrong with it, and all attempts."""
+        model.says = "I'm sorry, but I can't help with that request."
+        guest = visit(served)
+        page = guest.begin(small, "a balloon that is refused")
+        guest.finished()
+        assert text(page, "#h-story") == "✕ Not fit to use"
+        assert "Best attempt, not fit to use" in text(page, ".came")
+        assert "The model refused" in text(page, ".checks")
+        assert text(page, "p.long") == model.says
+        page.click("text=3 attempts")
+        assert page.locator(".attempts li").count() == 3
+        guest.shot("rejected")
+        assert guest.flaws() == []
+        guest.leave()
+
+    def test_an_engine_that_fails_is_told_with_its_remedy(
+        self, browser: Browser, folder: Path, visit: Open, small: Path
+    ) -> None:
+        """A job that failed says why and what to do, and can be tried again when that is done."""
+        with (
+            StubServer(reply=LONG, faults=["500"] * 3) as stub,
+            Served(
+                folder / "failing",
+                engine="openai",
+                engine_settings={"base_url": stub.base_url, "retries": 0},
+            ) as server,
+        ):
+            guest = visit(server)
+            page = guest.begin(small, PROMPT)
+            guest.finished()
+            assert "It did not work" in text(page, "#h-story")
+            assert "What to do:" in text(page, "#story .error")
+            stub.faults.clear()
+            page.click("text=Try again")
+            page.wait_for_selector("#story[data-state=finished]")
+            guest.leave()
+
+
+class TestMany:
+    """Batches, comparisons, history."""
+
+    def test_a_batch_of_rows_is_watched_and_exported(
+        self, served: Served, visit: Open, small: Path, tmp_path: Path
+    ) -> None:
+        """Good rows give prompts, bad ones say what is wrong and what to do, and stop nobody."""
+        rows = [
+            {"video": "folder/small.mp4", "prompt": PROMPT, "id": "first"},
+            {"video": "small.mp4", "frames": 3},
+            {"video": "lost.mp4", "prompt": PROMPT},
+            {"video": "small.mp4", "frames": 99},
+        ]
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join([*map(json.dumps, rows), "no row", EVIL]) + "\n")
+        guest = visit(served)
+        page = guest.go("/batch")
+        page.set_input_files("[data-files]", [str(small), str(path)])
+        page.fill("#prompt", "a red balloon for all")
+        page.click(".primary")
+        page.wait_for_selector("#run [role=status]:has-text('Finished')")
+        assert text(page, "#run [role=status]") == "Finished: 2 prompts fit to use of 6 rows"
+        told = text(page, "#run table")
+        assert "no such video was dropped. What to do: drop the video beside" in told
+        assert "Frames: Input should be less than or equal to 64. What to do: correct" in told
+        assert EVIL[:20] in told
+        guest.shot("batch-done")
+        assert guest.flaws() == []
+
+        def export(form: str) -> str:
+            answer = page.request.get(
+                f"{served.url}{page.get_attribute(f'a[href$={form}]', 'href')}"
+            )
+            assert "attachment" in answer.headers["content-disposition"]
+            return answer.text()
+
+        lines = [json.loads(line) for line in export("records").splitlines()]
+        assert [one["status"] for one in lines] == ["ok", "ok", *["failed"] * 4]
+        assert [one["prompt"] for one in lines[:2]] == [PROMPT, "a red balloon for all"]
+        assert lines[0]["id"] == "first"
+        assert lines[2]["error_code"] == "video_not_sent"
+        assert Record.model_validate(lines[1]["record"]).plan is not None
+        assert export("csv").startswith("id,video,prompt,long_prompt,status,")
+        cosmos = [json.loads(line) for line in export("cosmos").splitlines()]
+        assert cosmos[0] == {"visual_input": "folder/small.mp4", "prompt": LONG}
+        page.reload()
+        assert "Finished: 2 prompts" in text(page, "#run [role=status]")
+        guest.leave()
+
+    def test_several_videos_without_rows_share_the_prompt(
+        self, served: Served, visit: Open, small: Path, clip: Path, tmp_path: Path
+    ) -> None:
+        """One of them is no video: it fails alone."""
+        (tmp_path / "bad.mp4").write_text("nothing\n" * 100)
+        guest = visit(served)
+        page = guest.go("/batch")
+        page.set_input_files("[data-files]", [str(small), str(clip), str(tmp_path / "bad.mp4")])
+        page.fill("#prompt", PROMPT)
+        page.click(".primary")
+        page.wait_for_selector("#run [role=status]:has-text('Finished')")
+        assert text(page, "#run [role=status]") == "Finished: 2 prompts fit to use of 3 rows"
+        assert page.locator(".chosen .bad").count() == 1
+        guest.leave(may_fail="^/v1/uploads$")
+
+    def test_two_ways_stand_side_by_side(self, served: Served, visit: Open, clip: Path) -> None:
+        """Each column says in what it differs, what it was shown and what that cost."""
+        guest = visit(served)
+        page = guest.go("/compare")
+        page.set_input_files("[data-file]", clip)
+        page.wait_for_selector(".clip img")
+        page.fill("#prompt", PROMPT)
+        page.fill("[name='b.size']", "")
+        page.click(".ask .primary")
+        page.wait_for_selector("#notice .error")
+        assert "there is nothing to compare" in text(page, "#notice").lower()
+        page.fill("[name='b.size']", "320x180")
+        page.click(".ask .primary")
+        page.wait_for_selector("#columns[aria-busy=false]")
+        assert page.locator(".column h2").all_inner_texts() == [
+            "The largest size that fits",
+            "320x180",
+        ]
+        assert page.locator(".column .frames img").count() == 4
+        assert "320×180" in text(page, ".column >> nth=1")
+        guest.shot("compare-done")
+        assert guest.flaws() == []
+        page.reload()
+        assert page.locator(".column").count() == 2
+        guest.leave(may_fail="^/page/compare$")
+
+    def test_history_outlives_the_server(
+        self, browser: Browser, folder: Path, visit: Open, small: Path
+    ) -> None:
+        """Killed and started again, the page finds what was asked, by words of the answer too."""
+        with Served(folder / "history") as server:
+            guest = visit(server)
+            guest.begin(small, "a balloon from before")
+            guest.finished()
+            guest.leave()
+            server.kill()
+        with Served(folder / "history") as server:
+            guest = visit(server)
+            page = guest.go("/history")
+            assert page.locator(".list li").count() == 1
+            page.wait_for_load_state("networkidle")
+            width = page.evaluate("document.querySelector('.thumb img').naturalWidth")
+            assert width == 192
+            page.fill("#q", "zebra")
+            page.wait_for_selector(".empty")
+            page.fill("#q", "BALLOON before")
+            page.wait_for_selector(".list li")
+            assert page.url.endswith("/history?q=BALLOON%20before")
+            page.click(".list a")
+            page.wait_for_selector(".frames img")
+            assert "balloon" in text(page, "p.long")
+            guest.leave()
+
+
+class TestKey:
+    """A server with a key, in a browser."""
+
+    def test_the_page_asks_for_the_key_once(self, folder: Path, visit: Open, small: Path) -> None:
+        """A wrong key opens nothing; the right one lets pages, pictures and events through.
+
+        The cookie is not the key, no script can read it, and a new server knows nothing of it.
+        """
+        with Served(folder / "locked", keys=[KEY]) as server:
+            guest = visit(server)
+            page = guest.go("/history?q=cup")
+            assert text(page, "h1") == "This server has a key"
+            guest.shot("key")
+            assert guest.flaws() == []
+            page.fill("#key", "not-the-key-at-all")
+            page.click(".primary")
+            page.wait_for_selector(".error")
+            page.fill("#key", KEY)
+            page.click(".primary")
+            page.wait_for_url("**/history?q=cup")
+            assert page.locator("#found").count() == 1
+            guest.begin(small, PROMPT)
+            guest.finished()
+            assert page.locator(".frames img").count() == 2
+            (cookie,) = guest.context.cookies()
+            assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+            assert KEY not in cookie["value"]
+            assert page.evaluate("document.cookie") == ""
+            server.kill()
+        with Served(folder / "locked", keys=[KEY], port=server.address[1]):
+            guest.go("/")
+            assert text(page, "h1") == "This server has a key"
+        guest.leave(may_fail="^/(history|page/enter)?$")
+
+
+def test_screenshots_are_kept_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder that the variable names is made; without it they go to the fallback."""
+    monkeypatch.setenv(SHOTS, str(tmp_path / "named" / "here"))
+    assert shots_folder(tmp_path / "other") == tmp_path / "named" / "here"
+    monkeypatch.delenv(SHOTS)
+    assert shots_folder(tmp_path / "other") == tmp_path / "other"
+    assert (tmp_path / "named" / "here").is_dir()

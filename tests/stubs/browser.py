@@ -1,0 +1,165 @@
+"""A real headless Chromium on a page of ours: it notes whatever a person would have noticed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from stubs.served import eventually
+
+__all__ = ["SHOTS", "Visit", "chromium", "launched", "shots_folder"]
+
+SHOTS = "PROMPTLIFT_SCREENSHOTS"
+_AXE = Path(__file__).parent.parent / "assets" / "axe-core-4.14.1.min.js"
+_ALL_THERE = "[...document.querySelectorAll('.frames img')].every(one => one.naturalWidth > 0)"
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+def chromium() -> str | None:
+    """Where the browser is; None where there is none."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+@contextmanager
+def launched(executable: str) -> Iterator[Browser]:
+    """A browser with a camera that shows a test picture."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", *_CAMERA]
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One person's visit: a window, and what went wrong in it.
+
+    Args:
+        browser: Where.
+        url: The server.
+        shots: Folder of the screenshots.
+        width: Of the window, in pixels.
+        dark: Whether the person likes it dark.
+
+    Attributes:
+        page: The window.
+        hosts: Every host that was asked for anything.
+        refused: Requests answered with an error, as status and path.
+        complaints: What the browser's console said was wrong, besides refused requests.
+    """
+
+    def __init__(
+        self, browser: Browser, url: str, shots: Path, *, width: int = 1280, dark: bool = False
+    ) -> None:
+        self.url = url
+        self.shots = shots
+        self.width = width
+        self.hosts: set[str] = set()
+        self.refused: list[tuple[int, str]] = []
+        self.complaints: list[str] = []
+        self.context: BrowserContext = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            permissions=["camera", "clipboard-read", "clipboard-write"],
+        )
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.page.on("request", lambda request: self._note(request.url))
+        self.page.on("response", lambda answer: self._answered(answer.status, answer.url))
+        self.page.on("console", lambda said: self._said(said.type, said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self._said("error", f"dialog {dialog.message}"))
+
+    def go(self, path: str = "/") -> Page:
+        """Open an address of the server."""
+        self.page.goto(self.url + path)
+        return self.page
+
+    def begin(self, video: Path, prompt: str) -> Page:
+        """Give a video and a prompt on the front page, and press the button."""
+        page = self.go()
+        page.set_input_files("[data-file]", video)
+        page.wait_for_selector(".clip img")
+        page.fill("#prompt", prompt)
+        page.click(".ask .primary")
+        page.wait_for_selector("#story[data-job]")
+        return page
+
+    def finished(self) -> None:
+        """Wait until the job on the page is over, and its pictures are there."""
+        self.page.wait_for_selector("#story:is([data-state=finished], [data-state=failed])")
+        eventually(lambda: self.page.evaluate(_ALL_THERE))
+
+    def shot(self, name: str) -> None:
+        """Keep a picture of the whole page."""
+        theme = (
+            "dark"
+            if self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+            else "light"
+        )
+        path = self.shots / f"{name}-{self.width}-{theme}.png"
+        self.page.screenshot(path=path, full_page=True)
+
+    def flaws(self) -> list[str]:
+        """What axe-core finds serious or critical on the page as it stands."""
+        self.page.evaluate(_AXE.read_text(encoding="utf-8"))
+        found: dict[str, Any] = self.page.evaluate("axe.run()")
+        return [
+            f"{one['id']}: {node['target']} {node['failureSummary']}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    def too_wide(self) -> list[str]:
+        """Elements that make the page scroll sideways."""
+        wide: list[str] = self.page.evaluate(
+            """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+            [...document.querySelectorAll("body *")]
+                .filter(one => one.getBoundingClientRect().right > innerWidth)
+                .map(one => one.tagName + "." + one.className)"""
+        )
+        return wide
+
+    def leave(self, *, may_fail: str = "^$") -> None:
+        """Close the window, and assert that nothing went wrong that was not expected.
+
+        Args:
+            may_fail: Pattern of the paths that may have been refused.
+        """
+        self.context.close()
+        assert self.hosts <= {urlsplit(self.url).netloc}
+        assert [one for one in self.refused if not re.search(may_fail, one[1])] == []
+        assert self.complaints == []
+
+    def _note(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob"):
+            self.hosts.add(parts.netloc)
+
+    def _answered(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.refused.append((status, urlsplit(url).path))
+
+    def _said(self, kind: str, text: str) -> None:
+        # Requests that are refused are counted by themselves; the browser and htmx say so as well.
+        refused = text.startswith(("Failed to load resource", "Response Status Error Code"))
+        if kind in ("error", "warning") and not refused:
+            self.complaints.append(text)
+
+
+def shots_folder(fallback: Path) -> Path:
+    """Where screenshots are kept: the folder that the environment names, else the fallback."""
+    folder = Path(os.environ.get(SHOTS) or fallback)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
