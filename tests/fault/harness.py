@@ -189,6 +189,7 @@ class Seed:
         process = self.batch.start()
         how = self._await_moment(process)
         if not process.running:
+            self._expect_no_crash(process)
             return process.wait()
         process.kill()
         at = time.time()
@@ -229,6 +230,7 @@ class Seed:
             process = self.batch.start()
             code = process.wait()
             self._expect(code in (1, 75), f"exit code {code}: {process.text[-500:]}")
+            self._expect_no_crash(process)
             self._expect(not left_over(process.mark), "a process is left over")
         self._expect(code == 1, f"not done after {self.batch.runs} runs")
 
@@ -270,6 +272,10 @@ class Seed:
             self.verdict.again = max(self.verdict.again, (len(again), len(items)))
             most = self.most + spare(self.most)
             self._expect(len(items) <= most, f"{len(items)} items asked again, {most} may be")
+
+    def _expect_no_crash(self, process: Process) -> None:
+        # An uncaught error ends with 1 too, as does a run with rows that cannot be done.
+        self._expect("Traceback" not in process.text, f"it crashed: {process.text[-500:]}")
 
     def _expect(self, holds: bool, otherwise: str) -> None:
         if not holds:
