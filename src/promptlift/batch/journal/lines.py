@@ -11,6 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 __all__ = [
@@ -87,7 +88,7 @@ class VideoHead(NamedTuple):
 
 def json_string(text: str) -> bytes:
     """The one way in which a string is written in a line, so that written strings compare."""
-    return json.dumps(text).encode()
+    return _quoted(text).encode()
 
 
 def encode(kind: str, fields: Mapping[str, Any]) -> bytes:

@@ -55,7 +55,7 @@ class Sieve:
             if key is None:
                 sifted.todo.append(item)
             else:
-                self._sort(replace(item, key=key), key, sifted)
+                self._sort(Item(item.row, item.meaning, key), key, sifted)
         return sifted
 
     def settled(self, key: str) -> str | None:
