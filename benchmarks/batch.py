@@ -16,11 +16,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from batches import flight, job, kills
+from batches import finished, flight, job, kills
 from batches.contenders import Contender, Promptlift
 from batches.peers import peers
 
-PARTS = ("flight", "kill")
+PARTS = ("flight", "kill", "finished")
 
 
 def main() -> None:
@@ -39,6 +39,8 @@ def main() -> None:
         )
     if "kill" in asked.only:
         kills.measure(contenders, rows=asked.rows // 5, slots=asked.slots, latency=asked.latency)
+    if "finished" in asked.only:
+        finished.measure(records=asked.records, rounds=asked.rounds)
     print(f"Load average after: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
 
 
@@ -48,6 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--records", type=int, default=200_000, help="rows of the finished run")
     parser.add_argument("--slots", type=int, default=64, help="requests in flight")
     parser.add_argument("--latency", type=float, default=0.5, help="seconds of an answer")
     parser.add_argument("--peers", action="store_true")

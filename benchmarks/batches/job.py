@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import chain, islice, permutations
 from pathlib import Path
 
 from batches.server import CONTEXT, MODEL, OPENING
@@ -68,9 +68,8 @@ def asks(count: int, *, in_turn: bool = False) -> list[Ask]:
 
 
 def _prompts() -> Iterator[str]:
-    for words in product(_WORDS, repeat=3):
-        if len(set(words)) == len(words):
-            yield f"{OPENING.decode()}{' '.join(words)} hills"
+    for words in chain(permutations(_WORDS, 3), permutations(_WORDS, 5)):
+        yield f"{OPENING.decode()}{' '.join(words)} hills"
 
 
 def write_rows(path: Path, rows: list[Ask]) -> Path:
