@@ -77,6 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "frames",
         "pipeline",
         "planning",
+        "testing",
         "tokenizers",
         "__init__",
     },

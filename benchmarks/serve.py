@@ -1,0 +1,216 @@
+"""What the server adds to an engine, which is a stub of fixed latency in a process of its own.
+
+``python benchmarks/serve.py [--rounds 3]`` prints Markdown. The same requests go to the stub
+directly, in turns with the server's, by the same number of clients: what lies between the two is
+the server's. Memory is the resident set of the server process, without those that decode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import httpx2
+
+from clips import clips
+from stubs.served import Served
+
+PROMPT = "a red hot-air balloon drifts over the hills"
+CLIENTS, EACH, LATENCY = 32, 20, 0.5
+UPLOAD_BYTES = 100 << 20
+JOBS = 1000
+MIB = 1 << 20
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n")
+    latency(rounds)
+    memory()
+    start(rounds)
+
+
+def latency(rounds: int) -> None:
+    """Time requests through the server and past it."""
+    clip = clips(large=False)[0].path
+    past: list[float] = []
+    through: list[float] = []
+    known: list[float] = []
+    with slow_server() as url, served(engine="openai", base_url=url) as server:
+        upload = server.upload(clip)
+        asyncio.run(ask(server, upload, seeds=range(-CLIENTS, 0)))  # the video is seen now
+        for number in range(rounds):
+            seeds = range(number * 10_000, number * 10_000 + CLIENTS * EACH)
+            past += asyncio.run(ask_stub(url, len(seeds)))
+            through += asyncio.run(ask(server, upload, seeds=seeds))
+            known += asyncio.run(ask(server, upload, seeds=seeds))
+    floor = statistics.median(past)
+    print(f"| {CLIENTS} clients, engine of {LATENCY:g} s | p50 ms | p99 ms | beyond: p50 | p99 |")
+    print("|---|--:|--:|--:|--:|")
+    for name, took, base in (
+        ("the engine alone", past, floor),
+        ("through the server, video uploaded before", through, floor),
+        ("answered from the journal", known, 0.0),
+    ):
+        low, high = statistics.median(took), quantile(took, 0.99)
+        beyond = f"{1e3 * (low - base):.0f} | {1e3 * (high - base):.0f}"
+        print(f"| {name} | {1e3 * low:.0f} | {1e3 * high:.0f} | {beyond} |")
+    print()
+
+
+def memory() -> None:
+    """Watch the server's memory while it takes a large upload, and many jobs."""
+    print("| memory of the server | MiB before | MiB at most | more |")
+    print("|---|--:|--:|--:|")
+    with slow_server() as url, served(engine="openai", base_url=url) as server:
+        clip = server.upload(clips(large=False)[0].path)
+        asyncio.run(ask(server, clip, seeds=range(CLIENTS)))
+        before = resident(server)
+        Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak starts anew
+        server.http.post("/v1/uploads", content=pieces(), headers=MULTIPART, timeout=120)
+        row("an upload of 100 MiB", before, highest(server))
+        before = resident(server)
+        for seed in range(JOBS):
+            job = {"upload_id": clip, "prompt": PROMPT, "seed": 10_000 + seed}
+            assert server.http.post("/v1/jobs", json=job).status_code == 202
+        row(f"{JOBS:,} jobs that wait", before, resident(server))
+    print()
+
+
+def start(rounds: int) -> None:
+    """Time from the command to the first answer."""
+    took = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        with served(engine="embedded") as server:
+            server.http.get("/readyz").raise_for_status()
+            took.append(time.perf_counter() - begun)
+    print("| cold start, embedded engine | seconds |\n|---|--:|")
+    print(f"| from the command to `/readyz` | {statistics.median(took):.2f} |")
+
+
+def row(what: str, before: int, most: int) -> None:
+    """Print one row of the table of memory."""
+    print(f"| {what} | {before / MIB:.0f} | {most / MIB:.0f} | {(most - before) / MIB:.0f} |")
+
+
+@contextmanager
+def served(engine: str, base_url: str | None = None) -> Iterator[Served]:
+    """A server with a folder of its own."""
+    settings = {} if base_url is None else {"engine_settings": {"base_url": base_url}}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Served(Path(folder) / "data", engine=engine, parallel=64, rate=1e6, **settings) as server,
+    ):
+        yield server
+
+
+@contextmanager
+def slow_server() -> Iterator[str]:
+    """The stub; ends with the block."""
+    script = Path(__file__).with_name("slow_server.py")
+    with subprocess.Popen(
+        [sys.executable, str(script), str(LATENCY)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+
+
+async def ask(server: Served, upload: str, *, seeds: range) -> list[float]:
+    """Seconds of a request for each seed, by so many clients at once."""
+    async with httpx2.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as http:
+
+        async def one(seed: int) -> None:
+            asked = {"upload_id": upload, "prompt": PROMPT, "seed": seed + CLIENTS, "attempts": 1}
+            answer = await http.post("/v1/upsample", json=asked)
+            assert answer.status_code == 200, answer.text
+
+        return await timed(one, list(seeds))
+
+
+async def ask_stub(url: str, count: int) -> list[float]:
+    """The same past the server: what the stub and its clients take."""
+    async with httpx2.AsyncClient(timeout=60, trust_env=False) as http:
+
+        async def one(_: int) -> None:
+            answer = await http.post(f"{url}/chat/completions", json={"model": "any"})
+            assert answer.status_code == 200, answer.text
+
+        return await timed(one, list(range(count)))
+
+
+async def timed(one: Callable[[int], Awaitable[None]], numbers: list[int]) -> list[float]:
+    """Seconds of each call, made by so many clients one after the other."""
+    took: list[float] = []
+
+    async def client() -> None:
+        while numbers:
+            number = numbers.pop()
+            begun = time.perf_counter()
+            await one(number)
+            took.append(time.perf_counter() - begun)
+
+    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    return took
+
+
+MULTIPART = {"content-type": "multipart/form-data; boundary=here"}
+
+
+def pieces() -> Iterator[bytes]:
+    """A large file as a form, a piece at a time."""
+    yield (
+        b'--here\r\ncontent-disposition: form-data; name="video"; filename="v.mp4"\r\n'
+        b"content-type: video/mp4\r\n\r\n"
+    )
+    head = clips(large=False)[0].path.read_bytes()
+    yield head
+    for _ in range((UPLOAD_BYTES - len(head)) // MIB):
+        yield bytes(MIB)
+    yield b"\r\n--here--\r\n"
+
+
+def resident(server: Served) -> int:
+    """Bytes of the process's resident set now."""
+    return status(server, "VmRSS")
+
+
+def highest(server: Served) -> int:
+    """Bytes of its largest resident set so far."""
+    return status(server, "VmHWM")
+
+
+def status(server: Served, name: str) -> int:
+    """A line of /proc/PID/status, in bytes."""
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    line = next(line for line in text.splitlines() if line.startswith(name))
+    return int(line.split()[1]) << 10
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which that share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+if __name__ == "__main__":
+    main()
