@@ -46,6 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def alone(place: Path, server: FaultServer) -> tuple[int, list[dict[str, object]]]:
     """Exit code and export of the same input on one machine."""
+    server.follow(Plan())
     folder = place / "alone"
     folder.mkdir()
     batch = Batch(folder, server.base_url, ("--workers", "1", "--concurrency", "8", "--quiet"))
@@ -80,34 +81,6 @@ def await_results(batch: Batch, process: Process, count: int) -> None:
         time.sleep(0.02)
 
 
-def test_a_stopped_run_is_finished_by_the_same_command(
-    cluster: RayCluster,
-    place: Path,
-    server: FaultServer,
-    alone: tuple[int, list[dict[str, object]]],
-) -> None:
-    """SIGTERM stops it with 75 and no mark on what was left; the same command does the rest.
-
-    What the first run had finished is not asked for again, and together they come to what one
-    machine comes to.
-    """
-    code, expected = alone
-    batch = on_cluster(cluster, place / "stopped", server)
-    server.follow(SLOW)
-    run = batch.start(source=str(place / "in.jsonl"))
-    await_results(batch, run, 10)
-    run.signal(signal.SIGTERM)
-    assert run.wait() == WORK_IS_LEFT, run.said.read_text()
-    before = finished(batch.run_dir)
-    assert len(before) < len(expected)
-    server.follow(Plan())
-    again = batch.start(source=str(place / "in.jsonl"))
-    assert again.wait() == code, again.said.read_text()
-    assert exported(batch.run_dir) == expected
-    assert before.items() <= finished(batch.run_dir).items()
-    assert Snapshot(0.0, before).takes.isdisjoint(server.asked)
-
-
 def test_a_wrong_setting_ends_it_with_one_line(
     cluster: RayCluster, place: Path, server: FaultServer
 ) -> None:
@@ -124,36 +97,47 @@ def test_a_wrong_setting_ends_it_with_one_line(
     assert all(take >= ROWS for take in Snapshot(0.0, finished(batch.run_dir)).takes)
 
 
-def test_what_a_cluster_loses_it_does_again(
+def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     cluster: RayCluster,
     place: Path,
     server: FaultServer,
     alone: tuple[int, list[dict[str, object]]],
 ) -> None:
-    """An actor and then a node are killed: the run goes on, and its export is that of one machine.
+    """A run is stopped; the next loses an actor and a node; the export is that of one machine.
 
-    Afterwards the same command sends nothing, on the node that is left.
+    SIGTERM ends the first with 75 and no mark on what was left, and what it had finished is not
+    asked for again. The second goes on over both losses by itself. The third sends nothing, on the
+    node that is left.
     """
     code, expected = alone
     batch = on_cluster(cluster, place / "spread", server)
     server.follow(SLOW)
-    run = batch.start(source=str(place / "in.jsonl"))
-    await_results(batch, run, 10)
-    victims = actors(batch, run)
-    assert len(victims) == 2
-    os.kill(victims[0], signal.SIGKILL)
-    await_results(batch, run, 25)
-    cluster.lose_a_node()
+    stopped = batch.start(source=str(place / "in.jsonl"))
+    await_results(batch, stopped, 10)
+    stopped.signal(signal.SIGTERM)
+    assert stopped.wait() == WORK_IS_LEFT, stopped.said.read_text()
     before = finished(batch.run_dir)
+    assert len(before) < ROWS / 2
+    earlier = actors(batch, stopped)
+
+    server.follow(SLOW)
+    run = batch.start(source=str(place / "in.jsonl"))
+    await_results(batch, run, len(before) + 10)
+    victims = set(actors(batch, run)) - {*earlier, stopped.popen.pid}
+    assert len(victims) == 2
+    os.kill(victims.pop(), signal.SIGKILL)
+    await_results(batch, run, len(before) + 20)
+    cluster.lose_a_node()
     assert run.wait() == code, run.said.read_text()
     assert exported(batch.run_dir) == expected
     assert before.items() <= finished(batch.run_dir).items()
+    assert Snapshot(0.0, before).takes.isdisjoint(server.asked)
     assert damage(batch.run_dir) == []
-    assert strays(batch.run_dir) == []
 
     server.follow(Plan())
     again = batch.start(source=str(place / "in.jsonl"))
     assert again.wait() == code, again.said.read_text()
     assert server.asked == []
     assert exported(batch.run_dir) == expected
+    assert strays(batch.run_dir) == []
     assert left_over(run.mark) == left_over(again.mark) == []
