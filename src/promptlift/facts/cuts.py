@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from promptlift.facts._image import codes
 from promptlift.facts.flow import whole_shift
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def find_cuts(small: NDArray[np.uint8], grey: Plane) -> list[int]:
 
 def _histograms(small: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Shares of 8 x 8 x 8 colours, smoothed by one bin so that dimming does not count."""
-    code = (small >> 5).astype(np.int32) @ np.array([64, 8, 1], dtype=np.int32)
+    code = codes(small, 3)
     count = code[0].size
     cubes = np.stack([np.bincount(c.ravel(), minlength=512) for c in code]).reshape(-1, 8, 8, 8)
     smooth = cubes.astype(np.float32) / count

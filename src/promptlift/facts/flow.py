@@ -19,6 +19,7 @@ __all__ = ["REACH", "SIDE", "Tiles", "tile_centres", "tile_flow", "tile_spectra"
 SIDE = 32
 _STRIDE = 16
 _SMOOTH = 0.9  # pixels; width of the correlation peak, wide enough to place it between pixels
+_TOGETHER = 4  # pairs of pictures whose tiles still fit into a cache
 REACH = 8.0  # pixels; beyond a quarter of a tile too little of it is seen in both pictures
 
 
@@ -48,20 +49,18 @@ def tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
 
     The contrast is the standard deviation of each tile in levels, ``(count, tiles)``.
     """
-    height, width = planes.shape[1:]
-    tiles = np.stack(
-        [
-            planes[:, top : top + SIDE, left : left + SIDE]
-            for top in _starts(height)
-            for left in _starts(width)
-        ],
-        axis=1,
-    )
-    tiles = tiles - tiles.mean(axis=(2, 3), keepdims=True)
+    tops, lefts = (_starts(length) for length in planes.shape[1:])
+    spectra = np.empty((len(planes), len(tops) * len(lefts), SIDE, SIDE // 2 + 1), np.complex64)
+    contrast = np.empty(spectra.shape[:2], np.float32)
     ramp = np.hanning(SIDE + 2)[1:-1].astype(np.float32)
-    windowed = tiles * (ramp[:, None] * ramp[None, :])
-    contrast = np.sqrt((tiles * tiles).mean(axis=(2, 3)))
-    return np.fft.rfft2(windowed).astype(np.complex64), contrast
+    window = ramp[:, None] * ramp[None, :]
+    for number, plane in enumerate(planes):  # one at a time stays in the cache
+        views = np.lib.stride_tricks.sliding_window_view(plane, (SIDE, SIDE))
+        tiles = views[tops[:, None], lefts].reshape(-1, SIDE, SIDE)
+        tiles = tiles - tiles.mean(axis=(1, 2), keepdims=True)
+        contrast[number] = np.sqrt((tiles * tiles).mean(axis=(1, 2)))
+        spectra[number] = np.fft.rfft2(tiles * window)
+    return spectra, contrast
 
 
 def tile_flow(first: Spectra, second: Spectra) -> Tiles:
@@ -70,10 +69,23 @@ def tile_flow(first: Spectra, second: Spectra) -> Tiles:
     Phase correlation (Kuglin and Hines, 1975) with a Gaussian low pass, so that the peak is
     Gaussian too and three logarithms place it between the pixels.
     """
-    cross = second * first.conj()
+    few = range(0, len(first), _TOGETHER)
+    parts = [_flow(first[i : i + _TOGETHER], second[i : i + _TOGETHER]) for i in few]
+    return Tiles(
+        np.concatenate([part.shift for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+    )
+
+
+def _flow(first: Spectra, second: Spectra) -> Tiles:
+    # In place and by parts: else NumPy rounds a product of complex numbers by the arrays' sizes.
+    cross = first.conj()
+    np.multiply(cross, second, out=cross)
     weight = _low_pass()
-    cross *= weight / (np.abs(cross) + 1e-3)
-    surface = np.fft.irfft2(cross, s=(SIDE, SIDE)).astype(np.float32)
+    scale = weight / (np.abs(cross) + 1e-3)
+    cross.real *= scale
+    cross.imag *= scale
+    surface = np.fft.irfft2(cross, s=(SIDE, SIDE)).astype(np.float32, copy=False)
     flat = surface.reshape(*surface.shape[:2], -1)
     best = flat.argmax(axis=-1)
     row, column = best // SIDE, best % SIDE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,10 +96,11 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
         return None
     places = tile_centres(*planes.shape[1:])[:, 0]
     across = float(np.ptp(places[filled]) / max(float(np.ptp(places)), 1))
-    near = _field(spectra, contrast, 1)
+    field = cache(partial(_field, spectra, contrast))
+    near = field(1)
     if near.found[filled].mean() < 0.7 or _speed(near) > 0.6 * REACH:
         return _fast(planes, step, length, across)
-    far = _field(spectra, contrast, _gap(near, len(planes)))
+    far = field(_gap(near, len(planes)))
     if far.found.mean() < _COVERED or far.found.sum() < _FEWEST:
         return None
     centres = tile_centres(*planes.shape[1:])[far.found]
@@ -114,7 +116,7 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
         support=float(_along(centres, typical, model).mean()),
         still=float(still.mean()),
         rest=float((resting.mean(axis=1) > _RESTING).mean()),
-        looming=_looming(_field(spectra, contrast, max(far.gap // 2, 1)), planes.shape[1:]),
+        looming=_looming(field(max(far.gap // 2, 1)), planes.shape[1:]),
         steadiness=_steadiness(far.shifts[:, far.found][:, inliers], typical[inliers]),
         shake=_shake(near) * 100 / width,
         across=across,
@@ -140,8 +142,9 @@ class _Field:
 
 
 def _field(spectra: Spectra, contrast: Vectors, gap: int) -> _Field:
-    first = np.arange(0, len(spectra) - gap, max(1, (len(spectra) - gap) // _PAIRS))
-    tiles = tile_flow(spectra[first], spectra[first + gap])
+    step = max(1, (len(spectra) - gap) // _PAIRS)
+    first = slice(0, len(spectra) - gap, step)
+    tiles = tile_flow(spectra[first], spectra[gap::step])
     seen = (tiles.quality > _FOUND) & (contrast[first] > _TEXTURE)
     found = seen.mean(axis=0) > 0.5
     shifts = np.where(seen[..., None], tiles.shift, np.float32(np.nan))

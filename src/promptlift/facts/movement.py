@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -34,14 +35,21 @@ def moving(grey: Plane) -> NDArray[np.float32] | None:
     height, width = grey.shape[1] // _BLOCK, grey.shape[2] // _BLOCK
     if gap < 1 or min(height, width) < 3:
         return None
-    blocks = grey[:, : height * _BLOCK, : width * _BLOCK]
-    means = blocks.reshape(len(grey), height, _BLOCK, width, _BLOCK).mean(axis=(2, 4))
+    means = _block_means(grey[:, : height * _BLOCK, : width * _BLOCK])
     change = means[gap:] - means[:-gap]
     change = np.abs(change - np.median(change, axis=(1, 2), keepdims=True))[:, 1:-1, 1:-1]
     around = window_max(means, 1) + window_max(-means, 1)
     allowed = np.maximum(_CHANGE, _CONTRAST * np.minimum(around[gap:], around[:-gap]))
     share = (change > allowed).mean(axis=0, dtype=np.float32)
     return np.where(share < _SELDOM, np.float32(0), share)
+
+
+def _block_means(grey: Plane) -> Plane:
+    """Mean of each block; adding up planes is many times faster than a mean over two axes."""
+    count, height, width = grey.shape
+    blocks = grey.reshape(count, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
+    rows = reduce(np.add, (blocks[..., column] for column in range(_BLOCK)))
+    return reduce(np.add, (rows[:, :, row] for row in range(_BLOCK))) / np.float32(_BLOCK**2)
 
 
 def movement(share: NDArray[np.float32]) -> Confident[Movement] | None:

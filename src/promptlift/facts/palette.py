@@ -20,6 +20,7 @@ _COLOURED = 0.06  # the same for what is no grey, which says more
 _ACCENT = 0.01
 _VIVID = 28.0  # chroma
 _GREY = 9.0  # chroma up to which a colour is a grey, whatever its tint
+_TOGETHER = 1024  # colours; more, and OpenBLAS wakes threads that cost more than they do
 _MOST_DOMINANT, _MOST_NEUTRAL, _MOST_ACCENTS = 4, 2, 3
 
 _NAMES = tuple(dict.fromkeys(name for name, _ in COLOURS))
@@ -83,6 +84,11 @@ def name_of(colour: tuple[int, int, int]) -> str:
 
 def _nearest(colours: NDArray[np.float32]) -> NDArray[np.intp]:
     """Index of the nearest name; lightness counts half, for people name the hue first."""
+    few = range(0, len(colours), _TOGETHER)
+    return np.concatenate([_nearest_of(colours[i : i + _TOGETHER]) for i in few])
+
+
+def _nearest_of(colours: NDArray[np.float32]) -> NDArray[np.intp]:
     weight = np.array([0.5, 1, 1], dtype=np.float32)
     points, table = colours * weight, _TABLE * weight
     distance = (table**2).sum(axis=1) - 2 * points @ table.T

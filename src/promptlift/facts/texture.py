@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from promptlift.facts._image import luma, spread_indices, window_max
+from promptlift.facts._image import codes, luma, spread_indices, tint, upper, window_max
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def texture(images: NDArray[np.uint8]) -> Texture | None:
     rgb = stretch[chosen]
     grey = np.minimum(luma(chosen) * np.float32(gain), 255)
     few = rgb[:, ::2, ::2]
-    chroma_90, chroma_99 = np.percentile(few.max(axis=-1) - few.min(axis=-1), [90, 99])
+    chroma_90, chroma_99 = np.percentile(tint(few), [90, 99])
     span = _span(rgb)
     lit = span[grey[:, 2:-2, 2:-2] >= 20]
     detail_75, detail_90 = np.percentile(_laplacian(grey)[:, ::2, ::2], [75, 90])
@@ -112,7 +112,7 @@ def texture(images: NDArray[np.uint8]) -> Texture | None:
 
 def _without_pillars(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cut off black bars at both sides, which would pass for a drawing's black ground."""
-    lit = np.flatnonzero(images.max(axis=(0, 1, 3)) > 24)
+    lit = np.flatnonzero(images.max(axis=0).max(axis=0).max(axis=-1) > 24)
     width = images.shape[2]
     if lit.size == 0 or lit[0] < width * 0.03 or lit[-1] >= width * 0.97:
         return images
@@ -133,9 +133,9 @@ def _laplacian(grey: Plane) -> Plane:
 
 
 def _steepness(grey: Plane) -> float:
-    near = np.percentile(np.abs(np.diff(grey, axis=2)), 99.8)
-    far = np.percentile(np.abs(grey[:, :, 12:] - grey[:, :, :-12]), 99.8)
-    return float(near / max(far, 1))
+    near = upper(np.abs(np.diff(grey, axis=2)), 99.8)
+    far = upper(np.abs(grey[:, :, 12:] - grey[:, :, :-12]), 99.8)
+    return float(near / np.maximum(far, np.float32(1)))
 
 
 def _figure(grey: Plane) -> tuple[float, float, float, float]:
@@ -161,10 +161,8 @@ def _bands(grey: Plane) -> float:
 
 def _colours(rgb: NDArray[np.uint8]) -> tuple[int, int]:
     """Colours that cover 80 % of the pixels, and vivid colours that cover 0.2 % each."""
-    fine = (rgb >> 4).astype(np.int32)
-    counts = np.bincount((fine @ np.array([256, 16, 1], dtype=np.int32)).ravel(), minlength=4096)
+    counts = np.bincount(codes(rgb, 4).ravel(), minlength=4096)
     shares = np.cumsum(np.sort(counts)[::-1]) / counts.sum()
-    vivid = rgb[(rgb.max(axis=-1) - rgb.min(axis=-1)) > 96]
-    coarse = (vivid >> 6).astype(np.int32) @ np.array([16, 4, 1], dtype=np.int32)
-    hues = np.bincount(coarse, minlength=64) >= 0.002 * counts.sum()
+    vivid = rgb[tint(rgb) > 96]
+    hues = np.bincount(codes(vivid, 2), minlength=64) >= 0.002 * counts.sum()
     return int(np.searchsorted(shares, 0.8)) + 1, int(hues.sum())
