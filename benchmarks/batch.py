@@ -16,11 +16,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from batches import finished, flight, job, kills
+from batches import decoding, finished, flight, job, kills
 from batches.contenders import Contender, Promptlift
 from batches.peers import peers
 
-PARTS = ("flight", "kill", "finished")
+PARTS = ("flight", "kill", "finished", "decode")
 
 
 def main() -> None:
@@ -41,6 +41,8 @@ def main() -> None:
         kills.measure(contenders, rows=asked.rows // 5, slots=asked.slots, latency=asked.latency)
     if "finished" in asked.only:
         finished.measure(records=asked.records, rounds=asked.rounds)
+    if "decode" in asked.only:
+        decoding.measure(rounds=asked.rounds)
     print(f"Load average after: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
 
 
