@@ -39,7 +39,6 @@ _MOVES = {
     "tilt down": "tilts down",
     "forward": "moves or zooms in",
     "backward": "moves or zooms out",
-    "shake": "shakes, as if held by hand",
 }
 _SPEEDS = {"slow": "slowly", "moderate": "at a moderate pace", "fast": "fast"}
 _AMOUNTS = {
@@ -109,11 +108,11 @@ def facts_in_words(facts: Facts) -> list[Fact]:
 
 
 def _camera(camera: Camera) -> str:
-    moves = [_MOVES[move] for move in camera.moves if move != "static"]
-    if not moves:
-        return "The camera does not move."
-    speed = f" {_SPEEDS[camera.strength]}" if camera.strength else ""
-    return f"The camera {' and '.join(moves)}{speed}."
+    moves = [_MOVES[move] for move in camera.moves if move in _MOVES]
+    speed = f" {_SPEEDS[camera.strength]}" if camera.strength and moves else ""
+    doing = [f"{' and '.join(moves)}{speed}"] if moves else []
+    doing += ["shakes, as if held by hand"] if "shake" in camera.moves else []
+    return f"The camera {' and '.join(doing) or 'does not move'}."
 
 
 def _movement(movement: Movement) -> str:
@@ -188,8 +187,8 @@ def size(width: int, height: int) -> str:
 
 def megabytes(number: int) -> str:
     """Bytes to read."""
-    if number >= 1e9:
-        return f"{number / 1e9:.3g} GB"
+    if number >= 2**30:
+        return f"{number / 2**30:.3g} GiB"
     return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number / 1e3:.0f} kB"
 
 
