@@ -8,6 +8,7 @@ import json
 import re
 import time
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -221,7 +222,7 @@ class TestCost:
         assert amounts == {"image": 3648, "text": 20, "answer": 300, "free": 128}
         assert sum(amounts.values()) == 4096
         edges = [(part.left, part.left + part.width) for part in cost.sent.parts]
-        for (_, right), (left, _) in zip(edges, edges[1:], strict=False):
+        for (_, right), (left, _) in pairwise(edges):
             assert right == pytest.approx(left, abs=0.01)
         assert edges[-1][1] == pytest.approx(cost.sent.limit, abs=0.01)
 
@@ -244,7 +245,7 @@ class TestCost:
         assert cost.sent.limit > 50
 
     def test_frames_at_their_own_size_have_one_bar(self) -> None:
-        """Nothing is set against it, and what the engine counted stands beside what was foretold."""
+        """Nothing is set against it; what the engine counted stands beside what was foretold."""
         plan = planned((640, 480), (640, 480), (1230, 1230))
         cost = cost_of(plan, Tokens(predicted=2480, counted=2481, actual=2482))
         assert cost.source is None
@@ -289,7 +290,7 @@ class TestSessions:
         assert Sessions().owner(f"{COOKIE}={cookies}") is None
 
     def test_the_door_opens_for_a_key_or_a_session(self) -> None:
-        """A key that is sent is looked at first; a session works beside it; neither opens nothing."""
+        """A key is looked at first, a session works beside it, and neither opens nothing."""
         door = Door([KEY])
         owner = door.owner({"x-api-key": KEY})
         assert owner
@@ -336,11 +337,8 @@ class TestFiles:
         """Each has its sum, its version and its licence, and nothing else lies beside them."""
         folder = Path(assets.__file__).parent / "static" / "vendor"
         notice = (folder / "NOTICE.txt").read_text()
-        named = re.findall(
-            r"^(\S+\.(?:js|woff2))$.*?\((LICENSE\S+)\).*?sha256: (\w+)",
-            notice,
-            re.MULTILINE | re.DOTALL,
-        )
+        entry = r"(?ms)^(\S+\.(?:js|woff2))$.*?\((LICENSE\S+)\).*?sha256: (\w+)"
+        named = re.findall(entry, notice)
         assert len(named) == 4
         for name, licence, digest in named:
             assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
