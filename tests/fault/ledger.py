@@ -11,10 +11,20 @@ from typing import Any
 from fault.server import Event, take_of
 from promptlift.batch.export.export import export
 from promptlift.batch.journal import Index
+from promptlift.batch.journal.segment import Damage
 from promptlift.batch.policy import wanted
 from promptlift.batch.run_dir import open_run
 
-__all__ = ["Finished", "Snapshot", "events_of", "exported", "finished", "sent_again", "strays"]
+__all__ = [
+    "Finished",
+    "Snapshot",
+    "damage",
+    "events_of",
+    "exported",
+    "finished",
+    "sent_again",
+    "strays",
+]
 
 SAME = ("id", "video", "prompt", "status", "error_code", "key", "long_prompt", "place")
 """The columns that must not depend on what happened on the way."""
@@ -101,7 +111,7 @@ def strays(run_dir: Path) -> list[str]:
     )
 
 
-def damage(run_dir: Path) -> Sequence[object]:
+def damage(run_dir: Path) -> Sequence[Damage]:
     """What is wrong with a journal besides torn ends."""
     with open_run(run_dir) as run:
         return [one for one in run.index.damage if one.corrupt or one.trouble]
