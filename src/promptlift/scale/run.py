@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -48,6 +49,8 @@ def connect(address: str) -> Cluster:
     Raises:
         OptionError: Ray is not installed, or there is no such cluster.
     """
+    # Else a thread that is still at work when the connection ends would start a cluster of its own.
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     try:
         from promptlift.scale.ray import Cluster
     except ImportError as error:
