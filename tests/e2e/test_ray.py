@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 ROWS = 60
-WORK_IS_LEFT, NO_ENGINE = 75, 3
+WORK_IS_LEFT, INTERRUPTED, NO_ENGINE = 75, 130, 3
 SLOW = Plan(delay=0.25)
 
 
@@ -79,6 +79,21 @@ def await_results(batch: Batch, process: Process, count: int) -> None:
     while len(finished(batch.run_dir)) < count:
         assert process.running, process.said.read_text()
         time.sleep(0.02)
+
+
+def test_ctrl_c_twice_breaks_off(cluster: RayCluster, place: Path, server: FaultServer) -> None:
+    """The run ends at once with 130, though Ray is at work, and keeps what it has."""
+    batch = on_cluster(cluster, place / "broken off", server)
+    server.follow(SLOW)
+    run = batch.start(source=str(place / "in.jsonl"))
+    await_results(batch, run, 8)
+    run.signal(signal.SIGINT)
+    while b"once more stops at once" not in run.said.read_bytes():
+        time.sleep(0.02)
+    run.signal(signal.SIGINT)
+    assert run.wait() == INTERRUPTED, run.said.read_text()
+    assert len(finished(batch.run_dir)) >= 8
+    assert left_over(run.mark) == []
 
 
 def test_a_wrong_setting_ends_it_with_one_line(

@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
@@ -26,13 +25,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from promptlift.batch.invocation import Invocation
 from promptlift.engines.base import EngineInfo
 from promptlift.errors import OptionError
-from promptlift.scale.asking import Asker, Post, engine_of
+from promptlift.scale.asking import Asker, engine_of
 from promptlift.scale.desk import Desk
 from promptlift.scale.looking import Looker
 from promptlift.scale.parcels import Back, Fate, pack, unpack
-from promptlift.scale.settings import ScaleSettings
+from promptlift.scale.work import AnyDesk, Work
 
-__all__ = ["Cluster", "RemoteDesk", "Work"]
+__all__ = ["Cluster", "RemoteDesk"]
 
 _ONE_BLOCK_A_ROW = 1
 _ROWS_AHEAD = 64
@@ -62,27 +61,6 @@ class RemoteDesk:
         """See `Desk.claim`."""
         fate: Fate = self.call("claim", ticket, key, sifted=sifted)
         return fate
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What the stages of one run share.
-
-    Attributes:
-        desk: Where rows come from.
-        post: What each engine's actor is given.
-        who: The engine.
-        scale: How it is spread.
-        engines: The fewest and the most engines.
-        gpus: GPUs of each engine.
-    """
-
-    desk: RemoteDesk
-    post: Post
-    who: EngineInfo
-    scale: ScaleSettings
-    engines: tuple[int, int]
-    gpus: int
 
 
 class Cluster:
@@ -237,7 +215,7 @@ def _dataset(work: Work) -> Dataset:
     return asked
 
 
-def _parcels(_: pa.Table, desk: RemoteDesk) -> Iterator[pa.Table]:
+def _parcels(_: pa.Table, desk: AnyDesk) -> Iterator[pa.Table]:
     while (rows := desk.call("take")) is not None:
         if rows:
             yield _table(rows)

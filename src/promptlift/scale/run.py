@@ -30,9 +30,10 @@ from promptlift.errors import ConfigEngineError, OptionError, OutputError
 from promptlift.scale.asking import Post, engine_of
 from promptlift.scale.parcels import Back
 from promptlift.scale.settings import ScaleSettings
+from promptlift.scale.work import AnyCluster, AnyDesk, Work
 
 if TYPE_CHECKING:
-    from promptlift.scale.ray import Cluster, RemoteDesk, Work
+    from promptlift.scale.ray import Cluster
 
 __all__ = ["ClusterRun", "connect"]
 
@@ -78,7 +79,7 @@ class ClusterRun:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: AnyCluster,
         invocation: Invocation,
         rows: Input | None,
         run_dir: Path,
@@ -98,7 +99,7 @@ class ClusterRun:
         self._fed = False
         self._why: Stop | None = None
         self._error: BaseException | None = None
-        self._desk: RemoteDesk | None = None
+        self._desk: AnyDesk | None = None
         self._feed: Feed | None = None
         self._task: asyncio.Task[None] | None = None
         self._reaching: PatientEngine | None = None
@@ -176,9 +177,7 @@ class ClusterRun:
     def _engine_is_down(self, down: bool) -> None:
         self.tally.paused = "the engine does not answer" if down else None
 
-    def _work(self, desk: RemoteDesk, post: Post, who: EngineInfo, gpus: int) -> Work:
-        from promptlift.scale.ray import Work
-
+    def _work(self, desk: AnyDesk, post: Post, who: EngineInfo, gpus: int) -> Work:
         cluster = self._cluster
         engines = self._scale.pool(cpus=cluster.cpus, gpus=cluster.gpus if gpus else None)
         return Work(desk, post, who, self._scale, engines, gpus)
