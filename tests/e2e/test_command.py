@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from promptlift import __version__
+from promptlift.cli import main as main_module
 from promptlift.cli.main import COMMANDS, cli
 from promptlift.core.record import Record
 from promptlift.testing import synthetic_video
@@ -357,3 +358,20 @@ def test_budget_of_a_video_is_that_of_its_size(promptlift: Run) -> None:
     assert table == promptlift("budget", "320x180").stdout
     assert "fits" in table
     assert "image" in table.splitlines()[-1]
+
+
+def test_a_defect_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistake of ours is not taken for a rejected answer, and is shown whole."""
+
+    def broken(**_: object) -> None:
+        raise RuntimeError("the house is upside down")
+
+    monkeypatch.setattr(main_module.cli, "main", broken)
+    with pytest.raises(SystemExit) as ended:
+        main_module.main(["doctor"])
+    assert ended.value.code == 70
+    said = capsys.readouterr().err
+    assert "the house is upside down" in said
+    assert "please report it" in said

@@ -376,6 +376,17 @@ def test_an_invocation_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (again.engine, again.engine_settings) == ("openai", settings)
 
 
+def test_the_same_invocation_is_written_once(tmp_path: Path) -> None:
+    """A rerun leaves the file alone, so that a kill finds nothing half done."""
+    Invocation.of("embedded", {}, Options()).write(tmp_path)
+    path = tmp_path / "command.json"
+    before = path.stat()
+    Invocation.of("embedded", {}, Options()).write(tmp_path)
+    assert path.stat().st_ino == before.st_ino
+    Invocation.of("embedded", {}, Options(seed=1)).write(tmp_path)
+    assert path.stat().st_ino != before.st_ino
+
+
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
     """A retry of a folder without a run names what to give."""
     with pytest.raises(InputError, match="there is no run"):

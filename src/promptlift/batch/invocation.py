@@ -93,7 +93,9 @@ class Invocation(BaseModel):
         Raises:
             OutputError: It cannot be written.
         """
-        write_atomic(run_dir / _FILE, self.model_dump_json(indent=2).encode() + b"\n")
+        path, text = run_dir / _FILE, self.model_dump_json(indent=2).encode() + b"\n"
+        if not path.is_file() or path.read_bytes() != text:  # mostly it is the same command again
+            write_atomic(path, text)
 
     @property
     def patient_settings(self) -> dict[str, Any]:

@@ -151,10 +151,15 @@ class View:
             self.say("promptlift: the same command again goes on from here")
 
     def _lines(self, tally: Tally) -> None:
-        rates = Rates(tally)
-        while not self._over.wait(_LINE_SECONDS):
+        rates, paused, told = Rates(tally), None, tally.seconds
+        while not self._over.wait(_LIVE_SECONDS):
             rates.take()
-            self.say(f"promptlift: {_plain_line(tally, rates)}")
+            if tally.paused != paused:  # at once: it may be a mistyped address
+                paused = tally.paused
+                self.say(f"promptlift: {f'paused: {paused}' if paused else 'going on'}")
+            if tally.seconds - told >= _LINE_SECONDS:
+                told = tally.seconds
+                self.say(f"promptlift: {_plain_line(tally, rates)}")
 
     def _live(self, tally: Tally) -> None:
         from rich.console import Console

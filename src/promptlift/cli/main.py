@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -36,6 +37,9 @@ COMMANDS = {
     "serve": ("serve", "Serve prompts over HTTP, on this machine or for a team."),
     "doctor": ("doctor", "Look at everything a run needs, and say what is wrong and what to do."),
 }
+
+DEFECT = 70
+"""EX_SOFTWARE of sysexits.h."""
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -71,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and end the process with its exit code.
 
     0 is success, 1 an answer that no review let pass, 2 a mistake in the call or its input,
-    3 trouble with the engine.
+    3 trouble with the engine, 70 a defect of promptlift's own.
     """
     sys.exit(_run(arguments))
 
@@ -92,6 +96,10 @@ def _run(arguments: list[str] | None) -> int:
         # The reader of our output is gone; keep Python from complaining when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception:  # noqa: BLE001 - its exit code must not be that of a rejected answer
+        traceback.print_exc()
+        _say("promptlift: this is a defect of promptlift; please report it with the lines above")
+        return DEFECT
     return result if isinstance(result, int) else 0
 
 

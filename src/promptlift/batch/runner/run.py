@@ -232,7 +232,9 @@ class BatchRun:
         self.tally.paused = _FULL
 
     def _engine_is_down(self, down: bool) -> None:
-        self.tally.paused = _DOWN if down else None
+        last = self._breaker.last
+        why = f": {last.message}" if last is not None else ""
+        self.tally.paused = f"{_DOWN}{why}" if down else None
 
     def _failed(self, error: BaseException) -> None:
         """End the run for an error that is no single item's."""
