@@ -207,6 +207,52 @@ class TestOne:
         )
         guest.leave()
 
+    def test_a_server_that_is_killed_loses_nothing_of_what_is_on_the_page(
+        self, folder: Path, visit: Open, small: Path, model: Slow
+    ) -> None:
+        """Started again, it goes on with the job, and the open page tells the rest by itself."""
+        model.seconds = 2.0
+        with StubServer(reply=model) as stub:
+            how = {"engine": "openai", "engine_settings": {"base_url": stub.base_url}}
+            with Served(folder / "killed", **how) as server:
+                guest = visit(server)
+                page = guest.begin(small, PROMPT)
+                page.wait_for_selector(".steps li:nth-child(4).now")
+                server.kill()
+            with Served(folder / "killed", port=server.address[1], **how):
+                guest.finished()
+                assert text(page, "p.long") == LONG
+                assert page.locator(".frames img").count() == 2
+        guest.leave(cut_off=True)
+
+    def test_a_video_is_dropped(self, embedded: Served, visit: Open, small: Path) -> None:
+        """Beside its place nothing happens, and the browser stays where it is."""
+        guest = visit(embedded)
+        page = guest.go()
+        dragged = page.evaluate_handle(
+            """async bytes => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], "dropped.mp4"));
+                return data;
+            }""",
+            list(small.read_bytes()),
+        )
+        page.dispatch_event("h1", "drop", {"dataTransfer": dragged})
+        assert page.is_visible("[data-drop]")
+        page.dispatch_event("[data-drop]", "dragover", {"dataTransfer": dragged})
+        assert page.locator("[data-drop].over").count() == 1
+        page.dispatch_event("[data-drop]", "drop", {"dataTransfer": dragged})
+        page.wait_for_selector(".clip img")
+        assert "dropped.mp4" in text(page, ".clip")
+        page.click("text=Take another")
+        page.click("[hx-post='/page/examples/hills']")
+        page.wait_for_selector(".clip:has-text('hills.mp4') img", timeout=30_000)
+        page.click("text=Take another")
+        page.set_input_files("[data-file]", small)
+        page.wait_for_selector(".clip:has-text('small.mp4') img")
+        assert page.locator("[data-slot] [name=upload_id]").count() == 1
+        guest.leave()
+
     def test_a_job_can_be_stopped(
         self, served: Served, visit: Open, small: Path, model: Slow
     ) -> None:
@@ -405,7 +451,11 @@ class TestErrors:
         page.wait_for_selector("#notice .error")
         assert "Frames: Input should be less than or equal to 64." in text(page, "#notice")
         guest.go("/?job=" + "0" * 32)
-        assert "there is no such job" in text(page, ".error")
+        assert text(page, ".error").startswith("There is no such job. What to do:")
+        for path in ("/batch?run=x", "/compare?jobs=x,y", "/batch?run=" + "0" * 32):
+            guest.go(path)
+            assert "There is no such" in text(page, "#notice")
+            assert page.locator(".ask").count() == 1
         guest.leave(may_fail="^/page/jobs$")
 
     def test_an_answer_that_is_not_fit_is_shown_as_such(
@@ -469,8 +519,8 @@ class TestMany:
         page.set_input_files("[data-files]", [str(small), str(path)])
         page.fill("#prompt", "a red balloon for all")
         page.click(".primary")
-        page.wait_for_selector("#run [role=status]:has-text('Finished')")
-        assert text(page, "#run [role=status]") == "Finished: 2 prompts fit to use of 6 rows"
+        page.wait_for_selector("#run [data-told]:has-text('Finished')")
+        assert text(page, "#run [data-told]") == "Finished: 2 prompts fit to use of 6 rows"
         told = text(page, "#run table")
         assert "no such video was dropped. What to do: drop the video beside" in told
         assert "Frames: Input should be less than or equal to 64. What to do: correct" in told
@@ -495,7 +545,7 @@ class TestMany:
         cosmos = [json.loads(line) for line in export("cosmos").splitlines()]
         assert cosmos[0] == {"visual_input": "folder/small.mp4", "prompt": LONG}
         page.reload()
-        assert "Finished: 2 prompts" in text(page, "#run [role=status]")
+        assert "Finished: 2 prompts" in text(page, "#run [data-told]")
         guest.leave()
 
     def test_several_videos_without_rows_share_the_prompt(
@@ -508,8 +558,8 @@ class TestMany:
         page.set_input_files("[data-files]", [str(small), str(clip), str(tmp_path / "bad.mp4")])
         page.fill("#prompt", PROMPT)
         page.click(".primary")
-        page.wait_for_selector("#run [role=status]:has-text('Finished')")
-        assert text(page, "#run [role=status]") == "Finished: 2 prompts fit to use of 3 rows"
+        page.wait_for_selector("#run [data-told]:has-text('Finished')")
+        assert text(page, "#run [data-told]") == "Finished: 2 prompts fit to use of 3 rows"
         assert page.locator(".chosen .bad").count() == 1
         guest.leave(may_fail="^/v1/uploads$")
 

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -88,7 +89,7 @@ class BatchStore:
             return []
         paths = sorted(self._folder.glob("*.json"), key=lambda one: -one.stat().st_mtime_ns)
         found = (self._read(path.stem) for path in paths)
-        return [one for one in found if one is not None and one.owner == owner][:limit]
+        return list(islice((one for one in found if one and one.owner == owner), limit))
 
     def _read(self, batch_id: str) -> Batch | None:
         with suppress(OSError, ValidationError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
@@ -15,6 +17,7 @@ from starlette.responses import Response
 from promptlift.core.record import Failure, Record
 from promptlift.errors import PromptliftError
 from promptlift.server.errors import Refusal, failure_of
+from promptlift.server.jobs import Job
 from promptlift.server.page.asked import FIELDS, accept, asked_of, form_of
 from promptlift.server.page.batch_store import Batch, BatchRow, BatchStore
 from promptlift.server.page.downloads import attachment
@@ -36,7 +39,9 @@ _COLUMNS = (
     "error_message",
     "error_remedy",
 )  # as `promptlift batch export` calls them
-_LISTED = 200
+_LISTED = 100
+_AT_ONCE = 20
+_TAKEN_AT_ONCE = 64
 _MOST_ROWS = 2000
 _RECENT = 8
 _GONE = Failure(
@@ -51,20 +56,23 @@ _OVER = {"ok", "repaired", "rejected", "failed", "cancelled"}
 router = APIRouter()
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """A row and how it stands.
 
     Attributes:
         row: What was asked.
         state: ``queued``, ``running``, a record's status, or ``cancelled``.
         failure: Why it has no prompt.
-        record: What came of it.
+        job: Its job; None where there is none any more.
+        record: What came of it; None until it is read.
     """
 
     row: BatchRow
     state: str
-    failure: Failure | None
-    record: Record | None
+    failure: Failure | None = None
+    job: Job | None = None
+    record: Record | None = None
 
     @property
     def failed_checks(self) -> list[str]:
@@ -94,23 +102,22 @@ async def begin(request: Request, service: Serving) -> Response:
             remedy="drop videos or a JSONL file; for more, use `promptlift batch`",
         )
     shared = {name: form[name] for name in FIELDS if name in form and name != "upload_id"}
-    rows = [
-        await _taken_on(service, request, number, line, files, shared)
-        for number, line in enumerate(lines, 1)
-    ]
+    rows: list[BatchRow] = []
+    for start in range(0, len(lines), _TAKEN_AT_ONCE):
+        # Together, so that they share the journal's way to the disk.
+        some = enumerate(lines[start : start + _TAKEN_AT_ONCE], start + 1)
+        taken = (_taken_on(service, request, number, line, files, shared) for number, line in some)
+        rows += await asyncio.gather(*taken)
     name = form.get("name") or f"{len(rows)} videos"
     kept = await _store(service).keep(request.state.owner, name[:120], rows)
-    return fragment(
-        "_run.html",
-        push=f"/batch?run={kept.id}",
-        run=batch_values(service, kept.id, request.state.owner),
-    )
+    values = await batch_values(service, kept.id, request.state.owner)
+    return fragment("_run.html", push=f"/batch?run={kept.id}", run=values)
 
 
 @router.get("/page/batches/{run_id}")
 async def look(request: Request, service: Serving, run_id: RunId) -> Response:
     """How far a batch is."""
-    return fragment("_run.html", run=batch_values(service, run_id, request.state.owner))
+    return fragment("_run.html", run=await batch_values(service, run_id, request.state.owner))
 
 
 @router.get("/page/batches/{run_id}/export")
@@ -121,8 +128,7 @@ async def export(
     form: Annotated[str, Query(pattern="^(records|csv|cosmos)$")] = "records",
 ) -> Response:
     """Everything so far: whole records as JSONL, a table, or a Cosmos-Transfer1 batch."""
-    kept = _store(service).get(run_id, request.state.owner)
-    rows = [_stands(service, row, kept.owner) for row in kept.rows]
+    rows = await _read(service, await _rows(service, run_id, request.state.owner))
     stem = f"batch-{run_id[:8]}"
     match form:
         case "csv":
@@ -132,32 +138,37 @@ async def export(
     return attachment(_jsonl(_records(rows)), f"{stem}.jsonl", "application/jsonl")
 
 
-def newest_batches(service: Service, owner: str) -> list[Batch]:
+async def newest_batches(service: Service, owner: str) -> list[Batch]:
     """The last batches of a key."""
-    return _store(service).newest(owner, _RECENT)
+    return await asyncio.to_thread(_store(service).newest, owner, _RECENT)
 
 
-def batch_values(service: Service, run_id: str, owner: str) -> dict[str, Any]:
+async def batch_values(service: Service, run_id: str, owner: str) -> dict[str, Any]:
     """What `_run.html` tells of a batch: the counts, the share, and the rows, failures first.
 
     Raises:
         Refusal: There is no such batch.
     """
-    kept = _store(service).get(run_id, owner)
+    kept = await asyncio.to_thread(_store(service).get, run_id, owner)
     rows = [_stands(service, row, owner) for row in kept.rows]
     counts = Counter(row.state for row in rows)
     done = sum(counts[state] for state in _OVER)
-    listed = sorted(rows, key=lambda one: _ORDER.get(one.state, 4))
+    listed = sorted(rows, key=lambda one: _ORDER.get(one.state, 4))[:_LISTED]
     return {
         "batch": kept,
         "counts": counts,
         "done": done,
         "total": len(rows),
         "over": done == len(rows),
-        "rows": listed[:_LISTED],
-        "hidden": len(rows) - min(len(rows), _LISTED),
+        "rows": await _read(service, listed),
+        "hidden": len(rows) - len(listed),
         "fit": counts["ok"] + counts["repaired"],
     }
+
+
+async def _rows(service: Service, run_id: str, owner: str) -> list[Row]:
+    kept = await asyncio.to_thread(_store(service).get, run_id, owner)
+    return [_stands(service, row, owner) for row in kept.rows]
 
 
 async def _taken_on(
@@ -227,20 +238,30 @@ def _files(text: str) -> dict[str, str]:
 
 
 def _stands(service: Service, row: BatchRow, owner: str) -> Row:
+    """How a row stands, without reading its record: many are asked for at once."""
     if row.job is None:
-        return Row(row, "failed", row.error, None)
+        return Row(row, "failed", row.error)
     try:
         job = service.jobs.get(row.job, owner)
     except Refusal:
-        return Row(row, "failed", _GONE, None)
-    if not job.over:
-        return Row(row, job.state, None, None)
-    if job.state == "cancelled":
-        return Row(row, "cancelled", job.error, None)
-    record = service.jobs.record(job)
-    if job.error is not None or record is None:
-        return Row(row, "failed", job.error or _GONE, record)
-    return Row(row, record.status, None, record)
+        return Row(row, "failed", _GONE)
+    if job.state == "failed":
+        return Row(row, "failed", job.error, job)
+    if job.state != "finished":
+        return Row(row, job.state, job.error, job)
+    standing = service.ledger.standing(job.key) if job.key else None
+    return Row(row, standing.state, None, job) if standing else Row(row, "failed", _GONE, job)
+
+
+async def _read(service: Service, rows: Iterable[Row]) -> list[Row]:
+    """The same with their records; others have their turn in between."""
+    read = []
+    for number, one in enumerate(rows):
+        record = service.jobs.record(one.job) if one.job else None
+        read.append(replace(one, record=record))
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return read
 
 
 def _records(rows: list[Row]) -> Iterator[dict[str, Any]]:

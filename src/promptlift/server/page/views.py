@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from typing import Annotated, Any
@@ -27,6 +28,8 @@ __all__ = ["PATHS", "router"]
 PATHS = frozenset({"/", "/batch", "/compare", "/history"})
 _ID = re.compile(r"[0-9a-f]{32}")
 _SEARCHED = 5000
+_SEARCHED_DEEPLY = 1000
+_AT_ONCE = 20
 _LISTED = 60
 _RECENT = 5
 _DEFAULTS = Options()
@@ -39,12 +42,12 @@ async def home(request: Request, service: Serving, job: str = "") -> Response:
     """One video, one prompt; with ``job``, what became of it."""
     if closed(request):
         return ask_for_key(request)
-    told, lost = None, ""
+    told, lost = None, None
     if job:
         try:
             told = story(service, _job(service, job, request.state.owner))
         except Refusal as refusal:
-            lost = f"{refusal.failure.message}: {refusal.failure.remedy}"
+            lost = refusal.failure
     asked = told.job.wish.asked if told else None
     clip = None
     if asked is not None and asked.upload_id is not None and told and told.kept:
@@ -71,7 +74,7 @@ async def history(
     """Everything that was asked for with this key, the newest first."""
     if closed(request):
         return ask_for_key(request)
-    return page(request, "history.html", **_found(service, request.state.owner, q))
+    return page(request, "history.html", **await _found(service, request.state.owner, q))
 
 
 @router.get("/page/history")
@@ -79,7 +82,7 @@ async def search(
     request: Request, service: Serving, q: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """The same list alone, as it is typed."""
-    values = _found(service, request.state.owner, q)
+    values = await _found(service, request.state.owner, q)
     return fragment("_history.html", push=f"/history?q={quote(q)}" if q else "/history", **values)
 
 
@@ -90,7 +93,12 @@ async def compare(
     """One clip, treated in several ways."""
     if closed(request):
         return ask_for_key(request)
-    found = jobs_named(service, jobs, request.state.owner) if jobs else []
+    found, lost = [], None
+    if jobs:
+        try:
+            found = jobs_named(service, jobs, request.state.owner)
+        except Refusal as refusal:
+            lost = refusal.failure
     asked = found[0].wish.asked if found else None
     clip = None
     if asked is not None and asked.upload_id is not None:
@@ -98,6 +106,7 @@ async def compare(
     return page(
         request,
         "compare.html",
+        lost=lost,
         columns=columns_of(service, found),
         over=all(job.over for job in found),
         ids=jobs,
@@ -117,50 +126,53 @@ async def batch(
     """Many videos at once."""
     if closed(request):
         return ask_for_key(request)
-    values: dict[str, Any] = {"run": None}
+    shown, lost = None, None
     if run:
-        values["run"] = batch_values(service, run, request.state.owner)
+        try:
+            shown = await batch_values(service, run, request.state.owner)
+        except Refusal as refusal:
+            lost = refusal.failure
     return page(
         request,
         "batch.html",
-        **values,
-        batches=newest_batches(service, request.state.owner),
+        run=shown,
+        lost=lost,
+        batches=await newest_batches(service, request.state.owner),
         asked=None,
         defaults=_DEFAULTS,
     )
 
 
-def _found(service: Service, owner: str, words: str) -> dict[str, Any]:
-    wanted = words.lower().split()
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    groups: list[tuple[str, list[dict[str, Any]]]] = []
+async def _found(service: Service, owner: str, searched: str) -> dict[str, Any]:
+    """The newest jobs with all of these words, by day."""
+    wanted = searched.lower().split()
+    groups: dict[str, list[dict[str, Any]]] = {}
     listed = 0
-    for job in service.jobs.newest(owner, _SEARCHED):
-        if not _matches(service, job, wanted):
-            continue
-        day = time.strftime("%Y-%m-%d", time.gmtime(job.created))
-        title = "Today" if day == today else time.strftime("%d %B %Y", time.gmtime(job.created))
-        if not groups or groups[-1][0] != title:
-            groups.append((title, []))
-        groups[-1][1].append(_entry(service, job))
-        listed += 1
+    for number, job in enumerate(service.jobs.newest(owner, _SEARCHED)):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # others have their turn
+        if _matches(service, job, wanted, deep=number < _SEARCHED_DEEPLY):
+            groups.setdefault(_day(job.created), []).append(_entry(service, job))
+            listed += 1
         if listed == _LISTED:
             break
-    return {"groups": groups, "q": words, "listed": listed, "most": _LISTED}
+    return {"groups": groups, "q": searched, "listed": listed, "most": _LISTED}
 
 
-def _matches(service: Service, job: Job, wanted: list[str]) -> bool:
+def _day(seconds: float) -> str:
+    day, today = (time.strftime("%d %B %Y", time.gmtime(at)) for at in (seconds, time.time()))
+    return "Today" if day == today else day.removeprefix("0")
+
+
+def _matches(service: Service, job: Job, wanted: list[str], *, deep: bool) -> bool:
     """Whether all words are in what the user wrote, or, failing that, in what came back."""
-    if not wanted:
-        return True
     text = f"{job.wish.name} {job.wish.asked.prompt} {job.wish.asked.target} {job.state}".lower()
-    if all(word in text for word in wanted):
-        return True
+    missing = [word for word in wanted if word not in text]
+    if not missing or not deep:
+        return not missing
     record = service.jobs.record(job)
-    if record is None or record.prompt is None:
-        return False
-    text += record.prompt.lower()
-    return all(word in text for word in wanted)
+    told = (record.prompt or "").lower() if record else ""
+    return all(word in told for word in missing)
 
 
 def _entry(service: Service, job: Job) -> dict[str, Any]:

@@ -263,6 +263,8 @@ function prepare(within) {
 document.addEventListener("DOMContentLoaded", () => prepare(document));
 document.addEventListener("htmx:afterSettle", (event) => {
   prepare(event.target);
+  if (event.target.id === "run" && event.target.dataset.over === "true") say($("[data-told]", event.target).textContent);
+  if (event.target.id === "columns" && event.target.getAttribute("aria-busy") === "false") say("All of them are there");
   const story = event.target.closest?.("#story") || (event.target.id === "story" && event.target);
   if (!story) return;
   const head = $("h2", story);
