@@ -28,10 +28,10 @@ def count_afresh(text: str) -> int:
 
 
 def test_first_use_leaves_a_compact_copy(own_cache: Path) -> None:
-    """The copy is a twentieth of the vocabulary's size, and counts the same."""
+    """The copy is a tenth of the vocabulary's size, and counts the same."""
     first = count_afresh("a robot arm, eine Tasse, 咖啡")
     copy = own_cache / "tekken.bin"
-    assert copy.stat().st_size < 1_100_000
+    assert copy.stat().st_size < 2_100_000
     assert [p.name for p in own_cache.iterdir()] == ["tekken.bin"]
     assert count_afresh("a robot arm, eine Tasse, 咖啡") == first
 
@@ -47,7 +47,7 @@ def test_copy_is_really_read(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -
     assert count_afresh("Test prompt") == 2
 
 
-@pytest.mark.parametrize("position", [0, 25, 60, 120, 5_000, -1])
+@pytest.mark.parametrize("position", [0, 25, 60, 120, 5_000, 600_000, -1])
 def test_damaged_copy_is_made_again(own_cache: Path, position: int) -> None:
     """A flipped byte anywhere is noticed, and the copy is replaced by a good one."""
     count_afresh("x")
