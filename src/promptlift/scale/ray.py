@@ -199,7 +199,7 @@ def _dataset(work: Work) -> Dataset:
     asked: Dataset = looked.map_batches(
         _Engine,
         fn_constructor_args=(work,),
-        batch_size=None,
+        batch_size=1,  # one parcel; on a GPU Ray wants it said
         batch_format="pyarrow",
         num_cpus=work.scale.engine_cpus,
         num_gpus=work.gpus,
