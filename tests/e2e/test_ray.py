@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -13,9 +14,10 @@ import pytest
 
 from fault.command import Batch, Process, left_over
 from fault.ledger import Snapshot, damage, exported, finished, strays
-from fault.scene import make_clips, some_rows, write_rows
+from fault.scene import make_clips, plain_rows, some_rows, write_rows
 from fault.server import FaultServer, Plan
 from loaders.ray_cluster import RayCluster
+from vllm_stub.make import Stub, make_stub
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
@@ -24,7 +26,7 @@ pytestmark = [
 ]
 
 ROWS = 60
-WORK_IS_LEFT, INTERRUPTED, NO_ENGINE = 75, 130, 3
+SOME_UNFIT, WORK_IS_LEFT, INTERRUPTED, NO_ENGINE = 1, 75, 130, 3
 SLOW = Plan(delay=0.25)
 
 
@@ -56,8 +58,8 @@ def alone(place: Path, server: FaultServer) -> tuple[int, list[dict[str, object]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    """Two nodes of two processors each; in the end none of their processes is left."""
-    with RayCluster() as cluster:
+    """Two nodes of two processors each, made to count a GPU each; none of it is left in the end."""
+    with RayCluster(gpus=1) as cluster:
         yield cluster
 
 
@@ -74,11 +76,40 @@ def actors(batch: Batch, driver: Process) -> list[int]:
     return [pid for name in names if (pid := int(name.split("-")[-2])) != driver.popen.pid]
 
 
+def servers(stub: Stub) -> list[str]:
+    """The processes that serve its model."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            words = path.read_bytes().decode(errors="replace").split("\0")
+            found += [" ".join(words)] if str(stub.model) in words and "serve" in words else []
+    return found
+
+
 def await_results(batch: Batch, process: Process, count: int) -> None:
     """Wait until so many results are in the journal."""
     while len(finished(batch.run_dir)) < count:
         assert process.running, process.said.read_text()
         time.sleep(0.02)
+
+
+def test_each_actor_owns_a_vllm_on_a_gpu_and_ends_it(cluster: RayCluster, place: Path) -> None:
+    """Engines are started where Ray counts a GPU, answer every row, and are gone with the run."""
+    folder = place / "owned"
+    folder.mkdir()
+    stub = make_stub(folder / "stub")
+    rows = write_rows(folder / "in.jsonl", plain_rows(place / "clips", 12))
+    environment = {**cluster.environment, "XDG_STATE_HOME": str(folder / "state")}
+    batch = Batch(folder, "", environment=environment)
+    engine = ("--engine", "vllm", "--model", str(stub.model), "--vllm-python", str(stub.python))
+    spread = (f"--ray={cluster.address}", "--engines", "2")
+    run = batch.start_other("batch", str(rows), "-o", str(batch.run_dir), *engine, *spread)
+    assert run.wait() == SOME_UNFIT, run.said.read_text()  # the stand-in says the same of all
+    assert len(exported(batch.run_dir)) == len(finished(batch.run_dir)) == 12
+    deadline = time.monotonic() + 30
+    while servers(stub) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert servers(stub) == []
 
 
 def test_ctrl_c_twice_breaks_off(cluster: RayCluster, place: Path, server: FaultServer) -> None:

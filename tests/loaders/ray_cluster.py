@@ -4,7 +4,7 @@ As a process, with `tests` on the path: its first line of output is JSON with th
 line ``lose`` on standard input kills the second node, answered with a line; it ends, with all that
 it started, when its standard input does::
 
-    python -m loaders.ray_cluster
+    python -m loaders.ray_cluster GPUS
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ _ROOT = Path(__file__).parent.parent
 class RayCluster:
     """The cluster, as long as the block runs.
 
+    Args:
+        gpus: How many GPUs each node is made to count, whether it has any or not.
+
     Attributes:
         address: ``HOST:PORT``.
         environment: What those who use it must have in their environment.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: int = 0) -> None:
+        self._gpus = gpus
         # A socket's path may have 107 characters; pytest's own folders are too deep for that.
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._mark = secrets.token_hex(8)
@@ -57,7 +61,7 @@ class RayCluster:
         environment = {**os.environ, **self.environment, _MARK: self._mark}
         environment["PYTHONWARNINGS"] = "ignore"
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "loaders.ray_cluster"],
+            [sys.executable, "-m", "loaders.ray_cluster", str(self._gpus)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,6 +107,7 @@ def main() -> None:
 
     common: dict[str, Any] = {
         "num_cpus": 2,
+        "num_gpus": int(sys.argv[1]),
         "object_store_memory": _STORE,
         "node_ip_address": _HOST,
         "include_dashboard": False,
