@@ -16,11 +16,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from batches import decoding, finished, flight, job, kills
+from batches import decoding, finished, flight, job, kills, real
 from batches.contenders import Contender, Promptlift
 from batches.peers import peers
 
-PARTS = ("flight", "kill", "finished", "decode")
+PARTS = ("flight", "kill", "finished", "decode", "vllm")
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
         finished.measure(records=asked.records, rounds=asked.rounds)
     if "decode" in asked.only:
         decoding.measure(rounds=asked.rounds)
+    if "vllm" in asked.only and asked.vllm:
+        real.measure(rows=asked.requests, slots=asked.vllm_slots, rounds=asked.rounds)
     print(f"Load average after: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.")
 
 
@@ -55,7 +57,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=200_000, help="rows of the finished run")
     parser.add_argument("--slots", type=int, default=64, help="requests in flight")
     parser.add_argument("--latency", type=float, default=0.5, help="seconds of an answer")
+    parser.add_argument("--requests", type=int, default=384, help="requests to the real vLLM")
+    parser.add_argument("--vllm-slots", type=int, default=16, help="its requests in flight")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--vllm", action="store_true")
     return parser.parse_args()
 
 

@@ -10,16 +10,16 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice, permutations
 from pathlib import Path
+from typing import Any
 
 from batches.server import CONTEXT, MODEL, OPENING
 from clips import folder
 from promptlift import upsample
-from promptlift.engines.base import Request
 from promptlift.engines.wire.pictures import data_urls
 from promptlift.testing import FakeEngine, synthetic_video
 
 CLIPS = 64
-_STAND_IN = "a hot-air balloon drifts over the hills"
+STAND_IN = "a hot-air balloon drifts over the hills"
 _SIZE, _SECONDS = (640, 360), 4
 _WORDS = (
     *("calm", "quiet", "soft", "warm", "bright", "gentle", "rolling", "distant", "golden"),
@@ -85,11 +85,11 @@ def write_shown(path: Path, rows: list[Ask]) -> Path:
 
     This is all that remains to be done by those who cannot open a video.
     """
-    shown = [_shown(video) for video in clips()]
+    shown = [_kept(video) for video in clips()]
     lines = (
         {
             "prompt": row.prompt,
-            "text": shown[row.clip][0].replace(_STAND_IN, row.prompt),
+            "text": shown[row.clip][0].replace(STAND_IN, row.prompt),
             "images": shown[row.clip][1],
         }
         for row in rows
@@ -98,22 +98,31 @@ def write_shown(path: Path, rows: list[Ask]) -> Path:
     return path
 
 
-def _shown(video: Path) -> tuple[str, list[str]]:
-    """Text and picture files of a clip's request; kept beside the clip."""
+def _kept(video: Path) -> tuple[str, list[str]]:
+    """What is shown of a clip; kept beside it."""
     kept = video.with_suffix(".shown.json")
     if not kept.exists():
-        engine = FakeEngine(context=CONTEXT, model=MODEL)
-        upsample(video, _STAND_IN, engine=engine)
-        kept.write_text(json.dumps(_written(video, engine.requests[-1])))
+        kept.write_text(json.dumps(show_files(video, video, CONTEXT)))
     text, images = json.loads(kept.read_text())
     return text, images
 
 
-def _written(video: Path, request: Request) -> tuple[str, list[str]]:
+def show_files(video: Path, beside: Path, context: int, **options: Any) -> tuple[str, list[str]]:
+    """Text of a clip's request with `STAND_IN` as its prompt, and its pictures as files.
+
+    Args:
+        video: The clip.
+        beside: Names the files, but for their suffix.
+        context: What the engine takes.
+        options: As of `promptlift.upsample`.
+    """
+    engine = FakeEngine(context=context, model=MODEL)
+    upsample(video, STAND_IN, engine=engine, **options)
+    request = engine.requests[0]
     files = []
     for number, url in enumerate(data_urls(request)):
         kind, _, data = url.partition(";base64,")
-        file = video.with_suffix(f".{number}.{kind.partition('/')[2]}")
+        file = beside.with_suffix(f".{number}.{kind.partition('/')[2]}")
         file.write_bytes(base64.b64decode(data))
         files.append(str(file))
     return request.text, files
