@@ -199,6 +199,7 @@ class TestOne:
         assert page.locator(".frames img").count() == 2
         assert page.input_value("#prompt") == PROMPT
         guest.shot("running")
+        assert guest.flaws() == []
         guest.finished()
         assert text(page, "p.long") == LONG
         assert text(page, "#h-story") == "✓ Fit to use"
@@ -283,6 +284,8 @@ class TestOne:
         page.wait_for_selector(".verdict.rejected")
         assert text(page, "p.long") == f"Here is the prompt: {EVIL}"
         assert "This is your own text" in text(page, ".verdict.rejected")
+        assert text(page, ":focus") == "Edit"
+        assert "Not fit to use" in (page.text_content("#said") or "")
         assert page.locator(".checks li.fail").count() >= 2
         assert page.locator("p.long img, p.long script").count() == 0
         assert page.locator(".asked .lost").count() >= 4

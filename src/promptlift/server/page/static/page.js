@@ -265,9 +265,16 @@ document.addEventListener("htmx:afterSettle", (event) => {
   prepare(event.target);
   if (event.target.id === "run" && event.target.dataset.over === "true") say($("[data-told]", event.target).textContent);
   if (event.target.id === "columns" && event.target.getAttribute("aria-busy") === "false") say("All of them are there");
-  const story = event.target.closest?.("#story") || (event.target.id === "story" && event.target);
-  if (!story) return;
-  const head = $("h2", story);
-  if (event.detail.requestConfig) head?.focus(); // a button was pressed; its place is gone
-  else if (story.dataset.state === "finished" || story.dataset.state === "failed") say(head.textContent);
+  const { target } = event;
+  const asked = Boolean(event.detail.requestConfig); // a button was pressed, and its place is gone
+  if (target.id === "reviewed" && asked) {
+    $("[data-change]", target)?.focus();
+    say($(".verdict", target)?.textContent ?? "");
+  }
+  if (target.id !== "story") return;
+  const head = $("h2", target);
+  if (asked) {
+    head.focus({ preventScroll: true });
+    target.scrollIntoView({ block: "start" });
+  } else say(head.textContent);
 });
