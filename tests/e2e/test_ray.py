@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 ROWS = 60
-SOME_UNFIT, WORK_IS_LEFT, INTERRUPTED, NO_ENGINE = 1, 75, 130, 3
+SOME_UNFIT, BAD_INPUT, NO_ENGINE, WORK_IS_LEFT, INTERRUPTED = 1, 2, 3, 75, 130
 SLOW = Plan(delay=0.25)
 
 
@@ -91,6 +91,18 @@ def await_results(batch: Batch, process: Process, count: int) -> None:
     while len(finished(batch.run_dir)) < count:
         assert process.running, process.said.read_text()
         time.sleep(0.02)
+
+
+def test_a_cluster_that_is_not_there_is_one_line(place: Path) -> None:
+    """Nobody listens there, so the command ends with 2 and says what to do."""
+    (place / "nowhere").mkdir()
+    batch = Batch(place / "nowhere", "http://127.0.0.1:9/v1")
+    run = batch.start("--ray=127.0.0.1:9", source=str(place / "in.jsonl"))
+    assert run.wait() == BAD_INPUT, run.said.read_text()
+    said = run.said.read_text()
+    assert said.startswith("promptlift: error: there is no Ray cluster at '127.0.0.1:9'")
+    assert len(said.splitlines()) == 1
+    assert not batch.run_dir.exists()
 
 
 def test_each_actor_owns_a_vllm_on_a_gpu_and_ends_it(cluster: RayCluster, place: Path) -> None:

@@ -56,12 +56,14 @@ class Here:
 
     Args:
         loses: Whether the parcel of that number, counted over all rounds, is lost.
+        breaks_after: The parcel after which a round fails as a whole, once.
     """
 
     cpus, gpus = 2, 0
 
-    def __init__(self, loses: Loses = lambda _: False) -> None:
+    def __init__(self, loses: Loses = lambda _: False, breaks_after: int | None = None) -> None:
         self.rounds = 0
+        self._breaks_after = breaks_after
         self._loses = loses
         self.parcels = 0
 
@@ -86,6 +88,8 @@ class Here:
                 self.parcels += 1
                 if not self._loses(self.parcels):
                     yield asker.ask(seen)
+                if self.parcels == self._breaks_after:
+                    raise ConnectionError("the cluster went away\nand came back")
         finally:
             asker.close()
             looker.close()
@@ -133,6 +137,14 @@ def test_lost_rows_get_another_round(place: Path) -> None:
     assert cluster.rounds > 1
     assert (run.tally.finished, run.tally.left) == (9, 0)
     assert len(rows_in(place)) == 9
+
+
+def test_a_round_that_fails_as_a_whole_is_followed_by_another(place: Path) -> None:
+    """Whatever Ray raises, rows that were handed out or waited are done in the next round."""
+    run = run_on(cluster := Here(breaks_after=1), place)
+    assert asyncio.run(run.run()) == "done"
+    assert cluster.rounds == 2
+    assert (run.tally.finished, run.tally.left) == (9, 0)
 
 
 def test_a_cluster_that_loses_everything_is_given_up(place: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 import warnings
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ __all__ = ["Cluster", "RemoteDesk"]
 _ONE_BLOCK_A_ROW = 1
 _ROWS_AHEAD = 64
 _IDLE_SECONDS = 0.1
+_KNOCK_SECONDS = 10.0
+_STILL_SECONDS = 1800.0
 _CELL = "parcel"
 
 
@@ -76,6 +79,7 @@ class Cluster:
     def __init__(self, address: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
+            _knock(address)
             with _silent():
                 ray.init(
                     address,
@@ -87,9 +91,9 @@ class Cluster:
                     if (host := address.split(":")[0])[:4] == "127."
                     else None,
                 )
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise OptionError(
-                f"there is no Ray cluster at {address!r}: {str(error).splitlines()[0]}",
+                f"there is no Ray cluster at {address!r}: {str(error).partition('.')[0]}",
                 remedy="start one with `ray start --head`, or give --ray local for this machine",
             ) from error
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
@@ -136,6 +140,13 @@ class Cluster:
             yield [back for cell in batch[_CELL] for back in unpack(cell.as_buffer())]
 
 
+def _knock(address: str) -> None:
+    """Fail where nobody answers at a ``HOST:PORT``; Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+
+
 def _loopback(address: str) -> str | None:
     """The host of a cluster on the loopback, which knows this machine by no other address."""
     host = address.partition(":")[0]
@@ -173,6 +184,9 @@ def _dataset(work: Work) -> Dataset:
     # A parcel that is lost for good is no reason to stop: its rows are still open at the desk.
     context.max_errored_blocks = -1
     context.max_consecutive_actor_init_deaths = -1
+    # Ray gives up what stands still; an engine that is away, or is started, is no reason to.
+    patience = work.post.settings.patience
+    context.execution_no_progress_timeout_s = _STILL_SECONDS + 2 * patience
     # The types of Ray 2.60 know no function that takes more than its batch.
     parcels: Any = _parcels
     look: Any = _look

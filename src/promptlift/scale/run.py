@@ -206,9 +206,10 @@ class ClusterRun:
             trouble = await self._round(work) or trouble
             if self._why not in (None, "limit"):
                 return
-            if self._fed and not await self._ask("again"):
+            left = await self._ask("again")
+            if self._fed and not left:
                 return
-            fruitless = 0 if self._done > before else fruitless + 1
+            fruitless = 0 if self._done > before or not left else fruitless + 1
             if fruitless >= _FRUITLESS_ROUNDS:
                 raise EngineDown(
                     f"the cluster loses what it is given: {trouble or 'its processes end'}",
@@ -230,7 +231,7 @@ class ClusterRun:
                 for backs in self._cluster.results(work):
                     loop.call_soon_threadsafe(self._take, backs)
             except Exception as error:  # noqa: BLE001 - Ray raises all kinds; the rows are open
-                trouble = str(error).splitlines()[0]
+                trouble = (str(error) or type(error).__name__).splitlines()[0]
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(end, trouble)
 
