@@ -84,8 +84,9 @@ class BatchRun:
         self._settings = settings
         self._invocation = invocation
         most = settings.concurrency or settings.most
-        # Enough under way to keep the engine and every decoder busy, whatever the limit grows to.
-        self._places = most + 4 * settings.workers
+        # As many again as may be in flight, so that the next clips are decoded while the engine is
+        # still busy with the prompts of this one.
+        self._places = 2 * most + 4 * settings.workers
         self._limit = Limit(most, settings.concurrency)
         self._breaker = Breaker(settings.patience, self._engine_is_down)
         self._patient = PatientEngine(engine, self._limit, self._breaker)
