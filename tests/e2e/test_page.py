@@ -263,7 +263,7 @@ class TestOne:
         page = guest.begin(small, "a balloon to be stopped")
         page.click("text=Stop >> visible=true")
         page.wait_for_selector("#story[data-state=cancelled]")
-        assert "the job was cancelled" in text(page, ".error")
+        assert text(page, ".error") == "The job was cancelled. What to do: send it again."
         model.seconds = 0.0
         page.click("text=Try again")
         guest.finished()

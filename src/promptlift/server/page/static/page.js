@@ -4,7 +4,7 @@
 const $ = (selector, within = document) => within.querySelector(selector);
 const say = (words) => { $("#said").textContent = words; };
 
-// ---- Problems: what is wrong, and what to do ------------------------------------------------
+// Problems: what is wrong, and what to do.
 
 function complain(problem) {
   const box = document.createElement("div");
@@ -43,7 +43,7 @@ document.addEventListener("error", (event) => {
   if (event.target.matches?.("img[data-thumb]")) event.target.remove();
 }, true);
 
-// ---- A video on its way up --------------------------------------------------------------------
+// A video on its way up.
 
 function send(file, name, progress) {
   const request = new XMLHttpRequest();
@@ -105,7 +105,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-// ---- The camera ---------------------------------------------------------------------------------
+// The camera.
 
 const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
 
@@ -143,7 +143,7 @@ async function record(slot) {
   $("[data-stop]", box).focus();
 }
 
-// ---- Many videos --------------------------------------------------------------------------------
+// Many videos.
 
 const isRows = (file) => /\.(jsonl|ndjson)$/i.test(file.name);
 let chosen = [];
@@ -210,7 +210,7 @@ document.addEventListener("submit", (event) => {
   }
 });
 
-// ---- The answer: copy it, change it, have it reviewed again -------------------------------------
+// The answer: copy it, change it, have it reviewed again.
 
 async function copy(form) {
   const field = $("[data-edit]", form);
@@ -251,7 +251,7 @@ document.addEventListener("click", (event) => {
   if (button.matches("[data-change]")) change(button.closest("form"));
 });
 
-// ---- After a part of the page was put in ----------------------------------------------------------
+// After a part of the page was put in.
 
 function prepare(within) {
   if (canRecord()) within.querySelectorAll("[data-record]").forEach((one) => { one.hidden = false; });
@@ -262,11 +262,11 @@ function prepare(within) {
 
 document.addEventListener("DOMContentLoaded", () => prepare(document));
 document.addEventListener("htmx:afterSettle", (event) => {
-  prepare(event.target);
-  if (event.target.id === "run" && event.target.dataset.over === "true") say($("[data-told]", event.target).textContent);
-  if (event.target.id === "columns" && event.target.getAttribute("aria-busy") === "false") say("All of them are there");
   const { target } = event;
   const asked = Boolean(event.detail.requestConfig); // a button was pressed, and its place is gone
+  prepare(target);
+  if (target.id === "run" && target.dataset.over === "true") say($("[data-told]", target).textContent);
+  if (target.id === "columns" && target.getAttribute("aria-busy") === "false") say("All of them are there");
   if (target.id === "reviewed" && asked) {
     $("[data-change]", target)?.focus();
     say($(".verdict", target)?.textContent ?? "");
