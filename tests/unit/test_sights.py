@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,10 +13,14 @@ import pytest
 
 import promptlift
 from promptlift.config import Options
-from promptlift.core.video import Size
+from promptlift.core.facts import Facts
+from promptlift.core.video import Frame, Size, Strip
 from promptlift.errors import VideoNotFound, VideoUnreadable
+from promptlift.facts import measure
 from promptlift.frames import Source, open_video
+from promptlift.frames.look import hint_frames
 from promptlift.frames.reader import Reader
+from promptlift.pipeline import seeing
 from promptlift.pipeline.sights import Sights
 from promptlift.testing import FakeEngine, synthetic_video
 
@@ -171,3 +176,100 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path, counter: Counter
 
     assert asyncio.run(one_leaves()) == 2
     assert counter.calls == ["look"]
+
+
+def test_frames_are_read_while_the_video_is_measured(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that will be asked for are looked at before the facts are there, and only once."""
+    told: list[str] = []
+    looked = threading.Event()
+
+    def slow_measure(strip: Strip) -> Facts:
+        assert looked.wait(30), "nobody looks while the video is measured"
+        told.append("measured")
+        return measure(strip)
+
+    def told_look(*args: Any, **options: Any) -> tuple[Frame, ...]:
+        told.append("looked")
+        looked.set()
+        return hint_frames(*args, **options)
+
+    monkeypatch.setattr(seeing, "measure", slow_measure)
+    monkeypatch.setattr(seeing, "hint_frames", told_look)
+    with promptlift.Upsampler(engine=FakeEngine(), on_reject="best") as upsampler:
+        record = upsampler.upsample(clip, "a balloon")
+    assert told == ["looked", "measured"]
+    assert len(record.frames) == 2
+
+
+def test_a_look_ahead_changes_no_record(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With frames that were read ahead the record is what it is without, but for the times."""
+    records = []
+    for ahead in (True, False):
+        if not ahead:
+            monkeypatch.setattr(Sights, "expect", lambda *_: None)
+        with promptlift.Upsampler(engine="embedded") as upsampler:
+            records.append(upsampler.upsample(clip, "a balloon").model_dump(exclude={"timings"}))
+    for record in records:
+        for attempt in record["attempts"]:
+            del attempt["seconds"]
+    assert records[0] == records[1]
+
+
+def test_a_wrong_guess_is_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where other frames are planned once the facts are there, those are shown."""
+    clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
+    expect = Sights.expect
+
+    def smaller(sights: Sights, source: Source, options: Options, count: int, size: Size) -> None:
+        expect(sights, source, options, count + 1, Size(size.width // 2, size.height // 2))
+
+    monkeypatch.setattr(Sights, "expect", smaller)
+    with promptlift.Upsampler(engine=FakeEngine(), on_reject="best") as upsampler:
+        record = upsampler.upsample(clip, "a balloon")
+    assert [(frame.width, frame.height) for frame in record.frames] == [(160, 90)] * 2
+
+
+@pytest.mark.parametrize("content", [b"", b"no video" * 99])
+def test_nothing_is_expected_of_what_is_no_video(tmp_path: Path, content: bytes) -> None:
+    """The failure of the survey is what is raised, and nobody waits for more."""
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(content)
+    with (
+        promptlift.Upsampler(engine=FakeEngine()) as upsampler,
+        pytest.raises(VideoUnreadable),
+    ):
+        upsampler.upsample(path, "a balloon")
+
+
+def test_only_a_survey_under_way_in_this_process_is_heard_of(clip: Path, counter: Counter) -> None:
+    """Elsewhere, before it, after it and of bytes nothing is told; in the midst the size is."""
+
+    async def ask() -> list[int | None]:
+        sights, elsewhere = Sights(), Sights(run=counter)
+        heard = [await sights.decoded(clip), await sights.decoded(clip.read_bytes())]
+        for asked, isolated in ((sights, False), (elsewhere, False), (Sights(0), False)):
+            survey = asyncio.create_task(asked.survey(clip, isolated=isolated))
+            heard.append(await asked.decoded(clip))
+            await survey
+        heard.append(await sights.decoded(clip))
+        return [None if info is None else info.width for info in heard]
+
+    assert asyncio.run(ask()) == [None, None, 160, None, None, None]
+
+
+def test_a_look_that_fails_ahead_fails_again_when_it_is_wanted(tmp_path: Path) -> None:
+    """What goes wrong before anybody asks is told to who asks then, and not before."""
+
+    async def ahead() -> None:
+        sights = Sights()
+        sights.expect(tmp_path / "none.mp4", Options(), 2, BOX)
+        noise = tmp_path / "noise.mp4"
+        noise.write_bytes(b"no video" * 99)
+        sights.expect(noise, Options(), 2, BOX)
+        await asyncio.sleep(0.2)
+        with pytest.raises(VideoUnreadable):
+            await sights.look(noise, Options(), 2, BOX)
+
+    asyncio.run(ahead())

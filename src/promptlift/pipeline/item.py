@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -50,6 +51,14 @@ class Outcome(NamedTuple):
     frames: tuple[Frame, ...]
 
 
+class _Known(NamedTuple):
+    """Who answers, and how it counts images and text."""
+
+    who: EngineInfo
+    family: Family
+    text: CountText
+
+
 async def upsample_item(
     source: Source,
     short_prompt: str,
@@ -89,20 +98,19 @@ async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) 
     counter = _target_counter(options)
     with draft.stage("survey"):
         seeing = sights.survey(draft.source, isolated=options.isolated)
-        (who, counted, count), seen = await _both(_known(draft, engine), seeing)
+        known, seen = await _both(_ready(draft, engine, goal, sights), seeing)
     draft.survey = seen
-    draft.template = words = template(template_name(options, who))
-    settings = settings_of(options, who)
+    draft.template = template(template_name(options, known.who))
+    settings = settings_of(options, known.who)
     draft.key = work_key(settings, content=seen.content, short_prompt=draft.short_prompt)
     shown = _shown(options, seen.facts)
-    turn = words.render(draft.short_prompt, shown, _obeyed(options, shown), goal)
-    chat_tokens = counted.chat(turn.system, turn.text, _frame_count(seen.info, options), count)
-    planned = Budget(counted, _context(who, options), options.reserve, chat_tokens)
+    turn = _turn(draft, known, shown, goal)
+    planned = _budget(options, known, turn, seen.info)
     judge = partial(_judge, draft.short_prompt, goal, counter, seen.facts, shown)
     while True:
         with draft.stage("plan"):
             budget = draft.fit.budget(planned)
-            draft.plan = plan = _planned(draft, who, seen.info, budget)
+            draft.plan = plan = _planned(draft, known.who, seen.info, budget)
         with draft.stage("look"):
             draft.frames = await sights.look(draft.source, options, plan.chosen.frames, plan.size)
         if plan_only:
@@ -168,14 +176,38 @@ def _judge(
     return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
 
-async def _known(draft: Draft, engine: Engine) -> tuple[EngineInfo, Family, CountText]:
-    """Who answers, and how it counts."""
+async def _ready(draft: Draft, engine: Engine, goal: Target, sights: See) -> _Known:
+    """Who answers; and, while the video is still measured, a first look at it."""
+    known = await _known(draft, engine)
+    if isinstance(sights, Sights):
+        await _look_ahead(draft, known, goal, sights)
+    return known
+
+
+async def _look_ahead(draft: Draft, known: _Known, goal: Target, sights: Sights) -> None:
+    """Begin to read the frames that will be planned, unless the facts change the text's length.
+
+    They do so only where they show a control video, whose kind the options do not tell, and even
+    then the frames seldom have less room for it.
+    """
+    options = draft.options
+    info = await sights.decoded(draft.source)
+    if info is None:
+        return
+    with suppress(PromptliftError):  # it comes up again, in its turn
+        turn = _turn(draft, known, _shown(options, Facts()), goal)
+        budget = draft.fit.budget(_budget(options, known, turn, info))
+        plan = _plan(known.who, info, options, budget)
+        sights.expect(draft.source, options, plan.chosen.frames, plan.size)
+
+
+async def _known(draft: Draft, engine: Engine) -> _Known:
     draft.engine = who = await engine.describe()
     family = await family_of(engine, who)
     counter = loaded_counter(family)  # a thread costs more than a counter that is there
     if counter is None:
         counter = await asyncio.to_thread(counter_for, family)
-    return who, family, counter
+    return _Known(who, family, counter)
 
 
 async def _both(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
@@ -188,6 +220,18 @@ async def _both(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
         await asyncio.gather(other, return_exceptions=True)
         raise
     return one, await other
+
+
+def _turn(draft: Draft, known: _Known, shown: Kind | None, goal: Target) -> Turn:
+    options = draft.options
+    words = template(template_name(options, known.who))
+    return words.render(draft.short_prompt, shown, _obeyed(options, shown), goal)
+
+
+def _budget(options: Options, known: _Known, turn: Turn, info: VideoInfo) -> Budget:
+    frames = _frame_count(info, options)
+    chat_tokens = known.family.chat(turn.system, turn.text, frames, known.text)
+    return Budget(known.family, _context(known.who, options), options.reserve, chat_tokens)
 
 
 def _planned(draft: Draft, who: EngineInfo, info: VideoInfo, budget: Budget) -> Plan:

@@ -70,13 +70,21 @@ async def here(function: Callable[..., T], /, *args: Any, isolated: bool = False
     return await asyncio.to_thread(function, *args)
 
 
-async def survey(run: Runner, source: Source) -> Survey:
+async def survey(
+    run: Runner, source: Source, decoded: Callable[[VideoInfo], None] | None = None
+) -> Survey:
     """Probe a video, hash it and measure it.
+
+    Args:
+        run: Where.
+        source: The video.
+        decoded: Told, in whatever thread it is, what the video is once it is decoded and before
+            it is measured; for a runner in this process only.
 
     Raises:
         VideoError: It cannot be used.
     """
-    return await run(_survey, source)
+    return await (run(_survey, source) if decoded is None else run(_survey, source, decoded))
 
 
 async def look(
@@ -90,9 +98,12 @@ async def look(
     return await run(_look, source, options.strategy, count, options.fps, size, options.exact)
 
 
-def _survey(source: Source) -> Survey:
+def _survey(source: Source, decoded: Callable[[VideoInfo], None] | None = None) -> Survey:
     with open_video(source) as reader:
-        return Survey(reader.info, reader.content_id, measure(reader.strip()))
+        strip = reader.strip()
+        if decoded is not None:
+            decoded(reader.info)
+        return Survey(reader.info, reader.content_id, measure(strip))
 
 
 def _look(

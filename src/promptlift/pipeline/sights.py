@@ -6,11 +6,12 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
 from promptlift.config import Options
-from promptlift.core.video import Frame, Size
+from promptlift.core.video import Frame, Size, VideoInfo
 from promptlift.frames import Source
 from promptlift.pipeline.seeing import Runner, Survey, here, look, survey
 
@@ -42,21 +43,63 @@ class Sights:
         self._held = 0
         self._seen: OrderedDict[Hashable, asyncio.Task[Any]] = OrderedDict()
         self._sizes: OrderedDict[Hashable, int] = OrderedDict()
+        self._decoding: dict[Hashable, asyncio.Future[VideoInfo | None]] = {}
 
     async def survey(self, source: Source, *, isolated: bool) -> Survey:
         """See `promptlift.pipeline.seeing.survey`."""
+        identity = _identity(source)
         see = partial(survey, self._runner(isolated), source)
-        return await self._once(_identity(source), see, lambda _: _SURVEY_BYTES)
+        is_here = self._run is None and not isolated and self._most > 0
+        if is_here and identity is not None and identity not in self._seen:
+            self._decoding[identity] = decoding = asyncio.get_running_loop().create_future()
+            see = partial(self._told, identity, source, decoding)
+        return await self._once(identity, see, lambda _: _SURVEY_BYTES)
+
+    async def decoded(self, source: Source) -> VideoInfo | None:
+        """What a video is that is being surveyed, as soon as it is decoded.
+
+        Returns:
+            None where no survey is under way, it fails, or it is in another process.
+        """
+        await asyncio.sleep(0)  # a survey that was asked for just now begins
+        decoding = self._decoding.get(_identity(source))
+        return None if decoding is None else await asyncio.shield(decoding)
+
+    def expect(self, source: Source, options: Options, count: int, size: Size) -> None:
+        """Begin a look that will probably be asked for; what it fails of is told only then."""
+        key, see = self._looking(source, options, count, size)
+        if key is not None:
+            self._begun(key, see, _bytes_of)
 
     async def look(
         self, source: Source, options: Options, count: int, size: Size
     ) -> tuple[Frame, ...]:
         """See `promptlift.pipeline.seeing.look`."""
+        key, see = self._looking(source, options, count, size)
+        return await self._once(key, see, _bytes_of)
+
+    def _looking(
+        self, source: Source, options: Options, count: int, size: Size
+    ) -> tuple[Hashable, Callable[[], Coroutine[Any, Any, tuple[Frame, ...]]]]:
         identity = _identity(source)
         how = (options.strategy, count, options.fps, size, options.exact)
         key = None if identity is None else (identity, how)
-        see = partial(look, self._runner(options.isolated), source, options, count, size)
-        return await self._once(key, see, _bytes_of)
+        return key, partial(look, self._runner(options.isolated), source, options, count, size)
+
+    async def _told(
+        self, identity: Hashable, source: Source, decoding: asyncio.Future[VideoInfo | None]
+    ) -> Survey:
+        """A survey in this process, which `decoded` hears of."""
+
+        def tell(info: VideoInfo) -> None:
+            with suppress(RuntimeError):  # the loop was closed over it
+                decoding.get_loop().call_soon_threadsafe(_settle, decoding, info)
+
+        try:
+            return await survey(self._runner(isolated=False), source, tell)
+        finally:
+            _settle(decoding, None)
+            del self._decoding[identity]
 
     def _runner(self, isolated: bool) -> Runner:
         return self._run or partial(here, isolated=isolated)
@@ -66,13 +109,18 @@ class Sights:
     ) -> T:
         if key is None:
             return await see()
+        return cast("T", await asyncio.shield(self._begun(key, see, weigh)))
+
+    def _begun(
+        self, key: Hashable, see: Callable[[], Coroutine[Any, Any, T]], weigh: Callable[[T], int]
+    ) -> asyncio.Task[T]:
         task = self._seen.get(key)
         if task is None:
             task = self._seen[key] = asyncio.create_task(see())
             task.add_done_callback(partial(self._keep, key, weigh))
         elif key in self._sizes:
             self._sizes.move_to_end(key)
-        return cast("T", await asyncio.shield(task))
+        return task
 
     def _keep(self, key: Hashable, weigh: Callable[[T], int], task: asyncio.Task[T]) -> None:
         """Note what something takes, and forget the oldest of what is too much, and failures."""
@@ -85,6 +133,11 @@ class Sights:
             oldest, size = self._sizes.popitem(last=False)
             self._held -= size
             self._seen.pop(oldest, None)
+
+
+def _settle(decoding: asyncio.Future[VideoInfo | None], info: VideoInfo | None) -> None:
+    if not decoding.done():
+        decoding.set_result(info)
 
 
 def _bytes_of(frames: tuple[Frame, ...]) -> int:
