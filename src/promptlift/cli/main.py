@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from promptlift import __version__
+from promptlift.cli.loading import loading
 from promptlift.errors import PromptliftError
 
 __all__ = ["cli", "main"]
@@ -56,7 +57,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"promptlift.cli.{COMMANDS[cmd_name][0]}")
+        with loading():
+            module = importlib.import_module(f"promptlift.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

@@ -12,6 +12,7 @@ import click
 
 from promptlift.cli.engines import engine_options, settings_of
 from promptlift.cli.items import item_options
+from promptlift.cli.loading import loading
 from promptlift.config import Options
 from promptlift.errors import OptionError, PromptError
 
@@ -80,7 +81,8 @@ def run(
             outcome = _served(server, server_key_env, video, prompt, options, notes)
             notes.about(outcome, dry_run=False)
         return _deliver(outcome, output, as_json=as_json, dry_run=False)
-    from promptlift.api import Upsampler
+    with loading():
+        from promptlift.api import Upsampler
 
     with (
         Notes(quiet=quiet) as notes,
