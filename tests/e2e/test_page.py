@@ -203,6 +203,13 @@ class TestOne:
         guest.finished()
         assert text(page, "p.long") == LONG
         assert text(page, "#h-story") == "✓ Fit to use"
+        model.says = LONG.replace("cream", "golden")
+        model.seconds = 1.0
+        page.click("text=Again with another seed")
+        page.wait_for_selector("#story[data-state=running], #story[data-state=queued]")
+        guest.finished()
+        top = page.evaluate("document.querySelector('#h-story').getBoundingClientRect().top")
+        assert 0 <= top < 200, "the headline is where the person looks"
         assert "exactly as foretold" in text(page, "#story") or "were foretold" in text(
             page, "#story"
         )
