@@ -350,13 +350,21 @@ class TestOne:
         guest.leave()
 
     def test_the_text_is_copied(self, served: Served, visit: Open, small: Path) -> None:
-        """To the clipboard, whole, and it is said."""
+        """To the clipboard, whole, and as it was changed, from both buttons."""
         guest = visit(served)
         page = guest.begin(small, PROMPT)
         guest.finished()
-        page.click("[data-copy]")
-        page.wait_for_selector("text=Copied")
-        assert page.evaluate("navigator.clipboard.readText()") == LONG
+        for button in ("text=Copy the prompt", ".came [data-copy]"):
+            page.evaluate("navigator.clipboard.writeText('')")
+            page.click(button)
+            page.wait_for_selector("button:has-text('Copied')")
+            assert page.evaluate("navigator.clipboard.readText()") == LONG
+            page.wait_for_selector("button:has-text('Copied')", state="detached")
+        page.click("text=Edit")
+        page.fill("[data-edit]", "changed")
+        page.click(".came [data-copy]")
+        page.wait_for_selector("button:has-text('Copied')")
+        assert page.evaluate("navigator.clipboard.readText()") == "changed"
         guest.leave()
 
     def test_again_and_variations_ask_with_other_seeds(

@@ -212,8 +212,8 @@ document.addEventListener("submit", (event) => {
 
 // The answer: copy it, change it, have it reviewed again.
 
-async function copy(form) {
-  const field = $("[data-edit]", form);
+async function copy(button) {
+  const field = $("[data-edit]");
   try {
     await navigator.clipboard.writeText(field.value);
   } catch {
@@ -225,9 +225,9 @@ async function copy(form) {
     field.hidden = hidden;
   }
   say("Copied");
-  const button = $("[data-copy]", form);
+  const words = button.dataset.copy ||= button.textContent;
   button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1600);
+  setTimeout(() => { button.textContent = words; }, 1600);
 }
 
 function change(form) {
@@ -247,7 +247,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest?.("button");
   if (!button) return;
   if (button.matches("[data-record]")) record(button.closest("[data-slot]"));
-  if (button.matches("[data-copy]")) copy(button.closest("form"));
+  if (button.matches("[data-copy]")) copy(button);
   if (button.matches("[data-change]")) change(button.closest("form"));
 });
 
