@@ -11,8 +11,9 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
+
+from starlette.requests import cookie_parser
 
 __all__ = ["COOKIE", "SESSION_SECONDS", "Sessions"]
 
@@ -38,13 +39,7 @@ class Sessions:
 
     def owner(self, cookies: str) -> str | None:
         """Whose session a ``Cookie`` header brings; None where it brings none that holds."""
-        try:
-            morsel = SimpleCookie(cookies).get(COOKIE)
-        except CookieError:
-            return None
-        if morsel is None:
-            return None
-        said, _, mac = morsel.value.rpartition(".")
+        said, _, mac = cookie_parser(cookies).get(COOKIE, "").rpartition(".")
         if not hmac.compare_digest(self._mac(said).encode(), mac.encode("utf-8", "replace")):
             return None
         owner, _, until = said.rpartition(".")
