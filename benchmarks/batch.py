@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=200_000, help="rows of the finished run")
     parser.add_argument("--slots", type=int, default=64, help="requests in flight")
     parser.add_argument("--latency", type=float, default=0.5, help="seconds of an answer")
-    parser.add_argument("--requests", type=int, default=384, help="requests to the real vLLM")
+    parser.add_argument("--requests", type=int, default=192, help="requests to the real vLLM")
     parser.add_argument("--vllm-slots", type=int, default=16, help="its requests in flight")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--vllm", action="store_true")

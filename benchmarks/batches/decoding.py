@@ -27,7 +27,7 @@ from promptlift.pipeline.seeing import look, survey
 _PRELOAD = ("promptlift.pipeline.seeing",)
 _OPTIONS = Options()
 _RATE = 8
-_REPEATS = 8
+_REPEATS = 4
 """How often the one larger clip is looked at."""
 
 

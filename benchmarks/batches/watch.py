@@ -81,14 +81,16 @@ class Watched:
 
     def kill(self) -> Took:
         """Kill every process of it at once, as a lost machine does."""
-        for pid in [self._process.pid, *_family(self._process.pid)]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._end()
         return self.wait()
 
     def wait(self) -> Took:
-        """See it to its end."""
-        _, status, usage = os.wait4(self._process.pid, 0)
+        """See it to its end; it does not outlive an interrupted benchmark."""
+        try:
+            _, status, usage = os.wait4(self._process.pid, 0)
+        except BaseException:
+            self._end()
+            raise
         seconds = time.monotonic() - self._began
         self._process.returncode = os.waitstatus_to_exitcode(status)
         self._over.set()
@@ -96,6 +98,11 @@ class Watched:
         said = self._log.read_text(errors="replace")[-2000:]
         cpu = usage.ru_utime + usage.ru_stime
         return Took(seconds, cpu, self._peak / 1e6, self._process.returncode, said)
+
+    def _end(self) -> None:
+        for pid in [self._process.pid, *_family(self._process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
