@@ -251,6 +251,23 @@ class TestCost:
         assert cost.source is None
         assert (cost.foretold, cost.said) == (2480, 2482)
 
+    @pytest.mark.parametrize(
+        ("source", "sent", "tokens", "words"),
+        [
+            ((1280, 720), (896, 512), (2340, 1824), "904 more than there are"),
+            ((1280, 720), (1024, 576), (1800, 1800), "shrinks larger pictures to this by itself"),
+            ((320, 180), (316, 176), (252, 231), "the size above fills whole patches"),
+            ((640, 480), (320, 240), (1230, 320), "that would fit as well"),
+            ((640, 480), (640, 480), (1230, 1230), "shown at the video's own size"),
+        ],
+    )
+    def test_why_the_frames_have_their_size_is_said(
+        self, source: tuple[int, int], sent: tuple[int, int], tokens: tuple[int, int], words: str
+    ) -> None:
+        """Too large, shrunk by the model itself, cut to whole patches, asked for, or as it is."""
+        told = html("_cost.html", cost=cost_of(planned(source, sent, tokens)))
+        assert words in " ".join(told.replace("&#39;", "'").split())
+
 
 class TestSessions:
     """A cookie that stands for a key."""
@@ -260,7 +277,7 @@ class TestSessions:
         now = [1_000_000.0]
         sessions = Sessions(lambda: now[0])
         # Cookies of other servers on the same host come along, well formed or not.
-        cookies = f"other={{\"a\": [1]}}; =; {COOKIE}={sessions.issue('abc')}; more=2"
+        cookies = f'other={{"a": [1]}}; =; {COOKIE}={sessions.issue("abc")}; more=2'
         assert sessions.owner(cookies) == "abc"
         now[0] += SESSION_SECONDS - 1
         assert sessions.owner(cookies) == "abc"
