@@ -516,6 +516,27 @@ class TestErrors:
             page.wait_for_selector("#story[data-state=finished]")
             guest.leave()
 
+    def test_only_the_frames_of_a_job_are_given_out(self, embedded: Served, small: Path) -> None:
+        """More of them, or larger ones than anybody shows a model, are refused unseen."""
+        job = (
+            embedded.http.post(
+                "/page/jobs", data={"upload_id": embedded.upload(small), "prompt": PROMPT}
+            )
+            .headers["hx-push-url"]
+            .partition("=")[2]
+        )
+
+        def status(number: int, **query: Any) -> int:
+            address = f"/page/jobs/{job}/frames/{number}"
+            return embedded.http.get(address, params=query).status_code
+
+        assert status(1, count=2, size="316x176") == 200
+        assert status(1, count=2, size="316x176", form="png") == 200
+        assert status(2, count=2, size="316x176") == 404
+        assert status(0, count=3, size="316x176") == 422
+        assert status(0, count=2, size="9999x9999") == 422
+        assert status(0, count=2, size="0x9") == 422
+
 
 class TestMany:
     """Batches, comparisons, history."""

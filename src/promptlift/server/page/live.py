@@ -30,7 +30,7 @@ __all__ = ["router", "story"]
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
-_LARGEST = 4096
+_MOST_PIXELS = 2**26  # 64 frames of 1024x1024; nobody shows a model more
 _BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 9"/>'
 
 router = APIRouter()
@@ -126,8 +126,8 @@ async def frame(
     place = service.worker.place(job.wish.asked, job.owner)
     box = parse_size(size)
     assert box is not None
-    if max(box.width, box.height) > _LARGEST:
-        raise Refusal(422, "invalid", "no frame is that large", remedy="load the page again")
+    if count > job.wish.asked.frames or count * box.width * box.height > _MOST_PIXELS:
+        raise Refusal(422, "invalid", "the job has no such frames", remedy="load the page again")
     options = job.wish.asked.options()
     frames = await service.look(
         request.state.client, partial(service.sights.look, place.path, options, count, box)
