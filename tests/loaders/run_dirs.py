@@ -20,9 +20,9 @@ from promptlift.config import Options
 from promptlift.core.record import Failure, Record, Video
 from promptlift.engines.base import Engine, EngineInfo, Request
 from promptlift.errors import ItemEngineError, SpecError, TransientEngineError, VideoError
+from promptlift.frames.source import content_of
 from promptlift.pipeline.identity import as_asked, template_name
 from promptlift.pipeline.item import upsample_item
-from promptlift.frames.source import content_of
 from promptlift.pipeline.sights import Sights
 from promptlift.testing import FakeEngine, synthetic_video
 
