@@ -33,6 +33,8 @@ def commands() -> str:
 
 
 def _help(command: click.Command, parent: click.Context, name: str) -> list[str]:
+    # click keeps a command's help option from its first use, which may have had no parent.
+    vars(command)["_help_option"] = None
     context = click.Context(command, info_name=name, parent=parent, terminal_width=80)
     parts = [f"```text\n{command.get_help(context)}\n```\n"]
     if isinstance(command, click.Group):

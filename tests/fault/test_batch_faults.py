@@ -168,7 +168,7 @@ def test_a_run_that_is_to_stop_after_a_while(desk: Desk) -> None:
     assert len(set(first)) < 30
     desk.server.follow(Plan(mended=True))
     code, rest = desk.run()
-    assert code == DONE
+    assert code in (DONE, SOME_UNFIT), "of what was begun before the server was mended"
     assert {*first, *rest} == set(range(10, 40))
 
 
