@@ -19,7 +19,7 @@ from promptlift.cosmos.spec import read_spec
 from promptlift.testing import synthetic_video
 from stubs.browser import SHOTS, Visit, chromium, launched, shots_folder
 from stubs.openai_checks import Asked
-from stubs.openai_server import StubServer
+from stubs.openai_server import Fault, StubServer
 from stubs.served import Served
 
 PROMPT = "a red hot-air balloon drifts over the wooded hills"
@@ -115,9 +115,82 @@ def visit(browser: Browser, folder: Path, model: Slow) -> Iterator[Open]:
         one.context.close()
 
 
+@pytest.fixture
+def typing(folder: Path, tmp_path: Path) -> Iterator[tuple[Served, StubServer]]:
+    """A server whose model writes a word at a time."""
+    with (
+        StubServer(reply=LONG) as stub,
+        Served(
+            tmp_path / "typing", engine="openai", engine_settings={"base_url": stub.base_url}
+        ) as made,
+    ):
+        yield made, stub
+
+
 def text(page: Page, selector: str) -> str:
     """What a person reads there."""
     return " ".join(page.inner_text(selector).split())
+
+
+class TestDraft:
+    """The words as the model writes them."""
+
+    def test_words_appear_before_the_answer_is_there(
+        self, typing: tuple[Served, StubServer], visit: Open, small: Path
+    ) -> None:
+        """They are marked as a draft, and the reviewed text takes their place."""
+        server, stub = typing
+        stub.piece_seconds = 0.3
+        guest = visit(server)
+        page = guest.begin(small, PROMPT)
+        page.wait_for_function(
+            "document.querySelector('.draft')?.textContent.split(' ').length > 4"
+        )
+        early = page.text_content(".draft") or ""
+        assert LONG.startswith(early)
+        assert early != LONG
+        assert "Being written, not reviewed yet" in text(page, "[data-draft] [role=status]")
+        assert page.locator("[data-draft] .wait").count() == 0
+        guest.shot("draft")
+        assert guest.flaws() == []
+        page.wait_for_function(
+            "before => document.querySelector('.draft')?.textContent.length > before",
+            arg=len(early),
+        )
+        stub.piece_seconds = 0.0
+        guest.finished()
+        assert page.locator(".draft").count() == 0
+        assert "not reviewed yet" not in text(page, "#story")
+        assert text(page, "p.long") == LONG
+        guest.leave()
+
+    def test_a_draft_is_text_and_nothing_else(
+        self, typing: tuple[Served, StubServer], visit: Open, small: Path
+    ) -> None:
+        """Markup that a model writes is seen as it was written, and does nothing."""
+        server, stub = typing
+        stub.piece_seconds = 0.2
+        stub.reply = f"{EVIL} {LONG}"
+        guest = visit(server)
+        page = guest.begin(small, PROMPT)
+        page.wait_for_function("document.querySelector('.draft')?.textContent.includes('balloon')")
+        assert (page.text_content(".draft") or "").startswith(EVIL)
+        assert page.locator(".draft *").count() == 0
+        stub.piece_seconds = 0.0
+        guest.finished()
+        guest.leave()
+
+    def test_a_stream_that_breaks_begins_anew(
+        self, typing: tuple[Served, StubServer], visit: Open, small: Path
+    ) -> None:
+        """The words that came are taken off, and the answer is there in the end."""
+        server, stub = typing
+        stub.faults.append(Fault("cut"))
+        guest = visit(server)
+        page = guest.begin(small, PROMPT)
+        guest.finished()
+        assert text(page, "p.long") == LONG
+        guest.leave()
 
 
 class TestLooks:
