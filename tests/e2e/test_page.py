@@ -20,7 +20,7 @@ from promptlift.testing import synthetic_video
 from stubs.browser import SHOTS, Visit, chromium, launched, shots_folder
 from stubs.openai_checks import Asked
 from stubs.openai_server import Fault, StubServer
-from stubs.served import Served
+from stubs.served import Served, eventually
 
 PROMPT = "a red hot-air balloon drifts over the wooded hills"
 LONG = (
@@ -132,31 +132,35 @@ def text(page: Page, selector: str) -> str:
     return " ".join(page.inner_text(selector).split())
 
 
+def draft_on(page: Page) -> str:
+    """The draft that is on the screen; nothing where there is none."""
+    found: str = page.evaluate("document.querySelector('.draft')?.textContent ?? ''")
+    return found
+
+
 class TestDraft:
     """The words as the model writes them."""
 
     def test_words_appear_before_the_answer_is_there(
         self, typing: tuple[Served, StubServer], visit: Open, small: Path
     ) -> None:
-        """They are marked as a draft, and the reviewed text takes their place."""
+        """They are marked as a draft, also after a reload, and the reviewed text takes over."""
         server, stub = typing
         stub.piece_seconds = 0.3
         guest = visit(server)
         page = guest.begin(small, PROMPT)
-        page.wait_for_function(
-            "document.querySelector('.draft')?.textContent.split(' ').length > 4"
-        )
-        early = page.text_content(".draft") or ""
+        eventually(lambda: len(draft_on(page).split()) > 4)
+        early = draft_on(page)
         assert LONG.startswith(early)
         assert early != LONG
         assert "Being written, not reviewed yet" in text(page, "[data-draft] [role=status]")
-        assert page.locator("[data-draft] .wait").count() == 0
+        assert not page.is_visible("[data-draft] + .wait")
         guest.shot("draft")
         assert guest.flaws() == []
-        page.wait_for_function(
-            "before => document.querySelector('.draft')?.textContent.length > before",
-            arg=len(early),
-        )
+        eventually(lambda: len(draft_on(page)) > len(early))
+        page.reload()
+        eventually(lambda: len(draft_on(page)) > len(early))
+        assert LONG.startswith(draft_on(page))
         stub.piece_seconds = 0.0
         guest.finished()
         assert page.locator(".draft").count() == 0
@@ -169,12 +173,11 @@ class TestDraft:
     ) -> None:
         """Markup that a model writes is seen as it was written, and does nothing."""
         server, stub = typing
-        stub.piece_seconds = 0.2
+        stub.piece_seconds = 0.3
         stub.reply = f"{EVIL} {LONG}"
         guest = visit(server)
         page = guest.begin(small, PROMPT)
-        page.wait_for_function("document.querySelector('.draft')?.textContent.includes('balloon')")
-        assert (page.text_content(".draft") or "").startswith(EVIL)
+        eventually(lambda: EVIL in draft_on(page))
         assert page.locator(".draft *").count() == 0
         stub.piece_seconds = 0.0
         guest.finished()

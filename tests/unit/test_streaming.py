@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -260,13 +261,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic_video(tmp_path_factory.mktemp("clips") / "balloon.mp4", seconds=1)
 
 
+def _next(replies: Iterator[str], _: object) -> str:
+    return next(replies)
+
+
 def test_a_record_is_the_same_with_somebody_listening(clip: Path) -> None:
     """Rejected answers are asked again as ever, and each attempt is told from its beginning."""
     loop = "A red balloon drifts over the hills at sunset. " + "The sky is orange. " * 20
     records, told = [], list[str | None]()
     for listener in (None, told):
-        replies = iter([loop, GOOD])
-        with StubServer(reply=lambda _, replies=replies: next(replies)) as server:
+        with StubServer(reply=partial(_next, iter([loop, GOOD]))) as server:
             records.append(record_of(clip, server, listener))
     assert records[0] == records[1]
     assert [one.verdict for one in records[0].attempts] == ["rejected", "ok"]
