@@ -19,8 +19,8 @@ from promptlift.cosmos.spec import read_spec
 from promptlift.testing import synthetic_video
 from stubs.browser import SHOTS, Visit, chromium, launched, shots_folder
 from stubs.openai_checks import Asked
-from stubs.openai_server import StubServer
-from stubs.served import Served
+from stubs.openai_server import Fault, StubServer
+from stubs.served import Served, eventually
 
 PROMPT = "a red hot-air balloon drifts over the wooded hills"
 LONG = (
@@ -115,9 +115,85 @@ def visit(browser: Browser, folder: Path, model: Slow) -> Iterator[Open]:
         one.context.close()
 
 
+@pytest.fixture
+def typing(folder: Path, tmp_path: Path) -> Iterator[tuple[Served, StubServer]]:
+    """A server whose model writes a word at a time."""
+    with (
+        StubServer(reply=LONG) as stub,
+        Served(
+            tmp_path / "typing", engine="openai", engine_settings={"base_url": stub.base_url}
+        ) as made,
+    ):
+        yield made, stub
+
+
 def text(page: Page, selector: str) -> str:
     """What a person reads there."""
     return " ".join(page.inner_text(selector).split())
+
+
+def draft_on(page: Page) -> str:
+    """The draft that is on the screen; nothing where there is none."""
+    found: str = page.evaluate("document.querySelector('.draft')?.textContent ?? ''")
+    return found
+
+
+class TestDraft:
+    """The words as the model writes them."""
+
+    def test_words_appear_before_the_answer_is_there(
+        self, typing: tuple[Served, StubServer], visit: Open, small: Path
+    ) -> None:
+        """They are marked as a draft, also after a reload, and the reviewed text takes over."""
+        server, stub = typing
+        stub.piece_seconds = 0.3
+        guest = visit(server)
+        page = guest.begin(small, PROMPT)
+        eventually(lambda: len(draft_on(page).split()) > 4)
+        early = draft_on(page)
+        assert LONG.startswith(early)
+        assert early != LONG
+        assert "Being written, not reviewed yet" in text(page, "[data-draft] [role=status]")
+        assert not page.is_visible("[data-draft] + .wait")
+        guest.shot("draft")
+        assert guest.flaws() == []
+        eventually(lambda: len(draft_on(page)) > len(early))
+        page.reload()
+        eventually(lambda: len(draft_on(page)) > len(early))
+        assert LONG.startswith(draft_on(page))
+        stub.piece_seconds = 0.0
+        guest.finished()
+        assert page.locator(".draft").count() == 0
+        assert "not reviewed yet" not in text(page, "#story")
+        assert text(page, "p.long") == LONG
+        guest.leave()
+
+    def test_a_draft_is_text_and_nothing_else(
+        self, typing: tuple[Served, StubServer], visit: Open, small: Path
+    ) -> None:
+        """Markup that a model writes is seen as it was written, and does nothing."""
+        server, stub = typing
+        stub.piece_seconds = 0.3
+        stub.reply = f"{EVIL} {LONG}"
+        guest = visit(server)
+        page = guest.begin(small, PROMPT)
+        eventually(lambda: EVIL in draft_on(page))
+        assert page.locator(".draft *").count() == 0
+        stub.piece_seconds = 0.0
+        guest.finished()
+        guest.leave()
+
+    def test_a_stream_that_breaks_begins_anew(
+        self, typing: tuple[Served, StubServer], visit: Open, small: Path
+    ) -> None:
+        """The words that came are taken off, and the answer is there in the end."""
+        server, stub = typing
+        stub.faults.append(Fault("cut"))
+        guest = visit(server)
+        page = guest.begin(small, PROMPT)
+        guest.finished()
+        assert text(page, "p.long") == LONG
+        guest.leave()
 
 
 class TestLooks:

@@ -15,6 +15,7 @@ from promptlift.core.video import Size
 __all__ = ["Asked", "Malformed", "check_chat", "check_messages"]
 
 _FIELDS = {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "seed"}
+_STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 
 
@@ -36,6 +37,7 @@ class Asked:
         limit_name: The field that `max_tokens` came in.
         temperature: As given.
         seed: As given.
+        stream: Whether the answer is wanted in pieces.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Asked:
     limit_name: str = "max_tokens"
     temperature: float = 0.0
     seed: int = 0
+    stream: bool = False
 
 
 def check_chat(body: Any) -> Asked:
@@ -56,7 +59,10 @@ def check_chat(body: Any) -> Asked:
         Malformed: It has something wrong, missing or unknown.
     """
     _must(isinstance(body, dict), "the body is no object")
-    _must(set(body) <= _FIELDS, f"unknown fields {set(body) - _FIELDS}")
+    stream = "stream" in body
+    fields = _FIELDS | set(_STREAMED) if stream else _FIELDS
+    _must(set(body) <= fields, f"unknown fields {set(body) - fields}")
+    _must(not stream or all(body.get(name) == want for name, want in _STREAMED.items()), "stream")
     limits = [name for name in ("max_tokens", "max_completion_tokens") if name in body]
     _must(len(limits) == 1, f"the answer's limit is given {len(limits)} times")
     limit, temperature, seed = body[limits[0]], body.get("temperature"), body.get("seed")
@@ -74,6 +80,7 @@ def check_chat(body: Any) -> Asked:
         limits[0],
         float(temperature),
         seed,
+        stream,
     )
 
 

@@ -22,6 +22,9 @@ CHAT = "/v1/chat/completions"
 TICK = 0.02
 """Seconds between two looks at whether somebody still waits."""
 
+STREAM_BREAKS = frozenset({"cut", "error", "no-json", "slow"})
+STREAM_FAULTS = STREAM_BREAKS | {"no-end", "no-usage", "no-done"}
+
 _BODIES = {
     "garbage": ("application/json", b"\x00\xff not JSON {"),
     "html": ("text/html", b"<html><body>502 Bad Gateway</body></html>"),
@@ -38,7 +41,10 @@ class Fault:
         kind: ``status``, ``hang`` (no answer at all), ``drip`` (a byte at a time, for ever),
             ``reset`` (the connection breaks), ``short`` (it breaks within the body), ``garbage``
             (bytes that are no JSON), ``html`` (a proxy's page), ``json`` (another API's JSON),
-            ``no-choices``, or ``redirect``.
+            ``no-choices``, or ``redirect``; within a stream, after a few pieces, also ``cut`` (the
+            connection breaks), ``error`` (an error as an event), ``no-json``, ``no-end`` (no
+            finish reason), ``no-usage`` and ``no-done`` (nothing else is missing), ``slow`` (no
+            more comes, and the line stays open).
         status: HTTP status, for ``status``.
         headers: Headers besides.
         error: Fields of the error object.
@@ -185,8 +191,12 @@ class Handler(BaseHTTPRequestHandler):
         self.stub.enter(1)
         try:
             fault = self.stub.next_fault()
-            if fault is None:
-                self._send(*self.stub.answer(asked))
+            if fault is None or fault.kind in STREAM_FAULTS:
+                status, value = self.stub.answer(asked)
+                if asked.stream and status == 200 and self.stub.streams == "yes":
+                    self._stream(value, fault.kind if fault else "")
+                else:
+                    self._send(status, value)
             else:
                 self._fail(fault)
         finally:
@@ -206,6 +216,45 @@ class Handler(BaseHTTPRequestHandler):
         else:
             assert fault.kind in ("reset", "short"), fault
             self._break_off(within_body=fault.kind == "short")
+
+    def _stream(self, value: dict[str, Any], fault: str) -> None:
+        """Send a whole answer in pieces, a word each, as these servers do."""
+        [choice] = value["choices"]
+        words = choice["message"]["content"].split(" ")
+        pieces = [words[0], *(f" {word}" for word in words[1:])]
+        self._head(200, "text/event-stream; charset=utf-8", None, {"Connection": "close"})
+        self.close_connection = True
+        self._chunk({"role": "assistant", "content": ""})
+        for at, piece in enumerate(pieces):
+            if at == 3 and fault in STREAM_BREAKS:
+                self._break_stream(fault)
+                return
+            if self.stub.piece_seconds and self.stub.stopping.wait(self.stub.piece_seconds):
+                return
+            self._chunk({"content": piece})
+        self._chunk({}, None if fault == "no-end" else choice["finish_reason"])
+        if fault != "no-usage":
+            self._event(json.dumps({"choices": [], "usage": value["usage"]}))
+        if fault != "no-done":
+            self._event("[DONE]")
+
+    def _break_stream(self, fault: str) -> None:
+        if fault == "cut":
+            self._break_off(within_body=False)
+        elif fault == "slow":
+            self._keep_waiting(drip=False)
+        else:
+            said = "{ no JSON" if fault == "no-json" else json.dumps(error_body(500, "It died."))
+            self._event(said)
+            self._event("[DONE]")
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        self._event(json.dumps({"object": "chat.completion.chunk", "choices": [choice]}))
+
+    def _event(self, data: str) -> None:
+        self.wfile.write(f"data: {data}\n\n".encode())
+        self.wfile.flush()
 
     def _keep_waiting(self, *, drip: bool) -> None:
         if drip:
@@ -248,11 +297,12 @@ class Handler(BaseHTTPRequestHandler):
         self._head(status, media, len(raw), headers or {})
         self.wfile.write(raw)
 
-    def _head(self, status: int, media: str, length: int, headers: dict[str, str]) -> None:
+    def _head(self, status: int, media: str, length: int | None, headers: dict[str, str]) -> None:
         self.send_response(status)
+        sized = {} if length is None else {"Content-Length": str(length)}
         for name, value in {
             "Content-Type": media,
-            "Content-Length": str(length),
+            **sized,
             "Set-Cookie": "visitor=7; Path=/",
             **headers,
         }.items():

@@ -58,11 +58,15 @@ class StubServer:
         tls: File with a certificate and its key, for https.
         new_limit_only: The answer's limit must be called ``max_completion_tokens``.
         count_text: Counts the tokens of a text.
+        streams: What is done where pieces are wanted: ``yes``, ``whole`` (the answer comes whole
+            all the same), or ``refused``.
+        piece_seconds: Seconds before each piece.
 
     Attributes:
         received: Every request, in the order in which they came.
         violations: What was wrong with requests that promptlift should not have made.
         hung_up: How many clients went away while they were kept waiting.
+        at_once: How many chat requests are under way.
         most_at_once: The most chat requests that were under way together.
         faults: What is still to go wrong with chats; may be added to at any time.
         page_faults: The same for pages.
@@ -90,6 +94,8 @@ class StubServer:
         tls: Path | None = None,
         new_limit_only: bool = False,
         count_text: CountText = count_words,
+        streams: str = "yes",
+        piece_seconds: float = 0.0,
     ) -> None:
         self.style = STYLES[style]
         self.models = list(models)
@@ -106,6 +112,8 @@ class StubServer:
         self.tls = tls
         self.new_limit_only = new_limit_only
         self.count_text = count_text
+        self.streams = streams
+        self.piece_seconds = piece_seconds
         self.tokenize_faults: deque[Fault] = deque()
         self.patches: dict[str, Any] = {}
         self.queues = [0]
@@ -116,7 +124,7 @@ class StubServer:
         self.stopping = threading.Event()
         self.hanging = threading.Event()
         self.lock = threading.Lock()
-        self._at_once = 0
+        self.at_once = 0
         self._http: Listener | None = None
         self._thread: threading.Thread | None = None
 
@@ -171,8 +179,8 @@ class StubServer:
     def enter(self, change: int) -> None:
         """Count the chat requests that are under way."""
         with self.lock:
-            self._at_once += change
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.at_once += change
+            self.most_at_once = max(self.most_at_once, self.at_once)
 
     def page(self, path: str) -> dict[str, Any] | None:
         """What a GET gives; None for 404."""
@@ -204,6 +212,8 @@ class StubServer:
         if self.new_limit_only and asked.limit_name == "max_tokens":
             extra = {"code": "unsupported_parameter", "param": "max_tokens"}
             return 400, error_body(400, "Unsupported parameter.", **extra)
+        if asked.stream and self.streams == "refused":
+            return 400, error_body(400, "Unrecognized request argument supplied: stream_options.")
         if asked.sizes and (not self.sees or len(asked.sizes) > self.max_images):
             return 400, error_body(400, "Too many images in one prompt.")
         prompt, limit = self.count(asked), asked.max_tokens or self.context

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -217,3 +218,62 @@ def test_an_event_is_one_block_whatever_it_holds() -> None:
     assert block.endswith(b"\n\n")
     assert as_sse(Event(3, "stage", "{}")) == b"id: 3\nevent: stage\ndata: {}\n\n"
     assert as_sse(None).startswith(b":")
+
+
+def test_a_draft_is_told_to_each_reader_in_pieces_of_its_own() -> None:
+    """A slow one gets what it missed as one piece; a new attempt voids what was told."""
+
+    async def scene() -> None:
+        feed = Feed()
+        feed.tell("stage", {"stage": "ask"})
+        slow, quick = feed.follow(), feed.follow()
+
+        async def told(reader: AsyncIterator[Event | None]) -> tuple[int, str, Any]:
+            event = await anext(reader)
+            assert event is not None
+            return event.number, event.name, json.loads(event.data)
+
+        assert await told(slow) == await told(quick) == (1, "stage", {"stage": "ask"})
+        feed.write(None)
+        feed.write("A ")
+        assert await told(quick) == (0, "attempt", {"number": 1})
+        assert await told(quick) == (0, "piece", {"piece": "A "})
+        feed.write("red ")
+        assert await told(quick) == (0, "piece", {"piece": "red "})
+        feed.write("cup")
+        assert await told(slow) == (0, "attempt", {"number": 1})
+        assert await told(slow) == (0, "piece", {"piece": "A red cup"})
+        feed.write(None)
+        feed.write("A cup")
+        for reader in (slow, feed.follow(1)):
+            assert await told(reader) == (0, "attempt", {"number": 2})
+            assert await told(reader) == (0, "piece", {"piece": "A cup"})
+        feed.end_draft()
+        feed.tell("text", {"text": "A cup."})
+        for reader in (slow, quick):
+            assert await told(reader) == (2, "text", {"text": "A cup."})
+        feed.close()
+        assert [event async for event in slow] == []
+        feed.write("too late")
+        assert [event async for event in feed.follow()] == []
+        assert feed.last == 3
+
+    asyncio.run(scene())
+
+
+def test_a_reader_misses_nothing_that_is_told_while_it_is_slow() -> None:
+    """Events that come between two of its reads are told, also where the feed ends meanwhile."""
+
+    async def scene() -> list[int]:
+        feed = Feed()
+        feed.tell("stage", {})
+        reader = feed.follow()
+        first = await anext(reader)
+        feed.tell("stage", {})
+        feed.tell("text", {})
+        feed.close()
+        rest = [event async for event in reader]
+        return [event.number for event in (first, *rest) if event is not None]
+
+    assert asyncio.run(scene()) == [1, 2, 3]
+    assert as_sse(Event(0, "piece", "{}")) == b"event: piece\ndata: {}\n\n"

@@ -6,6 +6,7 @@ A new engine is a class with three async methods; it is done when it passes the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -24,6 +25,7 @@ __all__ = [
     "FinishReason",
     "Request",
     "Sampling",
+    "StreamsText",
     "Wraps",
     "innermost",
 ]
@@ -140,6 +142,28 @@ class CountsWaiting(Protocol):
 
     async def waiting(self) -> int | None:
         """Requests that are not worked on yet, anybody's; None where that cannot be told."""
+        ...
+
+
+@runtime_checkable
+class StreamsText(Protocol):
+    """What an engine may offer besides: telling the text of an answer while it is written."""
+
+    async def stream(self, request: Request, told: Callable[[str], None]) -> Completion:
+        """Answer one request as `Engine.complete` does, once, and tell each piece as it comes.
+
+        What was told is only a draft. It is not tried again after a failure that may pass: then
+        what was told is void, and whoever asked may ask `Engine.complete`.
+
+        Args:
+            request: What is asked.
+            told: Is given each new piece of the text; not called where the answer came whole.
+
+        Raises:
+            TransientEngineError: The answer broke off, or the same request may succeed later.
+            ItemEngineError: The engine refuses this request.
+            ConfigEngineError: Every request would fail.
+        """
         ...
 
 

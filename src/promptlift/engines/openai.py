@@ -7,6 +7,7 @@ a refusal means is in `promptlift.engines.wire.failures`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +23,7 @@ from promptlift.engines.wire.fields import field, positive, string
 from promptlift.engines.wire.metrics import total
 from promptlift.engines.wire.pictures import Pictures
 from promptlift.engines.wire.serving import Served, inspect
+from promptlift.engines.wire.streaming import read_pieces
 from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
 
 __all__ = ["OpenAIEngine"]
@@ -78,6 +80,7 @@ class OpenAIEngine:
         self._served: Served | None = None
         self._limit_name = "max_tokens"
         self._counts = True
+        self._streams = True
         self._pictures = Pictures()
         self._images_proven = 0
         self._inspecting = asyncio.Lock()
@@ -126,6 +129,32 @@ class OpenAIEngine:
             self._images_proven = max(self._images_proven, len(request.frames))
             return completion
         raise await self._explained(refused, len(request.frames), served)
+
+    async def stream(self, request: Request, told: Callable[[str], None]) -> Completion:
+        """Answer one request, telling each piece of the text as it comes.
+
+        A server that refuses to stream, or does not know one of the request's fields, is asked
+        for the answer as a whole, and from then on always.
+
+        Raises:
+            TransientEngineError: The answer broke off, or did not come within one attempt.
+            ItemEngineError: The server refuses this request.
+            ConfigEngineError: Every request would fail; also where the model takes no images.
+        """
+        served = await self._inspected()
+        self._check_images(len(request.frames), served)
+        if not self._streams:
+            return await self.complete(request)
+        limit_name = self._limit_name
+        body = self._body(request, served, await self._urls(request))
+        try:
+            completion = await self._streamed(body, limit_name, told)
+        except ItemEngineError:
+            completion = await self.complete(request)
+            # It is no refusal to stream where only the limit's name was wrong.
+            self._streams = self._limit_name != limit_name
+        self._images_proven = max(self._images_proven, len(request.frames))
+        return completion
 
     async def count(self, request: Request) -> int | None:
         """Tokens of a request's whole prompt as the server counts them, pictures included.
@@ -228,11 +257,24 @@ class OpenAIEngine:
         return await self._sent(body, self._limit_name)
 
     async def _sent(self, body: dict[str, Any], limit_name: str) -> Completion:
-        named = {limit_name if name == "max_tokens" else name: body[name] for name in body}
-        url = f"{self._client.address.base}/chat/completions"
-        completion = await self._client.call(url, named, read=read_completion)
+        named = _named(body, limit_name)
+        completion = await self._client.call(self._chats, named, read=read_completion)
         assert completion is not None, "no status is taken for an absence"
         return completion
+
+    async def _streamed(
+        self, body: dict[str, Any], limit_name: str, told: Callable[[str], None]
+    ) -> Completion:
+        def pieces(given: AsyncIterator[object]) -> Awaitable[Completion]:
+            return read_pieces(given, told)
+
+        usage = {"stream": True, "stream_options": {"include_usage": True}}
+        named = {**_named(body, limit_name), **usage}
+        return await self._client.stream(self._chats, named, pieces=pieces, whole=read_completion)
+
+    @property
+    def _chats(self) -> str:
+        return f"{self._client.address.base}/chat/completions"
 
     async def _explained(
         self, refused: ItemEngineError, images: int, served: Served
@@ -266,6 +308,11 @@ class OpenAIEngine:
         except ItemEngineError:
             return False
         return True
+
+
+def _named(body: dict[str, Any], limit_name: str) -> dict[str, Any]:
+    """The body with the answer's limit called as this server calls it."""
+    return {limit_name if name == "max_tokens" else name: body[name] for name in body}
 
 
 def _waiting(metrics: object) -> int | None:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 
 from promptlift.core.review import Review
 from promptlift.core.sampling import Sampling, again
-from promptlift.engines.base import Completion, Engine, Request
+from promptlift.engines.base import Completion, Engine, Request, StreamsText
+from promptlift.errors import TransientEngineError
 
-__all__ = ["Answer", "Judge", "ask", "best_of"]
+__all__ = ["Answer", "Judge", "Telling", "ask", "best_of"]
 
 Judge = Callable[[Completion], tuple[Review, int]]
 """Reviews an answer; gives the review and the tokens of its text for the target."""
+
+Telling = Callable[[str | None], None]
+"""Is told the text of an answer as it is written; None begins anew: what was told is void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ async def ask(
     attempts: int,
     room: int,
     answers: list[Answer],
+    telling: Telling | None = None,
 ) -> None:
     """Ask until an answer passes, at most so many times.
 
@@ -58,6 +63,7 @@ async def ask(
         attempts: How many times at most, at least 1.
         room: Tokens left for an answer in the context.
         answers: Each answer is added here as it comes, so that none is lost to a later error.
+        telling: Is told each answer as it is written, where the engine can do so.
 
     Raises:
         EngineError: The engine did not answer.
@@ -65,7 +71,7 @@ async def ask(
     first = request.sampling
     while True:
         start = time.perf_counter()
-        completion = await engine.complete(request)
+        completion = await _completed(engine, request, telling)
         seconds = round(time.perf_counter() - start, 6)
         review, tokens = judge(completion)
         answers.append(Answer(completion, review, tokens, request.sampling, seconds))
@@ -73,6 +79,18 @@ async def ask(
             return
         sampling = again(first, len(answers), failed=answers[-1].failed, room=room)
         request = replace(request, sampling=sampling)
+
+
+async def _completed(engine: Engine, request: Request, telling: Telling | None) -> Completion:
+    """An answer; one that broke off while it was told is asked for again, as a whole."""
+    if telling is None or not isinstance(engine, StreamsText):
+        return await engine.complete(request)
+    telling(None)
+    try:
+        return await engine.stream(request, telling)
+    except TransientEngineError:
+        telling(None)
+    return await engine.complete(request)
 
 
 def best_of(answers: Sequence[Answer]) -> Answer:

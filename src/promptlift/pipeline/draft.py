@@ -21,7 +21,7 @@ from promptlift.core.video import Frame
 from promptlift.engines.base import EngineInfo
 from promptlift.errors import ItemEngineError, PromptliftError
 from promptlift.frames import Source
-from promptlift.pipeline.asking import Answer, best_of
+from promptlift.pipeline.asking import Answer, Telling, best_of
 from promptlift.pipeline.fitting import Fit
 from promptlift.pipeline.seeing import Survey
 
@@ -40,6 +40,7 @@ class Draft:
     options: Options
     short_prompt: str
     progress: Progress | None = None
+    telling: Telling | None = None
     target: Target | None = None
     survey: Survey | None = None
     engine: EngineInfo | None = None

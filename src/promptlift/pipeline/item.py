@@ -22,7 +22,7 @@ from promptlift.core.video import Frame, VideoInfo
 from promptlift.engines.base import Completion, Engine, EngineInfo, Request
 from promptlift.errors import BudgetError, ConfigEngineError, ItemEngineError, PromptliftError
 from promptlift.frames import Source
-from promptlift.pipeline.asking import Judge, ask
+from promptlift.pipeline.asking import Judge, Telling, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
 from promptlift.pipeline.identity import settings_of, template_name, work_key
@@ -66,6 +66,7 @@ async def upsample_item(
     options: Options,
     *,
     progress: Progress | None = None,
+    telling: Telling | None = None,
     plan_only: bool = False,
     sights: See | None = None,
 ) -> Outcome:
@@ -80,10 +81,12 @@ async def upsample_item(
         engine: Who is asked.
         options: How.
         progress: Is told when a stage begins.
+        telling: Is told each answer as it is written, before any review, where the engine can do
+            so; None begins anew. What comes out is the same as without.
         plan_only: Stop before the engine is asked.
         sights: Who looks at videos and remembers what was seen; None to remember nothing.
     """
-    draft = Draft(source, options, short_prompt, progress)
+    draft = Draft(source, options, short_prompt, progress, telling)
     try:
         await _steps(draft, engine, sights or Sights(0), plan_only=plan_only)
     except PromptliftError as error:
@@ -131,7 +134,15 @@ async def _answered(
     room = budget.context - (draft.fit.counted or predicted)
     attempts = draft.options.attempts
     try:
-        await ask(engine, request, judge, attempts=attempts, room=room, answers=draft.answers)
+        await ask(
+            engine,
+            request,
+            judge,
+            attempts=attempts,
+            room=room,
+            answers=draft.answers,
+            telling=draft.telling,
+        )
     except ItemEngineError as error:
         draft.refused = error
         takes_tokens = draft.engine is not None and draft.engine.family is not None

@@ -19,9 +19,9 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        number: Place in its feed, from 1.
-        name: ``queued``, ``stage``, ``facts``, ``plan``, ``frames``, ``text``; and at the end
-            ``record`` or ``error``.
+        number: Place in its feed, from 1; 0 for what is told of a draft, which has no place.
+        name: ``queued``, ``stage``, ``facts``, ``plan``, ``frames``, ``text``; of a draft
+            ``attempt`` and ``piece``; and at the end ``record`` or ``error``.
         data: JSON.
     """
 
@@ -35,9 +35,18 @@ class Feed:
 
     How the job ended is not among them: whoever follows says it from what the job has become, so
     that thousands of feeds hold no records.
+
+    Besides, it holds the answer as far as it is written. Whoever follows is told what it lacks of
+    it, so that a slow reader gets few large pieces and costs no memory.
+
+    Args:
+        drafts: Whether the answer is to be told while it is written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, drafts: bool = True) -> None:
+        self.drafts = drafts
+        self._draft = ""
+        self._attempt = 0
         self._events: list[Event] = []
         self._more = asyncio.Event()
         self._told = 0
@@ -57,10 +66,25 @@ class Feed:
         self._events.append(Event(self._told, name, text))
         self._wake()
 
+    def write(self, piece: str | None) -> None:
+        """Add to the draft of the answer; None throws it away and begins another."""
+        if self.closed:
+            return
+        if piece is None:
+            self._attempt += 1
+        self._draft = "" if piece is None else self._draft + piece
+        self._wake()
+
+    def end_draft(self) -> None:
+        """Tell no more of the draft: the answer is there."""
+        self._draft = ""
+        self._attempt = 0
+
     def close(self) -> None:
         """The job is over. Those who follow are told the rest; for others it is forgotten."""
         self.closed = True
         self._events = []
+        self.end_draft()
         self._wake()
 
     def _wake(self) -> None:
@@ -70,13 +94,21 @@ class Feed:
     async def follow(self, after: int = 0) -> AsyncIterator[Event | None]:
         """Give each event after a number, as it comes; None now and then while nothing happens."""
         events, place = self._events, max(0, after)
+        attempt, length = 0, 0
         while True:
-            for event in events[place:]:
-                yield event
-            place = max(place, len(events))
-            if self.closed:
-                return
+            # Taken first: what is told while a reader is slow wakes it again.
             more = self._more
+            for event in events[place:]:
+                place += 1
+                yield event
+            if self.closed and place >= len(events):
+                return
+            if self._attempt and self._attempt != attempt:
+                attempt, length = self._attempt, 0
+                yield Event(0, "attempt", json.dumps({"number": attempt}))
+            if self._attempt == attempt and len(self._draft) > length:
+                piece, length = self._draft[length:], len(self._draft)
+                yield Event(0, "piece", json.dumps({"piece": piece}))
             try:
                 async with asyncio.timeout(_PING_SECONDS):
                     await more.wait()
@@ -89,4 +121,5 @@ def as_sse(event: Event | None) -> bytes:
     if event is None:
         return PING
     # JSON holds no line break outside of its strings' escapes, so one data line does.
-    return f"id: {event.number}\nevent: {event.name}\ndata: {event.data}\n\n".encode()
+    place = f"id: {event.number}\n" if event.number else ""
+    return f"{place}event: {event.name}\ndata: {event.data}\n\n".encode()

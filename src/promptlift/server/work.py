@@ -246,6 +246,7 @@ class Worker:
                 self._engine,
                 options,
                 progress=_Telling(feed),
+                telling=feed.write if feed.drafts else None,
                 sights=self._sights,
             )
             return await self._taken_in(key, outcome, place, feed)
@@ -255,6 +256,7 @@ class Worker:
         failure = failure_of(outcome.error, place.path) if outcome.error else None
         record = record.model_copy(update={"error": failure})
         self._count(record)
+        feed.end_draft()
         if failure is None:
             feed.tell("text", {"text": record.prompt, "status": record.status})
         if _stands(outcome.error):

@@ -93,6 +93,17 @@ class VllmEngine:
         _, completion = await self._with_engine(lambda client: client.complete(request))
         return completion
 
+    async def stream(self, request: Request, told: Callable[[str], None]) -> Completion:
+        """Answer one request on the engine that is there, telling each piece as it comes.
+
+        Raises:
+            TransientEngineError: It fails, or died; `complete` sees to another one.
+            ItemEngineError: The engine refuses this request.
+            ConfigEngineError: It does not start.
+        """
+        _, client = await self._open()
+        return await client.stream(request, told)
+
     async def count(self, request: Request) -> int | None:
         """Tokens of the whole prompt as the engine counts them."""
         _, tokens = await self._with_engine(lambda client: client.count(request))

@@ -11,7 +11,7 @@ from promptlift.engines.base import Completion, FinishReason, Request
 from promptlift.engines.wire.fields import positive
 from promptlift.engines.wire.pictures import data_urls
 
-__all__ = ["messages", "read_completion"]
+__all__ = ["as_text", "messages", "read_completion"]
 
 
 def messages(request: Request, urls: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def messages(request: Request, urls: Sequence[str] | None = None) -> list[dict[s
     return [*system, user]
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
     """Text from a message's content, which may be missing, a string or a list of parts."""
     if isinstance(value, str):
         # JSON can spell half of a surrogate pair, which no file and no terminal can take.
@@ -42,11 +42,11 @@ def _text(value: object) -> str:
 def _parts(parts: Iterable[object]) -> Iterable[str]:
     for part in parts:
         if isinstance(part, dict) and part.get("type") == "text":
-            yield _text(part.get("text"))
+            yield as_text(part.get("text"))
 
 
 class _Message(BaseModel):
-    content: Annotated[str, BeforeValidator(_text)] = ""
+    content: Annotated[str, BeforeValidator(as_text)] = ""
 
 
 class _Choice(BaseModel):

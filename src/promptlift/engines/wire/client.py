@@ -8,7 +8,7 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Container, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from promptlift.engines.wire.failures import (
     unreachable,
 )
 from promptlift.engines.wire.fields import field, string
+from promptlift.engines.wire.streaming import values
 from promptlift.errors import ConfigEngineError, EngineError, TransientEngineError
 
 __all__ = ["Client"]
@@ -33,6 +34,7 @@ T = TypeVar("T")
 
 _WAIT_INITIAL, _WAIT_MAX, _WAIT_JITTER = 0.5, 30.0, 1.0
 _SAID_LENGTH = 300
+_BROKEN = (TimeoutError, ValueError, RecursionError, httpx2.HTTPError)
 
 
 class _Failed(Exception):
@@ -132,6 +134,33 @@ class Client:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    async def stream(
+        self,
+        url: str,
+        body: Mapping[str, object],
+        *,
+        pieces: Callable[[AsyncIterator[object]], Awaitable[T]],
+        whole: Callable[[object], T],
+    ) -> T:
+        """POST a body and read what comes while it comes; once, as long as one attempt.
+
+        Args:
+            url: At or below the address.
+            body: What to send as JSON.
+            pieces: Makes what is wanted of the JSON values of the server-sent events, as `whole`.
+            whole: Makes it of the answer's JSON value, where no events come; a `ValueError` says
+                that it is not the API's answer.
+
+        Raises:
+            EngineError: Refused, or no whole answer within the bounds.
+        """
+        try:
+            return await self._streamed(url, body, pieces, whole)
+        except _Failed as failed:
+            error = failed.error
+        # Outside of the handler, as above.
+        raise error
+
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         self._closed = True
@@ -145,10 +174,8 @@ class Client:
         absent: Container[int],
         deadline: float,
     ) -> T | None:
-        if self._closed:
-            raise _Failed(ConfigEngineError("the engine is closed", remedy="make a new one"))
+        self._check_open()
         limit = max(0.0, min(self._timeout, deadline - time.monotonic()))
-        host = self.address.host
         try:
             # The library's timeout is for each read, and a slow drip of bytes never reaches it.
             async with asyncio.timeout(limit):
@@ -158,21 +185,51 @@ class Client:
             if answer.status_code in absent:
                 return None
             failed = _Failed(self._refusal(answer))
-        except (TimeoutError, httpx2.TimeoutException):
-            failed = _Failed(unreachable(host, f"did not answer within {limit:.3g} s"))
-        except httpx2.TransportError as broken:
-            failed = _Failed(_disconnected(host, broken))
-        except (ValueError, RecursionError, httpx2.HTTPError):
-            failed = _Failed(garbled(host))
+        except _BROKEN as broken:
+            failed = self._broken(broken, limit)
         raise failed
+
+    async def _streamed(
+        self,
+        url: str,
+        body: Mapping[str, object],
+        pieces: Callable[[AsyncIterator[object]], Awaitable[T]],
+        whole: Callable[[object], T],
+    ) -> T:
+        self._check_open()
+        limit = min(self._timeout, self._patience)
+        headers = {"content-type": "application/json", "accept": "text/event-stream"}
+        sending = self._http.stream("POST", url, content=_content(body), headers=headers)
+        try:
+            async with asyncio.timeout(limit), sending as answer:
+                media = answer.headers.get("content-type", "")
+                if answer.is_success and media.startswith("text/event-stream"):
+                    return await pieces(values(answer.aiter_bytes()))
+                await answer.aread()
+            if answer.is_success:
+                return whole(_value(answer))
+            failed = _Failed(self._refusal(answer))
+        except _BROKEN as broken:
+            failed = self._broken(broken, limit)
+        raise failed
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _Failed(ConfigEngineError("the engine is closed", remedy="make a new one"))
+
+    def _broken(self, error: Exception, limit: float) -> _Failed:
+        host = self.address.host
+        if isinstance(error, (TimeoutError, httpx2.TimeoutException)):
+            return _Failed(unreachable(host, f"did not answer within {limit:.3g} s"))
+        if isinstance(error, httpx2.TransportError):
+            return _Failed(_disconnected(host, error))
+        return _Failed(garbled(host))
 
     async def _send(self, url: str, body: Mapping[str, object] | None) -> httpx2.Response:
         if body is None:
             return await self._http.get(url)
-        # Half a surrogate pair, which no UTF-8 can hold, goes as the escape that JSON has for it.
-        content = json.dumps(body, separators=(",", ":")).encode("ascii")
         return await self._http.post(
-            url, content=content, headers={"content-type": "application/json"}
+            url, content=_content(body), headers={"content-type": "application/json"}
         )
 
     def _refusal(self, answer: httpx2.Response) -> EngineError:
@@ -194,6 +251,11 @@ class Client:
         printable = "".join(c if c.isprintable() else " " for c in shown)
         short = " ".join(printable.split()).rstrip(".")
         return short if len(short) <= _SAID_LENGTH else f"{short[:_SAID_LENGTH]}..."
+
+
+def _content(body: Mapping[str, object]) -> bytes:
+    # Half a surrogate pair, which no UTF-8 can hold, goes as the escape that JSON has for it.
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def _value(answer: httpx2.Response) -> object:

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from promptlift.core.facts import Facts
 from promptlift.core.record import FrameSeen, Planned
 from promptlift.server.errors import Refusal
-from promptlift.server.events import PING, Event
+from promptlift.server.events import PING, Event, as_sse
 from promptlift.server.jobs import Job
 from promptlift.server.models import parse_size
 from promptlift.server.page.cost import cost_of
@@ -30,6 +30,7 @@ __all__ = ["router", "story"]
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
+_DRAFT = ("attempt", "piece")
 _MOST_PIXELS = 2**26  # 64 frames of 1024x1024; nobody shows a model more
 _BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 9"/>'
 
@@ -72,6 +73,8 @@ async def _follow(service: Service, job: Job, after: int) -> AsyncIterator[bytes
     async for event in job.feed.follow(after):
         if event is None:
             yield PING
+        elif event.name in _DRAFT:
+            yield as_sse(event)  # put in as text by the page's script, never as HTML
         elif told := _told(service, job, event):
             yield _sse(event.number, *told)
     if job.over:

@@ -79,7 +79,11 @@ async def cancel(request: Request, service: Serving, job_id: JobId) -> JobOut:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "The events so far and to come; `record` or `error` is the last.",
+            "description": (
+                "The events so far and to come; `record` or `error` is the last. `attempt` and "
+                "`piece` tell the answer as it is written, before any review; they have no id, "
+                "and who comes back is told the draft from its beginning."
+            ),
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         204: {"description": "The last event was received before."},

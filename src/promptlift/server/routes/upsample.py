@@ -29,7 +29,11 @@ router = APIRouter(tags=["upsample"])
     response_model=Record,
     responses={
         200: {
-            "description": "The record; or, with stream=1, the events of the work.",
+            "description": (
+                "The record; or, with stream=1, the events of the work. `attempt` and `piece` tell "
+                "the answer as it is written, before any review: an `attempt` voids the pieces "
+                "before it. `text` is the reviewed answer, `record` or `error` the last event."
+            ),
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **problems(404, 410, 415, 502, 504, 507),
@@ -47,7 +51,7 @@ async def upsample(
     unless `fresh`. If the client goes away, the work ends.
     """
     wish = await take_wish(request, service)
-    feed = Feed()
+    feed = Feed(drafts=stream)
     try:
         known = await service.worker.known(wish)
         if known is not None:

@@ -105,6 +105,23 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+// The answer while it is written: put in as text, and only its beginning is announced.
+
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  const place = event.target;
+  if (!place.matches?.("[data-draft]")) return;
+  event.preventDefault();
+  const said = JSON.parse(event.detail.data);
+  const words = $(".draft", place);
+  const status = $("[role=status]", place);
+  if (event.detail.type === "attempt") {
+    words.textContent = "";
+    return;
+  }
+  if (!status.textContent) status.textContent = "Being written, not reviewed yet";
+  words.textContent += said.piece;
+});
+
 // The camera.
 
 const canRecord = () => Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder);
