@@ -73,7 +73,7 @@ def render_report(
     """
     moment = time.time() if now is None else now
     style = files("promptlift.batch.report").joinpath("report.css").read_text(encoding="utf-8")
-    name = summary.run_dir.absolute().name or str(summary.run_dir)
+    name = Path(summary.run_dir).absolute().name or str(summary.run_dir)
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
     page = "\n".join(
         [
