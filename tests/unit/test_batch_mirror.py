@@ -254,6 +254,20 @@ def test_a_store_that_stays_away_loses_nothing(flaky: str, tmp_path: Path) -> No
         assert keys(there.folder) == 1
 
 
+def test_what_a_broken_transfer_left_is_removed(url: str, tmp_path: Path) -> None:
+    """A copy of a process that is gone is removed, one of a process that runs is not."""
+    process = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], stdout=subprocess.PIPE, check=True
+    )
+    mirror = Mirror(url, tmp_path / "a")
+    gone = mirror.folder / f".{int(process.stdout)}-7.upload"
+    mine = mirror.folder / f".{os.getpid()}-7.download"
+    gone.touch()
+    mine.touch()
+    with mirror.kept_up(never):
+        assert (gone.exists(), mine.exists()) == (False, True)
+
+
 def test_only_what_changed_is_sent(flaky: str, tmp_path: Path) -> None:
     """Another push without a change uploads nothing; a new process knows what was sent."""
     here = Mirror(flaky, tmp_path / "a")

@@ -36,6 +36,7 @@ EVERY_S = 10.0
 """Seconds between two uploads."""
 
 _SHARE = 10  # of the time, the part that uploads may take
+_QUICK_S = 1.0
 _TRIES = 6
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 60.0
@@ -116,6 +117,7 @@ class Mirror:
             OutputError: The store cannot be read.
             MirrorBehind: Not all of it could be uploaded at the end.
         """
+        self._tidy()
         self.pull()
         self.push()
         closing = threading.Event()
@@ -127,6 +129,14 @@ class Mirror:
             closing.set()
             hand.join()
             self.push()
+
+    def _tidy(self) -> None:
+        """Remove the copies of transfers that a kill broke off."""
+        for suffix in ("upload", "download"):
+            for path in self.folder.glob(f".*-*.{suffix}"):
+                pid = path.name[1:].partition("-")[0]
+                if pid.isdigit() and not _runs(int(pid)):
+                    path.unlink(missing_ok=True)
 
     def _follow(self, closing: threading.Event, told: Told) -> None:
         pause, failing = self._every_s, False
@@ -146,7 +156,9 @@ class Mirror:
             else:
                 if failing:
                     told(f"promptlift: uploads to {self.url} go on")
-                pause, failing = max(self._every_s, _SHARE * (time.monotonic() - began)), False
+                took = time.monotonic() - began
+                pause = max(self._every_s, _SHARE * took if took > _QUICK_S else 0)
+                failing = False
 
     def _patiently(self, work: Callable[[], None], what: str) -> None:
         pause = self._pause_s
@@ -207,10 +219,15 @@ class Mirror:
 
     def _push(self) -> None:
         for name in sorted(filter(self._to_send, self._here()), key=_order):
-            signature = _signature(self.folder / name)
+            try:
+                signature = _signature(self.folder / name)
+            except FileNotFoundError:
+                continue
             if self._sent.get(name) != signature:
-                self._upload(name, signature[0])
-                self._sent[name] = signature
+                # A part may become a whole reading meanwhile; its new name is sent the next time.
+                with contextlib.suppress(FileNotFoundError):
+                    self._upload(name, signature[0])
+                    self._sent[name] = signature
         for name in [name for name in self._sent if name.endswith(".part")]:
             if not (self.folder / name).exists():  # it became a whole reading
                 with contextlib.suppress(FileNotFoundError):

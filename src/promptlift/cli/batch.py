@@ -183,7 +183,7 @@ def batch(source: str, run_dir: Place, report: Path | None, **options: Any) -> i
         from promptlift.batch.mirror import local_copy
         from promptlift.batch.report import write_report
 
-        write_report(local_copy(run_dir), report)
+        write_report(local_copy(run_dir), report, named=run_dir)
     return code
 
 

@@ -37,5 +37,5 @@ def report(run_dir: Place, output: Path, no_frames: bool) -> None:
     from promptlift.cli.live import Live
 
     with Live("reading the records"):
-        write_report(local_copy(run_dir), output, frames=not no_frames)
+        write_report(local_copy(run_dir), output, frames=not no_frames, named=run_dir)
     click.echo(str(output))
