@@ -285,7 +285,7 @@ def test_only_what_changed_is_sent(flaky: str, tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_read(flaky: str, tmp_path: Path) -> None:
     """The error has the URL and the reason."""
     FlakyStore.failures = 1000
-    with pytest.raises(OutputError, match="cannot read 'flaky://.*the store is away"):
+    with pytest.raises(OutputError, match=r"cannot read 'flaky://.*the store is away"):
         Mirror(flaky, tmp_path / "a", pause_s=0.001).pull()
 
 

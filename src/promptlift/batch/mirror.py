@@ -25,7 +25,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from promptlift.batch.journal.folder import INPUTS, MANIFEST, SEGMENTS
 from promptlift.errors import OptionError, OutputError
-from promptlift.files import write_atomic
+from promptlift.files import replacing
 
 __all__ = ["EVERY_S", "Mirror", "MirrorBehind", "Place", "local_copy"]
 
@@ -242,7 +242,9 @@ class Mirror:
             self._sent = {name: (int(size), int(at)) for name, (size, at) in said.items()}
 
     def _note(self) -> None:
-        write_atomic(self.folder / _SENT, json.dumps(self._sent).encode())
+        # Without fsync: a loss of it costs one more upload of each file.
+        with replacing(self.folder / _SENT) as temporary:
+            temporary.write_text(json.dumps(self._sent))
 
     def _to_send(self, name: str) -> bool:
         return not _only_grows(name) or _is_ours(name)
