@@ -143,11 +143,9 @@ def test_a_kill_with_the_disk_lost_costs_what_was_not_uploaded(
     remote: Remote, tmp_path: Path
 ) -> None:
     """Exactly what the store does not have is asked again."""
-    process = remote.start(*OFTEN)
-    until(lambda: remote.there() >= 3)
-    process.kill()
-    there = remote.there()
-    assert 3 <= there < ROWS
+    assert len(remote.run(*NEVER, "--limit", "6")[1]) == 6
+    here, there = remote.kill_when(remote.start(*NEVER), ROWS // 2)
+    assert (there, here >= ROWS // 2) == (6, True)
     shutil.rmtree(remote.cache)
     code, asked = remote.run(*OFTEN)
     assert code == 0

@@ -124,7 +124,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a chat, or count one."""
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        raw = self.rfile.read(length)
+        if len(raw) < length:
+            raise ConnectionResetError("the client went away within its request")
         try:
             body = json.loads(raw)
             asked = check_chat(body) if self.path == CHAT else None
