@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from promptlift.batch.mirror import Place
 from promptlift.batch.outcomes import Outcome, Status, outcomes, with_record
 from promptlift.batch.policy import FIT
 from promptlift.batch.run_dir import RunDir, open_run
@@ -79,7 +80,7 @@ class Summary:
     """How a run stands.
 
     Attributes:
-        run_dir: The folder.
+        run_dir: The folder, or the URL that it is a copy of.
         rows: Rows by status.
         groups: What failed, then what was rejected, the most rows first.
         items: Different items that have a result, those of other settings among them.
@@ -90,7 +91,7 @@ class Summary:
         active_s: Seconds in which at least one writer worked.
     """
 
-    run_dir: Path
+    run_dir: Place
     rows: Counter[Status]
     groups: tuple[Group, ...]
     items: int

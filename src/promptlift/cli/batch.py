@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ from promptlift.errors import OptionError
 if TYPE_CHECKING:
     from promptlift.batch.inputs import Input
     from promptlift.batch.invocation import Invocation
+    from promptlift.batch.mirror import Place
     from promptlift.scale.settings import ScaleSettings
 
 __all__ = ["batch", "retry"]
@@ -64,6 +66,12 @@ _RUN = (
         "--shard", type=types.shard, metavar="I/N", help="Do the I-th of N parts of the rows only."
     ),
     click.option(
+        "--upload-every",
+        type=types.duration,
+        metavar="TIME",
+        help="Upload what was written, where RUN_DIR is a URL (10s).",
+    ),
+    click.option(
         "--ray",
         is_flag=False,
         flag_value="auto",
@@ -97,9 +105,9 @@ def _run_options(command: F) -> F:
     "-o",
     "run_dir",
     required=True,
-    type=click.Path(path_type=Path),
+    type=types.place,
     metavar="RUN_DIR",
-    help="The run's folder: journal, rows, settings.",
+    help="The run's folder, or a URL such as s3://bucket/run: journal, rows, settings.",
 )
 @click.option("--prompt", help="The short prompt of rows that have none.")
 @click.option(
@@ -150,7 +158,7 @@ def _run_options(command: F) -> F:
     help="Write a page at the end.",
 )
 @_run_options
-def batch(source: str, run_dir: Path, report: Path | None, **options: Any) -> int:
+def batch(source: str, run_dir: Place, report: Path | None, **options: Any) -> int:
     """Do every row of INPUT; the same command again does what is left.
 
     INPUT is a folder or pattern of videos, JSON lines, CSV, TSV or Parquet with the columns video
@@ -172,9 +180,10 @@ def batch(source: str, run_dir: Path, report: Path | None, **options: Any) -> in
     invocation = Invocation.of(engine, settings, Options.of(**options), addresses=addresses)
     code = _through(invocation, rows, run_dir, run, quiet=quiet)
     if report is not None:
+        from promptlift.batch.mirror import local_copy
         from promptlift.batch.report import write_report
 
-        write_report(run_dir, report)
+        write_report(local_copy(run_dir), report, named=run_dir)
     return code
 
 
@@ -199,7 +208,7 @@ def _rows(source: str, options: dict[str, Any]) -> Input:
 
 
 @click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=types.place)
 @click.option(
     "--what",
     "retry",
@@ -209,12 +218,13 @@ def _rows(source: str, options: dict[str, Any]) -> Input:
     help="What is done again, besides what is left.",
 )
 @_run_options
-def retry(run_dir: Path, **options: Any) -> int:
+def retry(run_dir: Place, **options: Any) -> int:
     """Do what failed in RUN_DIR again, as it was begun."""
     from promptlift.batch.invocation import Invocation
+    from promptlift.batch.mirror import local_copy
 
     run, quiet = _run_settings({**options, "accept_changes": False})
-    return _through(Invocation.read(run_dir), None, run_dir, run, quiet=quiet)
+    return _through(Invocation.read(local_copy(run_dir)), None, run_dir, run, quiet=quiet)
 
 
 def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -231,6 +241,7 @@ def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         "decode_timeout",
         "memory",
         "shard",
+        "upload_every",
         "ray",
         "engines",
         "decode_cpus",
@@ -244,7 +255,7 @@ def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 def _through(
     invocation: Invocation,
     rows: Input | None,
-    run_dir: Path,
+    run_dir: Place,
     run: dict[str, Any],
     *,
     quiet: bool,
@@ -255,12 +266,35 @@ def _through(
     from promptlift.cli.batch_run import conduct
 
     scale = _scale_settings(run, invocation)
+    every_s = run.pop("upload_every", None)
+    if every_s is not None and isinstance(run_dir, Path):
+        raise OptionError("--upload-every is for a run at a URL", remedy="leave it out")
     settings = RunSettings(**run)
     if scale is None:
-        return asyncio.run(conduct(invocation, rows, run_dir, settings, quiet=quiet))
+        with _kept_up(run_dir, every_s) as folder:
+            work = conduct(invocation, rows, folder, settings, quiet=quiet, named=run_dir)
+            return asyncio.run(work)
+    if not isinstance(run_dir, Path):
+        raise OptionError(
+            f"a run on a Ray cluster cannot be kept at {run_dir!r} yet",
+            remedy="name a folder that all its machines share, or run with --shard without --ray",
+        )
     from promptlift.cli.batch_ray import conduct_on_cluster
 
     return asyncio.run(conduct_on_cluster(invocation, rows, run_dir, settings, scale, quiet=quiet))
+
+
+@contextmanager
+def _kept_up(place: Place, every_s: float | None) -> Iterator[Path]:
+    """The folder to work in, and what it holds uploaded where the run is in an object store."""
+    from promptlift.batch.mirror import EVERY_S, Mirror
+
+    if isinstance(place, Path):
+        yield place
+        return
+    mirror = Mirror(place, every_s=every_s or EVERY_S)
+    with mirror.kept_up(lambda line: click.echo(line, err=True)) as folder:
+        yield folder
 
 
 def _scale_settings(run: dict[str, Any], invocation: Invocation) -> ScaleSettings | None:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from promptlift.cli import types
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from promptlift.batch.export import Exported
     from promptlift.batch.export.export import Form, Found
+    from promptlift.batch.mirror import Place
     from promptlift.batch.outcomes import Status
 
 __all__ = ["export"]
@@ -29,7 +32,7 @@ def _statuses(text: str) -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=types.place)
 @click.option(
     "--output",
     "-o",
@@ -55,7 +58,7 @@ def _statuses(text: str) -> tuple[str, ...]:
 @click.option("--in-place", is_flag=True, help="cosmos: replace the spec files.")
 @click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
 def export(
-    run_dir: Path,
+    run_dir: Place,
     output: Path | None,
     form: str | None,
     only: tuple[Status, ...] | None,
@@ -72,18 +75,19 @@ def export(
     stdout.
     """
     from promptlift.batch.export import export
+    from promptlift.batch.mirror import local_copy
     from promptlift.batch.outcomes import FINISHED, STATUSES
 
     if only is not None and every:
         raise click.UsageError("--only and --all exclude each other")
     if form == "cosmos":
-        return _to_cosmos(run_dir, output, source, in_place=in_place, quiet=quiet)
+        return _to_cosmos(local_copy(run_dir), output, source, in_place=in_place, quiet=quiet)
     if in_place:
         raise click.UsageError("--in-place is for --form cosmos")
     if output is None:
         raise click.UsageError("say where to with --output")
     made = export(
-        run_dir,
+        local_copy(run_dir),
         output,
         form=cast("Form | None", form),
         only=only or (STATUSES if every else FINISHED),

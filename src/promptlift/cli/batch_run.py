@@ -14,6 +14,7 @@ from typing import Protocol
 from promptlift.batch.inputs import Input
 from promptlift.batch.invocation import Invocation
 from promptlift.batch.journal import open_folder
+from promptlift.batch.mirror import Place
 from promptlift.batch.runner import BatchRun, EngineDown, RunSettings, Stop
 from promptlift.batch.runner.tally import Tally
 from promptlift.cli.batch_view import View
@@ -56,6 +57,7 @@ async def conduct(
     settings: RunSettings,
     *,
     quiet: bool,
+    named: Place | None = None,
 ) -> int:
     """Run, and give the exit code.
 
@@ -65,6 +67,7 @@ async def conduct(
         run_dir: The run's folder.
         settings: How the run goes about it.
         quiet: Show no progress.
+        named: What the folder is called to the person; None for its path.
 
     Raises:
         PromptliftError: The folder, the input or the engine cannot be used.
@@ -76,12 +79,12 @@ async def conduct(
     engine = make_engine(invocation.engine, progress=view.starting, **invocation.patient_settings)
     try:
         run = BatchRun(engine, options, rows, run_dir, settings, invocation)
-        return await attend(run, view, run_dir)
+        return await attend(run, view, named or run_dir)
     finally:
         await engine.close()
 
 
-async def attend(run: Run, view: View, run_dir: Path) -> int:
+async def attend(run: Run, view: View, run_dir: Place) -> int:
     """See a run through: show it, heed signals, say how it ended, and give the exit code."""
     interrupts: list[signal.Signals] = []
     why: Stop

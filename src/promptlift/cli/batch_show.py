@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from promptlift.cli import types
+
 if TYPE_CHECKING:
+    from promptlift.batch.mirror import Place
     from promptlift.batch.outcomes import Outcome
     from promptlift.core.record import Record
 
@@ -18,10 +20,10 @@ _KEY_DIGITS = 12
 
 
 @click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=types.place)
 @click.argument("item", metavar="KEY|ID")
 @click.option("--json", "as_json", is_flag=True, help="Print the row as an export has it.")
-def show(run_dir: Path, item: str, as_json: bool) -> None:
+def show(run_dir: Place, item: str, as_json: bool) -> None:
     """Show one item of the run in RUN_DIR, by its row's id or its key.
 
     What was asked, what was shown, every answer and what the review said of it, tokens and times.
@@ -30,10 +32,11 @@ def show(run_dir: Path, item: str, as_json: bool) -> None:
     from promptlift.batch.export import Columns
     from promptlift.batch.export.text import json_line
     from promptlift.batch.find import find
+    from promptlift.batch.mirror import local_copy
     from promptlift.batch.outcomes import with_raw_record
     from promptlift.batch.run_dir import open_run
 
-    with open_run(run_dir) as run:
+    with open_run(local_copy(run_dir)) as run:
         found = find(run, item)
         outcome, record = with_raw_record(run.index, found[0])
     if as_json:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from promptlift.cli import types
+
 if TYPE_CHECKING:
+    from promptlift.batch.mirror import Place
     from promptlift.batch.summary import Group, Summary
 
 __all__ = ["status"]
@@ -24,7 +27,7 @@ _WRITERS_SHOWN = 8
 
 
 @click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=types.place)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--examples",
@@ -33,15 +36,17 @@ _WRITERS_SHOWN = 8
     show_default=True,
     help="Show so many rows of each kind of failure.",
 )
-def status(run_dir: Path, as_json: bool, examples: int) -> None:
+def status(run_dir: Place, as_json: bool, examples: int) -> None:
     """Say how the run in RUN_DIR stands, what failed, and what to do.
 
     Works while the run goes on, when it is over, after a kill, and from another machine. Nothing
     is written, and nobody is disturbed.
     """
+    from promptlift.batch.mirror import local_copy
     from promptlift.batch.summary import summarise
 
-    summary = summarise(run_dir, examples=examples)
+    found = summarise(local_copy(run_dir), examples=examples)
+    summary = replace(found, run_dir=run_dir)
     if as_json:
         import json
 

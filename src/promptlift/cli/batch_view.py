@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from promptlift.batch.words import span
@@ -15,6 +14,7 @@ from promptlift.batch.words import span
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from promptlift.batch.mirror import Place
     from promptlift.batch.runner import Stop
     from promptlift.batch.runner.tally import Tally
 
@@ -140,7 +140,7 @@ class View:
             self._over.set()
             watcher.join()
 
-    def conclude(self, tally: Tally, why: Stop, run_dir: Path) -> None:
+    def conclude(self, tally: Tally, why: Stop, run_dir: Place) -> None:
         """Say how it ended, and what to do next."""
         if self._quiet:
             return

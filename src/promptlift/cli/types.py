@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import click
 
 from promptlift.core.video import Size
 
-__all__ = ["byte_count", "duration", "parse_size", "rate", "shard", "size", "span"]
+__all__ = ["byte_count", "duration", "parse_size", "place", "rate", "shard", "size", "span"]
 
 _SIZE = re.compile(r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _POWER = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _SPAN = re.compile(r"([1-9]\d{0,4})(?::([1-9]\d{0,4}))?")
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
+
+
+def place(text: str) -> Path | str:
+    """Read the place of a run: a folder, or a URL such as ``s3://bucket/run``."""
+    return text if _URL.match(text) else Path(text)
 
 
 def parse_size(text: str) -> Size | None:

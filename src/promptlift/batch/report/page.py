@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from promptlift import __version__
 from promptlift.batch.manifest import Manifest
 from promptlift.batch.measure import Measured, measure_run
+from promptlift.batch.mirror import Place
 from promptlift.batch.outcomes import Status
 from promptlift.batch.plain import plain_text
 from promptlift.batch.report.background import background_of
@@ -34,20 +36,24 @@ _STATES = {"running": "running", "finished": "finished", "unfinished": "work is 
 _KINDS: dict[str, Status] = {"running": "ok", "finished": "ok", "unfinished": "rejected"}
 
 
-def write_report(run_dir: Path, output: Path, *, frames: bool = True) -> None:
+def write_report(
+    run_dir: Path, output: Path, *, frames: bool = True, named: Place | None = None
+) -> None:
     """Read every record of a run, and write the page about it, whole or not at all.
 
     Args:
         run_dir: The folder of the run, live, finished or dead.
         output: Where to.
         frames: Whether the hint frames of the sample are decoded again.
+        named: What the run is called on the page; None for its folder.
 
     Raises:
         OptionError: The folder is no run.
         OutputError: It cannot be read, or the page not be written.
     """
     with open_run(run_dir) as run:
-        summary = summarise_run(run, examples=_EXAMPLES)
+        found = summarise_run(run, examples=_EXAMPLES)
+        summary = replace(found, run_dir=named or run_dir)
         measured = measure_run(run)
     pictures = pictures_of(measured.sample) if frames else []
     page = render_report(summary, measured, manifest=run.manifest, pictures=pictures)
@@ -73,7 +79,7 @@ def render_report(
     """
     moment = time.time() if now is None else now
     style = files("promptlift.batch.report").joinpath("report.css").read_text(encoding="utf-8")
-    name = summary.run_dir.absolute().name or str(summary.run_dir)
+    name = Path(summary.run_dir).absolute().name or str(summary.run_dir)
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
     page = "\n".join(
         [

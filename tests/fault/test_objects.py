@@ -1,0 +1,168 @@
+"""Runs at a URL that are killed: with the machine's disk still there, and with it gone.
+
+The store is a folder that fsspec opens as ``file://``; the real command runs in its own process.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fault.command import Process
+from fault.desk import Desk, desk_in, until
+from fault.ledger import finished
+from fault.scene import make_clips
+from fault.server import Plan
+from promptlift.cli.main import _run
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+
+ROWS = 24
+NEVER = ("--upload-every", "1h")
+OFTEN = ("--upload-every", "0.05s")
+
+
+@dataclass
+class Remote:
+    """A run at a URL.
+
+    Attributes:
+        desk: Clips, engine and command.
+        store: The folder behind the URL.
+        cache: The cache of this machine.
+    """
+
+    desk: Desk
+    store: Path
+    cache: Path
+
+    @property
+    def url(self) -> str:
+        """Where the run is."""
+        return f"file://{self.store}"
+
+    def start(self, *more: str) -> Process:
+        """Start the run."""
+        batch = self.desk.batch
+        engine = ["--engine", "openai", "--base-url", batch.base_url]
+        return batch.start_other(
+            "batch", "in.jsonl", "-o", self.url, *engine, *batch.arguments, *more
+        )
+
+    def run(self, *more: str) -> tuple[int, list[int]]:
+        """Run to the end; gives the exit code and the items that were asked."""
+        before = len(self.desk.server.asked)
+        code = self.start(*more).wait()
+        return code, self.desk.server.asked[before:]
+
+    def here(self) -> int:
+        """Results on this machine's disk."""
+        return sum(len(finished(folder)) for folder in (self.cache / "runs").glob("*"))
+
+    def there(self) -> int:
+        """Results in the store."""
+        return len(finished(self.store)) if (self.store / "segments").is_dir() else 0
+
+    def kill_when(self, process: Process, many: int) -> tuple[int, int]:
+        """Kill it when the disk has so many results; gives those of the disk and of the store."""
+        until(lambda: self.here() >= many)
+        process.kill()
+        return self.here(), self.there()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clips, made once."""
+    return make_clips(tmp_path_factory.mktemp("made") / "clips")
+
+
+@pytest.fixture
+def remote(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
+    """A run that has not begun, and an engine that takes a moment."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(cache))
+    with desk_in(tmp_path, clips, plan=Plan(delay=0.4, mended=True)) as desk:
+        desk.put(desk.rows(ROWS))
+        yield Remote(desk, tmp_path / "store" / "run", cache)
+
+
+def exported(url: str, folder: Path) -> list[dict[str, Any]]:
+    """The export of the run, as a machine sees it that has nothing of it."""
+    output = folder / "out.jsonl"
+    assert _run(["export", url, "-o", str(output), "--quiet"]) == 0
+    return [json.loads(line) for line in output.read_text().splitlines()]
+
+
+def test_a_run_at_a_url_is_finished_and_read_elsewhere(
+    remote: Remote,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Everything is in the store at the end; a machine with an empty cache reads it by the URL,
+    and goes on with it without asking again.
+    """
+    code, asked = remote.run(*NEVER)
+    assert (code, sorted(asked)) == (0, list(range(ROWS)))
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "another machine"))
+    assert [row["id"] for row in exported(remote.url, tmp_path)] == [
+        f"row {take}" for take in range(ROWS)
+    ]
+    capsys.readouterr()
+    assert _run(["status", remote.url, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["run_dir"], said["total"], said["state"]) == (remote.url, ROWS, "finished")
+    assert _run(["show", remote.url, "row 3"]) == 0
+    assert capsys.readouterr().out.startswith("row 3: ")
+    assert _run(["report", remote.url, "-o", str(tmp_path / "run.html"), "--no-frames"]) == 0
+    assert remote.url in (tmp_path / "run.html").read_text()
+    assert remote.run(*NEVER) == (0, [])
+
+
+def test_a_kill_with_the_disk_still_there_costs_what_was_in_flight(
+    remote: Remote, tmp_path: Path
+) -> None:
+    """What was never uploaded is uploaded by the next run, and asked by none."""
+    here, there = remote.kill_when(remote.start(*NEVER), ROWS // 2)
+    assert (there, here >= ROWS // 2) == (0, True)
+    code, asked = remote.run(*NEVER)
+    assert code == 0
+    assert len(asked) == len(set(asked)) == ROWS - here
+    shutil.rmtree(remote.cache)
+    assert len(exported(remote.url, tmp_path)) == ROWS
+
+
+def test_a_kill_with_the_disk_lost_costs_what_was_not_uploaded(
+    remote: Remote, tmp_path: Path
+) -> None:
+    """Exactly what the store does not have is asked again."""
+    assert len(remote.run(*NEVER, "--limit", "6")[1]) == 6
+    here, there = remote.kill_when(remote.start(*NEVER), ROWS // 2)
+    assert (there, here >= ROWS // 2) == (6, True)
+    shutil.rmtree(remote.cache)
+    code, asked = remote.run(*OFTEN)
+    assert code == 0
+    assert len(asked) == len(set(asked)) == ROWS - there
+    rows = exported(remote.url, tmp_path)
+    assert len({row["key"] for row in rows}) == len(rows) == ROWS
+
+
+def test_two_machines_do_a_part_each(
+    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two shards at once, each with a disk of its own, in one store: each item once, all there."""
+    first = remote.start(*OFTEN, "--shard", "1/2")
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "another machine"))
+    second = remote.start(*OFTEN, "--shard", "2/2")
+    first.wait()
+    second.wait()
+    assert sorted(remote.desk.server.asked) == list(range(ROWS))
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "a third"))
+    assert len(exported(remote.url, tmp_path)) == ROWS
