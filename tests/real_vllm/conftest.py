@@ -90,3 +90,12 @@ def up(machine: Machine) -> Iterator[Machine]:
     machine.command("engine", "down")
     assert isinstance(group, int)
     assert wait_until_gone(group) == []
+
+
+@pytest.fixture
+def ready(up: Machine) -> Machine:
+    """The engine that is up, started again where another test has ended it."""
+    if not up.status():
+        started = up.command(*up.up())
+        assert started.returncode == 0, started.stderr
+    return up

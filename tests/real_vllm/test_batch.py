@@ -51,9 +51,9 @@ def records(run_dir: Path) -> list[dict[str, Any]]:
         return [index.record(stored.key) for stored in index.places()]
 
 
-def test_every_row_costs_what_was_predicted(up: Machine, listed: Path, tmp_path: Path) -> None:
+def test_every_row_costs_what_was_predicted(ready: Machine, listed: Path, tmp_path: Path) -> None:
     """Each record holds the model's own words and its count of the prompt, as foretold."""
-    done = up.command(*arguments(listed, tmp_path / "run"))
+    done = ready.command(*arguments(listed, tmp_path / "run"))
     assert done.returncode in (0, 1), done.stderr
     found = records(tmp_path / "run")
     assert len(found) == ROWS
@@ -61,13 +61,15 @@ def test_every_row_costs_what_was_predicted(up: Machine, listed: Path, tmp_path:
         assert record["attempts"][0]["text"] == REPLY
         assert record["tokens"]["actual"] == record["tokens"]["predicted"]
         assert record["error"] is None
-    up.command(*arguments(listed, tmp_path / "run"))
+    ready.command(*arguments(listed, tmp_path / "run"))
     segments = (tmp_path / "run" / "segments").iterdir()
     lines = sum(segment.read_text().count('"kind":"result"') for segment in segments)
     assert lines == ROWS, "the second run asked nothing"
 
 
-def test_an_engine_that_is_killed_costs_no_row(up: Machine, listed: Path, tmp_path: Path) -> None:
+def test_an_engine_that_is_killed_costs_no_row(
+    ready: Machine, listed: Path, tmp_path: Path
+) -> None:
     """When vLLM is killed in the middle of a batch it is started again, and the batch goes on."""
     run_dir = tmp_path / "run"
     state = read_state()
@@ -78,7 +80,7 @@ def test_an_engine_that_is_killed_costs_no_row(up: Machine, listed: Path, tmp_pa
         [sys.executable, "-m", "promptlift", *limited],
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XDG_STATE_HOME": str(up.state_home)},
+        env=os.environ | {"XDG_STATE_HOME": str(ready.state_home)},
     ) as batch:
         deadline = time.monotonic() + 120
         while not _results(run_dir) and time.monotonic() < deadline:
@@ -86,7 +88,7 @@ def test_an_engine_that_is_killed_costs_no_row(up: Machine, listed: Path, tmp_pa
         os.kill(state.engine_pid, signal.SIGKILL)
         _, said = batch.communicate(timeout=600)
     while batch.returncode == 75:  # patience was over before vLLM was up again
-        done = up.command(*limited)
+        done = ready.command(*limited)
         batch.returncode = done.returncode
     assert batch.returncode in (0, 1), said
     found = records(run_dir)

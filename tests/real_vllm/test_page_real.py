@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-def test_a_clip_goes_through_the_page_to_the_model_and_back(up: Machine, tmp_path: Path) -> None:
+def test_a_clip_goes_through_the_page_to_the_model_and_back(ready: Machine, tmp_path: Path) -> None:
     """The model's words are on the screen, and its count of the prompt is the one foretold."""
     clip = synthetic_video(tmp_path / "balloon.mp4", seconds=1, fps=8, size=(1280, 720))
     with (
@@ -40,4 +40,4 @@ def test_a_clip_goes_through_the_page_to_the_model_and_back(up: Machine, tmp_pat
         assert page.locator(".frames img").count() == 2
         guest.shot("real-vllm")
         guest.leave()
-    assert up.status()
+    assert ready.status()
