@@ -80,6 +80,16 @@ def test_calls_run_elsewhere_and_reuse_the_process() -> None:
     with_crew(work)
 
 
+@posix_only
+def test_the_processes_stand_back_behind_whoever_asks_them() -> None:
+    """An answer of an engine does not wait for the processor because a picture is decoded ahead."""
+
+    async def work(crew: Crew) -> None:
+        assert await crew.call(os.nice, 0) == min(19, os.nice(0) + crew_module._NICENESS)
+
+    with_crew(work)
+
+
 def test_fifty_calls_share_two_processes() -> None:
     """Every call gets its own answer; never more than two are under way, in two processes."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import time
+from contextlib import ExitStack
 from email.utils import formatdate
 from fractions import Fraction
 from typing import get_args
@@ -20,6 +22,7 @@ from promptlift.core.video import Frame
 from promptlift.engines.base import Completion, Request
 from promptlift.engines.wire.address import parse_address, read_key
 from promptlift.engines.wire.chat import messages, read_completion
+from promptlift.engines.wire.connections import Connections
 from promptlift.engines.wire.failures import refusal, retry_after
 from promptlift.engines.wire.metrics import total
 from promptlift.engines.wire.pictures import data_urls
@@ -436,3 +439,23 @@ def test_what_is_no_answer_is_not_taken_for_one(answer: object) -> None:
 def test_the_family_is_known_by_the_models_name(name: str, known: str | None) -> None:
     """Pixtral and its fine-tune are known under any spelling; a stranger is nobody's."""
     assert family_for_model(name) == known
+
+
+def test_requests_share_lanes_of_few_connections() -> None:
+    """Eight requests go into a lane; one that has room again is used before a new one is made."""
+
+    async def use() -> None:
+        connections = Connections(parse_address("http://127.0.0.1:9/v1"), None, 5.0)
+        with ExitStack() as first, ExitStack() as more:
+            early = [first.enter_context(connections.lane()) for _ in range(8)]
+            late = [more.enter_context(connections.lane()) for _ in range(8)]
+            assert len(set(early)) == len(set(late)) == 1
+            assert early[0] is not late[0]
+            first.close()
+            assert more.enter_context(connections.lane()) is early[0]
+        await connections.aclose()
+        assert early[0].is_closed
+        assert late[0].is_closed
+        await connections.aclose()
+
+    asyncio.run(use())

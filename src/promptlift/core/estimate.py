@@ -63,6 +63,7 @@ _OTHER_SCRIPT = (2.0, 1.0)
 _RUN = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff]+[^\W\d_]*)*|\S")
 
 
+@lru_cache(maxsize=64)  # the review asks, and then whoever notes what it cost
 def estimate(text: str, encoder: str) -> int:
     """Estimate a text's tokens from above.
 

@@ -15,6 +15,8 @@ __all__ = ["UNSPACED", "dominant_script", "script_counts", "script_of"]
 # Scripts that put no space between words.
 UNSPACED = frozenset({"han", "kana", "thai", "lao", "khmer", "burmese"})
 
+_TEXTS = 64  # the checks on one answer ask about the same texts ten times
+
 # First and last code point of each block, ascending.
 _BLOCKS = (
     (0x0041, 0x024F, "latin"),
@@ -77,7 +79,7 @@ def script_counts(text: str) -> Counter[str]:
     return Counter(dict(_counted(text)))
 
 
-@lru_cache(maxsize=64)  # the checks on one answer ask about the same texts ten times
+@lru_cache(maxsize=_TEXTS)
 def _counted(text: str) -> tuple[tuple[str, int], ...]:
     counts: Counter[str] = Counter()
     for char, number in Counter(filter(str.isalpha, text)).items():
@@ -85,6 +87,7 @@ def _counted(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(counts.items())
 
 
+@lru_cache(maxsize=_TEXTS)
 def dominant_script(text: str) -> str | None:
     """Name the script that most letters of a text are in; None where it has no letter.
 

@@ -33,9 +33,10 @@ def serve() -> None:
     """The whole life of a child process; ends when stdin closes."""
     jobs, answers = _take_pipes()
     _ignore_requests_to_end()
-    wall, cpu, memory, *preload = sys.argv[1:]
-    limits = IsolationLimits(float(wall), int(cpu), int(memory))
+    wall, cpu, memory, niceness, *preload = sys.argv[1:]
+    limits = IsolationLimits(float(wall), int(cpu), int(memory), int(niceness))
     _limit_memory(limits)
+    _stand_back(limits)
     inbox: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, inbox), daemon=True).start()
     for name in preload:
@@ -149,6 +150,11 @@ def _limit_memory(limits: IsolationLimits) -> None:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):  # macOS refuses some
             resource.setrlimit(kind, (soft, hard))
+
+
+def _stand_back(limits: IsolationLimits) -> None:
+    if limits.niceness and hasattr(os, "nice"):
+        os.nice(limits.niceness)
 
 
 def _limit_processor(limits: IsolationLimits) -> float:

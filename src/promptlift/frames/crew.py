@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,9 @@ __all__ = ["Crew"]
 R = TypeVar("R")
 
 _MOST_CALLS = 500
+# Whoever has a crew talks to an engine meanwhile, and an answer that waits for the processor costs
+# more than a picture that does: pictures are decoded ahead.
+_NICENESS = 5
 
 
 class Crew:
@@ -48,7 +52,7 @@ class Crew:
     ) -> None:
         if workers < 1:
             raise ValueError(f"a crew needs at least 1 worker, not {workers}")
-        self._limits = limits or IsolationLimits()
+        self._limits = replace(limits or IsolationLimits(), niceness=_NICENESS)
         self._preload = tuple(preload)
         self._workers = workers
         self._closed = False

@@ -50,11 +50,14 @@ class IsolationLimits:
         wall_seconds: Seconds from start to answer. Holds on every system.
         cpu_seconds: Seconds of processor time over all threads. Not on Windows.
         memory_bytes: Bytes of address space. Not on Windows; macOS accepts it and does little.
+        niceness: How far the process stands back where others want the processor too; 0 for not.
+            Not on Windows.
     """
 
     wall_seconds: float = 30.0
     cpu_seconds: int = 60
     memory_bytes: int = 4 << 30
+    niceness: int = 0
 
 
 def isolated_call(
@@ -204,7 +207,12 @@ class Child:
 
 def _spawn(limits: IsolationLimits, preload: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start a child, in a session of its own: Ctrl-C in a terminal goes to the whole group."""
-    numbers = (limits.wall_seconds, int(limits.cpu_seconds), int(limits.memory_bytes))
+    numbers = (
+        limits.wall_seconds,
+        int(limits.cpu_seconds),
+        int(limits.memory_bytes),
+        limits.niceness,
+    )
     return subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
         [sys.executable, "-P", "-c", _CHILD, *map(str, numbers), *preload],
         stdin=subprocess.PIPE,

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from promptlift.core.lexicon import word_set
+from promptlift.core.review.sought import Sought
 
 if TYPE_CHECKING:
     from promptlift.core.facts import Kind
@@ -76,8 +77,8 @@ _LIKELY = {
 }
 
 
-def _compiled(looks: dict[str, str]) -> dict[str, re.Pattern[str]]:
-    return {kind: re.compile(look, re.IGNORECASE | re.VERBOSE) for kind, look in looks.items()}
+def _compiled(looks: dict[str, str]) -> dict[str, Sought]:
+    return {kind: Sought(look, re.IGNORECASE | re.VERBOSE) for kind, look in looks.items()}
 
 
 _CERTAIN, _SUSPECT = _compiled(_LOOKS), _compiled(_LIKELY)

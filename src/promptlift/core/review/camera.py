@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from promptlift.core.review.sought import Sought
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
@@ -12,20 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["camera_contradiction", "camera_moves"]
 
 _CAMERA = r"\b(?:camera|shot|lens|viewpoint|perspective|framing|drone shot)\b"
-_STATIC = re.compile(
+_STATIC = Sought(
     rf"{_CAMERA}[^.;,]{{0,40}}?\b(?:static|stationary|still|fixed|locked|motionless|unmoving)\b"
     rf"|\b(?:static|stationary|fixed|locked[- ]off|motionless|unmoving)\b[^.;,]{{0,20}}?{_CAMERA}"
     r"|\bcamera (?:does not|doesn['’]t|never) (?:move|pan|tilt|shift)",
-    re.IGNORECASE,
 )
 _MOVING = (
     r"(?:mov|slid|track|drift|glid|sweep|travel|shift|turn|rotat|swing|swivel|truck|follow|pan)"
     r"(?:e?s|ing|ped|ned|ed|e)?"
 )
-_SIDEWAYS = re.compile(
+_SIDEWAYS = Sought(
     rf"\bpan(?:s|ning|ned)?\b(?P<pan>[^.;]{{0,40}}?)\b(?P<side>left|right)"
     rf"|\bcamera\s+(?:\w+ly\s+|gently\s+)?{_MOVING}\b(?P<move>[^.;]{{0,40}}?)\b(?P<to>left|right)",
-    re.IGNORECASE,
 )
 _FROM = re.compile(r"\bfrom (?:the )?\Z", re.IGNORECASE)
 _OTHERS = {
@@ -41,7 +41,7 @@ _OTHERS = {
     "move": rf"\bcamera\s+(?:\w+ly\s+|then\s+|also\s+)?{_MOVING}\b"
     r"|\bpan(?:s|ning) (?:across|over)",
 }
-_OTHER_MOVES = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _OTHERS.items()}
+_OTHER_MOVES = {name: Sought(pattern) for name, pattern in _OTHERS.items()}
 _NEGATED = re.compile(r"\b(?:no|not|never|without)\b|n['’]t\b", re.IGNORECASE)
 _OPPOSITE = {
     "pan left": "pan right",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from promptlift.core.review.meta import lead_off
+from promptlift.core.review.sought import Sought
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,11 +71,10 @@ _MARKDOWN = (
     (re.compile(r"^[ \t]{0,8}\d{1,2}[.)][ \t]+(?=\D)", re.MULTILINE), ""),
     (re.compile(r"^[ \t]{0,8}(?:-{3,}|\*{3,}|_{3,})[ \t]{0,8}$", re.MULTILINE), ""),
 )
-_TAIL = re.compile(
+_TAIL = Sought(
     r"(?:(?<=[.!?])\s+|\n)\(?(?:(?:please )?let me know|i hope (?:this|that|it)|would you like"
     r"|feel free|do you want|if you(?:['’]d| would) like|is there anything|note:|\**note\**:"
     r"|word count|\d{1,4} words\))[^\0]*\Z",
-    re.IGNORECASE,
 )
 _TAIL_LENGTH = 400
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from promptlift.core.review.sought import Sought
+
 __all__ = ["lead_off", "leftover"]
 
 _MEDIUM = (
@@ -19,7 +21,7 @@ _SHOWING = (
 _SENTENCE = r"(?:\A|(?<=[.!?]\s)|(?<=\n))"
 _ADJECTIVE = r"(?:(?:short|brief|input|given|provided|whole|entire|above|animated)\s+){0,2}"
 _LEADS = tuple(
-    re.compile(_SENTENCE + pattern + r"(?P<next>\w)", re.IGNORECASE)
+    Sought(_SENTENCE + pattern + r"(?P<next>\w)")
     for pattern in (
         (
             rf"(?:the|this|these|our)\s+{_ADJECTIVE}"
@@ -42,22 +44,19 @@ _LEADS = tuple(
     )
 )
 _ASIDES = (
-    (re.compile(rf"\b(throughout)\s+(?:the|this)\s+{_MEDIUM}\b", re.IGNORECASE), r"\1"),
+    (Sought(rf"\b(throughout)\s+(?:the|this)\s+{_MEDIUM}\b"), r"\1"),
     (
-        re.compile(
-            rf"\b(the (?:start|beginning|end))\s+of\s+(?:the|this)\s+{_MEDIUM}\b", re.IGNORECASE
-        ),
+        Sought(rf"\b(the (?:start|beginning|end))\s+of\s+(?:the|this)\s+{_MEDIUM}\b"),
         r"\1",
     ),
-    (re.compile(rf"\s+in\s+(?:the|this)\s+{_MEDIUM}(?=[,.;!?])", re.IGNORECASE), ""),
+    (Sought(rf"\s+in\s+(?:the|this)\s+{_MEDIUM}(?=[,.;!?])"), ""),
     (
-        re.compile(
+        Sought(
             r"\b(the|this)((?:\s+overall|\s+entire|\s+whole)?)\s+(?:video|image|clip)"
             r"(?=\s+(?:is|was|"
             r"has|appears|seems|feels|looks|ends|begins|starts|opens|continues|concludes|focuses|"
             r"takes|unfolds|maintains|remains|conveys|shows|depicts|captures|features|transitions|"
             r"moves|exudes|evokes|highlights|emphasizes|suggests|also|then)\b)",
-            re.IGNORECASE,
         ),
         r"\1\2 scene",
     ),
@@ -81,20 +80,18 @@ _LEFTOVERS = {
     r"|\bthe (?:user|prompt) (?:wants|asks|says|describes|mentions|provided)\b"
     r"|\bbased on the (?:provided |given )?(?:prompt|images?|frames?|video|input)\b",
 }
-_LEFT = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _LEFTOVERS.items()}
-_NUMBERED = re.compile(
+_LEFT = {name: Sought(pattern) for name, pattern in _LEFTOVERS.items()}
+_NUMBERED = Sought(
     r"\b(?:frames?|images?|pictures?|screenshots?) ?#?\d\b"
     r"|\b(?:first|second|third|last|final|next|previous|two|both|provided|given) "
     r"(?:video )?(?:frame|image|picture|photo|screenshot)s?\b"
     r"|\b(?:this|these|the) (?:image|screenshot|video clip|photo)s? "
     r"(?:shows?|depicts?|displays?|illustrates?)\b",
-    re.IGNORECASE,
 )
-_SECTION = re.compile(
+_SECTION = Sought(
     r"(?:\A|[.!?;]\s+|\s)(?:subject|setting|scene|action|camera|lighting|style|mood|background|"
     r"foreground|characters?|environment|colou?rs?|atmosphere|movement|motion|composition|details?"
     r"|location|time|weather|objects?)\s?:",
-    re.IGNORECASE,
 )
 
 
@@ -118,7 +115,7 @@ def leftover(text: str, short_prompt: str = "") -> str:
         found = pattern.search(text)
         if found and found[0].strip().lower() not in short_prompt.lower():
             return f"{name}: {found[0].strip()!r}"
-    if len(_SECTION.findall(text)) > 1 and not _SECTION.search(short_prompt):
+    if len(list(_SECTION.finditer(text))) > 1 and not _SECTION.search(short_prompt):
         return "labelled sections instead of prose"
     numbered = _NUMBERED.search(text)
     if numbered and not _MEDIUM_WORD.search(short_prompt):

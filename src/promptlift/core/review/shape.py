@@ -9,6 +9,7 @@ import re
 import zlib
 from collections import Counter
 
+from promptlift.core.review.sought import Sought
 from promptlift.core.scripts import UNSPACED, dominant_script
 
 __all__ = ["NO_WORDS", "cut", "empty", "loop", "refusal"]
@@ -24,7 +25,7 @@ _SENTENCE_END = re.compile("[.!?…。！？．｡।॥۔؟։።᙮។][\"'”�
 _NO_SENTENCE_MARK = frozenset({"thai", "lao", "khmer", "burmese"})
 
 _REFUSALS = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    Sought(pattern)
     for pattern in (
         (
             r"\A[\"'“]?(?:(?:i['’]?m|i am) (?:(?:very|so|really) )?sorry|sorry"

@@ -33,35 +33,42 @@ class Word:
         text: Lower-case, as written.
         stem: What it is compared by.
         negated: Whether the text denies it.
+        is_content: Whether it carries meaning of its own: no grammar, no mark.
+        number: The whole number that it stands for; None for another word.
+        colors: The families of color that it names; empty for another word.
     """
 
     text: str
     stem: str
     negated: bool
+    is_content: bool
+    number: int | None
+    colors: frozenset[str]
 
-    @property
-    def is_content(self) -> bool:
-        """Whether it carries meaning of its own: no grammar, no mark."""
-        return self.text[0].isalnum() and self.text not in ENGLISH_FUNCTION_WORDS
 
-    @property
-    def number(self) -> int | None:
-        """The whole number that it stands for; None for another word."""
-        if self.text.isdecimal():
-            return int(self.text) if len(self.text) < 7 else None
-        return NUMBERS.get(self.text, NUMBERS.get(self.stem))
+@lru_cache(maxsize=8192)  # answers are made of the same few thousand words
+def _as_word(text: str, negated: bool) -> Word:
+    root = stem(text)
+    return Word(
+        text,
+        root,
+        negated,
+        is_content=text[0].isalnum() and text not in ENGLISH_FUNCTION_WORDS,
+        number=_as_number(text, root),
+        colors=COLORS.get(text) or COLORS.get(root) or frozenset(),
+    )
 
-    @property
-    def colors(self) -> frozenset[str]:
-        """The families of color that it names; empty for another word."""
-        return COLORS.get(self.text) or COLORS.get(self.stem) or frozenset()
+
+def _as_number(text: str, root: str) -> int | None:
+    if text.isdecimal():
+        return int(text) if len(text) < 7 else None
+    return NUMBERS.get(text, NUMBERS.get(root))
 
 
 def read(text: str) -> list[Word]:
     """Split a text into words and marks and see which of them it denies."""
     tokens = [token.lower().replace("’", "'") for token in _TOKEN.findall(text)]
-    negated = _negated(tokens)
-    return [Word(token, stem(token), denied) for token, denied in zip(tokens, negated, strict=True)]
+    return list(map(_as_word, tokens, _negated(tokens)))
 
 
 def _negated(tokens: list[str]) -> list[bool]:

@@ -16,7 +16,7 @@ import httpx2
 import stamina
 
 from promptlift.engines.wire.address import Address
-from promptlift.engines.wire.connections import open_connections
+from promptlift.engines.wire.connections import Connections
 from promptlift.engines.wire.failures import (
     UnsupportedParameter,
     garbled,
@@ -70,7 +70,8 @@ class Client:
         self._patience = patience
         self._attempts = retries + 1
         self._closed = False
-        self._http = open_connections(address, key, timeout)
+        self._key = key
+        self._connections = Connections(address, key, timeout)
 
     async def call(
         self,
@@ -164,7 +165,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         self._closed = True
-        await self._http.aclose()
+        await self._connections.aclose()
 
     async def _once(
         self,
@@ -199,13 +200,15 @@ class Client:
         self._check_open()
         limit = min(self._timeout, self._patience)
         headers = {"content-type": "application/json", "accept": "text/event-stream"}
-        sending = self._http.stream("POST", url, content=_content(body), headers=headers)
+        content = _content(body)
         try:
-            async with asyncio.timeout(limit), sending as answer:
-                media = answer.headers.get("content-type", "")
-                if answer.is_success and media.startswith("text/event-stream"):
-                    return await pieces(values(answer.aiter_bytes()))
-                await answer.aread()
+            with self._connections.lane() as http:
+                sending = http.stream("POST", url, content=content, headers=headers)
+                async with asyncio.timeout(limit), sending as answer:
+                    media = answer.headers.get("content-type", "")
+                    if answer.is_success and media.startswith("text/event-stream"):
+                        return await pieces(values(answer.aiter_bytes()))
+                    await answer.aread()
             if answer.is_success:
                 return whole(_value(answer))
             failed = _Failed(self._refusal(answer))
@@ -226,11 +229,12 @@ class Client:
         return _Failed(garbled(host))
 
     async def _send(self, url: str, body: Mapping[str, object] | None) -> httpx2.Response:
-        if body is None:
-            return await self._http.get(url)
-        return await self._http.post(
-            url, content=_content(body), headers={"content-type": "application/json"}
-        )
+        with self._connections.lane() as http:
+            if body is None:
+                return await http.get(url)
+            return await http.post(
+                url, content=_content(body), headers={"content-type": "application/json"}
+            )
 
     def _refusal(self, answer: httpx2.Response) -> EngineError:
         value = _value(answer)
@@ -246,8 +250,7 @@ class Client:
 
     def _said(self, words: str) -> str:
         """The server's own words, fit to be shown: short, printable, without the key."""
-        key = self._http.headers.get("authorization", "").removeprefix("Bearer ")
-        shown = words.replace(key, "***") if key else words
+        shown = words.replace(self._key, "***") if self._key else words
         printable = "".join(c if c.isprintable() else " " for c in shown)
         short = " ".join(printable.split()).rstrip(".")
         return short if len(short) <= _SAID_LENGTH else f"{short[:_SAID_LENGTH]}..."
