@@ -96,13 +96,17 @@ def sent_again(events: Iterable[Event], since: float, at: float) -> set[tuple[st
 
 
 def strays(run_dir: Path) -> list[str]:
-    """Files that are no part of a finished run: parts of readings, temporary files.
+    """Files that are no part of a finished run: parts of readings, temporary files, answers.
 
     The hidden one in whose place a kill left the manifest or the command as it was may stay: its
     name says that it is nobody's, and another writer's looks the same.
     """
     own = {"manifest.json", "command.json"}
-    found = [path for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".jsonl"]
+    found = [
+        path
+        for path in run_dir.rglob("*")
+        if path.is_file() and (path.suffix != ".jsonl" or path.parent.name == "answers")
+    ]
     names = {path: str(path.relative_to(run_dir)) for path in found}
     return sorted(
         name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -20,11 +19,12 @@ from hypothesis import strategies as st
 
 from promptlift.batch.inputs import open_input
 from promptlift.batch.journal.folder import INPUTS
+from promptlift.batch.journal.names import here
 from promptlift.batch.readings import Reading, Spool, readings
 from promptlift.batch.rows import Row, row_digest, row_line, row_of
 from promptlift.errors import InputError, OutputError
 
-HERE = socket.gethostname()
+HERE = here()
 
 
 class Rows:
@@ -642,12 +642,12 @@ def test_parts_of_the_dead_are_removed_and_those_of_the_living_left(
         os.utime(path, (now - age, now - age))
         return path
 
-    dead = leave(f"{HERE}-{gone}-dd")
-    elsewhere_long_ago = leave("other.host-1-ee", 2 * 86_400)
-    headless = leave(f"{HERE}-{gone}-hh", content=b'{"kind":"rea')
-    elsewhere = leave("other.host-1-ff")
-    later = leave(f"{HERE}-{gone}-gg", content=data.replace(b'"turn":1', b'"turn":9'))
-    strange = part.with_name(f"{'0' * 16}.{HERE}-{gone}-ii.part")
+    dead = leave(f"{HERE}-{gone}-dddddddd")
+    elsewhere_long_ago = leave("other.host-1-eeeeeeee", 2 * 86_400)
+    headless = leave(f"{HERE}-{gone}-cccccccc", content=b'{"kind":"rea')
+    elsewhere = leave("other.host-1-ffffffff")
+    later = leave(f"{HERE}-{gone}-99999999", content=data.replace(b'"turn":1', b'"turn":9'))
+    strange = part.with_name(f"{'0' * 16}.{HERE}-{gone}-11111111.part")
     strange.write_bytes(data)
     spool(run_dir, Rows(some(2)), 5)
     assert not any(path.exists() for path in (dead, elsewhere_long_ago, headless))

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from promptlift.batch.journal.folder import INPUTS, MANIFEST, SEGMENTS
+from promptlift.batch.journal.names import here, process_of, runs
 from promptlift.errors import OptionError, OutputError
 from promptlift.files import replacing
 
@@ -43,7 +44,7 @@ _LONGEST_PAUSE_S = 60.0
 _TAIL_BYTES = 256
 _COMMAND = "command.json"
 _SENT = ".sent.json"
-_WRITER = re.compile(r"(?:[0-9a-f]{16}\.)?(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{8}\.(?:jsonl|part)")
+_SOURCE = re.compile(r"\A[0-9a-f]{16}\.")  # before the writer's name in that of a reading's part
 
 Told: TypeAlias = Callable[[str], None]
 
@@ -135,7 +136,7 @@ class Mirror:
         for suffix in ("upload", "download"):
             for path in self.folder.glob(f".*-*.{suffix}"):
                 pid = path.name[1:].partition("-")[0]
-                if pid.isdigit() and not _runs(int(pid)):
+                if pid.isdigit() and not runs(int(pid)):
                     path.unlink(missing_ok=True)
 
     def _follow(self, closing: threading.Event, told: Told) -> None:
@@ -356,22 +357,12 @@ def _order(name: str) -> tuple[bool, bool, str]:
 
 def _is_ours(name: str) -> bool:
     """Whether the file's writer is this process, or one of this machine that is gone."""
-    found = _WRITER.fullmatch(name.rpartition("/")[2])
+    stem = name.rpartition("/")[2].removesuffix(".jsonl").removesuffix(".part")
+    found = process_of(_SOURCE.sub("", stem))
     if found is None:
         return False
-    host = re.sub(r"[^A-Za-z0-9._]", "_", socket.gethostname())[:64] or "host"
-    pid = int(found["pid"])
-    return found["host"] == host and (pid == os.getpid() or not _runs(pid))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    host, pid = found
+    return host == here() and (pid == os.getpid() or not runs(pid))
 
 
 def _signature(path: Path) -> tuple[int, int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from promptlift.batch.journal.names import runs
 
 if TYPE_CHECKING:
     from promptlift.batch.journal.segment import Run
@@ -135,17 +136,7 @@ def _life(run: Run, host: str, pid: int | None, last: float | None, now: float) 
     # A clock that is ahead on the writer's machine makes a beat of the future; it is fresh.
     fresh = last is not None and now - last < BEAT_WITHIN_S
     if pid is not None and host == socket.gethostname():
-        if not _runs(pid):
+        if not runs(pid):
             return "killed"
         return "live" if fresh else "silent"
     return "live" if fresh else "killed"
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is there and another's
-        return True
-    return True

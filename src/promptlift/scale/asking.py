@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from promptlift.batch.invocation import Invocation
-from promptlift.batch.journal import JournalFull, Writer
+from promptlift.batch.journal import Answers, JournalFull, Writer
 from promptlift.batch.runner import EngineDown, RunSettings, besides
 from promptlift.batch.runner.breaker import Breaker
 from promptlift.batch.runner.limit import Limit
@@ -133,6 +133,7 @@ class Asker:
         self._limit = Limit(most, settings.concurrency)
         breaker = Breaker(settings.patience, self._is_down)
         self._patient = PatientEngine(engine, self._limit, breaker)
+        self._patient.answers = self._answers = Answers(self._post.run_dir)
         limits = IsolationLimits(wall_seconds=settings.decode_seconds)
         self._crew = Crew(1, limits, preload=PRELOAD)
         self._sights = Sights(0, self._crew.call)
@@ -148,6 +149,7 @@ class Asker:
         await asyncio.gather(self._there_yet, return_exceptions=True)
         await self._crew.close()
         await self._engine.close()
+        self._answers.close()
 
     async def _meanwhile(self) -> None:
         work: list[tuple[float, besides.Often]] = [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptlift.batch.inputs.base import Input
 from promptlift.batch.invocation import Invocation
-from promptlift.batch.journal import JournalFull, Writer, lines, open_folder
+from promptlift.batch.journal import JournalFull, Writer, clear_answers, lines, open_folder
 from promptlift.batch.manifest import Manifest, ensure
 from promptlift.batch.readings import Spool
 from promptlift.batch.rows import Row
@@ -135,6 +135,8 @@ class ClusterRun:
             await self._through(writer, self._work(desk, post, who, gpus))
         if self._error is not None:
             raise self._error
+        if self._why is None and self._settings.shard is None:
+            clear_answers(self._run_dir)
         return self._why or "done"
 
     def stop(self, why: Stop = "signal") -> None:

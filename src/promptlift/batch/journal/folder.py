@@ -9,13 +9,14 @@ from pathlib import Path
 
 from promptlift.errors import OutputError
 
-__all__ = ["INPUTS", "MANIFEST", "SEGMENTS", "open_folder", "sync_folder"]
+__all__ = ["ANSWERS", "INPUTS", "MANIFEST", "SEGMENTS", "open_folder", "sync_folder"]
 
 MANIFEST = "manifest.json"
 SEGMENTS = "segments"
 INPUTS = "inputs"
+ANSWERS = "answers"
 
-_OURS = {MANIFEST, SEGMENTS, INPUTS}
+_OURS = {MANIFEST, SEGMENTS, INPUTS, ANSWERS}
 _OF_THE_DISK = {"lost+found"}
 _NAMED = 3
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import re
-import secrets
 import socket
 import threading
 import time
@@ -25,6 +23,7 @@ from typing import Any, ClassVar, Self
 from promptlift import __version__
 from promptlift.batch.journal import lines
 from promptlift.batch.journal.folder import SEGMENTS, sync_folder
+from promptlift.batch.journal.names import new_name
 from promptlift.errors import OutputError
 
 __all__ = ["JournalFull", "Writer"]
@@ -62,8 +61,7 @@ class Writer:
     """
 
     def __init__(self, run_dir: Path, *, turn: int, window_s: float = _WINDOW_S) -> None:
-        host = socket.gethostname()
-        self.name = f"{_plain(host)}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.name = new_name()
         self.path = run_dir / SEGMENTS / f"{self.name}.jsonl"
         self.turn = turn
         self._window_s = window_s
@@ -77,7 +75,7 @@ class Writer:
         self._closing = threading.Event()
         self._handle = _new_segment(self.path)
         try:
-            self.append(self._first_line(host))
+            self.append(self._first_line())
         except OutputError:
             os.close(self._handle)
             self.path.unlink(missing_ok=True)
@@ -193,14 +191,14 @@ class Writer:
         finally:
             os.close(self._handle)
 
-    def _first_line(self, host: str) -> bytes:
+    def _first_line(self) -> bytes:
         return lines.encode(
             "run",
             {
                 "turn": self.turn,
                 "writer": self.name,
                 "at": now(),
-                "host": host,
+                "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "promptlift": __version__,
                 "schema": lines.SCHEMA,
@@ -267,10 +265,6 @@ class Writer:
 def now() -> float:
     """Seconds since 1970 to the millisecond, for people only."""
     return round(time.time(), 3)
-
-
-def _plain(host: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]", "_", host)[:64] or "host"
 
 
 def _new_segment(path: Path) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from promptlift.batch.journal.folder import sync_folder
+from promptlift.batch.journal.names import here, process_of, runs
 from promptlift.batch.readings.files import (
     End,
     Header,
@@ -118,14 +117,7 @@ def _turn(path: Path) -> int:
 
 def _is_dead(path: Path, now: float) -> bool:
     """Whether the writer of a part is surely gone: by its process here, by its age elsewhere."""
-    writer = path.name.partition(".")[2].removesuffix(".part")
-    host, _, rest = writer.rpartition("-")[0].rpartition("-")
-    if host != socket.gethostname() or not rest.isdecimal():
+    process = process_of(path.name.partition(".")[2].removesuffix(".part"))
+    if process is None or process[0] != here():
         return path.stat().st_mtime < now - _DEAD_FOR_SURE_S
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
+    return not runs(process[1])

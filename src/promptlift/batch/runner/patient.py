@@ -8,6 +8,7 @@ import random
 import time
 from typing import Self
 
+from promptlift.batch.journal import Answers
 from promptlift.batch.runner.breaker import Breaker, EngineDown
 from promptlift.batch.runner.limit import Limit
 from promptlift.batch.runner.unwritten import Unwritten
@@ -38,6 +39,7 @@ class PatientEngine:
         requests: How many requests were sent.
         repeats: How many of them because an earlier one had failed.
         seconds: Seconds of requests in flight, added up.
+        answers: Where answers are kept until their results are written; None for nowhere.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class PatientEngine:
         self.requests = 0
         self.repeats = 0
         self.seconds = 0.0
+        self.answers: Answers | None = None
         self._inner = inner
         self._limit = limit
         self._unwritten = Unwritten(limit)
@@ -93,12 +96,18 @@ class PatientEngine:
         with self.turn() as turn:
             return await turn.complete(request)
 
+    def settled(self, key: str) -> None:
+        """Note that an item's result is in the journal."""
+        if self.answers is not None:
+            self.answers.settle(key)
+
     async def count(self, request: Request) -> int | None:
-        """Count as the inner engine does; None where it cannot, or not now."""
+        """Count as the inner engine does, as one request in flight; None if not, or not now."""
         if not isinstance(self._inner, CountsTokens):
             return None
         try:
-            return await self._inner.count(request)
+            async with self._limit.slot():
+                return await self._inner.count(request)
         except TransientEngineError:
             return None  # the formula will do
 
@@ -107,6 +116,9 @@ class PatientEngine:
 
     async def tried(self, request: Request, turn: Turn) -> Completion:
         """Answer one request of an item; see `Turn.complete`."""
+        left = self.answers.take(request) if self.answers is not None else None
+        if left is not None:
+            return left
         attempt = 0
         while True:
             if self._breaker.is_open:
@@ -147,6 +159,8 @@ class PatientEngine:
                 raise
             finally:
                 self.seconds += time.perf_counter() - start
+            if self.answers is not None:
+                self.answers.keep(request, answer)
             self._note_answer()
             return answer
 
@@ -170,8 +184,7 @@ class PatientEngine:
 class Turn:
     """The engine as one item has it, from its first request until its result is written.
 
-    So a kill has few more items asked again than requests may be in flight, and on a full disk
-    nothing more is asked. A context manager.
+    So little waits to be written, and on a full disk nothing more is asked. A context manager.
 
     Args:
         patient: Who asks.

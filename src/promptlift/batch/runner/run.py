@@ -12,7 +12,15 @@ from typing import Literal, TypeVar
 
 from promptlift.batch.inputs.base import Input
 from promptlift.batch.invocation import Invocation
-from promptlift.batch.journal import Index, JournalFull, Writer, lines, open_folder
+from promptlift.batch.journal import (
+    Answers,
+    Index,
+    JournalFull,
+    Writer,
+    clear_answers,
+    lines,
+    open_folder,
+)
 from promptlift.batch.manifest import Manifest, ensure
 from promptlift.batch.readings import Spool
 from promptlift.batch.rows import Row
@@ -117,12 +125,16 @@ class BatchRun:
         try:
             with Index(self._run_dir) as index:
                 await self._on_the_side(index.refresh)
-                with Writer(self._run_dir, turn=index.highest_turn + 1) as writer:
+                turn = index.highest_turn + 1
+                with Answers(self._run_dir) as answers, Writer(self._run_dir, turn=turn) as writer:
+                    self._patient.answers = answers
                     await self._through(index, writer, who)
         finally:
             self._aside.shutdown(wait=False, cancel_futures=True)
         if self._error is not None:
             raise self._error
+        if self._why is None and self._settings.shard is None:
+            clear_answers(self._run_dir)
         return self._why or "done"
 
     def stop(self, why: Stop = "signal") -> None:

@@ -1,4 +1,4 @@
-"""How many items may be with the engine without a result in the journal: what a kill costs."""
+"""How many items may be with the engine without a result in the journal."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from collections import deque
 
 from promptlift.batch.runner.limit import Limit
 
-__all__ = ["Unwritten", "spare"]
-
-
-def spare(limit: int) -> int:
-    """How many answers may be on their way into the journal while so many requests are in flight.
-
-    With none an engine that answers many at once would wait for the disk.
-    """
-    return 1 + limit // 4
+__all__ = ["Unwritten"]
 
 
 class Unwritten:
-    """Lets as many items through as requests may be in flight, and a few more.
+    """Lets twice as many items through as requests may be in flight.
+
+    With none to spare, an engine that answers many at once would wait for their reviews; without
+    a bound, a run whose disk is full would go on asking for what it cannot write down.
 
     Args:
         limit: How many requests may be in flight.
@@ -57,5 +52,4 @@ class Unwritten:
                 turn.set_result(None)
 
     def _has_room(self) -> bool:
-        now = self._limit.now
-        return self.count < now + spare(now)
+        return self.count < 2 * self._limit.now

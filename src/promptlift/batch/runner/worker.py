@@ -69,6 +69,7 @@ class Worker:
                 key = record.key or key
                 record = record if record.key else record.model_copy(update={"key": key})
                 await self._write(_line(record, key))
+                self._engine.settled(key)
             finally:
                 gate.close()
         await self.note(replace(item, key=key))
