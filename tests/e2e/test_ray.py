@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -86,9 +87,9 @@ def servers(stub: Stub) -> list[str]:
     return found
 
 
-def await_results(batch: Batch, process: Process, count: int) -> None:
+def await_results(run_dir: Path, process: Process, count: int) -> None:
     """Wait until so many results are in the journal."""
-    while len(finished(batch.run_dir)) < count:
+    while not (run_dir / "segments").is_dir() or len(finished(run_dir)) < count:
         assert process.running, process.said.read_text()
         time.sleep(0.02)
 
@@ -129,7 +130,7 @@ def test_ctrl_c_twice_breaks_off(cluster: RayCluster, place: Path, server: Fault
     batch = on_cluster(cluster, place / "broken off", server)
     server.follow(SLOW)
     run = batch.start(source=str(place / "in.jsonl"))
-    await_results(batch, run, 8)
+    await_results(batch.run_dir, run, 8)
     run.signal(signal.SIGINT)
     while b"once more stops at once" not in run.said.read_bytes():
         time.sleep(0.02)
@@ -155,6 +156,47 @@ def test_a_wrong_setting_ends_it_with_one_line(
     assert all(take >= ROWS for take in Snapshot(0.0, finished(batch.run_dir)).takes)
 
 
+def test_a_run_at_a_url_outlives_a_node_with_its_disk(
+    cluster: RayCluster,
+    place: Path,
+    server: FaultServer,
+    alone: tuple[int, list[dict[str, object]]],
+) -> None:
+    """A node goes and takes along what it had on its disk; what the store had is not asked again.
+
+    The export is that of one machine, and a machine that has never seen the run finds it done.
+    """
+    code, expected = alone
+    folder, url = place / "at a url", f"file://{place / 'at a url' / 'store'}"
+    source, store = str(place / "in.jsonl"), folder / "store"
+    batch = on_cluster(cluster, folder, server)
+    engine = ("--engine", "openai", "--base-url", server.base_url)
+    command = ("batch", source, "-o", url, *engine, *batch.arguments)
+    server.follow(SLOW)
+    batch.environment["PROMPTLIFT_CACHE"] = str(folder / "here")
+    run = batch.start_other(*command, "--upload-every", "1s")
+    await_results(store, run, 20)
+    kept = finished(store)
+    assert len(kept) < ROWS
+    asked = len(server.asked)
+    cluster.lose_a_node()
+    shutil.rmtree(cluster.caches[1])
+    assert run.wait() == code, run.said.read_text()
+    assert exported(store) == expected
+    assert kept.items() <= finished(store).items()
+    assert Snapshot(0.0, kept).takes.isdisjoint(server.asked[asked:])
+    assert damage(store) == []
+
+    cluster.gain_a_node()
+    server.follow(Plan())
+    batch.environment["PROMPTLIFT_CACHE"] = str(folder / "elsewhere")
+    again = batch.start_other(*command)
+    assert again.wait() == code, again.said.read_text()
+    assert server.asked == []
+    assert exported(store) == expected
+    assert left_over(run.mark) == left_over(again.mark) == []
+
+
 def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     cluster: RayCluster,
     place: Path,
@@ -171,7 +213,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     batch = on_cluster(cluster, place / "spread", server)
     server.follow(SLOW)
     stopped = batch.start(source=str(place / "in.jsonl"))
-    await_results(batch, stopped, 10)
+    await_results(batch.run_dir, stopped, 10)
     stopped.signal(signal.SIGTERM)
     assert stopped.wait() == WORK_IS_LEFT, stopped.said.read_text()
     before = finished(batch.run_dir)
@@ -180,11 +222,11 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
 
     server.follow(SLOW)
     run = batch.start(source=str(place / "in.jsonl"))
-    await_results(batch, run, len(before) + 10)
+    await_results(batch.run_dir, run, len(before) + 10)
     victims = set(actors(batch, run)) - {*earlier, stopped.popen.pid}
     assert len(victims) == 2
     os.kill(victims.pop(), signal.SIGKILL)
-    await_results(batch, run, len(before) + 20)
+    await_results(batch.run_dir, run, len(before) + 20)
     cluster.lose_a_node()
     assert run.wait() == code, run.said.read_text()
     assert exported(batch.run_dir) == expected

@@ -1,10 +1,11 @@
 """A Ray cluster of two nodes on this machine, in processes of its own.
 
 As a process, with `tests` on the path: its first line of output is JSON with the address; the
-line ``lose`` on standard input kills the second node, answered with a line; it ends, with all that
-it started, when its standard input does::
+line ``lose`` on standard input kills the second node, and ``gain`` brings another in its place,
+each answered with a line; it ends, with all that it started, when its standard input does. Each
+node has a cache folder of its own, as it would have a disk::
 
-    python -m loaders.ray_cluster GPUS
+    python -m loaders.ray_cluster GPUS CACHE CACHE
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class RayCluster:
     Attributes:
         address: ``HOST:PORT``.
         environment: What those who use it must have in their environment.
+        caches: The cache folders of the nodes; the second is that of the one that may be lost.
     """
 
     def __init__(self, gpus: int = 0) -> None:
@@ -48,6 +50,7 @@ class RayCluster:
         # A socket's path may have 107 characters; pytest's own folders are too deep for that.
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._mark = secrets.token_hex(8)
+        self.caches = tuple(Path(self._folder) / name for name in ("first", "second"))
         self.environment = {
             "RAY_TMPDIR": self._folder,
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -61,7 +64,7 @@ class RayCluster:
         environment = {**os.environ, **self.environment, _MARK: self._mark}
         environment["PYTHONWARNINGS"] = "ignore"
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "loaders.ray_cluster", str(self._gpus)],
+            [sys.executable, "-m", "loaders.ray_cluster", str(self._gpus), *map(str, self.caches)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,10 +76,17 @@ class RayCluster:
 
     def lose_a_node(self) -> None:
         """Kill the node that no driver is on, and come back once it is gone."""
+        self._order("lose")
+
+    def gain_a_node(self) -> None:
+        """Bring another in its place."""
+        self._order("gain")
+
+    def _order(self, what: str) -> None:
         assert self._popen.stdin is not None
-        self._popen.stdin.write("lose\n")
+        self._popen.stdin.write(f"{what}\n")
         self._popen.stdin.flush()
-        assert self._line() == "lost\n"
+        assert self._line() == "done\n"
 
     def __exit__(
         self,
@@ -105,9 +115,10 @@ def main() -> None:
     """Serve, until standard input ends."""
     from ray.cluster_utils import Cluster
 
+    _, gpus, first, second = sys.argv
     common: dict[str, Any] = {
         "num_cpus": 2,
-        "num_gpus": int(sys.argv[1]),
+        "num_gpus": int(gpus),
         "object_store_memory": _STORE,
         "node_ip_address": _HOST,
         "include_dashboard": False,
@@ -119,13 +130,17 @@ def main() -> None:
         "health_check_timeout_ms": 2000,
         "health_check_failure_threshold": 3,
     }
-    cluster = Cluster(initialize_head=True, head_node_args={**common, "_system_config": quick})
-    second = cluster.add_node(**common)
+    head = {**common, "_system_config": quick, "env_vars": {"PROMPTLIFT_CACHE": first}}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    common["env_vars"] = {"PROMPTLIFT_CACHE": second}
+    other = cluster.add_node(**common)
     print(json.dumps({"address": cluster.address}), flush=True)
     for line in sys.stdin:
         if line == "lose\n":
-            cluster.remove_node(second, allow_graceful=False)
-            print("lost", flush=True)
+            cluster.remove_node(other, allow_graceful=False)
+        else:
+            other = cluster.add_node(**common)
+        print("done", flush=True)
     end: Any = cluster.shutdown
     end()
 

@@ -8,49 +8,18 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from promptlift.batch.journal import Index, Writer, lines, open_folder
 from promptlift.batch.mirror import Mirror, MirrorBehind, local_copy
 from promptlift.cli import types
 from promptlift.cli.main import _run
 from promptlift.errors import OptionError, OutputError
+from stubs.flaky_store import FlakyStore
 
 KEY = "ab" * 32
 OTHER = "cd" * 32
-
-
-class FlakyStore(MemoryFileSystem):  # type: ignore[misc]
-    """A store in memory that fails as often as it is told to."""
-
-    protocol = "flaky"
-    cachable = False
-    failures = 0
-    uploads: list[str] = []  # noqa: RUF012 - shared between instances on purpose
-
-    @classmethod
-    def _fail(cls) -> None:
-        if cls.failures:
-            cls.failures -= 1
-            raise ConnectionError("the store is away")
-
-    def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
-        """Upload, unless it is to fail."""
-        self._fail()
-        super().put_file(lpath, rpath, **kwargs)
-        self.uploads.append(rpath.rpartition("/")[2])
-
-    def find(self, path: str, **kwargs: Any) -> Any:
-        """List, unless it is to fail."""
-        self._fail()
-        return super().find(path, **kwargs)
-
-
-fsspec.register_implementation("flaky", FlakyStore, clobber=True)
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -325,17 +294,9 @@ def test_a_place_is_a_folder_or_a_url(text: str, place: Path | str) -> None:
     assert types.place(text) == place
 
 
-@pytest.mark.parametrize(
-    ("more", "why"),
-    [
-        (["-o", "memory://x/run", "--ray", "local"], "cannot be kept at 'memory://x/run' yet"),
-        (["-o", "run", "--upload-every", "5s"], "--upload-every is for a run at a URL"),
-    ],
-)
-def test_what_does_not_go_together(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], why: str
-) -> None:
-    """The command says so before it does anything."""
+def test_a_folder_is_not_uploaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who says how often, and names no URL, is told so before anything is done."""
+    more, why = ["-o", "run", "--upload-every", "5s"], "--upload-every is for a run at a URL"
     (tmp_path / "in.jsonl").write_text("")
     engine = ["--engine", "openai", "--base-url", "http://localhost:9/v1"]
     assert _run(["batch", str(tmp_path / "in.jsonl"), *engine, *more]) == 2

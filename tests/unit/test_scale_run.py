@@ -15,6 +15,7 @@ from fault.scene import make_clips, plain_rows, write_rows
 from promptlift.batch.export.export import export
 from promptlift.batch.inputs import open_input
 from promptlift.batch.invocation import Invocation
+from promptlift.batch.mirror import Mirror, local_copy
 from promptlift.batch.runner import EngineDown, RunSettings
 from promptlift.cli import types
 from promptlift.cli.main import cli
@@ -128,6 +129,35 @@ def test_every_row_is_counted_once(place: Path) -> None:
     assert cluster.rounds == 1
     assert (run.tally.total, run.tally.finished, run.tally.fit, run.tally.left) == (9, 9, 9, 0)
     assert len(rows_in(place)) == 9
+
+
+def test_a_run_at_a_url_is_in_the_store_when_it_is_done(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines keep their rows in folders of their own; the store has all of it in the end."""
+    url = f"file://{place}/store"
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(place / "actors"))
+    invocation = Invocation.of("embedded", {}, Options())
+    rows = open_input(str(place / "in.jsonl"), prompt=None)
+    driver = Mirror(url, place / "driver")
+    for asked in (9, 0):
+        with driver.kept_up(print) as folder:
+            run = ClusterRun(
+                cluster := Here(lambda number: number == 2),
+                invocation,
+                rows,
+                folder,
+                RunSettings(concurrency=2),
+                ScaleSettings(parcel=2),
+                url,
+            )
+            assert asyncio.run(run.run()) == "done"
+        assert (run.tally.finished, run.tally.left, run.tally.asked) == (9, 0, asked)
+        assert cluster.parcels == 0 or asked
+    own = {path.name for path in (place / "actors" / "runs").glob("*/segments/*")}
+    assert own < {path.name for path in (place / "store" / "segments").iterdir()}
+    export(local_copy(url), place / "out.jsonl")
+    assert len((place / "out.jsonl").read_text().splitlines()) == 9
 
 
 def test_lost_rows_get_another_round(place: Path) -> None:

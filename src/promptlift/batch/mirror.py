@@ -107,6 +107,23 @@ class Mirror:
         with self._busy:
             self._patiently(self._push, "write to")
 
+    def send(self, path: Path) -> None:
+        """Upload one file of the folder as it is now, if it has changed since; tried once.
+
+        Raises:
+            Exception: What the store raises; see `behind`.
+        """
+        with self._busy:
+            self._send(path.relative_to(self.folder).as_posix())
+
+    def behind(self, error: Exception) -> MirrorBehind:
+        """What an error of the store comes to: the results are on this machine's disk alone."""
+        return MirrorBehind(
+            f"cannot write to {self.url!r}: {_reason(error)}; what is not there is in "
+            f"{str(self.folder)!r}",
+            remedy="run the same command again on this machine: it uploads that first",
+        )
+
     @contextlib.contextmanager
     def kept_up(self, told: Told) -> Iterator[Path]:
         """Work in the folder: the store's state before, uploads beside, all in the store after.
@@ -174,12 +191,11 @@ class Mirror:
         return None
 
     def _error(self, what: str, error: Exception) -> OutputError:
-        message = f"cannot {what} {self.url!r}: {_reason(error)}"
-        if what == "read":
-            return OutputError(message, remedy="see that the store answers, and your credentials")
-        return MirrorBehind(
-            f"{message}; what is not there is in {str(self.folder)!r}",
-            remedy="run the same command again on this machine: it uploads that first",
+        if what != "read":
+            return self.behind(error)
+        return OutputError(
+            f"cannot read {self.url!r}: {_reason(error)}",
+            remedy="see that the store answers, and your credentials",
         )
 
     def _pull(self) -> None:
@@ -220,21 +236,21 @@ class Mirror:
 
     def _push(self) -> None:
         for name in sorted(filter(self._to_send, self._here()), key=_order):
-            try:
-                signature = _signature(self.folder / name)
-            except FileNotFoundError:
-                continue
-            if self._sent.get(name) != signature:
-                # A part may become a whole reading meanwhile; its new name is sent the next time.
-                with contextlib.suppress(FileNotFoundError):
-                    self._upload(name, signature[0])
-                    self._sent[name] = signature
+            # A part may become a whole reading meanwhile; its new name is sent the next time.
+            with contextlib.suppress(FileNotFoundError):
+                self._send(name)
         for name in [name for name in self._sent if name.endswith(".part")]:
             if not (self.folder / name).exists():  # it became a whole reading
                 with contextlib.suppress(FileNotFoundError):
                     self._files.rm_file(f"{self._root}/{name}")
                 del self._sent[name]
         self._note()
+
+    def _send(self, name: str) -> None:
+        signature = _signature(self.folder / name)
+        if self._sent.get(name) != signature:
+            self._upload(name, signature[0])
+            self._sent[name] = signature
 
     def _remember(self) -> None:
         """What was the same here and in the store when this machine last looked."""

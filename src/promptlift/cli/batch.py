@@ -262,42 +262,45 @@ def _through(
 ) -> int:
     import asyncio
 
+    from promptlift.batch.mirror import EVERY_S
     from promptlift.batch.runner import RunSettings
-    from promptlift.cli.batch_run import conduct
 
-    scale = _scale_settings(run, invocation)
     every_s = run.pop("upload_every", None)
     if every_s is not None and isinstance(run_dir, Path):
         raise OptionError("--upload-every is for a run at a URL", remedy="leave it out")
+    every_s = every_s or EVERY_S
+    scale = _scale_settings(run, invocation, every_s)
     settings = RunSettings(**run)
-    if scale is None:
-        with _kept_up(run_dir, every_s) as folder:
-            work = conduct(invocation, rows, folder, settings, quiet=quiet, named=run_dir)
-            return asyncio.run(work)
-    if not isinstance(run_dir, Path):
-        raise OptionError(
-            f"a run on a Ray cluster cannot be kept at {run_dir!r} yet",
-            remedy="name a folder that all its machines share, or run with --shard without --ray",
-        )
-    from promptlift.cli.batch_ray import conduct_on_cluster
+    with _kept_up(run_dir, every_s) as folder:
+        if scale is None:
+            from promptlift.cli.batch_run import conduct
 
-    return asyncio.run(conduct_on_cluster(invocation, rows, run_dir, settings, scale, quiet=quiet))
+            work = conduct(invocation, rows, folder, settings, quiet=quiet, named=run_dir)
+        else:
+            from promptlift.cli.batch_ray import conduct_on_cluster
+
+            work = conduct_on_cluster(
+                invocation, rows, folder, settings, scale, quiet=quiet, named=run_dir
+            )
+        return asyncio.run(work)
 
 
 @contextmanager
-def _kept_up(place: Place, every_s: float | None) -> Iterator[Path]:
+def _kept_up(place: Place, every_s: float) -> Iterator[Path]:
     """The folder to work in, and what it holds uploaded where the run is in an object store."""
-    from promptlift.batch.mirror import EVERY_S, Mirror
+    from promptlift.batch.mirror import Mirror
 
     if isinstance(place, Path):
         yield place
         return
-    mirror = Mirror(place, every_s=every_s or EVERY_S)
+    mirror = Mirror(place, every_s=every_s)
     with mirror.kept_up(lambda line: click.echo(line, err=True)) as folder:
         yield folder
 
 
-def _scale_settings(run: dict[str, Any], invocation: Invocation) -> ScaleSettings | None:
+def _scale_settings(
+    run: dict[str, Any], invocation: Invocation, every_s: float
+) -> ScaleSettings | None:
     """Take what is the cluster's out of a run's settings; None for a run on this machine."""
     from promptlift.scale.settings import ScaleSettings
 
@@ -305,7 +308,9 @@ def _scale_settings(run: dict[str, Any], invocation: Invocation) -> ScaleSetting
     names = ("engines", "decode_cpus", "engine_cpus")
     said = {name: run.pop(name) for name in names if name in run}
     if address is not None:
-        return ScaleSettings(address=address, addresses=invocation.addresses, **said)
+        return ScaleSettings(
+            address=address, addresses=invocation.addresses, upload_every=every_s, **said
+        )
     if said or len(invocation.addresses) > 1:
         what = next((f"--{name.replace('_', '-')}" for name in said), "a second --base-url")
         raise OptionError(f"{what} is for a cluster", remedy="give --ray, or leave it out")

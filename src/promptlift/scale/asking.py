@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 import traceback
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from promptlift.batch.invocation import Invocation
-from promptlift.batch.journal import Answers, JournalFull, Writer
+from promptlift.batch.journal import Answers
+from promptlift.batch.mirror import EVERY_S, Place
 from promptlift.batch.runner import EngineDown, RunSettings, besides
 from promptlift.batch.runner.breaker import Breaker
 from promptlift.batch.runner.limit import Limit
@@ -32,6 +32,7 @@ from promptlift.errors import PromptliftError
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
 from promptlift.pipeline.sights import Sights
+from promptlift.scale.book import open_book
 from promptlift.scale.looking import PRELOAD, Replay
 from promptlift.scale.parcels import Back, Seen
 
@@ -47,7 +48,6 @@ _BEAT_SECONDS = 10.0
 _GAUGE_SECONDS = 2.0
 _CLOSING_SECONDS = 10.0
 _DOWN = "the engine does not answer"
-_FULL = "the disk is full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,27 @@ class Post:
 
     Attributes:
         invocation: The engine and the options.
-        run_dir: The run's folder, on a disk that all machines share.
+        place: The run's folder, on a disk that all machines share, or its URL.
         settings: How the run goes about it; `concurrency`, `most` and `memory` are each actor's.
         turn: The turn of this run's writers.
+        upload_every: Seconds between two uploads to a URL.
     """
 
     invocation: Invocation
-    run_dir: Path
+    place: Place
     settings: RunSettings
     turn: int
+    upload_every: float = EVERY_S
+
+    @property
+    def most(self) -> int:
+        """The most requests that are in flight with each engine."""
+        return self.settings.concurrency or self.settings.most
+
+    @property
+    def calls(self) -> int:
+        """The most parcels that an actor has at a time: those that wait for an upload as well."""
+        return self.most if isinstance(self.place, Path) else 2 * self.most
 
 
 def engine_of(invocation: Invocation, address: str | None = None) -> Engine:
@@ -97,14 +109,13 @@ class Asker:
         self._report = report
         self._paused: str | None = None
         self._stopped = False
-        self._began = time.monotonic()
-        self._writer = Writer(post.run_dir, turn=post.turn)
-        self.name = self._writer.name
+        self._at_work = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._closing = asyncio.Event()
         self._there(self._open(engine_of(post.invocation, address))).result()
+        self.name = self._book.name
 
     def ask(self, rows: Sequence[Seen]) -> list[Back]:
         """What became of rows, in their order; from any thread. Each is in the journal by then."""
@@ -114,10 +125,6 @@ class Asker:
         """Give everything back, and say in the journal that this writer has ended."""
         with contextlib.suppress(Exception):  # whoever ends a process can do no more about it
             self._there(self._close()).result(_CLOSING_SECONDS)
-        with contextlib.suppress(PromptliftError, ValueError):
-            self._writer.beat(self._life())
-            self._writer.end("done")
-            self._writer.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CLOSING_SECONDS)
         if not self._thread.is_alive():
@@ -127,13 +134,20 @@ class Asker:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _open(self, engine: Engine) -> None:
-        settings = self._post.settings
-        most = settings.concurrency or settings.most
+        post, settings = self._post, self._post.settings
         self._engine = engine
-        self._limit = Limit(most, settings.concurrency)
+        self._limit = Limit(post.most, settings.concurrency)
+        self._book = open_book(
+            post.place,
+            post.turn,
+            self._cannot_write,
+            starving=self._starving,
+            every_s=post.upload_every,
+            patience_s=settings.patience,
+        )
         breaker = Breaker(settings.patience, self._is_down)
         self._patient = PatientEngine(engine, self._limit, breaker)
-        self._patient.answers = self._answers = Answers(self._post.run_dir)
+        self._patient.answers = self._answers = Answers(self._book.folder)
         limits = IsolationLimits(wall_seconds=settings.decode_seconds)
         self._crew = Crew(1, limits, preload=PRELOAD)
         self._sights = Sights(0, self._crew.call)
@@ -150,11 +164,12 @@ class Asker:
         await self._crew.close()
         await self._engine.close()
         self._answers.close()
+        await self._book.close()
 
     async def _meanwhile(self) -> None:
         work: list[tuple[float, besides.Often]] = [
             (_REPORT_SECONDS, self._tell),
-            (_BEAT_SECONDS, self._beat),
+            (_BEAT_SECONDS, self._book.beat),
         ]
         gauge = besides.gauge(self._engine, self._limit)
         if gauge is not None:
@@ -175,29 +190,23 @@ class Asker:
             self._stopped = True
             self._patient.leave()
 
-    async def _beat(self) -> None:
-        # The driver tells of the rows; this says only that the writer lives.
-        with contextlib.suppress(JournalFull):
-            await asyncio.to_thread(self._writer.beat, self._life())
-
-    def _life(self) -> dict[str, Any]:
-        return {"seconds": round(time.monotonic() - self._began, 3)}
-
     def _is_down(self, down: bool) -> None:
         self._paused = _DOWN if down else None
 
-    async def _write(self, line: bytes) -> None:
-        await self._writer.append_waiting(line, self._disk_is_full)
-        if self._paused == _FULL:
-            self._paused = None
+    def _cannot_write(self, why: str | None) -> None:
+        if why is not None or self._paused != _DOWN:
+            self._paused = why
 
-    def _disk_is_full(self, _: JournalFull) -> None:
-        self._paused = _FULL
+    def _starving(self) -> bool:
+        """Whether the engine could answer more rows than are on their way to it."""
+        return self._at_work < self._limit.now
 
     async def _one(self, row: Seen) -> Back:
         back = Back(row.ticket, "left", row.item.key or "", seconds=row.seconds)
         try:
-            return await self._became(row, back)
+            became = await self._worked_on(row, back)
+            await self._book.kept()
+            return became
         except EngineDown as error:
             return back if self._stopped else replace(back, fate="fatal", error=error)
         except PromptliftError as error:
@@ -205,15 +214,22 @@ class Asker:
         except Exception:  # noqa: BLE001 - it is raised again in the driver
             return replace(back, fate="fatal", error=RuntimeError(traceback.format_exc()))
 
+    async def _worked_on(self, row: Seen, back: Back) -> Back:
+        self._at_work += 1
+        try:
+            return await self._became(row, back)
+        finally:
+            self._at_work -= 1
+
     async def _became(self, row: Seen, back: Back) -> Back:
         if row.defect:
             return replace(back, fate="fatal", error=RuntimeError(row.defect))
         if row.fate == "leave":
             return back
         for line in row.lines:
-            await self._write(line)
+            await self._book.write(line)
         worker = Worker(
-            self._patient, self._crew.call, Replay(row, self._sights), self._room, self._write
+            self._patient, self._crew.call, Replay(row, self._sights), self._room, self._book.write
         )
         if row.fate == "ask":
             await asyncio.shield(self._there_yet)  # an engine that is started takes minutes

@@ -86,10 +86,7 @@ class Cluster:
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                     include_dashboard=False if address == "local" else None,
-                    # A cluster on the loopback knows this machine by no other address.
-                    _node_ip_address=host
-                    if (host := address.split(":")[0])[:4] == "127."
-                    else None,
+                    _node_ip_address=_loopback(address),
                 )
         except (OSError, ValueError, RuntimeError) as error:
             raise OptionError(
@@ -208,8 +205,6 @@ def _dataset(work: Work) -> Dataset:
         batch_format="pyarrow",
         num_cpus=work.scale.decode_cpus,
     )
-    settings = work.post.settings
-    most = settings.concurrency or settings.most
     asked: Dataset = looked.map_batches(
         _Engine,
         fn_constructor_args=(work,),
@@ -220,7 +215,7 @@ def _dataset(work: Work) -> Dataset:
         compute=ActorPoolStrategy(
             min_size=work.engines[0],
             max_size=work.engines[1],
-            max_concurrent_calls_per_actor=most,
+            max_concurrent_calls_per_actor=work.post.calls,
             enable_true_multi_threading=True,
         ),
         max_restarts=-1,

@@ -16,6 +16,7 @@ from promptlift.batch.inputs.base import Input
 from promptlift.batch.invocation import Invocation
 from promptlift.batch.journal import JournalFull, Writer, clear_answers, lines, open_folder
 from promptlift.batch.manifest import Manifest, ensure
+from promptlift.batch.mirror import Place
 from promptlift.batch.readings import Spool
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import EngineDown, RunSettings, Stop, besides
@@ -69,9 +70,11 @@ class ClusterRun:
         cluster: Where it runs.
         invocation: The engine and the options.
         rows: The input; None for the rows that the folder has.
-        run_dir: The folder, on a disk that all machines share.
+        run_dir: The folder; on a disk that all machines share where there is no URL.
         settings: How the run goes about it; what bounds requests and memory is each engine's.
         scale: How it is spread.
+        place: Where engines keep the run: its URL, whose local folder `run_dir` is; None for
+            `run_dir` itself.
 
     Attributes:
         tally: What is counted while it runs.
@@ -85,12 +88,14 @@ class ClusterRun:
         run_dir: Path,
         settings: RunSettings,
         scale: ScaleSettings,
+        place: Place | None = None,
     ) -> None:
         self.tally = Tally()
         self._cluster = cluster
         self._invocation = invocation
         self._input = rows
         self._run_dir = run_dir.absolute()
+        self._place = place if isinstance(place, str) else self._run_dir
         self._settings = settings
         self._scale = scale
         self._states: dict[str, str] = {}
@@ -131,7 +136,8 @@ class ClusterRun:
         )
         turn = await self._ask("turn")
         with Writer(self._run_dir, turn=turn) as writer:
-            post = Post(self._invocation, self._run_dir, self._settings, turn)
+            every_s = self._scale.upload_every
+            post = Post(self._invocation, self._place, self._settings, turn, every_s)
             await self._through(writer, self._work(desk, post, who, gpus))
         if self._error is not None:
             raise self._error

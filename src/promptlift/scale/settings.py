@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from promptlift.batch.mirror import EVERY_S
 from promptlift.errors import OptionError
 
 __all__ = ["ScaleSettings"]
@@ -27,6 +28,7 @@ class ScaleSettings:
         parcel: The most rows that travel together.
         losses: How often the same task may lose its process before its rows are left for another
             round. While a node is lost and not yet missed, each try counts.
+        upload_every: Seconds between two uploads of an engine's journal, where the run is at a URL.
     """
 
     address: str = "auto"
@@ -36,6 +38,7 @@ class ScaleSettings:
     engine_cpus: float = 0.5
     parcel: int = 8
     losses: int = 100
+    upload_every: float = EVERY_S
 
     def pool(self, *, cpus: float, gpus: int | None) -> tuple[int, int]:
         """The fewest and the most engines.
