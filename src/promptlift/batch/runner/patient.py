@@ -10,6 +10,7 @@ from typing import Self
 
 from promptlift.batch.journal import Answers
 from promptlift.batch.runner.breaker import Breaker, EngineDown
+from promptlift.batch.runner.leisure import Leisure
 from promptlift.batch.runner.limit import Limit
 from promptlift.batch.runner.unwritten import Unwritten
 from promptlift.engines.base import Completion, CountsTokens, Engine, EngineInfo, Request
@@ -40,6 +41,7 @@ class PatientEngine:
         repeats: How many of them because an earlier one had failed.
         seconds: Seconds of requests in flight, added up.
         answers: Where answers are kept until their results are written; None for nowhere.
+        leisure: What an item waits for between its answer and the review.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class PatientEngine:
         self.repeats = 0
         self.seconds = 0.0
         self.answers: Answers | None = None
+        self.leisure = Leisure()
         self._inner = inner
         self._limit = limit
         self._unwritten = Unwritten(limit)
@@ -232,7 +235,9 @@ class Turn:
             ItemEngineError: The engine refuses this request.
             ConfigEngineError: Every request would fail.
         """
-        return await self._patient.tried(request, self)
+        answer = await self._patient.tried(request, self)
+        await self._patient.leisure.wait()
+        return answer
 
     async def count(self, request: Request) -> int | None:
         """See `PatientEngine.count`."""
