@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from promptlift.engines.base import Request
 from promptlift.engines.vllm import VllmEngine, VllmSettings
 from promptlift.errors import ConfigEngineError
 from real_vllm.checkpoint import REPLY
@@ -47,6 +48,31 @@ def test_the_engine_ends_with_its_owner(machine: Machine, number: signal.Signals
         assert group_members(int(group))
         os.kill(owner.pid, number)
     assert wait_until_gone(int(group)) == []
+
+
+def test_it_sleeps_and_wakes_for_whoever_asks(machine: Machine) -> None:
+    """Asleep it still says who it is, and the requests that come at once are answered.
+
+    vLLM for the CPU takes `/sleep` and `/wake_up` and frees nothing; that memory comes back is
+    tested on a GPU. Here it is that each is called in the right moment and harms no answer.
+    """
+    settings = VllmSettings(model=str(machine.model), python=str(machine.python), fast_start=True)
+    request = Request(text="Test prompt", frames=())
+
+    async def play() -> None:
+        engine = VllmEngine(settings, use_running=False)
+        try:
+            awake = await engine.describe()
+            assert await engine.sleep()
+            assert await engine.describe() == awake
+            assert engine.asleep()
+            answers = await asyncio.gather(*(engine.complete(request) for _ in range(8)))
+            assert {answer.text for answer in answers} == {REPLY}
+            assert not engine.asleep()
+        finally:
+            await engine.close()
+
+    asyncio.run(play())
 
 
 def test_an_unknown_architecture_is_the_cause(machine: Machine, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from promptlift.engines.base import Request
+from promptlift.engines.base import Request, Sleeps
 from promptlift.engines.vllm import VllmEngine
 from promptlift.engines.vllm.control import healthy
 from promptlift.engines.vllm.deaths import Deaths
@@ -51,6 +53,11 @@ def pid_of(engine: VllmEngine) -> int:
     assert engine.own is not None
     assert engine.own.running is not None
     return engine.own.running.process.pid
+
+
+def count(stub: Stub, path: str) -> int:
+    """How often the engine was asked for something, or started."""
+    return sum(call.partition("?")[0] == path for call in stub.calls())
 
 
 def test_it_starts_answers_and_ends(stub: Stub) -> None:
@@ -213,6 +220,147 @@ def test_the_key_opens_and_its_absence_does_not(stub: Stub) -> None:
             assert not healthy(type(endpoint)(endpoint.port, "guess"))
 
     asyncio.run(use())
+
+
+def test_fifty_requests_wake_it_once(stub: Stub) -> None:
+    """Asleep it is asked nothing; all that come at once wait for the one wake, and are answered."""
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            assert isinstance(engine, Sleeps)
+            assert not engine.can_sleep(), "it is not there yet"
+            assert not await engine.sleep()
+            await engine.describe()
+            assert engine.can_sleep()
+            assert await engine.sleep()
+            assert await engine.sleep(), "twice is no harm"
+            assert engine.asleep()
+            answers = await asyncio.gather(*(engine.complete(REQUEST) for _ in range(50)))
+            assert [answer.text for answer in answers] == [ANSWER] * 50
+            assert not engine.asleep()
+
+    asyncio.run(use())
+    assert count(stub, "/sleep") == count(stub, "/wake_up") == 1
+    assert count(stub, "start") == 1
+
+
+def test_whoever_only_asks_who_answers_lets_it_sleep(stub: Stub) -> None:
+    """The same is told asleep as awake, as often as a server likes."""
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            awake = await engine.describe()
+            await engine.sleep()
+            assert [await engine.describe() for _ in range(5)] == [awake] * 5
+            assert engine.asleep()
+
+    asyncio.run(use())
+    assert count(stub, "/wake_up") == 0
+
+
+def test_what_comes_while_it_falls_asleep_is_answered(stub: Stub) -> None:
+    """It waits until the engine sleeps, and wakes it."""
+    stub.behave(drowsy=0.5)
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            await engine.describe()
+            falling = asyncio.create_task(engine.sleep())
+            while not count(stub, "/sleep"):
+                await asyncio.sleep(0.01)
+            answers = await asyncio.gather(*(engine.complete(REQUEST) for _ in range(3)))
+            assert [answer.text for answer in answers] == [ANSWER] * 3
+            assert await falling
+
+    asyncio.run(use())
+    assert count(stub, "/wake_up") == 1
+
+
+def test_who_gives_up_does_not_leave_it_half_asleep(stub: Stub) -> None:
+    """A sleep that nobody waits for any more is finished before the next request is let in."""
+    stub.behave(drowsy=0.5)
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            await engine.describe()
+            falling = asyncio.create_task(engine.sleep())
+            while not count(stub, "/sleep"):
+                await asyncio.sleep(0.01)
+            falling.cancel()
+            assert (await engine.complete(REQUEST)).text == ANSWER
+            with pytest.raises(asyncio.CancelledError):
+                await falling
+
+    asyncio.run(use())
+    assert stub.calls()[-1] == "/v1/chat/completions"
+    assert count(stub, "/wake_up") == 1
+
+
+def test_it_does_not_sleep_while_it_works(stub: Stub) -> None:
+    """Whatever asks it keeps it awake until it has its answer."""
+    stub.behave(thinks=0.5)
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            await engine.describe()
+            asked = asyncio.create_task(engine.complete(REQUEST))
+            while not count(stub, "/v1/chat/completions"):
+                await asyncio.sleep(0.01)
+            assert not await engine.sleep()
+            assert (await asked).text == ANSWER
+            assert await engine.sleep()
+
+    asyncio.run(use())
+    assert stub.calls()[-2:] == ["/v1/chat/completions", "/sleep?level=1&mode=wait"]
+
+
+def test_one_that_dies_asleep_is_started_again(stub: Stub) -> None:
+    """It is no sleep any more, and the next request is answered by another engine."""
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            await engine.describe()
+            await engine.sleep()
+            os.killpg(pid_of(engine), signal.SIGKILL)
+            while engine.asleep():
+                await asyncio.sleep(0.02)
+            assert not engine.can_sleep()
+            assert (await engine.complete(REQUEST)).text == ANSWER
+            assert await engine.sleep()
+
+    asyncio.run(use())
+    assert count(stub, "start") == 2
+    assert count(stub, "/wake_up") == 0
+
+
+def test_one_that_does_not_wake_is_replaced(stub: Stub) -> None:
+    """Its memory may be taken by another meanwhile; a new one is started, and says if it cannot."""
+    stub.behave(deaf=1)
+
+    async def use() -> None:
+        async with engine_of(stub) as engine:
+            await engine.describe()
+            await engine.sleep()
+            assert (await engine.complete(REQUEST)).text == ANSWER
+
+    asyncio.run(use())
+    assert count(stub, "start") == 2
+
+
+def test_one_that_was_not_to_sleep_cannot(stub: Stub) -> None:
+    """It says so, and is not asked to."""
+
+    async def use() -> None:
+        engine = VllmEngine(stub.settings(sleep=False), use_running=False)
+        try:
+            await engine.describe()
+            assert not engine.can_sleep()
+            assert not await engine.sleep()
+        finally:
+            await engine.close()
+
+    asyncio.run(use())
+    assert count(stub, "/sleep") == 0
 
 
 def test_deaths_are_forgotten_after_a_calm() -> None:

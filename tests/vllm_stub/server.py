@@ -1,9 +1,10 @@
 """Run in place of ``python -m vllm.entrypoints.cli.main``: the paths of vLLM's server, no model.
 
 How it behaves is in ``behaviour.json`` of the model's folder: ``taken`` starts fail because the
-port is taken; ``fail`` is printed before it ends; ``slow`` seconds pass before it listens; of the
-requests ``deaths`` end it, and ``failures`` are answered with 503. Each call is written to
-``calls`` in that folder.
+port is taken; ``fail`` is printed before it ends; ``slow`` seconds pass before it listens, and
+``thinks`` before it answers; of the requests ``deaths`` end it, and ``failures`` are answered with
+503; falling asleep takes ``drowsy`` seconds, and ``deaf`` times it does not wake. Asked while it
+sleeps, it fails, as vLLM does at the least. Each call is written to ``calls`` in that folder.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Handler(BaseHTTPRequestHandler):
     folder: Folder
     name: str
     asked = 0
+    sleeps = False
 
     def do_GET(self) -> None:
         """The paths that tell something."""
@@ -76,9 +78,13 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.folder.note(self.path)
         if self.path != "/v1/chat/completions":
-            self._answer({"status": "done"})
+            self._tend(self.path.partition("?")[0])
             return
         Handler.asked += 1
+        time.sleep(self.folder.behaviour().get("thinks", 0))
+        if Handler.sleeps:
+            self._answer({"error": {"message": "asked while it sleeps"}}, 400)
+            return
         if self.folder.one_less("deaths"):
             os._exit(9)
         if self.folder.one_less("failures"):
@@ -88,6 +94,18 @@ class Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": len(body), "completion_tokens": 7, "total_tokens": 0}
         self._answer({"choices": [choice], "usage": usage, "model": self.name})
+
+    def _tend(self, path: str) -> None:
+        """Sleep, wake, and what else is no question."""
+        if path == "/sleep":
+            Handler.sleeps = True
+            time.sleep(self.folder.behaviour().get("drowsy", 0))
+        if path == "/wake_up":
+            if self.folder.one_less("deaf"):
+                self._answer({"error": {"message": "out of memory"}}, 500)
+                return
+            Handler.sleeps = False
+        self._answer({"status": "done"})
 
     def _answer(self, answer: object, status: int = 200) -> None:
         if answer is None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rest"]
 
-_LEVEL = 1  # the weights stay in main memory, from which they are back within a second or so
+_LEVEL = 1
 
 
 class Rest:
@@ -24,7 +24,6 @@ class Rest:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._asleep: int | None = None
 
     def sleep(self) -> bool:
         """Put it to sleep once it has answered; False where it cannot."""
@@ -32,28 +31,16 @@ class Rest:
         if vllm is None:
             return False
         try:
-            self._asleep = _sleep(vllm)
+            _sleep(vllm)
         except EngineError:
             return False
         return True
 
     def wake(self) -> None:
-        """Wake it where it was put to sleep here and is still the same.
-
-        One that does not wake is ended: whoever asks next starts a new one.
-        """
-        asleep, self._asleep = self._asleep, None
+        """Wake it where it is our own; the one that is up is woken by whoever asks it next."""
         vllm = _vllm(self._engine)
-        if asleep is None or vllm is None or vllm.own is None or vllm.own.running is None:
-            return  # the engine that is up is woken by whoever asks it next
-        running = vllm.own.running
-        if running.process.pid == asleep and running.process.alive():
-            from promptlift.engines.vllm.control import wake
-
-            try:
-                wake(running.endpoint, _LEVEL)
-            except EngineError:
-                running.process.stop()
+        if vllm is not None and vllm.own is not None:
+            vllm.own.wake_up()
 
 
 def _vllm(engine: Engine) -> VllmEngine | None:
@@ -62,15 +49,10 @@ def _vllm(engine: Engine) -> VllmEngine | None:
     return engine if isinstance(engine, VllmEngine) else None
 
 
-def _sleep(vllm: VllmEngine) -> int | None:
-    """The process that sleeps now; None where it is the engine that is up."""
-    if vllm.own is None or vllm.own.running is None:
-        from promptlift.engines.vllm.sleeping import put_to_sleep
+def _sleep(vllm: VllmEngine) -> None:
+    if vllm.own is not None and vllm.own.running is not None:
+        vllm.own.fall_asleep()
+        return
+    from promptlift.engines.vllm.sleeping import put_to_sleep
 
-        put_to_sleep(_LEVEL)
-        return None
-    from promptlift.engines.vllm.control import sleep
-
-    running = vllm.own.running
-    sleep(running.endpoint, _LEVEL, running.plan.installation.version)
-    return running.process.pid
+    put_to_sleep(_LEVEL)

@@ -25,6 +25,7 @@ __all__ = [
     "FinishReason",
     "Request",
     "Sampling",
+    "Sleeps",
     "StreamsText",
     "Wraps",
     "innermost",
@@ -142,6 +143,41 @@ class CountsWaiting(Protocol):
 
     async def waiting(self) -> int | None:
         """Requests that are not worked on yet, anybody's; None where that cannot be told."""
+        ...
+
+
+@runtime_checkable
+class Sleeps(Protocol):
+    """What an engine may offer besides: giving its memory back while nobody asks it anything.
+
+    Whoever asks an engine that sleeps wakes it, once however many ask; `Engine.describe` does not.
+    """
+
+    def can_sleep(self) -> bool:
+        """Whether it can now: an engine may have to be there first."""
+        ...
+
+    def asleep(self) -> bool:
+        """Whether it sleeps."""
+        ...
+
+    async def sleep(self) -> bool:
+        """Put it to sleep, unless it works; what is asked meanwhile waits, and wakes it.
+
+        Returns:
+            Whether it sleeps now.
+
+        Raises:
+            EngineError: It does not answer.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Wake it before it is needed.
+
+        Raises:
+            EngineError: It does not answer.
+        """
         ...
 
 

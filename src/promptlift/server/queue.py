@@ -57,6 +57,7 @@ class FairQueue:
         self._running: set[Ticket[Any]] = set()
         self._mean = 1.0
         self._open = True
+        self._worked = time.monotonic()
         self.waiting = 0
 
     @property
@@ -68,6 +69,10 @@ class FairQueue:
     def idle(self) -> bool:
         """Whether there is nothing at all to do."""
         return not self.waiting and not self._running
+
+    def idle_for(self) -> float:
+        """Seconds since there was something to do; 0 while there is."""
+        return time.monotonic() - self._worked if self.idle else 0.0
 
     def submit(
         self,
@@ -185,6 +190,7 @@ class FairQueue:
         finally:
             self._mean += _WEIGHT * (time.monotonic() - began - self._mean)
             self._running.discard(ticket)
+            self._worked = time.monotonic()
             self._dispatch()
 
 

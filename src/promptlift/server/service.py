@@ -91,7 +91,7 @@ class Service:
             log_prompts=settings.log_prompts,
         )
         self.jobs = Jobs(self.ledger, self.asking, self.worker)
-        self.sleeper = Sleeper(self.engine, lambda: not self.asking.idle, settings.idle_sleep)
+        self.sleeper = Sleeper(self.engine, self.asking.idle_for, settings.idle_sleep)
         self.trouble: PromptliftError | None = None
         self.stopping = False
         self._tasks: list[asyncio.Task[None]] = []

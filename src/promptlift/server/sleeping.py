@@ -1,4 +1,4 @@
-"""Letting the engine sleep while nobody needs it, so that something else can use the GPU."""
+"""Letting an engine sleep while nobody needs it, so that something else can use the GPU."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from promptlift.engines.base import Engine
-from promptlift.engines.vllm import VllmEngine
-from promptlift.engines.vllm.sleeping import put_to_sleep, wake_up
-from promptlift.engines.vllm.state import read_state
+from promptlift.engines.base import Engine, Sleeps, innermost
 from promptlift.errors import EngineError
 from promptlift.server.errors import Refusal
 
@@ -21,33 +18,32 @@ _LOOK = 1.0
 
 
 class Sleeper:
-    """Puts the vLLM that is up to sleep; it wakes by itself for the next request.
+    """Puts an engine that can sleep to sleep; it wakes by itself for the next request.
 
     Args:
         engine: Who is asked.
-        busy: Whether there is work.
+        idle_for: Seconds since there was work; 0 while there is.
         idle_seconds: Seconds without work until it sleeps; None for never.
     """
 
     def __init__(
-        self, engine: Engine, busy: Callable[[], bool], idle_seconds: float | None
+        self, engine: Engine, idle_for: Callable[[], float], idle_seconds: float | None
     ) -> None:
-        self._engine = engine
-        self._busy = busy
+        inner = innermost(engine)
+        self._engine = inner if isinstance(inner, Sleeps) else None
+        self._idle_for = idle_for
         self._idle_seconds = idle_seconds
         self._since = time.monotonic()
 
     @property
     def able(self) -> bool:
         """Whether the engine can sleep."""
-        engine = self._engine
-        return isinstance(engine, VllmEngine) and engine.own is None and read_state() is not None
+        return self._engine is not None and self._engine.can_sleep()
 
     @property
     def asleep(self) -> bool:
         """Whether it does."""
-        state = read_state() if self.able else None
-        return state is not None and state.status == "sleeping"
+        return self._engine is not None and self._engine.asleep()
 
     async def sleep(self) -> None:
         """Put it to sleep.
@@ -56,8 +52,8 @@ class Sleeper:
             Refusal: It cannot sleep, or it is working.
             EngineError: It does not answer.
         """
-        self._check()
-        if self._busy():
+        engine = self._able_engine()
+        if not self._idle_for() or not await engine.sleep():
             raise Refusal(
                 409,
                 "engine_working",
@@ -65,7 +61,6 @@ class Sleeper:
                 remedy="try again when nothing is under way",
                 retry_after=5,
             )
-        await asyncio.to_thread(put_to_sleep, 1)
 
     async def wake(self) -> None:
         """Wake it.
@@ -74,32 +69,37 @@ class Sleeper:
             Refusal: It is none that sleeps.
             EngineError: It does not answer.
         """
-        self._check()
+        engine = self._able_engine()
         self._since = time.monotonic()
-        await asyncio.to_thread(wake_up)
+        await engine.wake()
 
     async def watch(self) -> None:
         """Put it to sleep whenever it has been idle for long enough; never ends."""
         while self._idle_seconds is not None:
             await asyncio.sleep(_LOOK)
-            if self._busy():
-                self._since = time.monotonic()
-            elif time.monotonic() - self._since >= self._idle_seconds:
+            if not self.able:
+                self._since = time.monotonic()  # a start is no rest
+            elif self._rested() >= self._idle_seconds and not self.asleep:
                 await self._doze()
 
-    async def _doze(self) -> None:
-        self._since = time.monotonic()
-        if self.able and not self.asleep:
-            try:
-                await asyncio.to_thread(put_to_sleep, 1)
-            except EngineError as error:
-                _LOG.warning("the engine does not fall asleep: %s", error)
+    def _rested(self) -> float:
+        return min(self._idle_for(), time.monotonic() - self._since)
 
-    def _check(self) -> None:
-        if not self.able:
+    async def _doze(self) -> None:
+        assert self._engine is not None
+        try:
+            await self._engine.sleep()
+        except EngineError as error:
+            self._since = time.monotonic()
+            _LOG.warning("the engine does not fall asleep: %s", error)
+
+    def _able_engine(self) -> Sleeps:
+        if self._engine is None or not self._engine.can_sleep():
             raise Refusal(
                 409,
                 "engine_does_not_sleep",
                 "this engine does not sleep",
-                remedy="start one with `promptlift engine up`, and the server with --engine vllm",
+                remedy="wait if it is starting; of the engines, vLLM can sleep, started by the "
+                "server or by `promptlift engine up`",
             )
+        return self._engine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -60,6 +61,7 @@ class VllmEngine:
         self._host: Host | None = None
         self._clients: dict[Endpoint, OpenAIEngine] = {}
         self._lock = asyncio.Lock()
+        self._under_way = 0
         self._closed = False
 
     @property
@@ -68,12 +70,12 @@ class VllmEngine:
         return self._host if isinstance(self._host, OwnHost) else None
 
     async def describe(self) -> EngineInfo:
-        """Say who answers; starts the engine unless it is there.
+        """Say who answers; starts the engine unless it is there, and lets one that sleeps sleep.
 
         Raises:
             ConfigEngineError: It does not start; says why.
         """
-        served, info = await self._with_engine(lambda client: client.describe())
+        served, info = await self._with_engine(lambda client: client.describe(), wake=False)
         return replace(
             info,
             name="vllm",
@@ -101,8 +103,8 @@ class VllmEngine:
             ItemEngineError: The engine refuses this request.
             ConfigEngineError: It does not start.
         """
-        _, client = await self._open()
-        return await client.stream(request, told)
+        async with self._open() as (_, client):
+            return await client.stream(request, told)
 
     async def count(self, request: Request) -> int | None:
         """Tokens of the whole prompt as the engine counts them."""
@@ -115,6 +117,42 @@ class VllmEngine:
             return None
         return await next(reversed(self._clients.values())).waiting()
 
+    def can_sleep(self) -> bool:
+        """Whether the engine can sleep: ours once it is there, and the one that is up."""
+        if self._host is None:
+            return self._use_running and read_state() is not None
+        return self._host.can_sleep
+
+    def asleep(self) -> bool:
+        """Whether it sleeps."""
+        host = self._host or SharedHost(0)
+        return self.can_sleep() and host.asleep
+
+    async def sleep(self) -> bool:
+        """Put it to sleep, unless it works for us; what comes meanwhile waits, and wakes it.
+
+        Returns:
+            Whether it sleeps now.
+
+        Raises:
+            EngineError: It does not answer, or was started without the ability.
+        """
+        async with self._lock:
+            host = await self._chosen()
+            if self._under_way or not host.can_sleep:
+                return False
+            await host.sleep()
+        return True
+
+    async def wake(self) -> None:
+        """Wake it; whoever asks it something does so as well.
+
+        Raises:
+            EngineError: It is not there, or does not answer.
+        """
+        async with self._lock:
+            await (await self._chosen()).ready()
+
     async def close(self) -> None:
         """Close the connections, and end the engine where it is ours; safe to call twice."""
         self._closed = True
@@ -124,38 +162,54 @@ class VllmEngine:
         if self._host is not None:
             await asyncio.to_thread(self._host.stop)
 
-    async def _with_engine(self, ask: Callable[[OpenAIEngine], Awaitable[T]]) -> tuple[Served, T]:
+    async def _with_engine(
+        self, ask: Callable[[OpenAIEngine], Awaitable[T]], *, wake: bool = True
+    ) -> tuple[Served, T]:
         """Ask an engine that is there; where it died, ask the next one the same."""
         for left in range(self._restarts, -1, -1):
-            served, client = await self._open()
-            try:
-                return served, await ask(client)
-            except TransientEngineError as error:
-                assert self._host is not None
-                if not await self._host.died(served):
-                    raise
-                if not left:
-                    raise _died_again(self._restarts + 1) from error
+            async with self._open(wake=wake) as (served, client):
+                try:
+                    return served, await ask(client)
+                except TransientEngineError as error:
+                    assert self._host is not None
+                    if not await self._host.died(served):
+                        raise
+                    if not left:
+                        raise _died_again(self._restarts + 1) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _open(self) -> tuple[Served, OpenAIEngine]:
+    @asynccontextmanager
+    async def _open(self, *, wake: bool = True) -> AsyncIterator[tuple[Served, OpenAIEngine]]:
+        """The engine, awake for as long as it is asked something."""
         async with self._lock:
-            if self._closed:
-                raise ConfigEngineError("the engine is closed", remedy="make a new one")
-            if self._host is None:
-                self._host = await asyncio.to_thread(self._choose_host)
-            served = await self._host.ready()
-            client = self._clients.get(served.endpoint)
-            if client is None:
-                # The client of a dead engine is kept until the end: others may wait in it.
-                client = self._clients[served.endpoint] = OpenAIEngine(
-                    served.endpoint.base_url,
-                    model=served.model,
-                    api_key=served.endpoint.key,
-                    max_images=served.images,
-                    retries=self._retries,
-                )
-            return served, client
+            served = await (await self._chosen()).ready(wake=wake)
+            client = self._client(served)
+            # Counted before the lock is let go: whoever wants it to sleep must see it.
+            self._under_way += wake
+        try:
+            yield served, client
+        finally:
+            self._under_way -= wake
+
+    def _client(self, served: Served) -> OpenAIEngine:
+        client = self._clients.get(served.endpoint)
+        if client is None:
+            # The client of a dead engine is kept until the end: others may wait in it.
+            client = self._clients[served.endpoint] = OpenAIEngine(
+                served.endpoint.base_url,
+                model=served.model,
+                api_key=served.endpoint.key,
+                max_images=served.images,
+                retries=self._retries,
+            )
+        return client
+
+    async def _chosen(self) -> Host:
+        if self._closed:
+            raise ConfigEngineError("the engine is closed", remedy="make a new one")
+        if self._host is None:
+            self._host = await asyncio.to_thread(self._choose_host)
+        return self._host
 
     def _choose_host(self) -> Host:
         settings = self.settings

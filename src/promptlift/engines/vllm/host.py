@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from promptlift.engines.vllm.control import Endpoint, healthy
 from promptlift.engines.vllm.deaths import Deaths
 from promptlift.engines.vllm.launch import LaunchPlan, Progress, Running, launch, prepare
+from promptlift.engines.vllm.nap import Nap
 from promptlift.engines.vllm.settings import VllmSettings
-from promptlift.engines.vllm.sleeping import NOT_UP, wake_up
+from promptlift.engines.vllm.sleeping import NOT_UP, put_to_sleep, wake_up
 from promptlift.engines.vllm.state import State, read_state
 from promptlift.errors import ConfigEngineError
 
@@ -45,8 +48,26 @@ class Served:
 class Host(Protocol):
     """Keeps an engine there."""
 
-    async def ready(self) -> Served:
-        """What answers, once it does; started, started again or woken where that is needed."""
+    @property
+    def can_sleep(self) -> bool:
+        """Whether there is an engine that can be put to sleep."""
+        ...
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps."""
+        ...
+
+    async def ready(self, *, wake: bool = True) -> Served:
+        """What answers, once it does; started, started again or woken where that is needed.
+
+        Args:
+            wake: Whether one that sleeps is woken; without, it only tells what it is.
+        """
+        ...
+
+    async def sleep(self) -> None:
+        """Put it to sleep; nothing of ours is under way in it."""
         ...
 
     async def died(self, served: Served) -> bool:
@@ -73,14 +94,27 @@ class OwnHost:
         self._deaths = Deaths(restarts)
         self._plan: LaunchPlan | None = None
         self._running: Running | None = None
+        self._nap = Nap()
 
     @property
     def running(self) -> Running | None:
         """The engine; None before the first request."""
         return self._running
 
-    async def ready(self) -> Served:
-        """Start it unless it is there.
+    @property
+    def can_sleep(self) -> bool:
+        """Whether it was started so that it can, and is there."""
+        running = self._running
+        return self._settings.sleep and running is not None and running.process.alive()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps; one that has died over it does not."""
+        running = self._running
+        return running is not None and self._nap.holds(running) and running.process.alive()
+
+    async def ready(self, *, wake: bool = True) -> Served:
+        """Start it unless it is there, and wake it where it sleeps.
 
         Raises:
             ConfigEngineError: It does not start, or died too often.
@@ -89,7 +123,9 @@ class OwnHost:
             self._plan = await asyncio.to_thread(prepare, self._settings)
         if self._running is None:
             self._running = await launch(self._plan, self._progress)
-        elif not self._running.process.alive():
+        if wake and self.asleep:
+            await _to_its_end(partial(self._nap.end, self._running))
+        if not self._running.process.alive():
             self._running = await self._again(self._plan, self._running)
         checkpoint = self._plan.checkpoint
         return Served(
@@ -125,6 +161,24 @@ class OwnHost:
             await asyncio.sleep(_LOOK)
         return True
 
+    async def sleep(self) -> None:
+        """Put it to sleep where it is there.
+
+        Raises:
+            TransientEngineError: It does not answer.
+        """
+        await _to_its_end(self.fall_asleep)
+
+    def fall_asleep(self) -> None:
+        """The same for callers without a loop; whoever asks next through `ready` wakes it."""
+        if self._running is not None:
+            self._nap.begin(self._running)
+
+    def wake_up(self) -> None:
+        """Wake it where it sleeps; one that does not wake is ended."""
+        if self.asleep and self._running is not None:
+            self._nap.end(self._running)
+
     def stop(self) -> None:
         """End it."""
         if self._running is not None:
@@ -141,7 +195,19 @@ class SharedHost:
     def __init__(self, patience: float) -> None:
         self._patience = patience
 
-    async def ready(self) -> Served:
+    @property
+    def can_sleep(self) -> bool:
+        """Whether it is up."""
+        state = read_state()
+        return state is not None and state.status != "starting"
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it sleeps, whoever put it to sleep."""
+        state = read_state()
+        return state is not None and state.status == "sleeping"
+
+    async def ready(self, *, wake: bool = True) -> Served:
         """Wait for it while it starts, and wake it where it sleeps.
 
         Raises:
@@ -152,9 +218,9 @@ class SharedHost:
             state = read_state()
             if state is None:
                 raise NOT_UP
-            if state.status == "sleeping":
+            if state.status == "sleeping" and wake:
                 state = await asyncio.to_thread(wake_up)
-            if state.status == "ready":
+            if state.status != "starting":
                 return _served(state)
             if time.monotonic() > deadline:
                 raise ConfigEngineError(
@@ -177,8 +243,30 @@ class SharedHost:
             await asyncio.sleep(_LOOK)
         return False
 
+    async def sleep(self) -> None:
+        """Put it to sleep, for everybody.
+
+        Raises:
+            EngineError: None is up, or it does not answer.
+        """
+        if not self.asleep:
+            await asyncio.to_thread(put_to_sleep, 1)
+
     def stop(self) -> None:
         """Leave it as it is."""
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """Do something in a thread, and stay until it is done also where nobody waits any more.
+
+    Whoever comes next must not find an engine that is half asleep.
+    """
+    doing = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        await asyncio.wait([doing])
+        raise
 
 
 def _served(state: State) -> Served:
