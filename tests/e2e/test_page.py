@@ -132,6 +132,12 @@ def text(page: Page, selector: str) -> str:
     return " ".join(page.inner_text(selector).split())
 
 
+def knows(server: Served) -> list[str]:
+    """The engines that the server has met."""
+    engines = server.http.get("/v1/engines").json()["engines"]
+    return [one["label"] for one in engines if one["state"] == "ready"]
+
+
 def draft_on(page: Page) -> str:
     """The draft that is on the screen; nothing where there is none."""
     found: str = page.evaluate("document.querySelector('.draft')?.textContent ?? ''")
@@ -703,6 +709,59 @@ class TestMany:
         page.reload()
         assert page.locator(".column").count() == 2
         guest.leave(may_fail="^/page/compare$")
+
+    def test_two_engines_stand_side_by_side(
+        self, folder: Path, visit: Open, small: Path, model: Slow
+    ) -> None:
+        """Each column says which engine it is of; one of them alone is asked by its name as well.
+
+        What is done again, and each variation, is asked of the same engine.
+        """
+        with (
+            StubServer(reply=model) as stub,
+            Served(folder / "two", also=[f"big=openai:base_url={stub.base_url}"]) as server,
+        ):
+            eventually(lambda: len(knows(server)) == 2)
+            guest = visit(server)
+            page = guest.go("/compare")
+            page.set_input_files("[data-file]", small)
+            page.wait_for_selector(".clip img")
+            page.fill("#prompt", PROMPT)
+            page.click(".ask .primary")
+            page.wait_for_selector("#columns[aria-busy=false]")
+            assert page.locator(".column h2").all_inner_texts() == ["By embedded", "By big"]
+            assert text(page, ".column >> nth=1 >> p.long") == LONG
+            assert text(page, ".column >> nth=0 >> p.long") != LONG
+            guest.shot("compare-engines")
+            assert guest.too_wide() == []
+            assert guest.flaws() == []
+            page.reload()
+            assert page.input_value("[name='b.engine']") == "big"
+            page.select_option("[name='a.engine']", "big")
+            page.click(".ask .primary")
+            page.wait_for_selector("#notice .error")
+            assert "choose another engine" in text(page, "#notice")
+
+            page = guest.begin(small, "a balloon of the other engine")
+            guest.finished()
+            assert "but no model saw the video" in text(page, "#h-story")
+            page.select_option("#engine", "big")
+            page.click(".ask .primary")
+            page.wait_for_selector("#story[data-state=finished] .sign.pass")
+            assert text(page, "p.long") == LONG
+            page.reload()
+            assert page.input_value("#engine") == "big"
+            first = page.get_attribute("#story", "data-job")
+            page.click("text=Again with another seed")
+            page.wait_for_selector(f"#story:not([data-job='{first}'])")
+            guest.finished()
+            assert text(page, "p.long") == LONG
+            page.click("text=Three variations")
+            page.wait_for_url("**/compare?jobs=*")
+            page.wait_for_selector("#columns[aria-busy=false]")
+            titles = page.locator(".column h2").all_inner_texts()
+            assert [title.partition(",")[0] for title in titles] == ["By big"] * 3
+            guest.leave(may_fail="^/page/compare$")
 
     def test_history_outlives_the_server(
         self, browser: Browser, folder: Path, visit: Open, small: Path

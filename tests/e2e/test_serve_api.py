@@ -520,7 +520,7 @@ class TestSmall:
         server.http.get(f"/v1/jobs/{NOWHERE}")
         text = server.http.get("/metrics").text
         assert 'route="/v1/jobs/{job_id}",status="404"' in text
-        assert "promptlift_queue_waiting 0.0" in text
+        assert 'promptlift_queue_waiting{engine="embedded"} 0.0' in text
         assert NOWHERE not in text
 
     @pytest.mark.parametrize(

@@ -328,7 +328,7 @@ class TestPressure:
                     )
                     eventually(lambda wanted=number + 1: len(model.asked) == wanted)
                 eventually(
-                    lambda: "promptlift_queue_running 0.0" in server.http.get("/metrics").text
+                    lambda: 'queue_running{engine="openai"} 0.0' in server.http.get("/metrics").text
                 )
 
     def test_a_deadline_ends_what_waits_and_what_runs(
@@ -546,6 +546,8 @@ class TestStart:
             failed = run(str(clip), PROMPT, "--server", server.url, "--context", "310")
             assert failed.returncode == 2
             assert len(failed.stderr.splitlines()) == 1
-            both = run(str(clip), PROMPT, "--server", server.url, "--engine", "embedded")
+            named = run(str(clip), PROMPT, "--server", server.url, "--engine", "embedded")
+            assert named.stdout == there.stdout
+            both = run(str(clip), PROMPT, "--server", server.url, "--base-url", "http://x/v1")
             assert both.returncode == 2
-            assert "--server" in both.stderr
+            assert "an engine's options cannot go with --server" in both.stderr

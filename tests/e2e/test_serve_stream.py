@@ -136,12 +136,12 @@ def test_a_reader_that_goes_away_ends_the_work(
     server: Served, stub: StubServer, clip: Path
 ) -> None:
     """In the middle of the words the client leaves, and the model writes for nobody else."""
-    stub.faults.append(Fault("slow"))
-    before = stub.hung_up
+    stub.faults.append(Fault("slow"))  # it would never end by itself
     body = asked(server, clip, 4)
     with server.http.stream("POST", "/v1/upsample", params={"stream": "1"}, json=body) as answer:
         assert next(name for name, _ in events(answer) if name == "piece") == "piece"
-    eventually(lambda: stub.hung_up > before)
+    eventually(lambda: stub.at_once == 0)
+    eventually(lambda: 'queue_running{engine="openai"} 0.0' in server.http.get("/metrics").text)
 
 
 def test_the_document_tells_of_the_draft(server: Served) -> None:

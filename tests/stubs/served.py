@@ -20,6 +20,7 @@ _MAIN = """
 import json, sys
 from pathlib import Path
 from promptlift.cli.main import _say
+from promptlift.engines.spoken import parse_engine
 from promptlift.errors import PromptliftError
 from promptlift.server.serving import log_to_stderr, serve
 from promptlift.server.settings import Settings
@@ -28,6 +29,7 @@ for name in ("data",):
     said[name] = Path(said[name])
 said["allow_paths"] = tuple(map(Path, said.get("allow_paths", ())))
 said["keys"] = tuple(said.get("keys", ()))
+said["also"] = tuple(map(parse_engine, said.get("also", ())))
 log_to_stderr(quiet=False)
 try:
     serve(Settings(**said), lambda url: print(url, flush=True))

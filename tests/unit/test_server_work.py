@@ -18,6 +18,7 @@ from promptlift.errors import (
 )
 from promptlift.pipeline.sights import Sights
 from promptlift.server.events import Feed
+from promptlift.server.lanes import Lanes
 from promptlift.server.ledger import Ledger
 from promptlift.server.metrics import Metrics
 from promptlift.server.models import UpsampleAsked
@@ -55,7 +56,7 @@ def scene(folder: Path, engine: Any, play: Callable[[Worker], Any]) -> Any:
             return content_of(path)
 
         worker = Worker(
-            engine,
+            Lanes(Settings(data=folder, engine=engine)),
             Sights(),
             ledger=ledger,
             uploads=Uploads(folder / "uploads", settings, inspect),

@@ -49,7 +49,11 @@ REJECTED = 1
     help="Write the frames as the model sees them into this folder.",
 )
 @click.option("--dry-run", is_flag=True, help="Stop before the engine is asked; show the plan.")
-@click.option("--server", metavar="URL", help="Have a `promptlift serve` do it.")
+@click.option(
+    "--server",
+    metavar="URL",
+    help="Have a `promptlift serve` do it; --engine is then one of its engines.",
+)
 @click.option("--server-key-env", metavar="NAME", help="The variable with that server's key.")
 @click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
 def run(
@@ -76,8 +80,9 @@ def run(
         prompt = _stdin()
     settings = settings_of(options)
     if server is not None:
-        _refuse_local(settings, engine=engine, save_hints=save_hints, dry_run=dry_run)
+        _refuse_local(settings, save_hints=save_hints, dry_run=dry_run)
         with Notes(quiet=quiet) as notes:
+            options["engine"] = None if engine == "auto" else engine
             outcome = _served(server, server_key_env, video, prompt, options, notes)
             notes.about(outcome, dry_run=False)
         return _deliver(outcome, output, as_json=as_json, dry_run=False)
@@ -104,12 +109,10 @@ def run(
     return _deliver(outcome, output, as_json=as_json, dry_run=dry_run)
 
 
-def _refuse_local(
-    settings: dict[str, Any], *, engine: str, save_hints: Path | None, dry_run: bool
-) -> None:
+def _refuse_local(settings: dict[str, Any], *, save_hints: Path | None, dry_run: bool) -> None:
     """Refuse what a server decides, or does not send."""
     given = {
-        "--engine and its options": bool(settings) or engine != "auto",
+        "an engine's options": bool(settings),
         "--save-hints": save_hints is not None,
         "--dry-run": dry_run,
     }

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from promptlift.cli.engines import served_engine_options, settings_of
+from promptlift.engines.spoken import parse_engine
 from promptlift.errors import OptionError
 
 __all__ = ["serve"]
@@ -26,6 +27,12 @@ _MIB = 2**20
     help="The port to listen on; 0 for a free one.",
 )
 @served_engine_options
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="[LABEL=]ENGINE[:K=V,..]",
+    help="A further engine with its settings, for requests that name it.",
+)
 @click.option(
     "--api-key-file",
     type=click.Path(path_type=Path, readable=False),
@@ -56,14 +63,14 @@ _MIB = 2**20
     default=1000,
     show_default=True,
     type=click.IntRange(1, 1_000_000),
-    help="Most requests that wait.",
+    help="Most requests that wait for an engine.",
 )
 @click.option(
     "--parallel",
     default=8,
     show_default=True,
     type=click.IntRange(1, 1024),
-    help="Most requests with the engine at once.",
+    help="Most requests with an engine at once.",
 )
 @click.option("--decoders", type=click.IntRange(1, 256), help="Processes that decode videos.")
 @click.option(
@@ -77,7 +84,7 @@ _MIB = 2**20
     "--idle-sleep",
     type=click.FloatRange(1),
     metavar="SECONDS",
-    help="Let the engine sleep after so long without work.",
+    help="Let an engine sleep after so long without work.",
 )
 @click.option(
     "--upload-mib",
@@ -113,6 +120,7 @@ def serve(
     host: str,
     port: int,
     engine: str,
+    also: tuple[str, ...],
     api_key_file: Path | None,
     api_key_env: str | None,
     insecure_no_auth: bool,
@@ -143,6 +151,7 @@ def serve(
         data=data or default_data(),
         engine=engine,
         engine_settings=engine_settings,
+        also=tuple(parse_engine(one) for one in also),
         host=host,
         port=port,
         keys=keys,

@@ -98,6 +98,7 @@ class Client:
         video: Video,
         prompt: str = "",
         *,
+        engine: str | None = None,
         fresh: bool = False,
         progress: Progress | None = None,
         **options: Any,
@@ -107,6 +108,7 @@ class Client:
         Args:
             video: A path, the bytes of a file, or what `upload` gave.
             prompt: The user's words.
+            engine: One of the server's engines, as `engines` calls it; None for its first.
             fresh: Ask the engine although the server's journal has an answer.
             progress: Told the name and the fields of each event.
             **options: See `promptlift.Options`.
@@ -115,7 +117,9 @@ class Client:
             InputError: The video, the prompt or an option is at fault.
             EngineError: The engine or the server did not answer.
         """
-        answer = self.attempt(video, prompt, fresh=fresh, progress=progress, **options)
+        answer = self.attempt(
+            video, prompt, engine=engine, fresh=fresh, progress=progress, **options
+        )
         if answer.error is not None:
             raise answer.error
         assert answer.record is not None
@@ -126,6 +130,7 @@ class Client:
         video: Video,
         prompt: str = "",
         *,
+        engine: str | None = None,
         fresh: bool = False,
         progress: Progress | None = None,
         **options: Any,
@@ -134,7 +139,7 @@ class Client:
         try:
             with self._sent(video) as upload:
                 asked = {"upload_id": upload.id, "prompt": prompt, "fresh": fresh}
-                asked |= _as_json(options)
+                asked |= _as_json({"engine": engine, **options})
                 return self._wire.patiently(lambda: self._streamed(asked, progress))
         except Refused as refused:
             return Answer(refused.record, refused.error)
@@ -167,7 +172,15 @@ class Client:
         """Delete an upload now."""
         self._wire.asked(lambda: self._wire.response("DELETE", f"/v1/uploads/{upload.id}"))
 
-    def submit(self, video: Video, prompt: str = "", *, fresh: bool = False, **options: Any) -> Job:
+    def submit(
+        self,
+        video: Video,
+        prompt: str = "",
+        *,
+        engine: str | None = None,
+        fresh: bool = False,
+        **options: Any,
+    ) -> Job:
         """Leave a job with the server, which does it even if it is started again meanwhile.
 
         Raises:
@@ -175,7 +188,8 @@ class Client:
             TransientEngineError: The server does not take it.
         """
         upload = video if isinstance(video, Upload) else self.upload(video)
-        asked = {"upload_id": upload.id, "prompt": prompt, "fresh": fresh, **_as_json(options)}
+        asked = {"upload_id": upload.id, "prompt": prompt, "fresh": fresh}
+        asked |= _as_json({"engine": engine, **options})
         return _job(self._wire.asked(lambda: self._wire.json("POST", "/v1/jobs", json=asked)))
 
     def job(self, job_id: str) -> Job:
@@ -213,6 +227,11 @@ class Client:
         """Who answers, and whether it is awake."""
         said: dict[str, Any] = self._wire.asked(lambda: self._wire.json("GET", "/v1/engine"))
         return said
+
+    def engines(self) -> dict[str, dict[str, Any]]:
+        """All engines of the server by what requests call them, its first one first."""
+        said = self._wire.asked(lambda: self._wire.json("GET", "/v1/engines"))
+        return {one["label"]: one for one in said["engines"]}
 
     @contextmanager
     def _sent(self, video: Video) -> Iterator[Upload]:

@@ -1,14 +1,18 @@
-"""Engines by name, and which one is meant where none is named."""
+"""Engines by name, what each takes, and which one is meant where none is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from promptlift.engines.base import Engine
 from promptlift.errors import OptionError
 
-__all__ = ["ENGINES", "make_engine"]
+__all__ = ["ENGINES", "make_engine", "meant_by", "settings_from"]
+
+Reader = Callable[[str], Any]
 
 
 def make_engine(
@@ -33,31 +37,70 @@ def make_engine(
         ConfigEngineError: A setting cannot be used.
     """
     if name == "auto":
-        name = _meant({setting: settings[setting] for setting in settings.keys() - {"retries"}})
+        name = meant_by(name, settings)
         if name in ("embedded", "llamacpp"):
             settings.pop("retries", None)
+    make = _taking(name, settings).make
+    return make(progress=progress, **settings) if name == "vllm" else make(**settings)
+
+
+def meant_by(name: str, settings: Mapping[str, Any]) -> str:
+    """The name of the engine that is meant: for ``auto`` it goes by the settings."""
+    given = settings.keys() - {"retries"}
+    if name != "auto":
+        return name
+    if "base_url" in given:
+        return "openai"
+    if "mmproj" in given:
+        return "llamacpp"
+    if given:
+        return "vllm"
+    return "vllm" if _is_up() else "embedded"
+
+
+def settings_from(name: str, said: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that were said as text, as that engine takes them.
+
+    Args:
+        name: One of `ENGINES`; ``auto`` takes the settings of the one that they mean.
+        said: Each setting and its text.
+
+    Raises:
+        OptionError: There is no such engine, it does not take one of the settings, or a text
+            cannot be read as what is wanted. Texts are not repeated: one may be a key.
+    """
+    name = meant_by(name, said)
+    takes = _taking(name, said).takes
+    for setting in _MAKERS[name].needs:
+        if setting not in said:
+            raise OptionError(
+                f"the engine {name!r} needs {setting}", remedy=f"add {setting}=VALUE to it"
+            )
+    read = {}
+    for setting, text in said.items():
+        try:
+            read[setting] = takes[setting](text)
+        except ValueError:
+            raise OptionError(
+                f"the {setting!r} of the engine {name!r} is no {_KINDS[takes[setting]]}",
+                remedy=f"write it like {setting}={_LIKE[takes[setting]]}",
+            ) from None
+    return read
+
+
+def _taking(name: str, settings: Mapping[str, Any]) -> _Maker:
     if name not in _MAKERS:
         raise OptionError(
             f"there is no engine {name!r}", remedy=f"use one of: {', '.join(ENGINES)}"
         )
-    takes, make = _MAKERS[name]
+    takes = _MAKERS[name].takes
     for setting in settings:
         if setting not in takes:
             raise OptionError(
                 f"the engine {name!r} takes no {setting!r}",
                 remedy=f"it takes {', '.join(takes)}" if takes else "leave it out",
             )
-    return make(progress=progress, **settings) if name == "vllm" else make(**settings)
-
-
-def _meant(settings: dict[str, Any]) -> str:
-    if "base_url" in settings:
-        return "openai"
-    if "mmproj" in settings:
-        return "llamacpp"
-    if settings:
-        return "vllm"
-    return "vllm" if _is_up() else "embedded"
+    return _MAKERS[name]
 
 
 def _is_up() -> bool:
@@ -104,20 +147,77 @@ def _llamacpp(**settings: Any) -> Engine:
     return LlamaCppEngine(**settings)
 
 
-_MAKERS: dict[str, tuple[tuple[str, ...], Callable[..., Engine]]] = {
-    "embedded": ((), _embedded),
-    "openai": (
-        ("base_url", "model", "api_key_env", "context", "family", "timeout", "retries"),
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError
+    return text.lower() == "true"
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(shlex.split(text))
+
+
+_KINDS: dict[Reader, str] = {
+    int: "whole number",
+    float: "number",
+    _truth: "true or false",
+    _words: "list of words",
+}
+_LIKE: dict[Reader, str] = {int: "2", float: "30", _truth: "true", _words: "'--one --two'"}
+
+
+class _Maker(NamedTuple):
+    """What an engine takes and how each setting is read from a text; its making, and its needs."""
+
+    takes: Mapping[str, Reader]
+    make: Callable[..., Engine]
+    needs: tuple[str, ...] = ()
+
+
+_MAKERS: dict[str, _Maker] = {
+    "embedded": _Maker({}, _embedded),
+    "openai": _Maker(
+        {
+            "base_url": str,
+            "model": str,
+            "api_key_env": str,
+            "context": int,
+            "family": str,
+            "timeout": float,
+            "retries": int,
+        },
         _openai,
+        needs=("base_url",),
     ),
-    "vllm": (
-        (
-            *("model", "checkpoint_dir", "python", "gpu", "context", "images", "sequences"),
-            *("quantization", "fast_start", "start_timeout", "arguments", "retries"),
-        ),
+    "vllm": _Maker(
+        {
+            "model": str,
+            "checkpoint_dir": Path,
+            "python": str,
+            "gpu": int,
+            "context": int,
+            "images": int,
+            "sequences": int,
+            "quantization": str,
+            "fast_start": _truth,
+            "start_timeout": float,
+            "arguments": _words,
+            "retries": int,
+        },
         _vllm,
     ),
-    "llamacpp": (("model", "mmproj", "context", "threads", "gpu_layers", "family"), _llamacpp),
+    "llamacpp": _Maker(
+        {
+            "model": str,
+            "mmproj": str,
+            "context": int,
+            "threads": int,
+            "gpu_layers": int,
+            "family": str,
+        },
+        _llamacpp,
+        needs=("model", "mmproj"),
+    ),
 }
 
 ENGINES = ("auto", *_MAKERS)

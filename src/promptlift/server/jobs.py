@@ -13,9 +13,10 @@ from typing import Any
 from promptlift.core.record import Failure, Record
 from promptlift.server.errors import Refusal
 from promptlift.server.events import Feed
+from promptlift.server.lanes import Lanes
 from promptlift.server.ledger import Ledger
 from promptlift.server.models import JobState
-from promptlift.server.queue import FairQueue, Ticket
+from promptlift.server.queue import Ticket
 from promptlift.server.work import Done, Wish, Worker, named
 
 __all__ = ["Job", "Jobs"]
@@ -65,13 +66,13 @@ class Jobs:
 
     Args:
         ledger: Where they are written.
-        queue: Where they wait.
+        lanes: The engines, with the queues where they wait.
         worker: Who does them.
     """
 
-    def __init__(self, ledger: Ledger, queue: FairQueue, worker: Worker) -> None:
+    def __init__(self, ledger: Ledger, lanes: Lanes, worker: Worker) -> None:
         self._ledger = ledger
-        self._queue = queue
+        self._lanes = lanes
         self._worker = worker
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._writing: set[asyncio.Task[None]] = set()
@@ -81,7 +82,7 @@ class Jobs:
         """Take a job on; once this returns, it is on the disk.
 
         Raises:
-            Refusal: The queue is full.
+            Refusal: The queue is full, or there is no such engine.
             OutputError: It cannot be written.
         """
         job = Job(secrets.token_hex(16), owner, client, wish, "queued", _now())
@@ -99,7 +100,7 @@ class Jobs:
         except BaseException:
             self._jobs.pop(job.id, None)
             if job.ticket is not None:
-                self._queue.cancel(job.ticket)
+                job.ticket.cancel()
             raise
         accepted.set()
         return job
@@ -107,8 +108,10 @@ class Jobs:
     def recover(self, written: Iterable[Mapping[str, Any]]) -> int:
         """Take up again what was accepted and has not ended.
 
+        One that was left for an engine that is gone fails, rather than ask another.
+
         Returns:
-            How many jobs go back into the queue.
+            How many jobs go back into a queue.
         """
         steps: OrderedDict[str, Job] = OrderedDict()
         for fields in sorted(written, key=lambda one: one["step"] != "accepted"):
@@ -123,10 +126,14 @@ class Jobs:
         for job in sorted(steps.values(), key=lambda one: one.created):
             if job.over:
                 self._remember(job)
-            else:
-                back += 1
-                self._worker.hold(job.wish)
+                continue
+            self._worker.hold(job.wish)
+            try:
                 self._enqueue(job, force=True)
+                back += 1
+            except Refusal as unknown:
+                self._remember(job)
+                self._conclude(job, "failed", Done(failure=_gone(job, unknown)))
         return back
 
     def get(self, job_id: str, owner: str) -> Job:
@@ -160,7 +167,7 @@ class Jobs:
         if job.over or job.ticket is None:
             return
         done = job.ticket.done
-        self._queue.cancel(job.ticket)
+        job.ticket.cancel()
         await asyncio.wait([done], timeout=_CANCEL_SECONDS)
         await asyncio.sleep(0)  # for the callback that says so in the job
 
@@ -206,11 +213,12 @@ class Jobs:
             job.state = "running"
             return await self._worker.do(job.wish, job.feed)
 
+        queue = self._lanes.get(job.wish.asked.engine).queue
         limit = job.wish.asked.deadline
         left = None if limit is None else limit - (_now() - job.created)
-        job.ticket = self._queue.submit(job.client, work, seconds=left, force=force)
+        job.ticket = queue.submit(job.client, work, seconds=left, force=force)
         self._remember(job)
-        job.feed.tell("queued", {"waiting": self._queue.waiting})
+        job.feed.tell("queued", {"waiting": queue.waiting})
         job.ticket.done.add_done_callback(lambda done: self._over(job, done))
 
     def _over(self, job: Job, done: asyncio.Future[Done]) -> None:
@@ -218,8 +226,13 @@ class Jobs:
         if job.id not in self._jobs or (done.cancelled() and self._stopping):
             job.feed.close()
             return
-        result = Done(failure=CANCELLED) if done.cancelled() else _result(done)
-        state = "cancelled" if done.cancelled() else "failed" if result.failure else "finished"
+        if done.cancelled():
+            self._conclude(job, "cancelled", Done(failure=CANCELLED))
+            return
+        result = _result(done)
+        self._conclude(job, "failed" if result.failure else "finished", result)
+
+    def _conclude(self, job: Job, state: JobState, result: Done) -> None:
         fields: dict[str, Any] = {
             "id": job.id,
             "step": "ended",
@@ -244,6 +257,17 @@ class Jobs:
 CANCELLED = Failure(
     code="cancelled", message="the job was cancelled", remedy="send it again", retryable=False
 )
+
+
+def _gone(job: Job, unknown: Refusal) -> Failure:
+    """Why a job of an earlier run is not done."""
+    return Failure(
+        code="engine_gone",
+        message=f"the job was left for the engine {job.wish.asked.engine!r}, and the server was "
+        "started without it",
+        remedy=f"send it again: {unknown.failure.remedy}",
+        retryable=False,
+    )
 
 
 def _result(done: asyncio.Future[Done]) -> Done:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Gauges", "Metrics"]
+
+Look: TypeAlias = Callable[[], float]
+Gauges: TypeAlias = Mapping[str, tuple[str, Look | Mapping[str, Look]]]
+"""What is looked up when it is asked for: name to help and function, or one for each engine."""
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
@@ -17,10 +22,10 @@ class Metrics:
     """Counters that the parts of the server add to.
 
     Args:
-        gauges: What is looked up when it is asked for: name to help and function.
+        gauges: See `Gauges`.
     """
 
-    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+    def __init__(self, gauges: Gauges) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "promptlift_requests",
@@ -38,20 +43,20 @@ class Metrics:
         self.items = Counter(
             "promptlift_items",
             "Videos and prompts worked on, by what became of them.",
-            ("status",),
+            ("engine", "status"),
             registry=self._registry,
         )
         self.stages = Histogram(
             "promptlift_stage_seconds",
             "Seconds of each stage of an item.",
-            ("stage",),
+            ("engine", "stage"),
             buckets=_SECONDS,
             registry=self._registry,
         )
         self.tokens = Counter(
             "promptlift_engine_tokens",
             "Tokens as the engine counted them.",
-            ("kind",),
+            ("engine", "kind"),
             registry=self._registry,
         )
         self.from_journal = Counter(
@@ -59,8 +64,16 @@ class Metrics:
             "Answers for which nobody was asked.",
             registry=self._registry,
         )
-        for name, (text, look) in gauges.items():
-            Gauge(f"promptlift_{name}", text, registry=self._registry).set_function(look)
+        for name, (text, looks) in gauges.items():
+            self._look(f"promptlift_{name}", text, looks)
+
+    def _look(self, name: str, text: str, looks: Look | Mapping[str, Look]) -> None:
+        if isinstance(looks, Mapping):
+            gauge = Gauge(name, text, ("engine",), registry=self._registry)
+            for engine, look in looks.items():
+                gauge.labels(engine).set_function(look)
+        else:
+            Gauge(name, text, registry=self._registry).set_function(looks)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""

@@ -18,12 +18,14 @@ __all__ = [
     "BudgetAsked",
     "BudgetOut",
     "EngineOut",
+    "EnginesOut",
     "FactsAsked",
     "HealthOut",
     "HintsAsked",
     "JobOut",
     "JobState",
     "JobsOut",
+    "LabelledEngineOut",
     "ProblemOut",
     "UploadOut",
     "UpsampleAsked",
@@ -109,6 +111,14 @@ class HintsAsked(_Shown):
         float, Field(ge=0.001, le=1000, description="Frames a second, for the strategy fps.")
     ] = float(_DEFAULTS.fps)
     exact: bool = _DEFAULTS.exact
+    engine: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=100,
+            description="As `GET /v1/engines` calls it; the first where none is named.",
+        ),
+    ] = None
 
     def options(self) -> Options:
         """The same, as the pipeline takes it.
@@ -130,7 +140,12 @@ class UpsampleAsked(HintsAsked):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"upload_id": _ID, "prompt": _PROMPT, "frames": 3}]}
+        json_schema_extra={
+            "examples": [
+                {"upload_id": _ID, "prompt": _PROMPT, "frames": 3},
+                {"upload_id": _ID, "prompt": _PROMPT, "engine": "embedded"},
+            ]
+        }
     )
 
     template: Annotated[str | None, Field(max_length=100)] = None
@@ -281,6 +296,21 @@ class EngineOut(BaseModel):
     context: int | None = None
     family: str | None = None
     max_images: int | None = None
+
+
+class LabelledEngineOut(EngineOut):
+    """One of the engines, and how it is doing."""
+
+    label: Annotated[str, Field(description="What a request's `engine` calls it.")]
+    waiting: Annotated[int, Field(description="Requests that wait for it.")]
+    running: Annotated[int, Field(description="Requests that it works on.")]
+    trouble: Annotated[Failure | None, Field(description="Why it does not answer.")] = None
+
+
+class EnginesOut(BaseModel):
+    """All engines; the first answers where a request names none."""
+
+    engines: list[LabelledEngineOut]
 
 
 class HealthOut(BaseModel):

@@ -28,7 +28,10 @@ class Ticket(Generic[T]):
         done: Its result, its error, or that it was cancelled.
     """
 
-    def __init__(self, client: str, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(
+        self, queue: FairQueue, client: str, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> None:
+        self._queue = queue
         self.client = client
         self.work = work
         self.done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -37,6 +40,10 @@ class Ticket(Generic[T]):
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.expired = False
+
+    def cancel(self) -> None:
+        """Take it out of its queue while it waits, or end it while it is under way."""
+        self._queue.cancel(self)
 
 
 class FairQueue:
@@ -97,7 +104,7 @@ class FairQueue:
             raise stopping()
         if not (force or self._has_room(client)):
             raise self._full()
-        ticket = Ticket(client, work)
+        ticket = Ticket(self, client, work)
         if seconds is not None:
             loop = asyncio.get_running_loop()
             ticket.timer = loop.call_later(max(0.0, seconds), self._expire, ticket)

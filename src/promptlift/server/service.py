@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from promptlift.core.video import VideoInfo
-from promptlift.engines.registry import make_engine
 from promptlift.errors import OutputError, PromptliftError
 from promptlift.frames import Limits, probe
 from promptlift.frames.crew import Crew
@@ -21,13 +20,13 @@ from promptlift.pipeline.sights import Sights
 from promptlift.server.errors import without_paths
 from promptlift.server.events import Feed
 from promptlift.server.jobs import Jobs
+from promptlift.server.lanes import Lane, Lanes
 from promptlift.server.ledger import Ledger, read_jobs
-from promptlift.server.metrics import Metrics
+from promptlift.server.metrics import Gauges, Metrics
 from promptlift.server.models import VideoNamed
 from promptlift.server.paths import AllowedPaths, content_of
 from promptlift.server.queue import FairQueue, Ticket
 from promptlift.server.settings import Settings
-from promptlift.server.sleeping import Sleeper
 from promptlift.server.uploads import Uploads
 from promptlift.server.work import Done, Place, Wish, Worker
 
@@ -37,8 +36,6 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("promptlift.server")
 _SWEEP_SECONDS = 30.0
-_AGAIN_SECONDS = 5.0
-_LOOK_SECONDS = 30.0
 _PRELOAD = ("promptlift.pipeline.seeing",)
 
 
@@ -49,15 +46,13 @@ class Service:
         settings: How it is set up.
         uploads: Videos that were sent.
         jobs: Work that outlives connections.
-        asking: The queue of work for the engine.
+        lanes: The engines, each with its queue.
         looking: The queue of work that only looks at a video.
         worker: Does the work.
-        sleeper: Lets the engine sleep.
         sights: Looks at videos.
         crew: The processes that decode.
         metrics: For Prometheus.
         ledger: The journal.
-        trouble: Why the engine does not answer; None where it does, or was not asked yet.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,22 +60,16 @@ class Service:
         data = settings.data
         _make_private(data)
         self._lock = _lock(data / "lock")
-        self._owned = isinstance(settings.engine, str)
-        self.engine = (
-            make_engine(settings.engine, **settings.engine_settings)
-            if isinstance(settings.engine, str)
-            else settings.engine
-        )
+        self.lanes = Lanes(settings)
         _make_private(data / "journal")
         self.ledger = Ledger(data / "journal")
         self.crew = Crew(settings.decoders, _limits(settings), preload=_PRELOAD)
         self.sights = Sights(run=self.crew.call)
         self.uploads = Uploads(data / "uploads", settings, self.probe)
-        self.asking = FairQueue(settings.queue, settings.parallel)
         self.looking = FairQueue(settings.queue, settings.decoders)
         self.metrics = Metrics(self._gauges())
         self.worker = Worker(
-            self.engine,
+            self.lanes,
             self.sights,
             ledger=self.ledger,
             uploads=self.uploads,
@@ -90,11 +79,10 @@ class Service:
             seconds=settings.deadline,
             log_prompts=settings.log_prompts,
         )
-        self.jobs = Jobs(self.ledger, self.asking, self.worker)
-        self.sleeper = Sleeper(self.engine, self.asking.idle_for, settings.idle_sleep)
-        self.trouble: PromptliftError | None = None
+        self.jobs = Jobs(self.ledger, self.lanes, self.worker)
         self.stopping = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._ending: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -103,10 +91,9 @@ class Service:
         if back := self.jobs.recover(written):
             _LOG.info("%d jobs of an earlier run are done now", back)
         del written
-        self._tasks = [
-            asyncio.create_task(work)
-            for work in (self._sweep(), self._meet_engine(), self.crew.warm(), self.sleeper.watch())
-        ]
+        works = [self._sweep(), self.crew.warm()]
+        works += [work for lane in self.lanes for work in (lane.meet(), lane.sleeper.watch())]
+        self._tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
@@ -118,23 +105,23 @@ class Service:
             self.stopping = True
             self.jobs.stop()
             grace = self.settings.grace
-            self._tasks += [
-                asyncio.create_task(queue.stop(grace)) for queue in (self.asking, self.looking)
-            ]
+            queues = [self.looking, *(lane.queue for lane in self.lanes)]
+            self._ending = [asyncio.create_task(queue.stop(grace)) for queue in queues]
 
     def submit(self, wish: Wish, client: str, feed: Feed) -> Ticket[Done]:
         """Have a wish done for somebody who waits for it.
 
         Raises:
-            Refusal: The queue is full.
+            Refusal: The queue is full, or there is no such engine.
         """
+        queue = self.lanes.get(wish.asked.engine).queue
         limit = min(wish.asked.deadline or self.settings.deadline, self.settings.deadline)
 
         async def work() -> Done:
             return await self.worker.do(wish, feed)
 
-        ticket = self.asking.submit(client, work, seconds=limit)
-        feed.tell("queued", {"waiting": self.asking.waiting})
+        ticket = queue.submit(client, work, seconds=limit)
+        feed.tell("queued", {"waiting": queue.waiting})
         return ticket
 
     @contextlib.contextmanager
@@ -185,21 +172,6 @@ class Service:
     async def _content_of(self, path: Path) -> str:
         return await asyncio.to_thread(content_of, path)
 
-    async def _meet_engine(self) -> None:
-        """Learn who answers, so that what the journal knows can be told without asking.
-
-        Another model may be behind the same door later; one that sleeps is let sleep.
-        """
-        while True:
-            try:
-                if self.worker.info is None or not self.sleeper.asleep:
-                    await self.worker.describe()
-                self.trouble = None
-            except PromptliftError as error:
-                self.trouble = error
-                _LOG.warning("the engine does not answer: %s", error)
-            await asyncio.sleep(_AGAIN_SECONDS if self.trouble else _LOOK_SECONDS)
-
     async def _sweep(self) -> None:
         while True:
             self.uploads.sweep()
@@ -207,20 +179,23 @@ class Service:
 
     async def _end(self) -> None:
         self.stop()
-        for task in self._tasks[:4]:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._ending, return_exceptions=True)
         await self.jobs.settle()
         await self.crew.close()
-        if self._owned:
-            await self.engine.close()
+        await asyncio.gather(*(lane.close() for lane in self.lanes))
         await asyncio.to_thread(self.ledger.close)
         os.close(self._lock)
 
-    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+    def _gauges(self) -> Gauges:
+        def each(look: Callable[[Lane], float]) -> dict[str, Callable[[], float]]:
+            return {lane.label: partial(look, lane) for lane in self.lanes}
+
         return {
-            "queue_waiting": ("Requests that wait for the engine.", lambda: self.asking.waiting),
-            "queue_running": ("Requests with the engine.", lambda: self.asking.running),
+            "engine_up": ("Whether the engine answers.", each(lambda one: one.answers)),
+            "queue_waiting": ("Requests that wait.", each(lambda one: one.queue.waiting)),
+            "queue_running": ("Requests with the engine.", each(lambda one: one.queue.running)),
             "looks_waiting": ("Requests that wait for a decoder.", lambda: self.looking.waiting),
             "decoders_busy": ("Processes that decode now.", lambda: self.crew.busy),
             "uploads": ("Uploads that are kept.", lambda: len(self.uploads)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptlift.engines.base import Engine
+from promptlift.engines.spoken import SpokenEngine
 from promptlift.errors import OptionError, OutputError
 from promptlift.frames.source import DEFAULT_LIMITS
 
@@ -27,19 +28,20 @@ class Settings:
         data: The folder of its journal and its uploads.
         engine: The name of an engine, or an engine (which is then the caller's to close).
         engine_settings: What the engine of that name takes.
+        also: Further engines, which answer those requests that name them.
         host: The address that is listened on.
         port: The port; 0 for a free one.
         keys: Any of them opens the server; none at all for no key.
         insecure_no_auth: No key although others can reach the server.
         allow_paths: Folders below which clients may name files.
         allow_hosts: Names that the server is called by, besides addresses and ``localhost``.
-        queue: Most requests that wait for the engine.
-        parallel: Most requests that are with the engine at once.
+        queue: Most requests that wait for an engine.
+        parallel: Most requests that are with an engine at once.
         decoders: Processes that decode videos.
         decode_seconds: Seconds for one look at a video.
         decode_bytes: Bytes of memory of a process that decodes.
         deadline: Seconds that a request may take where it names no other, and at most.
-        idle_sleep: Seconds without work after which the engine sleeps; None for never.
+        idle_sleep: Seconds without work after which an engine sleeps; None for never.
         upload_bytes: Most bytes of one upload.
         upload_quota: Most bytes of all uploads together.
         upload_count: Most uploads that are kept.
@@ -58,6 +60,7 @@ class Settings:
     data: Path
     engine: str | Engine = "auto"
     engine_settings: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[SpokenEngine, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8765
     keys: tuple[str, ...] = field(default=(), repr=False)

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from promptlift.core.record import Failure, FrameSeen, Planned, Record
 from promptlift.core.text import check_short_prompt
-from promptlift.engines.base import Engine, EngineInfo
 from promptlift.errors import (
     BudgetError,
     InputError,
@@ -28,6 +27,7 @@ from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 from promptlift.server.errors import Refusal, failure_of
 from promptlift.server.events import Feed
+from promptlift.server.lanes import Lane, Lanes
 from promptlift.server.ledger import Ledger
 from promptlift.server.metrics import Metrics
 from promptlift.server.models import UpsampleAsked, VideoNamed
@@ -112,7 +112,7 @@ class Worker:
     """Does jobs, for as many as ask at once.
 
     Args:
-        engine: Who is asked.
+        lanes: Who is asked.
         sights: Who looks at videos.
         ledger: What was done before, and where it is written.
         uploads: The videos that were sent.
@@ -125,7 +125,7 @@ class Worker:
 
     def __init__(
         self,
-        engine: Engine,
+        lanes: Lanes,
         sights: Sights,
         *,
         ledger: Ledger,
@@ -136,7 +136,7 @@ class Worker:
         seconds: float,
         log_prompts: bool,
     ) -> None:
-        self._engine = engine
+        self._lanes = lanes
         self._sights = sights
         self._ledger = ledger
         self._uploads = uploads
@@ -146,7 +146,6 @@ class Worker:
         self._seconds = seconds
         self._log_prompts = log_prompts
         self._under_way: dict[str, tuple[asyncio.Lock, int]] = {}
-        self.info: EngineInfo | None = None
 
     def hold(self, wish: Wish) -> None:
         """Keep the video for as long as the wish needs it."""
@@ -177,29 +176,21 @@ class Worker:
             remedy="send one in the form field video, or give upload_id",
         )
 
-    async def describe(self) -> EngineInfo:
-        """Who answers; starts or wakes it.
-
-        Raises:
-            EngineError: Nobody does.
-        """
-        self.info = await self._engine.describe()
-        return self.info
-
     async def known(self, wish: Wish) -> Done | None:
         """The answer that the journal has, without waking anybody; None where it has none.
 
         Raises:
-            Refusal: The video is not there.
+            Refusal: The video or the engine is not there.
             InputError: The prompt or an option is at fault.
         """
+        who = self._lanes.get(wish.asked.engine).info
         place = self.place(wish.asked, wish.owner)
         options = wish.asked.options()
         prompt = check_short_prompt(wish.asked.prompt)
-        if wish.asked.fresh or self.info is None:
+        if wish.asked.fresh or who is None:
             return None
         content = place.content or await self._content_of(place.path)
-        settings = settings_of(options, self.info)
+        settings = settings_of(options, who)
         return self._written(work_key(settings, content=content, short_prompt=prompt), place)
 
     async def do(self, wish: Wish, feed: Feed) -> Done:
@@ -233,7 +224,8 @@ class Worker:
         place = self.place(wish.asked, wish.owner)
         options = wish.asked.options()
         prompt = check_short_prompt(wish.asked.prompt)
-        who = await self.describe()
+        lane = self._lanes.get(wish.asked.engine)
+        who = await lane.describe()
         content = place.content or await self._content_of(place.path)
         key = work_key(settings_of(options, who), content=content, short_prompt=prompt)
         async with self._alone(key):
@@ -243,19 +235,19 @@ class Worker:
             outcome = await upsample_item(
                 place.path,
                 prompt,
-                self._engine,
+                lane.engine,
                 options,
                 progress=_Telling(feed),
                 telling=feed.write if feed.drafts else None,
                 sights=self._sights,
             )
+            self._count(lane, outcome.record)
             return await self._taken_in(key, outcome, place, feed)
 
     async def _taken_in(self, key: str, outcome: Outcome, place: Place, feed: Feed) -> Done:
         record = named(outcome.record, place.name)
         failure = failure_of(outcome.error, place.path) if outcome.error else None
         record = record.model_copy(update={"error": failure})
-        self._count(record)
         feed.end_draft()
         if failure is None:
             feed.tell("text", {"text": record.prompt, "status": record.status})
@@ -284,14 +276,14 @@ class Worker:
             if users > 1:
                 self._under_way[key] = (lock, users - 1)
 
-    def _count(self, record: Record) -> None:
-        self._metrics.items.labels(record.status).inc()
+    def _count(self, lane: Lane, record: Record) -> None:
+        self._metrics.items.labels(lane.label, record.status).inc()
         for stage, seconds in record.timings.items():
-            self._metrics.stages.labels(stage).observe(seconds)
+            self._metrics.stages.labels(lane.label, stage).observe(seconds)
         if record.tokens.actual:
-            self._metrics.tokens.labels("prompt").inc(record.tokens.actual)
+            self._metrics.tokens.labels(lane.label, "prompt").inc(record.tokens.actual)
         if record.tokens.completion:
-            self._metrics.tokens.labels("completion").inc(record.tokens.completion)
+            self._metrics.tokens.labels(lane.label, "completion").inc(record.tokens.completion)
         code = record.error.code if record.error else record.status
         said = f" prompt={record.short_prompt!r}" if self._log_prompts else ""
         _LOG.info("item %s: %s%s", (record.key or "-")[:12], code, said)

@@ -19,8 +19,8 @@ from promptlift.server.work import Wish
 __all__ = ["FIELDS", "accept", "another_seed", "asked_of", "form_of"]
 
 FIELDS = (
-    "upload_id", "prompt", "target", "frames", "strategy", "fps", "exact", "size", "max_side",
-    "context", "reserve", "control", "template", "temperature", "seed", "attempts",
+    "upload_id", "prompt", "engine", "target", "frames", "strategy", "fps", "exact", "size",
+    "max_side", "context", "reserve", "control", "template", "temperature", "seed", "attempts",
 )  # fmt: skip
 _MOST_FIELDS = 200
 _SEEDS = 2**31

@@ -25,6 +25,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _MOST = 6
 _SIDES = ("a", "b", "c")
 _LABELS = {
+    "engine": "by {}",
     "size": "{}",
     "frames": "{} frames",
     "strategy": "{}",
@@ -56,12 +57,14 @@ async def begin(request: Request, service: Serving) -> Response:
     """
     form = await form_of(request)
     variants = [asked_of(_side(form, side)) for side in _SIDES if f"{side}.on" in form]
-    if len({one.model_dump_json() for one in variants}) < max(2, len(variants)):
+    if len({_whole(service, one) for one in variants}) < max(2, len(variants)):
         raise Refusal(
             422,
             "same",
             "there is nothing to compare: the columns ask for the same",
-            remedy="change the size, the number, the choice of frames or the generator in one",
+            remedy="change the size, the number, the choice of frames or the generator in one"
+            if len(service.lanes) == 1
+            else "choose another engine, size, number or choice of frames, or generator in one",
         )
     jobs = [await accept(service, request, one) for one in variants]
     return _answer(service, jobs, push=True)
@@ -86,10 +89,22 @@ def jobs_named(service: Service, ids: str, owner: str) -> list[Job]:
 
 
 def columns_of(service: Service, jobs: list[Job]) -> list[Column]:
-    """The jobs, each under what sets it apart."""
-    asked = [job.wish.asked for job in jobs]
+    """The jobs, each under what sets it apart, and its engine where there are several."""
+    asked = [_named(service, job.wish.asked) for job in jobs]
     differ = [name for name in _LABELS if len({getattr(one, name) for one in asked}) > 1]
-    return [Column(_title(job.wish.asked, differ), story(service, job)) for job in jobs]
+    if len(service.lanes) > 1 and "engine" not in differ:
+        differ = ["engine", *differ]
+    titles = [_title(one, differ) for one in asked]
+    return [Column(title, story(service, job)) for title, job in zip(titles, jobs, strict=True)]
+
+
+def _named(service: Service, asked: UpsampleAsked) -> UpsampleAsked:
+    """The same with the engine said: to name none is to name the first."""
+    return asked.model_copy(update={"engine": asked.engine or service.lanes.first.label})
+
+
+def _whole(service: Service, asked: UpsampleAsked) -> str:
+    return _named(service, asked).model_dump_json()
 
 
 def _title(asked: UpsampleAsked, differ: list[str]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from fractions import Fraction
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from promptlift.core.facts import Facts
 from promptlift.core.record import FrameSeen, Planned
@@ -23,7 +23,7 @@ from promptlift.server.page.pictures import KINDS, THUMB_SIDE, Thumbnails, encod
 from promptlift.server.page.rendering import html
 from promptlift.server.page.story import Story, seen, story_of
 from promptlift.server.page.words import facts_in_words
-from promptlift.server.routes.common import Serving
+from promptlift.server.routes.common import EventStream, Serving
 from promptlift.server.service import Service
 
 __all__ = ["router", "story"]
@@ -62,14 +62,10 @@ async def events(
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
     if job.over and after >= job.feed.last:
         return Response(status_code=204)  # ends the browser's own reconnecting
-    return StreamingResponse(
-        _follow(service, job, after),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    return EventStream(_follow(service, job, after))
 
 
-async def _follow(service: Service, job: Job, after: int) -> AsyncIterator[bytes]:
+async def _follow(service: Service, job: Job, after: int) -> AsyncGenerator[bytes, None]:
     async for event in job.feed.follow(after):
         if event is None:
             yield PING

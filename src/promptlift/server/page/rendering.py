@@ -42,6 +42,7 @@ def _templates() -> Environment:
         ago=words.ago,
         clock=words.clock,
         count=words.count,
+        engine_words=words.engine_words,
         megabytes=words.megabytes,
         size=words.size,
     )
@@ -71,6 +72,6 @@ def fragment(name: str, *, status: int = 200, push: str | None = None, **values:
 def page(request: Request, name: str, *, status: int = 200, **values: Any) -> Response:
     """A whole page; it knows which tab it is and who answers."""
     service = request.app.state.service
-    values |= {"tab": request.url.path, "who": service.worker.info, "trouble": service.trouble}
+    values |= {"tab": request.url.path, "engines": list(service.lanes)}
     values["locked"] = bool(service.settings.keys)
     return fragment(name, status=status, **values)

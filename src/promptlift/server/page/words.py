@@ -9,6 +9,7 @@ from typing import NamedTuple
 from promptlift.core.facts import Camera, Facts, Light, Movement, Palette
 from promptlift.core.record import Probe
 from promptlift.core.review import Check, CheckName
+from promptlift.server.lanes import Lane
 
 __all__ = [
     "Fact",
@@ -17,6 +18,7 @@ __all__ = [
     "clip_words",
     "clock",
     "count",
+    "engine_words",
     "facts_in_words",
     "megabytes",
     "size",
@@ -161,6 +163,17 @@ def check_words(check: Check) -> str:
 def strategy_words(strategy: str) -> str:
     """Which frames were taken."""
     return _STRATEGIES.get(strategy, strategy)
+
+
+def engine_words(lane: Lane) -> str:
+    """What an engine is called, and who that is: ``embedded, no model``."""
+    if lane.trouble is not None:
+        return f"{lane.label}, does not answer"
+    if lane.info is None:
+        return f"{lane.label}, starting"
+    if lane.info.name == "embedded":
+        return f"{lane.label}, no model"
+    return f"{lane.label}, {lane.info.model.rpartition('/')[2]}"
 
 
 def clip_words(probe: Probe, size_bytes: int) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from promptlift.server.models import ProblemOut
 from promptlift.server.service import Service
 
-__all__ = ["Serving", "problems", "while_connected"]
+__all__ = ["EventStream", "Serving", "problems", "while_connected"]
 
 _MEANINGS = {
     401: "No key, or none that fits.",
@@ -47,6 +50,27 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"model": ProblemOut, "description": _MEANINGS[status]}
         for status in sorted({*_ALWAYS, *statuses})
     }
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, for as long as somebody reads them.
+
+    What gives them is ended with the connection, also while it waits for a slow reader; left to
+    the garbage collector, the work behind it would go on for a while.
+    """
+
+    def __init__(self, source: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(
+            source, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        )
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._source.aclose()
 
 
 async def while_connected(request: Request, work: asyncio.Future[Any]) -> bool:

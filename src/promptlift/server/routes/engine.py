@@ -1,47 +1,64 @@
-"""``/v1/engine``: who answers, and whether it is awake."""
+"""``/v1/engine`` and ``/v1/engines``: who answers, and whether it is awake."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
-from promptlift.server.models import EngineOut
+from promptlift.server.errors import failure_of
+from promptlift.server.lanes import Lane
+from promptlift.server.models import EngineOut, EnginesOut, LabelledEngineOut
 from promptlift.server.routes.common import Serving, problems
-from promptlift.server.service import Service
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["engine"])
 
+Label = Annotated[
+    str | None, Query(max_length=100, description="Which one; the first where none is said.")
+]
+
 
 @router.get("/v1/engine", response_model=EngineOut, responses=problems())
-async def engine(service: Serving) -> EngineOut:
+async def engine(service: Serving, engine: Label = None) -> EngineOut:
     """Who answers. Wakes nobody."""
-    return _out(service)
+    return EngineOut(**_known(service.lanes.get(engine)))
+
+
+@router.get("/v1/engines", response_model=EnginesOut, responses=problems())
+async def engines(service: Serving) -> EnginesOut:
+    """All engines of this server, the one that answers by itself first. Wakes nobody."""
+    return EnginesOut(engines=[_labelled(lane) for lane in service.lanes])
 
 
 @router.post("/v1/engine/sleep", response_model=EngineOut, responses=problems(409))
-async def sleep(service: Serving) -> EngineOut:
+async def sleep(service: Serving, engine: Label = None) -> EngineOut:
     """Have the engine give its GPU memory back; the next request wakes it."""
-    await service.sleeper.sleep()
-    return _out(service)
+    lane = service.lanes.get(engine)
+    await lane.sleeper.sleep()
+    return EngineOut(**_known(lane))
 
 
 @router.post("/v1/engine/wake", response_model=EngineOut, responses=problems(409))
-async def wake(service: Serving) -> EngineOut:
+async def wake(service: Serving, engine: Label = None) -> EngineOut:
     """Wake the engine before it is needed."""
-    await service.sleeper.wake()
-    return _out(service)
+    lane = service.lanes.get(engine)
+    await lane.sleeper.wake()
+    return EngineOut(**_known(lane))
 
 
-def _out(service: Service) -> EngineOut:
-    info = service.worker.info
-    state: Literal["unknown", "ready", "asleep"] = "unknown"
-    known: dict[str, Any] = dataclasses.asdict(info) if info is not None else {}
-    if service.sleeper.asleep:
-        state = "asleep"
-    elif info is not None:
-        state = "ready"
-    return EngineOut(state=state, can_sleep=service.sleeper.able, **known)
+def _known(lane: Lane) -> dict[str, Any]:
+    known = dataclasses.asdict(lane.info) if lane.info is not None else {}
+    return {"state": lane.state, "can_sleep": lane.sleeper.able, **known}
+
+
+def _labelled(lane: Lane) -> LabelledEngineOut:
+    return LabelledEngineOut(
+        **_known(lane),
+        label=lane.label,
+        waiting=lane.queue.waiting,
+        running=lane.queue.running,
+        trouble=failure_of(lane.trouble) if lane.trouble else None,
+    )

@@ -24,15 +24,15 @@ async def healthz() -> HealthOut:
 
 @router.get("/readyz", response_model=HealthOut, responses=problems())
 async def readyz(service: Serving) -> HealthOut:
-    """Whether work sent now would be done: the engine is known, and the journal can be written."""
+    """Whether work sent now would be done: the first engine answers, the journal can be written."""
     if service.stopping:
         raise stopping()
     if service.ledger.full:
         raise Refusal(
             503, "no_room", "the journal cannot be written", remedy="make room", retry_after=10
         )
-    trouble = service.trouble
-    if service.worker.info is None or trouble is not None:
+    trouble = service.lanes.first.trouble
+    if not service.lanes.first.answers:
         raise Refusal(
             503,
             trouble.code if trouble else "engine_starting",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -14,7 +14,7 @@ from promptlift.server.intake import body_schema
 from promptlift.server.jobs import Job
 from promptlift.server.models import JobOut, JobsOut, UpsampleAsked
 from promptlift.server.queue import stopping
-from promptlift.server.routes.common import Serving, problems
+from promptlift.server.routes.common import EventStream, Serving, problems
 from promptlift.server.routes.upsample import final_event, take_wish
 from promptlift.server.service import Service
 from promptlift.server.work import Done
@@ -103,14 +103,10 @@ async def events(
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
     if job.over and after >= job.feed.last:
         return Response(status_code=204)
-    return StreamingResponse(
-        _follow(service, job, after),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},
-    )
+    return EventStream(_follow(service, job, after))
 
 
-async def _follow(service: Service, job: Job, after: int) -> AsyncIterator[bytes]:
+async def _follow(service: Service, job: Job, after: int) -> AsyncGenerator[bytes, None]:
     async for event in job.feed.follow(after):
         yield as_sse(event)
     record = service.jobs.record(job)

@@ -88,10 +88,13 @@ async def hints(request: Request, service: Serving) -> Response:
 
     async def work(asked: HintsAsked, place: Place | None) -> bytes:
         assert place is not None
+        lane = service.lanes.get(asked.engine)
+        if lane.trouble is not None:
+            raise lane.trouble  # known already; asking again would hold a place of the queue
         outcome = await upsample_item(
             place.path,
             asked.prompt,
-            service.engine,
+            lane.engine,
             asked.options(),
             plan_only=True,
             sights=service.sights,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from promptlift.core.record import Record
 from promptlift.server.errors import Refusal, problem, status_of, status_of_code
@@ -15,7 +15,7 @@ from promptlift.server.events import Event, Feed, as_sse
 from promptlift.server.intake import body_schema, read_asked
 from promptlift.server.models import UpsampleAsked
 from promptlift.server.queue import Ticket, stopping
-from promptlift.server.routes.common import Serving, problems, while_connected
+from promptlift.server.routes.common import EventStream, Serving, problems, while_connected
 from promptlift.server.service import Service
 from promptlift.server.work import Done, Wish
 
@@ -65,16 +65,12 @@ async def upsample(
     if known is not None:
         service.worker.let_go(wish)
     if stream:
-        return StreamingResponse(
-            _events(service, feed, ticket, known),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
-        )
+        return EventStream(_events(feed, ticket, known))
     if ticket is None:
         assert known is not None
         return answered(known)
     if not await while_connected(request, ticket.done):
-        service.asking.cancel(ticket)
+        ticket.cancel()
         return Response(status_code=499)  # nobody reads it
     return answered(_outcome(ticket))
 
@@ -123,8 +119,8 @@ def final_event(number: int, done: Done) -> Event:
 
 
 async def _events(
-    service: Service, feed: Feed, ticket: Ticket[Done] | None, known: Done | None
-) -> AsyncIterator[bytes]:
+    feed: Feed, ticket: Ticket[Done] | None, known: Done | None
+) -> AsyncGenerator[bytes, None]:
     if ticket is not None:
         ticket.done.add_done_callback(lambda _: feed.close())
         try:
@@ -132,7 +128,7 @@ async def _events(
                 yield as_sse(event)
             known = _outcome(ticket)
         finally:
-            service.asking.cancel(ticket)
+            ticket.cancel()
     assert known is not None
     yield as_sse(final_event(feed.last, known))
 
