@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,34 +101,57 @@ def ended(server: Served, ids: list[str]) -> bool:
     return not {"queued", "running"} & set(states(server, ids))
 
 
+def results_in(data: Path) -> Iterator[str]:
+    """The key of each result in a server's journal, as often as it is there."""
+    for segment in (data / "journal" / "segments").glob("*.jsonl"):
+        for line in segment.read_bytes().splitlines():
+            if b'"kind":"result"' in line[:200]:
+                yield json.loads(line)["key"]
+
+
 class TestJobs:
     """Work that outlives its connection, and the server."""
 
-    def test_kill_in_the_middle_of_thirty_jobs_loses_none(
+    def test_kill_in_the_middle_of_a_hundred_jobs_loses_none(
         self, tmp_path: Path, clip: Path, model: Model
     ) -> None:
-        """Every accepted job ends with its own record; only what was in flight is asked twice."""
+        """Every accepted job ends with its own record, and no process is left over.
+
+        Only what was in flight is asked twice, each key has one result in the journal, and a
+        server that takes up so many holds hardly more than one that has nothing to do.
+        """
         model.gate.clear()
-        for _ in range(10):
+        for _ in range(40):
             model.free.release()
         with Served(tmp_path / "data", parallel=3, **model.settings) as server:
-            ids = submitted(server, server.upload(clip), 30)
-            eventually(lambda: len(model.asked) == 13)
-            children = children_of(server.process.pid)
+            ids = submitted(server, server.upload(clip), 100)
+            eventually(lambda: len(model.asked) == 43)
+            before = dict(zip(ids, states(server, ids), strict=True))
+            assert len(server.processes()) > 1, "it has decoders"
             server.kill()
+        eventually(lambda: server.processes() == [])
         model.gate.set()
-        eventually(lambda: not any(map(alive, children)))
         with Served(tmp_path / "data", parallel=3, **model.settings) as server:
+            idle = server.memory()
             eventually(lambda: ended(server, ids))
-            assert states(server, ids) == ["finished"] * 30
+            assert states(server, ids) == ["finished"] * 100
+            keys = set()
             for number, one in enumerate(ids):
                 job = server.http.get(f"/v1/jobs/{one}").json()
                 record = Record.model_validate(job["record"])
                 assert record.short_prompt == f"{PROMPT} {number}"
                 assert record.prompt is not None
                 assert record.prompt.startswith(record.short_prompt)
-            assert len(model.asked) == 30 + 3
+                keys.add(job["key"])
+            assert server.memory("VmHWM") < idle + 50
             assert server.stop() == 0
+            assert server.processes() == []
+        assert list(before.values()).count("finished") == 40
+        asked = Counter(model.asked)
+        assert len(asked) == len(keys) == 100
+        twice = [text for text, times in asked.items() if times > 1]
+        assert (len(twice), sum(asked.values())) == (3, 103)
+        assert Counter(results_in(tmp_path / "data")) == dict.fromkeys(keys, 1)
 
     def test_jobs_that_end_gracefully_go_on_with_the_next_start(
         self, tmp_path: Path, clip: Path, model: Model
@@ -413,18 +437,13 @@ class TestPressure:
         self, tmp_path: Path, clip: Path
     ) -> None:
         """40 MB sent as one body are never held as one."""
-
-        def resident() -> int:
-            status = Path(f"/proc/{server.process.pid}/status").read_text()
-            return int(status.partition("VmHWM:")[2].split()[0]) // 1024
-
         with Served(tmp_path / "data") as server:
-            before = resident()
+            before = server.memory("VmHWM")
             content = clip.read_bytes()
             padding = (40 << 20).to_bytes(4, "big") + b"free" + b"\0" * ((40 << 20) - 8)
             answer = server.http.post("/v1/uploads", content=content + padding)
             assert answer.status_code == 201, answer.text
-            assert resident() - before < 30
+            assert server.memory("VmHWM") - before < 30
 
 
 class TestStart:

@@ -43,6 +43,7 @@ OPERATIONS = [
     *("DELETE /v1/uploads/{upload_id}", "POST /v1/jobs", "GET /v1/jobs", "GET /v1/jobs/{job_id}"),
     *("DELETE /v1/jobs/{job_id}", "GET /v1/jobs/{job_id}/events", "POST /v1/budget"),
     *("POST /v1/facts", "POST /v1/hints", "GET /v1/records/{key}", "GET /v1/engine"),
+    "GET /v1/engines",
     *("POST /v1/engine/sleep", "POST /v1/engine/wake", "GET /healthz", "GET /readyz"),
     "GET /metrics",
 ]

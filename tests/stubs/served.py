@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ from promptlift.client import Client
 
 __all__ = ["Served", "alive", "children_of", "eventually"]
 
+_MARK = "PROMPTLIFT_TEST_SERVED"
 _MAIN = """
 import json, sys
 from pathlib import Path
@@ -62,6 +65,7 @@ class Served:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                env={**os.environ, _MARK: str(data)},
             )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
@@ -110,6 +114,23 @@ class Served:
         """End it as a power cut does."""
         self.process.kill()
         self.process.wait(30)
+
+    def processes(self) -> list[int]:
+        """Processes that came of it or of another server with this folder, whosever they are now.
+
+        They inherit a mark in their environment.
+        """
+        mark, found = f"{_MARK}={self.data}".encode(), []
+        for entry in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if mark in entry.read_bytes().split(b"\0"):
+                    found.append(int(entry.parent.name))
+        return [pid for pid in found if alive(pid)]
+
+    def memory(self, field: str = "VmRSS") -> int:
+        """MiB of main memory that it holds; ``VmHWM`` for the most that it ever held."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition(f"{field}:")[2].split()[0]) // 1024
 
     def uploads(self) -> list[str]:
         """Names in its folder of uploads."""

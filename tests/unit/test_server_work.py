@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptlift.engines.base import Request
+from promptlift.engines.base import Completion, Request
 from promptlift.errors import (
     ConfigEngineError,
     ItemEngineError,
@@ -175,3 +176,30 @@ def test_what_is_known_is_told_without_asking_who_answers(tmp_path: Path, clip: 
         assert await worker.known(wish(fresh=True)) is None
 
     scene(tmp_path, engine, play)
+
+
+def test_who_keeps_up_is_told_the_whole_draft(tmp_path: Path, clip: Path) -> None:
+    """Also the words that come together with the end of the answer."""
+
+    class Quick(FakeEngine):
+        async def stream(self, request: Request, told: Callable[[str], None]) -> Completion:
+            whole = await self.complete(request)
+            for word in whole.text.split(" "):
+                told(f"{word} ")
+            return whole
+
+    async def play(worker: Worker) -> tuple[Done, str]:
+        feed = Feed()
+
+        async def follow() -> str:
+            told = [event async for event in feed.follow()]
+            pieces = (json.loads(one.data) for one in told if one and one.name == "piece")
+            return "".join(piece["piece"] for piece in pieces)
+
+        following = asyncio.create_task(follow())
+        done = await worker.do(wish(), feed)
+        feed.close()
+        return done, await following
+
+    done, draft = scene(tmp_path, Quick([ANSWER]), play)
+    assert draft == f"{done.record.attempts[-1].text} " == f"{ANSWER} "

@@ -248,6 +248,7 @@ class Worker:
         record = named(outcome.record, place.name)
         failure = failure_of(outcome.error, place.path) if outcome.error else None
         record = record.model_copy(update={"error": failure})
+        await asyncio.sleep(0)  # whoever keeps up with the draft has the rest of it now
         feed.end_draft()
         if failure is None:
             feed.tell("text", {"text": record.prompt, "status": record.status})
