@@ -648,6 +648,14 @@ class TestMany:
         assert EVIL[:20] in told
         guest.shot("batch-done")
         assert guest.flaws() == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        box = page.locator("#run td:has-text('What to do: drop the video')").bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] < box["x"] + box["width"] <= 390, "the remedy is in sight on a phone"
+        assert page.get_by_role("cell", name="lost.mp4", exact=True).count() == 1, (
+            "and still a table's cell"
+        )
+        assert guest.flaws() == []
 
         def export(form: str) -> str:
             answer = page.request.get(
@@ -692,6 +700,10 @@ class TestMany:
         page.wait_for_selector(".clip img")
         page.fill("#prompt", PROMPT)
         page.fill("[name='b.size']", "")
+        assert not page.is_visible("[name='c.size']"), "the third way is there when it is wanted"
+        page.check("[name='c.on']")
+        assert page.is_visible("[name='c.size']")
+        page.uncheck("[name='c.on']")
         page.click(".ask .primary")
         page.wait_for_selector("#notice .error")
         assert "there is nothing to compare" in text(page, "#notice").lower()

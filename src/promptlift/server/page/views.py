@@ -166,7 +166,9 @@ def _day(seconds: float) -> str:
 
 def _matches(service: Service, job: Job, wanted: list[str], *, deep: bool) -> bool:
     """Whether all words are in what the user wrote, or, failing that, in what came back."""
-    text = f"{job.wish.name} {job.wish.asked.prompt} {job.wish.asked.target} {job.state}".lower()
+    asked = job.wish.asked
+    said = (job.wish.name, asked.prompt, asked.target, asked.engine or "", job.state)
+    text = " ".join(said).lower()
     missing = [word for word in wanted if word not in text]
     if not missing or not deep:
         return not missing
