@@ -677,6 +677,42 @@ class TestMany:
         assert "Finished: 2 prompts" in text(page, "#run [data-told]")
         guest.leave()
 
+    def test_a_batch_is_dropped_and_told_while_it_runs(
+        self, served: Served, visit: Open, small: Path, model: Slow
+    ) -> None:
+        """Videos and rows from a file manager; the rows that are done are counted as they come."""
+        model.seconds = 1.5
+        guest = visit(served)
+        page = guest.go("/batch")
+        dragged = page.evaluate_handle(
+            """([bytes, rows]) => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], "small.mp4"));
+                data.items.add(new File([rows], "rows.jsonl"));
+                return data;
+            }""",
+            [
+                list(small.read_bytes()),
+                "\n".join(
+                    json.dumps({"video": "small.mp4", "prompt": f"{PROMPT}, dropped", "seed": seed})
+                    for seed in range(12)
+                ),
+            ],
+        )
+        page.dispatch_event("[data-drop-many]", "drop", {"dataTransfer": dragged})
+        assert text(page, ".chosen li >> nth=1") == "rows.jsonl rows"
+        page.click(".primary")
+        page.wait_for_selector("#run[data-over=false] .counts .ok")
+        assert " of 12 rows done" in text(page, "#run [data-told]")
+        assert "running" in text(page, "#run .counts")
+        guest.shot("batch-running")
+        assert guest.flaws() == []
+        model.seconds = 0.0
+        page.wait_for_selector("#run [data-told]:has-text('Finished')")
+        assert text(page, "#run [data-told]") == "Finished: 12 prompts fit to use of 12 rows"
+        assert "Finished" in (page.text_content("#said") or "")
+        guest.leave()
+
     def test_several_videos_without_rows_share_the_prompt(
         self, served: Served, visit: Open, small: Path, clip: Path, tmp_path: Path
     ) -> None:
@@ -747,6 +783,9 @@ class TestMany:
             guest.shot("compare-engines")
             assert guest.too_wide() == []
             assert guest.flaws() == []
+            page.set_viewport_size({"width": 390, "height": 800})
+            assert guest.too_wide() == []
+            page.set_viewport_size({"width": 1280, "height": 900})
             page.reload()
             assert page.input_value("[name='b.engine']") == "big"
             page.select_option("[name='a.engine']", "big")
@@ -773,6 +812,9 @@ class TestMany:
             page.wait_for_selector("#columns[aria-busy=false]")
             titles = page.locator(".column h2").all_inner_texts()
             assert [title.partition(",")[0] for title in titles] == ["By big"] * 3
+            page = guest.go("/history?q=big")
+            assert ", by big" in text(page, ".list li >> nth=0")
+            assert page.locator(".list li").count() == 6
             guest.leave(may_fail="^/page/compare$")
 
     def test_history_outlives_the_server(

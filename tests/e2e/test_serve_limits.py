@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from promptlift.client import Client
 from promptlift.core.record import Record
 from promptlift.testing import synthetic_video
 from stubs.openai_checks import Asked
@@ -322,6 +323,23 @@ class TestPressure:
             threading.Timer(0.5, model.gate.set).start()
             assert client.upsample(upload, f"{PROMPT}, third").status == "ok"
             eventually(lambda: ended(server, first))
+
+    def test_one_client_with_much_to_do_does_not_keep_another_waiting(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """Twenty jobs of one key, then one of another: it is among the next that are begun."""
+        keys = ["a-key-for-the-first-one", "a-key-for-the-second"]
+        model.gate.clear()
+        with Served(tmp_path / "data", keys=keys, parallel=1, **model.settings) as server:
+            ids = submitted(server, server.upload(clip), 20)
+            eventually(lambda: len(model.asked) == 1)
+            with Client(server.url, keys[1]) as other:
+                job = other.submit(clip, f"{PROMPT}, of the other")
+                model.gate.set()
+                eventually(lambda: other.job(job.id).state == "finished")
+            eventually(lambda: ended(server, ids))
+        place = [text.endswith("of the other") for text in model.asked].index(True)
+        assert place <= 2
 
     def test_too_many_requests_of_one_client(self, tmp_path: Path) -> None:
         """A tenth of a second's worth more than the burst is refused, and later let in again."""

@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from promptlift.config import OnReject, Options, Strategy
 from promptlift.core.facts import Kind
-from promptlift.core.prompts import Control
+from promptlift.core.prompts import Control, template
 from promptlift.core.record import Failure, Priced, Probe, Record
+from promptlift.core.targets import target
 from promptlift.core.video import Size
 from promptlift.server.uploads import Upload
 
@@ -166,6 +167,18 @@ class UpsampleAsked(HintsAsked):
     deadline: Annotated[
         float | None, Field(gt=0, le=86_400, description="Seconds; the server may allow fewer.")
     ] = None
+
+    def options(self) -> Options:
+        """The same, as the pipeline takes it; a name that nobody knows is refused at once.
+
+        Raises:
+            OptionError: Something makes no sense together, or names nothing.
+        """
+        made = super().options()
+        target(made.target)
+        if made.template is not None:
+            template(made.template)
+        return made
 
 
 class BudgetAsked(_Shown):
