@@ -121,6 +121,13 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
+    async def close(self) -> None:
+        """Close all that are ours; one that cannot be closed keeps no other from it."""
+        ended = await asyncio.gather(*(lane.close() for lane in self), return_exceptions=True)
+        for lane, error in zip(self, ended, strict=True):
+            if isinstance(error, BaseException):
+                _LOG.warning("the engine %s does not end well: %s", lane.label, error)
+
     def get(self, label: str | None) -> Lane:
         """The engine that is called so; the first where none is named.
 

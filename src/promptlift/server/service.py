@@ -184,7 +184,7 @@ class Service:
         await asyncio.gather(*self._tasks, *self._ending, return_exceptions=True)
         await self.jobs.settle()
         await self.crew.close()
-        await asyncio.gather(*(lane.close() for lane in self.lanes))
+        await self.lanes.close()
         await asyncio.to_thread(self.ledger.close)
         os.close(self._lock)
 
