@@ -150,6 +150,21 @@ def test_a_name_that_nobody_has_is_answered_with_those_there_are(
     assert server.http.delete(f"/v1/uploads/{upload}").status_code == 204
 
 
+def test_two_names_of_one_model_are_not_compared(
+    tmp_path: Path, clip: Path, model: Model, stub: StubServer
+) -> None:
+    """Answers are kept by the model, so both columns would show the one that came first."""
+    also = [f"{label}=openai:base_url={stub.base_url}" for label in ("a", "b")]
+    with Served(tmp_path / "data", also=also) as server:
+        eventually(lambda: [one["state"] for one in engines_of(server).values()] == ["ready"] * 3)
+        both = {"a.on": "1", "b.on": "1", "a.engine": "a", "b.engine": "b"}
+        asked = {"upload_id": server.upload(clip), "prompt": PROMPT, **both}
+        refused = server.http.post("/page/compare", data=asked)
+        assert (refused.status_code, refused.json()["code"]) == (422, "same")
+        assert "of the same model" in refused.json()["message"]
+        assert server.http.post("/page/compare", data={**asked, "b.frames": "3"}).status_code == 200
+
+
 def test_one_that_is_slow_or_dead_holds_up_nobody(server: Served, clip: Path, model: Model) -> None:
     """With every place of two engines taken, the third answers at once."""
     upload = server.upload(clip)

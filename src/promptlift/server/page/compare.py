@@ -61,7 +61,7 @@ async def begin(request: Request, service: Serving) -> Response:
         raise Refusal(
             422,
             "same",
-            "there is nothing to compare: the columns ask for the same",
+            "there is nothing to compare: the columns ask the same of the same model",
             remedy="change the size, the number, the choice of frames or the generator in one"
             if len(service.lanes) == 1
             else "choose another engine, size, number or choice of frames, or generator in one",
@@ -104,7 +104,11 @@ def _named(service: Service, asked: UpsampleAsked) -> UpsampleAsked:
 
 
 def _whole(service: Service, asked: UpsampleAsked) -> str:
-    return _named(service, asked).model_dump_json()
+    """What an answer is kept under, but for the video: two labels of one model are the same."""
+    lane = service.lanes.get(asked.engine)
+    who = lane.info
+    engine = f"{who.name} {who.model} {who.revision}" if who is not None else lane.label
+    return asked.model_copy(update={"engine": engine}).model_dump_json()
 
 
 def _title(asked: UpsampleAsked, differ: list[str]) -> str:
