@@ -146,7 +146,7 @@ def test_dry_run_shows_the_plan(promptlift: Run) -> None:
     """--dry-run prints no prompt, and tells the frames and the tokens on stderr."""
     done = promptlift("run", "clip.mp4", PROMPT, "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "2 frame(s) of 316x176 at 0.50 s, 1.50 s" in done.stderr
+    assert "2 frames of 316x176 at 0.50 s, 1.50 s" in done.stderr
     assert "of 4,096 tokens, 300 kept for the answer" in done.stderr
 
 

@@ -27,9 +27,10 @@ from promptlift.batch.readings import Spool
 from promptlift.batch.rows import Row
 from promptlift.batch.run_dir import open_run
 from promptlift.batch.summary import Summary, summarise
-from promptlift.batch.words import counted, rate, span, writer_told
+from promptlift.batch.words import rate, span, writer_told
 from promptlift.batch.writers import WriterSeen, active_seconds, see_writers
 from promptlift.core.review import CHECKS
+from promptlift.core.text import counted
 from promptlift.errors import OptionError
 
 NOW = 1_000_000.0

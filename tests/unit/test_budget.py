@@ -109,7 +109,7 @@ def test_error_says_by_how_much_and_what_to_do() -> None:
     with pytest.raises(BudgetError) as caught:
         make_plan(Size(1280, 720), 2, Budget(chat_tokens=4000))
     text = str(caught.value)
-    assert "2 frame(s) of 64x36 take 30 tokens" in text
+    assert "the frames (2 of 64x36) take 30 tokens" in text
     assert "4,330 together, 234 more than the context of 4,096" in text
     assert "Shorten the prompt" in text
 
@@ -127,7 +127,7 @@ def test_an_insisted_size_is_honoured_or_refused() -> None:
     """A box is kept where it fits, the shape kept inside it, and refused with the arithmetic."""
     budget = Budget(chat_tokens=5)
     assert make_plan(Size(1280, 720), 2, budget, size=Size(640, 640)).size == Size(640, 360)
-    with pytest.raises(BudgetError, match=r"1024x576 take 4,680 tokens, .* 889 more"):
+    with pytest.raises(BudgetError, match=r"1024x576\) take 4,680 tokens, .* 889 more"):
         make_plan(Size(1280, 720), 2, budget, size=Size(1024, 1024))
 
 

@@ -75,7 +75,7 @@ def test_the_family_says_what_it_is() -> None:
     """Its counts are estimates from above, and its name is the one that was given."""
     made = calibrate([(SMALL, 100)], name="house model")
     assert (made.name, made.exact, made.tokenizer) == ("house model", False, "estimate")
-    assert made.source == "1 image(s) that the engine counted"
+    assert made.source == "1 image that the engine counted"
     assert made.chat("", "hello", 1, len) > 5
 
 

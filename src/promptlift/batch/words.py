@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from promptlift.batch.writers import WriterSeen
 
-__all__ = ["counted", "rate", "span", "writer_told"]
+__all__ = ["rate", "span", "writer_told"]
 
 
 def span(seconds: float) -> str:
@@ -18,11 +18,6 @@ def span(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {whole % 3600 // 60:02d} min"
     return f"{hours // 24} d {hours % 24} h"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: ``1 row``, ``2,000 rows``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def rate(per_second: float, what: str) -> str:

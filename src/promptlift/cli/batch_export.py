@@ -129,7 +129,7 @@ def _to_cosmos(
 
 
 def _note(made: Exported) -> None:
-    from promptlift.batch.words import counted
+    from promptlift.core.text import counted
 
     total = counted(made.written.total(), "row")
     parts = ", ".join(f"{count:,} {name}" for name, count in made.written.most_common())

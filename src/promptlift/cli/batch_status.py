@@ -68,7 +68,8 @@ def _told(summary: Summary) -> Iterator[str]:
 
 
 def _head(summary: Summary) -> Iterator[str]:
-    from promptlift.batch.words import counted, rate, span
+    from promptlift.batch.words import rate, span
+    from promptlift.core.text import counted
 
     yield f"{summary.run_dir}: {_STATES[summary.state]}"
     known = "" if summary.complete else " so far; the input was not read to its end"
@@ -92,7 +93,7 @@ def _counts(summary: Summary) -> list[tuple[str, int]]:
 
 
 def _group(group: Group) -> Iterator[str]:
-    from promptlift.batch.words import counted
+    from promptlift.core.text import counted
 
     again = "; a rerun asks again" if group.retryable else ""
     yield f"{group.status}: {group.code}: {counted(group.rows, 'row')}{again}"
@@ -119,7 +120,7 @@ def _ended(summary: Summary) -> list[Any]:
 
 
 def _damage(summary: Summary) -> Iterator[str]:
-    from promptlift.batch.words import counted
+    from promptlift.core.text import counted
 
     if summary.torn:
         where = counted(summary.torn, "segment")

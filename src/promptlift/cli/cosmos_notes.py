@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from promptlift.cli.live import Live
+from promptlift.core.text import counted
 from promptlift.cosmos.items import Item
 from promptlift.engines.embedded import NO_MODEL_NOTICE
 
@@ -88,7 +89,7 @@ class CosmosNotes(Live):
         self.close()
         counts = [f"{count} {name}" for name, count in sorted(self._statuses.items())]
         if self.unusable:
-            counts.append(f"{self.unusable} spec(s) unusable")
+            counts.append(f"{counted(self.unusable, 'spec')} unusable")
         self._note(", ".join(counts) or "nothing to do")
 
     def _item(self, name: str, result: Result) -> None:

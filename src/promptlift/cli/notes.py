@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from promptlift.cli.live import Live
+from promptlift.core.text import counted
 
 if TYPE_CHECKING:
     from promptlift.core.record import Record
@@ -72,7 +73,7 @@ def _plan_line(record: Record) -> str:
     times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
     size = f"{plan.plan.width}x{plan.plan.height}"
     return (
-        f"{len(record.frames)} frame(s) of {size} at {times}: {tokens.predicted:,} of "
+        f"{counted(len(record.frames), 'frame')} of {size} at {times}: {tokens.predicted:,} of "
         f"{plan.context:,} tokens, {plan.reserve:,} kept for the answer"
     )
 

@@ -262,7 +262,7 @@ def _too_much(cost: Cost, budget: Budget, remedy: str) -> BudgetError:
     total = cost.prompt_tokens + budget.reserve
     images = cost.frames * cost.tokens_per_frame
     return BudgetError(
-        f"{cost.frames} frame(s) of {cost.size} take {images:,} tokens, the text "
+        f"the frames ({cost.frames} of {cost.size}) take {images:,} tokens, the text "
         f"{budget.chat_tokens:,} and the reserved answer {budget.reserve:,}: {total:,} together, "
         f"{total - budget.context:,} more than the context of {budget.context:,}",
         remedy=remedy,

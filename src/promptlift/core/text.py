@@ -1,4 +1,4 @@
-"""What the user said, checked and made one line."""
+"""Words: the user's, checked and made one line, and our own around a number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import unicodedata
 
 from promptlift.errors import PromptError
 
-__all__ = ["check_short_prompt"]
+__all__ = ["check_short_prompt", "counted"]
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: ``1 row``, ``2,000 rows``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def check_short_prompt(text: str) -> str:

@@ -16,7 +16,7 @@ from promptlift.core.record import Record
 from promptlift.core.review import Review, review
 from promptlift.core.sampling import Sampling
 from promptlift.core.targets import Target, estimate_tokens, target
-from promptlift.core.text import check_short_prompt
+from promptlift.core.text import check_short_prompt, counted
 from promptlift.core.tokens import CountText, Family
 from promptlift.core.video import Frame, VideoInfo
 from promptlift.engines.base import Completion, Engine, EngineInfo, Request
@@ -259,7 +259,7 @@ def _plan(who: EngineInfo, info: VideoInfo, options: Options, budget: Budget) ->
     frames = _frame_count(info, options)
     if frames > who.max_images:
         raise ConfigEngineError(
-            f"{frames} frame(s) are to be shown, and {who.name} takes {who.max_images}",
+            f"{counted(frames, 'frame')} are to be shown, and {who.name} takes {who.max_images}",
             remedy=f"show at most {who.max_images}, or raise the engine's limit",
         )
     return make_plan(info.size, frames, budget, size=options.size, max_side=options.max_side)

@@ -10,8 +10,9 @@ from html import escape
 from promptlift.batch.manifest import Manifest
 from promptlift.batch.measure import Measured
 from promptlift.batch.summary import Summary
-from promptlift.batch.words import counted, span, writer_told
+from promptlift.batch.words import span, writer_told
 from promptlift.batch.writers import Life, WriterSeen
+from promptlift.core.text import counted
 
 __all__ = ["background_of"]
 

@@ -10,7 +10,8 @@ from promptlift.batch.measure import DECODE, ENGINE, Measured
 from promptlift.batch.outcomes import STATUSES, Status
 from promptlift.batch.report.charts import counts_chart, spread_chart
 from promptlift.batch.summary import Summary
-from promptlift.batch.words import counted, rate, span
+from promptlift.batch.words import rate, span
+from promptlift.core.text import counted
 
 __all__ = ["STATUS_WORDS", "figures_of", "headline_of"]
 

@@ -8,7 +8,7 @@ from html import escape
 
 from promptlift.batch.measure import Measured
 from promptlift.batch.summary import Example, Group, Summary
-from promptlift.batch.words import counted
+from promptlift.core.text import counted
 
 __all__ = ["wrongs_of"]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from promptlift.core.text import counted
 from promptlift.core.tokens.chat import UNKNOWN, counted_by
 from promptlift.core.tokens.family import Family
 from promptlift.core.video import Size
@@ -77,7 +78,7 @@ def calibrate(samples: Sequence[tuple[Size, int]], *, name: str = "calibrated") 
         max_side=None,
         image=_Envelope(_ascending(samples)),
         chat=counted_by(UNKNOWN),
-        source=f"{len(samples)} image(s) that the engine counted",
+        source=f"{counted(len(samples), 'image')} that the engine counted",
     )
 
 
