@@ -16,6 +16,8 @@ from promptlift.errors import OptionError
 
 __all__ = ["Sieve", "Sifted"]
 
+_GONE = ""
+
 
 @dataclass(slots=True)
 class Sifted:
@@ -47,11 +49,12 @@ class Sieve:
         self._retry = retry
 
     def sift(self, rows: Iterable[Row]) -> Sifted:
-        """Sort rows."""
+        """Sort rows; each video is looked at once, however many of them name it."""
         sifted = Sifted()
+        held: dict[str, str | None] = {}
         for row in rows:
             item = self._item(row)
-            key = self._key(item)
+            key = self._key(item, held)
             if key is None:
                 sifted.todo.append(item)
             else:
@@ -90,16 +93,30 @@ class Sieve:
         except OptionError as error:
             return Item(replace(row, trouble=trouble_of(error)), self._meanings.plain)
 
-    def _key(self, item: Item) -> str | None:
+    def _key(self, item: Item, held: dict[str, str | None]) -> str | None:
+        """An item's key; None where its video must be hashed first.
+
+        Args:
+            item: The item.
+            held: What videos hold, as `_content` has it, of those that were looked at just now.
+        """
         row = item.row
         if row.trouble is not None:
             return item.keyed(f"trouble:{row.digest}")
-        try:
-            status = os.stat(row.video)  # noqa: PTH116 - two hundred thousand of them
-        except (OSError, ValueError):
+        if row.video not in held:
+            held[row.video] = self._content(row.video)
+        content = held[row.video]
+        if content == _GONE:
             return self._key_of_what_was_there(item)
-        content = self._index.content_of(row.video, status.st_size, status.st_mtime_ns)
         return None if content is None else item.keyed(content)
+
+    def _content(self, path: str) -> str | None:
+        """What a file holds, as the journal has it; None where it has not, or not of this state."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - two hundred thousand of them
+        except (OSError, ValueError):
+            return _GONE
+        return self._index.content_of(path, status.st_size, status.st_mtime_ns)
 
     def _key_of_what_was_there(self, item: Item) -> str:
         """A video that is gone: what was finished with it stays finished."""
