@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import httpx2
 import stamina
+from pydantic_core import PydanticSerializationError, to_json
 
 from promptlift.engines.wire.address import Address
 from promptlift.engines.wire.connections import Connections
@@ -257,8 +258,11 @@ class Client:
 
 
 def _content(body: Mapping[str, object]) -> bytes:
-    # Half a surrogate pair, which no UTF-8 can hold, goes as the escape that JSON has for it.
-    return json.dumps(body, separators=(",", ":")).encode("ascii")
+    try:
+        return to_json(body)  # in half the time, which pictures take
+    except PydanticSerializationError:
+        # Half a surrogate pair, which no UTF-8 can hold, goes as the escape that JSON has for it.
+        return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def _value(answer: httpx2.Response) -> object:
