@@ -172,18 +172,19 @@ def test_a_run_at_a_url_outlives_a_node_with_its_disk(
     batch = on_cluster(cluster, folder, server)
     engine = ("--engine", "openai", "--base-url", server.base_url)
     command = ("batch", source, "-o", url, *engine, *batch.arguments)
-    server.follow(SLOW)
+    server.follow(Plan(delay=0.5))
     batch.environment["PROMPTLIFT_CACHE"] = str(folder / "here")
     run = batch.start_other(*command, "--upload-every", "1s")
     await_results(store, run, 20)
     kept = finished(store)
-    assert len(kept) < ROWS
+    time.sleep(0.5)  # until the desk has been told of what the store has
     asked = len(server.asked)
+    assert asked < ROWS
     cluster.lose_a_node()
     shutil.rmtree(cluster.caches[1])
     assert run.wait() == code, run.said.read_text()
     assert exported(store) == expected
-    assert kept.items() <= finished(store).items()
+    assert kept.keys() <= finished(store).keys()
     assert Snapshot(0.0, kept).takes.isdisjoint(server.asked[asked:])
     assert damage(store) == []
 
@@ -217,7 +218,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     stopped.signal(signal.SIGTERM)
     assert stopped.wait() == WORK_IS_LEFT, stopped.said.read_text()
     before = finished(batch.run_dir)
-    assert len(before) < ROWS / 2
+    assert len(before) < ROWS
     earlier = actors(batch, stopped)
 
     server.follow(SLOW)

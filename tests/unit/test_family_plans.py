@@ -85,7 +85,7 @@ def test_where_size_costs_nothing_it_is_kept(name: str) -> None:
 def test_where_no_size_would_help_the_plan_fails_with_the_arithmetic() -> None:
     """InternVL3 takes 13 tiles for 4:3 at any size: two such frames never fit 4,096 tokens."""
     budget = Budget(family("internvl3"))
-    with pytest.raises(BudgetError, match=r"2 frame\(s\) of 64x48 take 6,660 tokens"):
+    with pytest.raises(BudgetError, match=r"frames \(2 of 64x48\) take 6,660 tokens"):
         make_plan(Size(640, 480), 2, budget)
     assert make_plan(Size(640, 480), 1, budget).size == Size(640, 480)
 

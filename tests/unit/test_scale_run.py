@@ -25,31 +25,13 @@ from promptlift.errors import OptionError
 from promptlift.scale.asking import Asker
 from promptlift.scale.desk import Desk
 from promptlift.scale.looking import Looker
-from promptlift.scale.parcels import Back, Fate, pack, unpack
+from promptlift.scale.parcels import Back, pack, unpack
 from promptlift.scale.run import ClusterRun
 from promptlift.scale.settings import ScaleSettings
 from promptlift.scale.work import Work
+from stubs.here_desk import HereDesk
 
 Loses = Callable[[int], bool]
-
-
-class HereDesk:
-    """The desk in this process."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call it."""
-        return getattr(self._desk, name)(*args, **kwargs)
-
-    def tell(self, name: str, *args: Any) -> None:
-        """Call it."""
-        self.call(name, *args)
-
-    def claim(self, ticket: int, key: str, sifted: bool) -> Fate:
-        """Claim."""
-        return self._desk.claim(ticket, key, sifted=sifted)
 
 
 class Here:
@@ -57,13 +39,20 @@ class Here:
 
     Args:
         loses: Whether the parcel of that number, counted over all rounds, is lost.
+        loses_answers: The same of what became of it.
         breaks_after: The parcel after which a round fails as a whole, once.
     """
 
     cpus, gpus = 2, 0
 
-    def __init__(self, loses: Loses = lambda _: False, breaks_after: int | None = None) -> None:
+    def __init__(
+        self,
+        loses: Loses = lambda _: False,
+        breaks_after: int | None = None,
+        loses_answers: Loses = lambda _: False,
+    ) -> None:
         self.rounds = 0
+        self._loses_answers = loses_answers
         self._breaks_after = breaks_after
         self._loses = loses
         self.parcels = 0
@@ -80,7 +69,7 @@ class Here:
         """Do it."""
         self.rounds += 1
         looker = Looker(30)
-        asker = Asker(work.post, None, lambda name, counts: work.desk.call("report", name, counts))
+        asker = Asker(work.post, None, work.desk)
         try:
             while (rows := work.desk.call("take")) is not None:
                 if not rows:
@@ -88,7 +77,9 @@ class Here:
                 seen = unpack(pack(looker.look_at(rows, work.desk.claim, work.who)))
                 self.parcels += 1
                 if not self._loses(self.parcels):
-                    yield asker.ask(seen)
+                    backs = asker.ask(seen)
+                    if not self._loses_answers(self.parcels):
+                        yield backs
                 if self.parcels == self._breaks_after:
                     raise ConnectionError("the cluster went away\nand came back")
         finally:
@@ -158,6 +149,16 @@ def test_a_run_at_a_url_is_in_the_store_when_it_is_done(
     assert own < {path.name for path in (place / "store" / "segments").iterdir()}
     export(local_copy(url), place / "out.jsonl")
     assert len((place / "out.jsonl").read_text().splitlines()) == 9
+
+
+def test_what_was_answered_is_not_asked_again_where_only_its_way_back_is_lost(place: Path) -> None:
+    """The engine has told the desk; so the parcel is handed out again and nobody is asked."""
+    run = run_on(cluster := Here(loses_answers=lambda number: number in (1, 3)), place)
+    assert asyncio.run(run.run()) == "done"
+    assert cluster.rounds > 1
+    assert (run.tally.finished, run.tally.left) == (9, 0)
+    segments = (place / "run" / "segments").glob("*.jsonl")
+    assert sum(path.read_bytes().count(b'"kind":"result"') for path in segments) == 7
 
 
 def test_lost_rows_get_another_round(place: Path) -> None:

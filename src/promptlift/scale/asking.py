@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,15 +33,13 @@ from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
 from promptlift.pipeline.sights import Sights
 from promptlift.scale.book import open_book
+from promptlift.scale.desk import AnyDesk
 from promptlift.scale.looking import PRELOAD, Replay
 from promptlift.scale.parcels import Back, Seen
 
 __all__ = ["Asker", "Post", "engine_of"]
 
 T = TypeVar("T")
-
-Report = Callable[[str, Mapping[str, Any]], bool]
-"""Tells the desk what an actor counts; gives whether it is to stop."""
 
 _REPORT_SECONDS = 1.0
 _BEAT_SECONDS = 10.0
@@ -98,15 +96,15 @@ class Asker:
     Args:
         post: What it is given.
         address: The base URL of its engine; None for that of the settings.
-        report: Tells the desk what is counted.
+        desk: Is told what is counted, and what became of rows.
 
     Raises:
         PromptliftError: There is no such engine, or the journal cannot be written.
     """
 
-    def __init__(self, post: Post, address: str | None, report: Report) -> None:
+    def __init__(self, post: Post, address: str | None, desk: AnyDesk) -> None:
         self._post = post
-        self._report = report
+        self._desk = desk
         self._paused: str | None = None
         self._stopped = False
         self._at_work = 0
@@ -118,8 +116,14 @@ class Asker:
         self.name = self._book.name
 
     def ask(self, rows: Sequence[Seen]) -> list[Back]:
-        """What became of rows, in their order; from any thread. Each is in the journal by then."""
-        return [future.result() for future in [self._there(self._one(row)) for row in rows]]
+        """What became of rows; from any thread. Each is in the journal by then.
+
+        Rows whose parcel was lost after they were done are not asked again.
+        """
+        done: list[Back] = self._desk.call("settled", [row.ticket for row in rows])
+        known = {back.ticket for back in done}
+        asked = [self._there(self._one(row)) for row in rows if row.ticket not in known]
+        return [*done, *(future.result() for future in asked)]
 
     def close(self) -> None:
         """Give everything back, and say in the journal that this writer has ended."""
@@ -186,7 +190,7 @@ class Asker:
             "limit": self._limit.now,
             "paused": self._paused,
         }
-        if await asyncio.to_thread(self._report, self.name, counts):
+        if await asyncio.to_thread(self._desk.call, "report", self.name, counts):
             self._stopped = True
             self._patient.leave()
 
@@ -206,6 +210,8 @@ class Asker:
         try:
             became = await self._worked_on(row, back)
             await self._book.kept()
+            if became.fate not in ("left", "fatal"):
+                self._desk.tell("settle", became)
             return became
         except EngineDown as error:
             return back if self._stopped else replace(back, fate="fatal", error=error)

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from promptlift.batch.journal import Index
 from promptlift.batch.policy import Retry
@@ -21,12 +21,28 @@ from promptlift.batch.runner.items import Meanings
 from promptlift.batch.runner.sieve import Sieve
 from promptlift.config import Options
 from promptlift.engines.base import EngineInfo
-from promptlift.scale.parcels import Fate, Ticketed
+from promptlift.scale.parcels import Back, Fate, Ticketed
 
-__all__ = ["Desk", "Offered"]
+__all__ = ["AnyDesk", "Desk", "Offered"]
 
 _REFRESH_SECONDS = 5.0
 _FRESH_SECONDS = 5.0
+
+
+class AnyDesk(Protocol):
+    """The desk, wherever it is asked from."""
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call one of the methods of `Desk`, and wait for what it gives."""
+        ...
+
+    def tell(self, name: str, *args: Any) -> None:
+        """Call one of them, and wait for nothing."""
+        ...
+
+    def claim(self, ticket: int, key: str, sifted: bool) -> Fate:
+        """See `Desk.claim`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,7 @@ class Desk:
         self._tickets = 0
         self._queue: deque[Ticketed] = deque()
         self._open: dict[int, Ticketed] = {}
+        self._settled: dict[int, Back] = {}
         self._owners: dict[bytes, int] = {}
         self._over = False
         self._leaving = False
@@ -140,10 +157,23 @@ class Desk:
         owner = self._owners.setdefault(bytes.fromhex(key), ticket)
         return "ask" if owner == ticket else "follow"
 
+    def settle(self, back: Back) -> None:
+        """Note what became of a row, told by its engine before its parcel is on its way back.
+
+        A parcel comes back as a whole, and is done again as a whole where it is lost.
+        """
+        if back.ticket in self._open:
+            self._settled[back.ticket] = back
+
+    def settled(self, tickets: Iterable[int]) -> list[Back]:
+        """What became of those of these rows of which that was told."""
+        return [self._settled[ticket] for ticket in tickets if ticket in self._settled]
+
     def back(self, tickets: Iterable[int]) -> int:
-        """Note that rows are finished, and say how many are open still."""
+        """Note that rows are finished and back, and say how many are open still."""
         for ticket in tickets:
             self._open.pop(ticket, None)
+            self._settled.pop(ticket, None)
         return len(self._open)
 
     def again(self) -> int:

@@ -27,10 +27,10 @@ from promptlift.batch.invocation import Invocation
 from promptlift.engines.base import EngineInfo
 from promptlift.errors import OptionError
 from promptlift.scale.asking import Asker, engine_of
-from promptlift.scale.desk import Desk
+from promptlift.scale.desk import AnyDesk, Desk
 from promptlift.scale.looking import Looker
 from promptlift.scale.parcels import Back, Fate, pack, unpack
-from promptlift.scale.work import AnyDesk, Work
+from promptlift.scale.work import Work
 
 __all__ = ["Cluster", "RemoteDesk"]
 
@@ -253,14 +253,8 @@ class _Engine:
     """The engine's stage in one actor."""
 
     def __init__(self, work: Work) -> None:
-        desk = work.desk
-
-        def report(name: str, counts: Any) -> bool:
-            leave: bool = desk.call("report", name, counts)
-            return leave
-
-        address = desk.call("address", ray.get_runtime_context().get_actor_id())
-        self._asker = Asker(work.post, address, report)
+        address = work.desk.call("address", ray.get_runtime_context().get_actor_id())
+        self._asker = Asker(work.post, address, work.desk)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         seen = [row for cell in table[_CELL] for row in unpack(cell.as_buffer())]

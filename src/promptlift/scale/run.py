@@ -29,9 +29,10 @@ from promptlift.engines.base import Engine, EngineInfo
 from promptlift.engines.vllm import VllmEngine
 from promptlift.errors import ConfigEngineError, OptionError, OutputError
 from promptlift.scale.asking import Post, engine_of
+from promptlift.scale.desk import AnyDesk
 from promptlift.scale.parcels import Back
 from promptlift.scale.settings import ScaleSettings
-from promptlift.scale.work import AnyCluster, AnyDesk, Work
+from promptlift.scale.work import AnyCluster, Work
 
 if TYPE_CHECKING:
     from promptlift.scale.ray import Cluster

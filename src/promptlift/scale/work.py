@@ -9,26 +9,11 @@ from typing import Any, Protocol
 from promptlift.batch.invocation import Invocation
 from promptlift.engines.base import EngineInfo
 from promptlift.scale.asking import Post
-from promptlift.scale.parcels import Back, Fate
+from promptlift.scale.desk import AnyDesk
+from promptlift.scale.parcels import Back
 from promptlift.scale.settings import ScaleSettings
 
-__all__ = ["AnyCluster", "AnyDesk", "Work"]
-
-
-class AnyDesk(Protocol):
-    """The desk, wherever it is asked from."""
-
-    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call one of the methods of `promptlift.scale.desk.Desk`, and wait for what it gives."""
-        ...
-
-    def tell(self, name: str, *args: Any) -> None:
-        """Call one of them, and wait for nothing."""
-        ...
-
-    def claim(self, ticket: int, key: str, sifted: bool) -> Fate:
-        """See `promptlift.scale.desk.Desk.claim`."""
-        ...
+__all__ = ["AnyCluster", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
