@@ -47,6 +47,7 @@ class RayCluster:
 
     def __init__(self, gpus: int = 0) -> None:
         self._gpus = gpus
+        self._whole = True
         # A socket's path may have 107 characters; pytest's own folders are too deep for that.
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._mark = secrets.token_hex(8)
@@ -57,6 +58,8 @@ class RayCluster:
             # Some of Ray's ports are open to the network; nobody else has the key.
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            # Ray's workers give way to all others; beside a busy test they would stand still.
+            "RAY_worker_niceness": "0",
             "PYTHONPATH": str(_ROOT),
         }
 
@@ -76,11 +79,14 @@ class RayCluster:
 
     def lose_a_node(self) -> None:
         """Kill the node that no driver is on, and come back once it is gone."""
+        self._whole = False
         self._order("lose")
 
-    def gain_a_node(self) -> None:
-        """Bring another in its place."""
-        self._order("gain")
+    def be_whole(self) -> None:
+        """Have two nodes: bring another in the place of one that was lost."""
+        if not self._whole:
+            self._order("gain")
+            self._whole = True
 
     def _order(self, what: str) -> None:
         assert self._popen.stdin is not None

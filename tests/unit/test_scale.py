@@ -26,7 +26,7 @@ from promptlift.pipeline.seeing import Survey
 from promptlift.scale.asking import Asker, Post, engine_of
 from promptlift.scale.desk import Desk
 from promptlift.scale.looking import Looker, Recorder, Replay
-from promptlift.scale.parcels import Fate, Seen, pack, unpack
+from promptlift.scale.parcels import Back, Fate, Seen, pack, unpack
 from promptlift.scale.settings import ScaleSettings
 from promptlift.testing import synthetic_video
 from stubs.here_desk import HereDesk
@@ -107,6 +107,18 @@ def test_rows_that_never_come_back_are_laid_out_again(run_dir: Path) -> None:
     assert [ticket for ticket, _ in again] == taken[2:]
     desk.back(taken)
     assert desk.again() == 0
+
+
+def test_nobody_is_asked_about_a_row_that_was_told_of_or_is_back(run_dir: Path) -> None:
+    """Not while its parcel is under way, and not when a parcel that is back is done once more."""
+    desk = desk_in(run_dir)
+    desk.offer(rows(3), None)
+    assert desk.settled([0, 1, 2]) == []
+    told = Back(0, "done", "00" * 32, "ok")
+    desk.settle(told)
+    assert desk.settled([0, 1, 2]) == [told]
+    desk.back([0, 1])
+    assert desk.settled([0, 1, 2]) == [Back(0, "left"), Back(1, "left")]
 
 
 def test_one_row_of_a_key_is_asked_and_says_so_every_time(run_dir: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -165,9 +165,18 @@ class Desk:
         if back.ticket in self._open:
             self._settled[back.ticket] = back
 
-    def settled(self, tickets: Iterable[int]) -> list[Back]:
-        """What became of those of these rows of which that was told."""
-        return [self._settled[ticket] for ticket in tickets if ticket in self._settled]
+    def settled(self, tickets: Sequence[int]) -> list[Back]:
+        """Those of these rows that nobody needs to be asked about any more.
+
+        What was told of them, or ``left`` where they are back and counted: a parcel is done again
+        too when its node is lost between handing on what came of it and saying that it is done.
+        """
+        back = {
+            ticket: Back(ticket, "left")
+            for ticket in tickets
+            if ticket < self._tickets and ticket not in self._open
+        }
+        return [*back.values(), *(self._settled[t] for t in tickets if t in self._settled)]
 
     def back(self, tickets: Iterable[int]) -> int:
         """Note that rows are finished and back, and say how many are open still."""
