@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from promptlift.scale.parcels import Back, Fate, Seen, pack, unpack
 from promptlift.scale.settings import ScaleSettings
 from promptlift.testing import synthetic_video
 from stubs.here_desk import HereDesk
+from stubs.openai_server import StubServer
 
 WHO = EngineInfo("embedded", "composer", "1", "0", None, None, 64)
 KEYS = [f"{number:064x}" for number in range(4)]
@@ -152,11 +155,13 @@ def test_a_desk_that_is_left_gives_nothing_more(run_dir: Path) -> None:
     """Rows on it stay undone, rows under way are told to leave, and actors hear of it."""
     desk = desk_in(run_dir)
     desk.offer(rows(3), None)
-    assert desk.report("one", {}) is False
+    assert desk.report("one", {}) == "go on"
     desk.leave()
     assert desk.take() is None
     assert desk.claim(0, KEYS[0], sifted=False) == "leave"
-    assert desk.report("one", {}) is True
+    assert desk.report("one", {}) == "leave"
+    desk.break_off()
+    assert desk.report("one", {}) == "break off"
     assert desk.offer(rows(3), None).begun == 0
 
 
@@ -373,6 +378,29 @@ def test_an_actor_that_is_told_to_stop_leaves_its_rows(
             assert backs[0].fate == "done"  # it asks the desk only once a second
     finally:
         asker.close()
+
+
+def test_an_actor_that_is_told_to_break_off_waits_for_no_answer(
+    run_dir: Path, clip: str, looker: Looker
+) -> None:
+    """Rows that the engine has come back as they were, so that Ray need not wait for them."""
+    desk = desk_of(run_dir)
+    with StubServer(faults=["hang"]) as server:
+        settings = {"base_url": server.base_url}
+        invocation = Invocation.of("openai", settings, Options())
+        asker = Asker(replace(posted(run_dir), invocation=invocation), None, desk)
+        try:
+            with ThreadPoolExecutor(1) as aside:
+                asked = aside.submit(asker.ask, seen_of(looker, clip))
+                while not server.chats and not asked.done():
+                    time.sleep(0.01)
+                desk.tell("break_off")
+                (back,) = asked.result(30)
+        finally:
+            asker.close()
+    assert back.fate == "left"
+    with Index.load(run_dir) as index:
+        assert index.counts().total() == 0
 
 
 def test_the_address_takes_the_place_of_the_settings() -> None:

@@ -33,7 +33,7 @@ from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
 from promptlift.pipeline.sights import Sights
 from promptlift.scale.book import open_book
-from promptlift.scale.desk import AnyDesk
+from promptlift.scale.desk import AnyDesk, Order
 from promptlift.scale.looking import PRELOAD, Replay
 from promptlift.scale.parcels import Back, Seen
 
@@ -108,6 +108,7 @@ class Asker:
         self._paused: str | None = None
         self._stopped = False
         self._at_work = 0
+        self._tasks: set[asyncio.Task[Back] | None] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -190,9 +191,13 @@ class Asker:
             "limit": self._limit.now,
             "paused": self._paused,
         }
-        if await asyncio.to_thread(self._desk.call, "report", self.name, counts):
+        order: Order = await asyncio.to_thread(self._desk.call, "report", self.name, counts)
+        if order != "go on":
             self._stopped = True
             self._patient.leave()
+        if order == "break off":
+            for task in filter(None, self._tasks):
+                task.cancel()
 
     def _is_down(self, down: bool) -> None:
         self._paused = _DOWN if down else None
@@ -207,18 +212,23 @@ class Asker:
 
     async def _one(self, row: Seen) -> Back:
         back = Back(row.ticket, "left", row.item.key or "", seconds=row.seconds)
+        self._tasks.add(task := asyncio.current_task())
         try:
             became = await self._worked_on(row, back)
             await self._book.kept()
             if became.fate not in ("left", "fatal"):
                 self._desk.tell("settle", became)
             return became
+        except asyncio.CancelledError:  # the run is broken off, and Ray waits for its parcel
+            return back
         except EngineDown as error:
             return back if self._stopped else replace(back, fate="fatal", error=error)
         except PromptliftError as error:
             return replace(back, fate="fatal", error=error)
         except Exception:  # noqa: BLE001 - it is raised again in the driver
             return replace(back, fate="fatal", error=RuntimeError(traceback.format_exc()))
+        finally:
+            self._tasks.discard(task)
 
     async def _worked_on(self, row: Seen, back: Back) -> Back:
         self._at_work += 1

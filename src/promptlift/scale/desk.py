@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from promptlift.batch.journal import Index
 from promptlift.batch.policy import Retry
@@ -23,7 +23,10 @@ from promptlift.config import Options
 from promptlift.engines.base import EngineInfo
 from promptlift.scale.parcels import Back, Fate, Ticketed
 
-__all__ = ["AnyDesk", "Desk", "Offered"]
+__all__ = ["AnyDesk", "Desk", "Offered", "Order"]
+
+Order: TypeAlias = Literal["go on", "leave", "break off"]
+"""What an engine is to do: all it is given, only what it has in flight, or nothing more."""
 
 _REFRESH_SECONDS = 5.0
 _FRESH_SECONDS = 5.0
@@ -107,7 +110,7 @@ class Desk:
         self._settled: dict[int, Back] = {}
         self._owners: dict[bytes, int] = {}
         self._over = False
-        self._leaving = False
+        self._order: Order = "go on"
         self._reports: dict[str, _Report] = {}
 
     def turn(self) -> int:
@@ -125,7 +128,7 @@ class Desk:
             self._sieve.refresh()
             self._refreshed = time.monotonic()
         sifted = self._sieve.sift(rows)
-        begun = [] if self._leaving else sifted.todo[:most]
+        begun = [] if self._order != "go on" else sifted.todo[:most]
         for item in begun:
             self._open[self._tickets] = self._tickets, item
             self._queue.append(self._open[self._tickets])
@@ -148,7 +151,7 @@ class Desk:
             key: Its item's key.
             sifted: Whether the key was known, and looked up, when the row was offered.
         """
-        if self._leaving:
+        if self._order != "go on":
             return "leave"
         if bytes.fromhex(key) not in self._owners and not sifted:
             state = self._sieve.settled(key)
@@ -196,8 +199,11 @@ class Desk:
 
     def leave(self) -> None:
         """Have everyone stop: what lies on the desk stays undone."""
-        self._over = self._leaving = True
-        self._queue.clear()
+        self._stop("leave")
+
+    def break_off(self) -> None:
+        """Have everyone stop at once: what is in flight stays undone too."""
+        self._stop("break off")
 
     def address(self, name: str) -> str | None:
         """The base URL that an engine is to use: the one that fewest use."""
@@ -208,12 +214,12 @@ class Desk:
         self._reports[name] = _Report(time.monotonic(), chosen)
         return chosen
 
-    def report(self, name: str, counts: Mapping[str, Any]) -> bool:
-        """Note what an engine's actor counts, and tell it whether it is to stop."""
+    def report(self, name: str, counts: Mapping[str, Any]) -> Order:
+        """Note what an engine's actor counts, and tell it what to do."""
         before = self._reports.get(name)
         address = before.address if before else None
         self._reports[name] = _Report(time.monotonic(), address, dict(counts))
-        return self._leaving
+        return self._order
 
     def counts(self) -> dict[str, Any]:
         """What all actors counted, added up; of what is under way only what live ones have."""
@@ -230,6 +236,10 @@ class Desk:
         total["open"] = len(self._open)
         total["waiting"] = len(self._queue)
         return total
+
+    def _stop(self, order: Order) -> None:
+        self._over, self._order = True, order
+        self._queue.clear()
 
     def _fresh(self) -> list[_Report]:
         since = time.monotonic() - _FRESH_SECONDS

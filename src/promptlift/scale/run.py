@@ -44,6 +44,7 @@ _WAIT_SECONDS = 0.2
 _COUNT_SECONDS = 0.5
 _BEAT_SECONDS = 10.0
 _FRUITLESS_ROUNDS = 2
+_BREAK_OFF_SECONDS = 20.0
 
 
 def connect(address: str) -> Cluster:
@@ -103,6 +104,7 @@ class ClusterRun:
         self._followers: Counter[str] = Counter()
         self._done = 0
         self._fed = False
+        self._breaking_off = False
         self._why: Stop | None = None
         self._error: BaseException | None = None
         self._desk: AnyDesk | None = None
@@ -159,9 +161,17 @@ class ClusterRun:
             self._desk.tell("finish" if why == "limit" else "leave")
 
     def cancel(self) -> None:
-        """Stop now; what is finished is in the journal."""
+        """Stop now; what is finished is in the journal.
+
+        Engines give back what they have first, for Ray ends a process whose threads it finds at
+        work when the connection is closed. A cluster that takes long, or a second call, ends that.
+        """
         self.stop()
-        if self._task is not None:
+        if self._desk is not None and not self._breaking_off:
+            self._breaking_off = True
+            self._desk.tell("break_off")
+            asyncio.get_running_loop().call_later(_BREAK_OFF_SECONDS, self.cancel)
+        elif self._task is not None:
             self._task.cancel()
 
     async def _describe(self) -> tuple[EngineInfo, int]:
