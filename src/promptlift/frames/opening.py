@@ -6,12 +6,8 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from promptlift.frames.album import Album
-from promptlift.frames.movie import MovieReader
-from promptlift.frames.pictures import PictureReader
 from promptlift.frames.sniff import picture_format
 from promptlift.frames.source import DEFAULT_LIMITS, Limits, Source, open_source
-from promptlift.frames.stills import Animation
 
 if TYPE_CHECKING:
     from promptlift.core.video import VideoInfo
@@ -39,6 +35,12 @@ def open_video(
         VideoUnreadable: No picture can be had from it.
         OptionError: The rate is not above 0.
     """
+    # PyAV and Pillow are for the process that decodes; one with children for that needs neither.
+    from promptlift.frames.album import Album
+    from promptlift.frames.movie import MovieReader
+    from promptlift.frames.pictures import PictureReader
+    from promptlift.frames.stills import Animation
+
     if not isinstance(source, str | bytes | os.PathLike):
         return PictureReader(Album(tuple(source), limits, rate))
     opened = open_source(source, limits)

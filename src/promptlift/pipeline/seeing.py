@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from promptlift.config import Options
 from promptlift.core.facts import Facts
@@ -21,9 +21,12 @@ from promptlift.frames import Source, open_video
 from promptlift.frames.isolated import isolated_call
 from promptlift.frames.look import hint_frames
 
-__all__ = ["Runner", "See", "Survey", "here", "look", "survey"]
+__all__ = ["PRELOAD", "Runner", "See", "Survey", "here", "look", "survey"]
 
 T = TypeVar("T")
+
+PRELOAD: Final = ("promptlift.pipeline.seeing", "promptlift.frames.movie")
+"""Modules that a process which is kept for looking may import before it is asked to."""
 
 
 class Runner(Protocol):

@@ -31,10 +31,11 @@ from promptlift.engines.registry import make_engine
 from promptlift.errors import PromptliftError
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
+from promptlift.pipeline.seeing import PRELOAD
 from promptlift.pipeline.sights import Sights
 from promptlift.scale.book import open_book
 from promptlift.scale.desk import AnyDesk, Order
-from promptlift.scale.looking import PRELOAD, Replay
+from promptlift.scale.looking import Replay
 from promptlift.scale.parcels import Back, Seen
 
 __all__ = ["Asker", "Post", "engine_of"]

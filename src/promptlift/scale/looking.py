@@ -23,16 +23,15 @@ from promptlift.frames import Source
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
 from promptlift.pipeline.item import upsample_item
-from promptlift.pipeline.seeing import See, Survey
+from promptlift.pipeline.seeing import PRELOAD, See, Survey
 from promptlift.pipeline.sights import Sights
 from promptlift.scale.parcels import Fate, Look, Seen, Ticketed
 
-__all__ = ["PRELOAD", "Claim", "Described", "Looker", "Recorder", "Replay"]
+__all__ = ["Claim", "Described", "Looker", "Recorder", "Replay"]
 
 Claim = Callable[[int, str, bool], Fate]
 """Asks the desk what is to become of a row: its number, its key, whether that was looked up."""
 
-PRELOAD = ("promptlift.pipeline.seeing",)
 _SIGHTS_BYTES = 64 << 20
 
 

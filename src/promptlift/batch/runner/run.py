@@ -42,6 +42,7 @@ from promptlift.engines.base import Engine, EngineInfo
 from promptlift.errors import ConfigEngineError, OutputError
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
+from promptlift.pipeline.seeing import PRELOAD
 from promptlift.pipeline.sights import Sights
 
 __all__ = ["BatchRun", "Stop"]
@@ -53,7 +54,6 @@ _BEAT_SECONDS = 10.0
 _REFRESH_SECONDS = 5.0
 _GAUGE_SECONDS = 2.0
 _COUNT_SECONDS = 0.2
-_PRELOAD = ("promptlift.pipeline.seeing",)
 _FULL = "the disk is full"
 _DOWN = "the engine does not answer"
 
@@ -161,7 +161,7 @@ class BatchRun:
         settings, tally = self._settings, self.tally
         sieve = Sieve(index, Meanings(self._options, who), settings.retry)
         limits = IsolationLimits(wall_seconds=settings.decode_seconds)
-        crew = Crew(settings.workers, limits, preload=_PRELOAD)
+        crew = Crew(settings.workers, limits, preload=PRELOAD)
         write = partial(self._write, writer)
         try:
             with self._feed_from(writer) as feed:
