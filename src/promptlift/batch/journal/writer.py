@@ -15,13 +15,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from promptlift import __version__
 from promptlift.batch.journal import lines
+from promptlift.batch.journal.aside import Aside
 from promptlift.batch.journal.folder import SEGMENTS, sync_folder
 from promptlift.batch.journal.names import new_name
 from promptlift.errors import OutputError
@@ -80,7 +81,7 @@ class Writer:
             os.close(self._handle)
             self.path.unlink(missing_ok=True)
             raise
-        self._hand = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._aside = Aside("journal")
         self._syncer = threading.Thread(target=self._keep_synced, name="journal-sync", daemon=True)
         self._syncer.start()
 
@@ -163,7 +164,7 @@ class Writer:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                await self._append_aside(line)
+                await self._aside.do(partial(self.append, line))
             except JournalFull as error:
                 if told is not None and not self._told:
                     self._told = True
@@ -179,7 +180,7 @@ class Writer:
         Raises:
             OutputError: The last lines may not be on the disk.
         """
-        self._hand.shutdown()
+        self._aside.close()
         with self._lock:
             if self._closing.is_set():
                 return
@@ -204,11 +205,6 @@ class Writer:
                 "schema": lines.SCHEMA,
             },
         )
-
-    async def _append_aside(self, line: bytes) -> None:
-        # Shielded, so that a line whose turn has not come is written all the same.
-        loop = asyncio.get_running_loop()
-        await asyncio.shield(loop.run_in_executor(self._hand, self.append, line))
 
     def _write(self, line: bytes) -> None:
         data = b"\n" + line if self._torn else line
