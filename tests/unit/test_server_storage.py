@@ -50,7 +50,7 @@ class TestLedger:
                 record = Record(
                     status="ok", video=Video(name="a"), short_prompt="", target="t", promptlift="1"
                 )
-                await ledger.result(KEY, record)
+                await ledger.result(KEY, record, record.model_dump_json())
                 standing = ledger.standing(KEY)
                 assert standing is not None
                 assert (standing.state, standing.retryable) == ("ok", False)
@@ -129,7 +129,7 @@ class TestLedger:
                 promptlift="1",
                 error=failure,
             )
-            await ledger.result(KEY, record)
+            await ledger.result(KEY, record, record.model_dump_json())
             standing = ledger.standing(KEY)
             assert standing is not None
             assert (standing.state, standing.code) == ("failed", "budget")

@@ -7,6 +7,7 @@ with a larger context does not make finished work another.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from promptlift.config import Options
@@ -43,6 +44,7 @@ def as_asked(options: Options) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=256)
 def settings_of(options: Options, who: EngineInfo) -> str:
     """Digest of all that an answer depends on besides the video and the short prompt."""
     return settings_digest(

@@ -40,11 +40,11 @@ class Feed:
     it, so that a slow reader gets few large pieces and costs no memory.
 
     Args:
-        drafts: Whether the answer is to be told while it is written.
+        followed: Whether anybody may follow it; if not, nothing is kept of what it is told.
     """
 
-    def __init__(self, *, drafts: bool = True) -> None:
-        self.drafts = drafts
+    def __init__(self, *, followed: bool = True) -> None:
+        self.followed = followed
         self._draft = ""
         self._attempt = 0
         self._events: list[Event] = []
@@ -59,7 +59,7 @@ class Feed:
 
     def tell(self, name: str, data: Any) -> None:
         """Add an event, unless the job is over."""
-        if self.closed:
+        if self.closed or not self.followed:
             return
         self._told += 1
         text = data if isinstance(data, str) else json.dumps(data)

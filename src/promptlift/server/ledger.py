@@ -65,8 +65,14 @@ class Ledger:
         if now:
             await self._on_disk()
 
-    async def result(self, key: str, record: Record) -> None:
-        """Write what became of an item, once there is room for it."""
+    async def result(self, key: str, record: Record, text: str) -> None:
+        """Write what became of an item, once there is room for it.
+
+        Args:
+            key: The item's key.
+            record: What became of it.
+            text: The same as JSON.
+        """
         failed, rejected = record.error, record.review
         code = failed.code if failed else None
         if code is None and record.status == "rejected" and rejected is not None:
@@ -77,7 +83,7 @@ class Ledger:
             record.status,
             code,
             bool(failed and failed.retryable),
-            record.model_dump_json(),
+            text,
             at=round(time.time(), 3),
         )
         await self._writer.append_waiting(line)

@@ -16,6 +16,7 @@ from promptlift.errors import OutputError, PromptliftError
 from promptlift.frames import Limits, probe
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
+from promptlift.pipeline.seeing import PRELOAD
 from promptlift.pipeline.sights import Sights
 from promptlift.server.errors import without_paths
 from promptlift.server.events import Feed
@@ -36,7 +37,6 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger("promptlift.server")
 _SWEEP_SECONDS = 30.0
-_PRELOAD = ("promptlift.pipeline.seeing",)
 
 
 class Service:
@@ -63,7 +63,7 @@ class Service:
         self.lanes = Lanes(settings)
         _make_private(data / "journal")
         self.ledger = Ledger(data / "journal")
-        self.crew = Crew(settings.decoders, _limits(settings), preload=_PRELOAD)
+        self.crew = Crew(settings.decoders, _limits(settings), preload=PRELOAD)
         self.sights = Sights(run=self.crew.call)
         self.uploads = Uploads(data / "uploads", settings, self.probe)
         self.looking = FairQueue(settings.queue, settings.decoders)

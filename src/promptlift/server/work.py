@@ -7,11 +7,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from promptlift.config import Options
 from promptlift.core.record import Failure, FrameSeen, Planned, Record
 from promptlift.core.text import check_short_prompt
+from promptlift.engines.base import EngineInfo
 from promptlift.errors import (
     BudgetError,
     InputError,
@@ -33,6 +36,7 @@ from promptlift.server.metrics import Metrics
 from promptlift.server.models import UpsampleAsked, VideoNamed
 from promptlift.server.paths import AllowedPaths
 from promptlift.server.queue import too_late
+from promptlift.server.turns import Turn, Turns
 from promptlift.server.uploads import Uploads
 
 __all__ = ["BROKEN", "Done", "Place", "Wish", "Worker", "named"]
@@ -49,7 +53,7 @@ BROKEN = Failure(
 _PASSING = (VideoTimeout, VideoNotFound, OptionError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wish:
     """What a client wants done, in a form that survives the server.
 
@@ -62,6 +66,37 @@ class Wish:
     asked: UpsampleAsked
     owner: str
     name: str
+
+    @cached_property
+    def options(self) -> Options:
+        """How it is to be done.
+
+        Raises:
+            OptionError: Something makes no sense together, or names nothing.
+        """
+        return self.asked.options()
+
+    @cached_property
+    def prompt(self) -> str:
+        """The short prompt, checked.
+
+        Raises:
+            InputError: It cannot be one.
+        """
+        return check_short_prompt(self.asked.prompt)
+
+    def check(self) -> None:
+        """Raise what `options` or `prompt` would."""
+        _ = self.options, self.prompt
+
+    def key(self, who: EngineInfo, content: str) -> str:
+        """The key of its item.
+
+        Args:
+            who: The engine that is asked.
+            content: Hash of the video's content.
+        """
+        return work_key(settings_of(self.options, who), content=content, short_prompt=self.prompt)
 
     def to_json(self) -> dict[str, Any]:
         """As it goes into the journal."""
@@ -89,7 +124,7 @@ class Place:
     content: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Done:
     """What became of a job.
 
@@ -106,6 +141,12 @@ class Done:
     failure: Failure | None = None
     error: PromptliftError | None = None
     cached: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        """The record as JSON."""
+        assert self.record is not None
+        return self.record.model_dump_json()
 
 
 class Worker:
@@ -145,6 +186,7 @@ class Worker:
         self._content_of = content_of
         self._seconds = seconds
         self._log_prompts = log_prompts
+        self._turns = Turns()
         self._under_way: dict[str, tuple[asyncio.Lock, int]] = {}
 
     def hold(self, wish: Wish) -> None:
@@ -185,13 +227,11 @@ class Worker:
         """
         who = self._lanes.get(wish.asked.engine).info
         place = self.place(wish.asked, wish.owner)
-        options = wish.asked.options()
-        prompt = check_short_prompt(wish.asked.prompt)
+        wish.check()
         if wish.asked.fresh or who is None:
             return None
         content = place.content or await self._content_of(place.path)
-        settings = settings_of(options, who)
-        return self._written(work_key(settings, content=content, short_prompt=prompt), place)
+        return self._written(wish.key(who, content), place)
 
     async def do(self, wish: Wish, feed: Feed) -> Done:
         """Do a job, or answer it from the journal.
@@ -222,27 +262,32 @@ class Worker:
         if before is not None:
             return before
         place = self.place(wish.asked, wish.owner)
-        options = wish.asked.options()
-        prompt = check_short_prompt(wish.asked.prompt)
         lane = self._lanes.get(wish.asked.engine)
         who = await lane.describe()
         content = place.content or await self._content_of(place.path)
-        key = work_key(settings_of(options, who), content=content, short_prompt=prompt)
+        key = wish.key(who, content)
         async with self._alone(key):
             known = None if wish.asked.fresh else self._written(key, place)
             if known is not None:
                 return known
-            outcome = await upsample_item(
-                place.path,
-                prompt,
-                lane.engine,
-                options,
-                progress=_Telling(feed),
-                telling=feed.write if feed.drafts else None,
-                sights=self._sights,
-            )
+            outcome = await self._upsampled(wish, place, lane, feed)
             self._count(lane, outcome.record)
             return await self._taken_in(key, outcome, place, feed)
+
+    async def _upsampled(self, wish: Wish, place: Place, lane: Lane, feed: Feed) -> Outcome:
+        turn = await self._turns.take()
+        try:
+            return await upsample_item(
+                place.path,
+                wish.prompt,
+                lane.engine,
+                wish.options,
+                progress=_Telling(feed, turn),
+                telling=feed.write if feed.followed else None,
+                sights=self._sights,
+            )
+        finally:
+            turn.end()
 
     async def _taken_in(self, key: str, outcome: Outcome, place: Place, feed: Feed) -> Done:
         record = named(outcome.record, place.name)
@@ -252,9 +297,10 @@ class Worker:
         feed.end_draft()
         if failure is None:
             feed.tell("text", {"text": record.prompt, "status": record.status})
+        done = Done(key, record, failure, outcome.error)
         if _stands(outcome.error):
-            await self._ledger.result(key, record)
-        return Done(key, record, failure, outcome.error)
+            await self._ledger.result(key, record, done.text)
+        return done
 
     def _written(self, key: str, place: Place) -> Done | None:
         standing = self._ledger.standing(key)
@@ -291,13 +337,23 @@ class Worker:
 
 
 class _Telling:
-    """Turns the pipeline's stages into events; each thing is told once it is known."""
+    """Turns the pipeline's stages into events; each thing is told once it is known.
 
-    def __init__(self, feed: Feed) -> None:
+    When the engine is asked, the item's turn to be prepared is over.
+    """
+
+    def __init__(self, feed: Feed, turn: Turn) -> None:
         self._feed = feed
+        self._turn = turn
         self._told: set[str] = set()
 
     def __call__(self, stage: Stage, draft: Draft) -> None:
+        if stage == "ask":
+            self._turn.end()
+        if self._feed.followed:
+            self._tell(stage, draft)
+
+    def _tell(self, stage: Stage, draft: Draft) -> None:
         if draft.survey is not None and "facts" not in self._told:
             self._told.add("facts")
             self._feed.tell("facts", draft.survey.facts.model_dump_json())

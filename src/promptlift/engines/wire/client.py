@@ -116,6 +116,10 @@ class Client:
         def pause(error: Exception) -> bool | float:
             return isinstance(error, _Failed) and _pause(error.error, deadline)
 
+        try:
+            return await once()
+        except _Failed as failed:
+            last = failed
         retrying = stamina.retry_context(
             on=pause,
             attempts=self._attempts,
@@ -124,10 +128,14 @@ class Client:
             wait_max=_WAIT_MAX,
             wait_jitter=_WAIT_JITTER,
         )
-        last: _Failed | None = None
+        # Most calls need one attempt, for which nothing is set up; here it is told as the first.
+        told = False
         async for attempt in retrying:
             with attempt:
-                if last is not None and time.monotonic() >= deadline:
+                if not told:
+                    told = True
+                    raise last
+                if time.monotonic() >= deadline:
                     raise last  # the wait took what time there was
                 try:
                     return await once()

@@ -36,7 +36,8 @@ _MEANINGS = {
 _ALWAYS = (401, 403, 408, 413, 421, 422, 429, 500, 503)
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
+    # FastAPI would have a thread do what is no coroutine, for every request.
     service: Service = request.app.state.service
     return service
 

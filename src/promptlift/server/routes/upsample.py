@@ -51,7 +51,7 @@ async def upsample(
     unless `fresh`. If the client goes away, the work ends.
     """
     wish = await take_wish(request, service)
-    feed = Feed(drafts=stream)
+    feed = Feed(followed=stream)
     try:
         known = await service.worker.known(wish)
         if known is not None:
@@ -102,8 +102,7 @@ def answered(done: Done) -> Response:
     if done.failure is None:
         assert done.record is not None
         headers = {"X-Promptlift-From-Journal": "yes"} if done.cached else {}
-        text = done.record.model_dump_json()
-        return Response(text, headers=headers, media_type="application/json")
+        return Response(done.text, headers=headers, media_type="application/json")
     status = status_of(done.error) if done.error else status_of_code(done.failure.code)
     headers = {"Retry-After": "5"} if done.failure.retryable else {}
     return problem(status, done.failure, headers=headers, record=done.record)
@@ -113,7 +112,7 @@ def final_event(number: int, done: Done) -> Event:
     """How the work ended."""
     if done.failure is None:
         assert done.record is not None
-        return Event(number, "record", done.record.model_dump_json())
+        return Event(number, "record", done.text)
     record = done.record.model_dump(mode="json") if done.record else None
     return Event(number, "error", json.dumps({**done.failure.model_dump(), "record": record}))
 
