@@ -188,6 +188,12 @@ def test_planning_a_size_never_loads_the_decoder() -> None:
     assert not loaded_by(code) & {"av", "numpy", "PIL", "pydantic", "mistral_common"}
 
 
+def test_a_server_never_loads_the_decoder() -> None:
+    """It has children for videos; in itself PyAV would be 16 MiB for nothing."""
+    pytest.importorskip("fastapi")
+    assert "av" not in loaded_by("import promptlift.server.serving, promptlift.server.page")
+
+
 def test_every_public_name_is_there() -> None:
     """Each name in ``__all__`` can be had, and ``dir`` shows exactly those."""
     for name in promptlift.__all__:

@@ -202,6 +202,13 @@ def test_events_are_told_to_those_who_join_late() -> None:
     asyncio.run(scene())
 
 
+def test_what_nobody_can_follow_is_not_kept() -> None:
+    """A request that waits for its record costs no events; one that streams has them all."""
+    feed = Feed(followed=False)
+    feed.tell("text", {"text": "a"})
+    assert feed.last == 1
+
+
 def test_an_event_is_one_block_whatever_it_holds() -> None:
     """Line breaks of a text are escaped by JSON, so that nobody can forge an event."""
     feed = Feed()

@@ -24,7 +24,7 @@ from promptlift.server.ledger import Ledger, read_jobs
 from promptlift.server.models import UpsampleAsked
 from promptlift.server.settings import Settings
 from promptlift.server.uploads import Uploads, label
-from promptlift.server.work import Wish
+from promptlift.server.wishes import Wish
 from promptlift.testing import synthetic_video
 
 KEY = "ab" * 32

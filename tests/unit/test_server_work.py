@@ -26,7 +26,8 @@ from promptlift.server.models import UpsampleAsked
 from promptlift.server.paths import AllowedPaths, content_of
 from promptlift.server.settings import Settings
 from promptlift.server.uploads import Uploads
-from promptlift.server.work import Done, Wish, Worker
+from promptlift.server.wishes import Done, Wish
+from promptlift.server.work import Worker
 from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
 
 ANSWER = (

@@ -109,7 +109,7 @@ class Asker:
         self._paused: str | None = None
         self._stopped = False
         self._at_work = 0
-        self._tasks: set[asyncio.Task[Back] | None] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -197,7 +197,7 @@ class Asker:
             self._stopped = True
             self._patient.leave()
         if order == "break off":
-            for task in filter(None, self._tasks):
+            for task in self._tasks:
                 task.cancel()
 
     def _is_down(self, down: bool) -> None:
@@ -213,7 +213,9 @@ class Asker:
 
     async def _one(self, row: Seen) -> Back:
         back = Back(row.ticket, "left", row.item.key or "", seconds=row.seconds)
-        self._tasks.add(task := asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None, "every row is a task"
+        self._tasks.add(task)
         try:
             became = await self._worked_on(row, back)
             await self._book.kept()

@@ -17,7 +17,8 @@ from promptlift.server.lanes import Lanes
 from promptlift.server.ledger import Ledger
 from promptlift.server.models import JobState
 from promptlift.server.queue import Ticket
-from promptlift.server.work import Done, Wish, Worker, named
+from promptlift.server.wishes import Done, Wish
+from promptlift.server.work import Worker, named
 
 __all__ = ["Job", "Jobs"]
 

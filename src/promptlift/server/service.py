@@ -29,7 +29,8 @@ from promptlift.server.paths import AllowedPaths, content_of
 from promptlift.server.queue import FairQueue, Ticket
 from promptlift.server.settings import Settings
 from promptlift.server.uploads import Uploads
-from promptlift.server.work import Done, Place, Wish, Worker
+from promptlift.server.wishes import Done, Place, Wish
+from promptlift.server.work import Worker
 
 __all__ = ["Service"]
 

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
 
-from promptlift.config import Options
 from promptlift.core.record import Failure, FrameSeen, Planned, Record
-from promptlift.core.text import check_short_prompt
-from promptlift.engines.base import EngineInfo
 from promptlift.errors import (
     BudgetError,
     InputError,
@@ -25,7 +19,6 @@ from promptlift.errors import (
     VideoTimeout,
 )
 from promptlift.pipeline.draft import Draft, Stage
-from promptlift.pipeline.identity import settings_of, work_key
 from promptlift.pipeline.item import Outcome, upsample_item
 from promptlift.pipeline.sights import Sights
 from promptlift.server.errors import Refusal, failure_of
@@ -33,13 +26,14 @@ from promptlift.server.events import Feed
 from promptlift.server.lanes import Lane, Lanes
 from promptlift.server.ledger import Ledger
 from promptlift.server.metrics import Metrics
-from promptlift.server.models import UpsampleAsked, VideoNamed
+from promptlift.server.models import VideoNamed
 from promptlift.server.paths import AllowedPaths
 from promptlift.server.queue import too_late
 from promptlift.server.turns import Turn, Turns
 from promptlift.server.uploads import Uploads
+from promptlift.server.wishes import Done, Place, Wish
 
-__all__ = ["BROKEN", "Done", "Place", "Wish", "Worker", "named"]
+__all__ = ["BROKEN", "Worker", "named"]
 
 _LOG = logging.getLogger("promptlift.server")
 
@@ -51,102 +45,6 @@ BROKEN = Failure(
 )
 # These may be otherwise the next time, so they do not stand for their key.
 _PASSING = (VideoTimeout, VideoNotFound, OptionError)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a client wants done, in a form that survives the server.
-
-    Attributes:
-        asked: The request; its video is named, not held.
-        owner: Whose key it came with.
-        name: What the client calls the video.
-    """
-
-    asked: UpsampleAsked
-    owner: str
-    name: str
-
-    @cached_property
-    def options(self) -> Options:
-        """How it is to be done.
-
-        Raises:
-            OptionError: Something makes no sense together, or names nothing.
-        """
-        return self.asked.options()
-
-    @cached_property
-    def prompt(self) -> str:
-        """The short prompt, checked.
-
-        Raises:
-            InputError: It cannot be one.
-        """
-        return check_short_prompt(self.asked.prompt)
-
-    def check(self) -> None:
-        """Raise what `options` or `prompt` would."""
-        _ = self.options, self.prompt
-
-    def key(self, who: EngineInfo, content: str) -> str:
-        """The key of its item.
-
-        Args:
-            who: The engine that is asked.
-            content: Hash of the video's content.
-        """
-        return work_key(settings_of(self.options, who), content=content, short_prompt=self.prompt)
-
-    def to_json(self) -> dict[str, Any]:
-        """As it goes into the journal."""
-        asked = self.asked.model_dump(mode="json", exclude_defaults=True)
-        return {"asked": asked, "owner": self.owner, "name": self.name}
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """The same again."""
-        return cls(UpsampleAsked(**fields["asked"]), fields["owner"], fields["name"])
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A video that a client may use.
-
-    Attributes:
-        path: Where it is.
-        name: What the client calls it.
-        content: Hash of its content, where it is known.
-    """
-
-    path: Path
-    name: str
-    content: str | None
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a job.
-
-    Attributes:
-        key: The item's key; None if it failed before there was one.
-        record: The record; None if it failed before there was one.
-        failure: Why there is no answer; None where there is one.
-        error: The same as it was raised; None where the journal had it.
-        cached: Whether the journal had it.
-    """
-
-    key: str | None = None
-    record: Record | None = None
-    failure: Failure | None = None
-    error: PromptliftError | None = None
-    cached: bool = False
-
-    @cached_property
-    def text(self) -> str:
-        """The record as JSON."""
-        assert self.record is not None
-        return self.record.model_dump_json()
 
 
 class Worker:

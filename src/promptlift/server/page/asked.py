@@ -14,7 +14,7 @@ from promptlift.server.intake import invalid
 from promptlift.server.jobs import Job
 from promptlift.server.models import UpsampleAsked
 from promptlift.server.service import Service
-from promptlift.server.work import Wish
+from promptlift.server.wishes import Wish
 
 __all__ = ["FIELDS", "accept", "another_seed", "asked_of", "form_of"]
 

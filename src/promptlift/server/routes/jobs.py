@@ -17,7 +17,7 @@ from promptlift.server.queue import stopping
 from promptlift.server.routes.common import EventStream, Serving, problems
 from promptlift.server.routes.upsample import final_event, take_wish
 from promptlift.server.service import Service
-from promptlift.server.work import Done
+from promptlift.server.wishes import Done
 
 __all__ = ["router"]
 

@@ -27,7 +27,7 @@ from promptlift.server.models import (
 )
 from promptlift.server.routes.common import Serving, problems
 from promptlift.server.service import Service
-from promptlift.server.work import Place
+from promptlift.server.wishes import Place
 
 __all__ = ["router"]
 

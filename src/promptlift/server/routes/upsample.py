@@ -17,7 +17,7 @@ from promptlift.server.models import UpsampleAsked
 from promptlift.server.queue import Ticket, stopping
 from promptlift.server.routes.common import EventStream, Serving, problems, while_connected
 from promptlift.server.service import Service
-from promptlift.server.work import Done, Wish
+from promptlift.server.wishes import Done, Wish
 
 __all__ = ["answered", "final_event", "router", "take_wish"]
 
