@@ -174,12 +174,9 @@ class Desk:
         What was told of them, or ``left`` where they are back and counted: a parcel is done again
         too when its node is lost between handing on what came of it and saying that it is done.
         """
-        back = {
-            ticket: Back(ticket, "left")
-            for ticket in tickets
-            if ticket < self._tickets and ticket not in self._open
-        }
-        return [*back.values(), *(self._settled[t] for t in tickets if t in self._settled)]
+        back = [t for t in tickets if t < self._tickets and t not in self._open]
+        told = [self._settled[t] for t in tickets if t in self._settled]
+        return [*(Back(ticket, "left") for ticket in back), *told]
 
     def back(self, tickets: Iterable[int]) -> int:
         """Note that rows are finished and back, and say how many are open still."""

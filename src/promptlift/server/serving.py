@@ -117,8 +117,8 @@ def _address(listener: socket.socket) -> str:
 def _spare_collector() -> None:
     """Keep the garbage collector from what stays for good, and let it look less often.
 
-    What was imported is more than all requests make together; each look through it held up every
-    request by tens of milliseconds.
+    What was imported is more than all requests make together, and nothing is answered while the
+    collector looks through it.
     """
     gc.collect()
     gc.freeze()
