@@ -72,3 +72,16 @@ def test_a_piece_is_done_though_nobody_waits_any_more() -> None:
 
     asyncio.run(work())
     assert done == ["a"]
+
+
+def test_what_comes_after_the_end_is_refused_each_time() -> None:
+    """Nobody waits for a thread that is gone, the second no more than the first."""
+
+    async def work() -> None:
+        aside = Aside("test")
+        aside.close()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="after shutdown"):
+                await asyncio.wait_for(aside.do(list), timeout=20)
+
+    asyncio.run(work())

@@ -261,6 +261,31 @@ def test_lines_are_brought_to_the_disk_aside(
     assert syncs.done.acquire(timeout=20)  # At the end.
 
 
+def test_closing_between_a_line_and_its_fsync_comes_to_an_end(run_dir: Path) -> None:
+    """The thread that syncs is told to end just before it puts aside what it was told."""
+    writer = Writer(run_dir, turn=1, window_s=0.02)
+    closer = threading.Thread(target=writer.close, daemon=True)
+    told = threading.Event()
+    put_aside, tell = writer._dirty.clear, writer._dirty.set
+
+    def tell_and_say_so() -> None:
+        tell()
+        if writer._closing.is_set():
+            told.set()
+
+    def put_aside_late() -> None:
+        closer.start()
+        assert told.wait(20)
+        put_aside()
+
+    writer._dirty.set = tell_and_say_so  # type: ignore[method-assign]
+    writer._dirty.clear = put_aside_late  # type: ignore[method-assign]
+    writer.append(an_ok(0))
+    assert told.wait(20)
+    closer.join(20)
+    assert not closer.is_alive()
+
+
 def test_what_a_failed_fsync_may_have_dropped_is_written_again(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,13 +33,15 @@ class Aside:
         """Have a piece done, and wait for it; raises what it raises.
 
         Cancelling it ends the waiting; the piece is done all the same.
+
+        Raises:
+            RuntimeError: It is closed.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
+            if not self._waiting:
+                self._hand.submit(self._do_all)
             self._waiting.append((work, done))
-            first = len(self._waiting) == 1
-        if first:
-            self._hand.submit(self._do_all)
         await asyncio.shield(done)
 
     def close(self) -> None:

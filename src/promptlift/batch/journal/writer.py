@@ -225,7 +225,9 @@ class Writer:
             self._doubtful = False
 
     def _keep_synced(self) -> None:
-        while True:
+        # `close` says that it closes before it wakes this thread. So its waking may be cleared away
+        # here together with that of a line, and the closing is then seen at the next turn.
+        while not self._closing.is_set():
             self._dirty.wait()
             # Half of the window is left for the fsync itself.
             if self._closing.wait(self._window_s / 2):
