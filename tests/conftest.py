@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# Whatever a script starts in the background ignores Ctrl-C, and hands that on to all that it starts
+# itself; the tests press it in processes of theirs, and must not depend on how they were started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
