@@ -137,6 +137,36 @@ def test_a_deadline_counts_the_waiting_too() -> None:
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["cancelled", "too late"])
+def test_what_ends_in_the_moment_of_its_turn_gives_up_its_place(late: bool) -> None:
+    """A piece that is ended between being taken and its first step is answered like any other."""
+
+    async def scene() -> None:
+        desk, queue = Desk(), FairQueue(10, 1)
+        first = queue.submit("a", desk.work("first"))
+        await settled()
+        second = queue.submit("a", desk.work("second"), seconds=60)
+        third = queue.submit("a", desk.work("third"))
+        first.cancel()
+        while second.task is None:
+            await asyncio.sleep(0)
+        if late:
+            queue._expire(second)
+            with pytest.raises(Refusal) as refused:
+                await asyncio.wait_for(second.done, 20)
+            assert refused.value.failure.code == "deadline"
+        else:
+            second.cancel()
+            await asyncio.wait([second.done], timeout=20)
+            assert second.done.cancelled()
+        desk.gate.set()
+        assert await asyncio.wait_for(third.done, 20) == "third"
+        assert desk.begun == ["first", "third"]
+        assert queue.idle
+
+    asyncio.run(scene())
+
+
 def test_an_error_is_the_callers() -> None:
     """It is raised where the work is waited for, and the queue goes on."""
 

@@ -37,7 +37,7 @@ class Ticket(Generic[T]):
         self.done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         # Whoever asked may be gone; asyncio must not complain that nobody looked.
         self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[T] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.expired = False
 
@@ -177,28 +177,30 @@ class FairQueue:
                 self._lines[client] = line
             self.waiting -= 1
             self._running.add(ticket)
-            ticket.task = asyncio.create_task(self._run(ticket))
+            ticket.task = asyncio.create_task(ticket.work())
+            # Not in the task: one that is cancelled before it has begun never comes to its end.
+            ticket.task.add_done_callback(partial(self._ended, ticket, time.monotonic()))
 
-    async def _run(self, ticket: Ticket[Any]) -> None:
-        began = time.monotonic()
-        try:
-            result = await ticket.work()
-        except asyncio.CancelledError:
-            if ticket.expired and not ticket.done.done():
-                ticket.done.set_exception(too_late())
-            else:
-                ticket.done.cancel()
-        except Exception as error:  # noqa: BLE001 - it is raised again where it is waited for
-            if not ticket.done.done():
-                ticket.done.set_exception(error)
+    def _ended(self, ticket: Ticket[Any], began: float, task: asyncio.Task[Any]) -> None:
+        if not ticket.done.done():
+            _settle(ticket, task)
+        self._worked = time.monotonic()
+        self._mean += _WEIGHT * (self._worked - began - self._mean)
+        self._running.discard(ticket)
+        self._dispatch()
+
+
+def _settle(ticket: Ticket[Any], task: asyncio.Task[Any]) -> None:
+    """Pass on what became of the work."""
+    if task.cancelled():
+        if ticket.expired:
+            ticket.done.set_exception(too_late())
         else:
-            if not ticket.done.done():
-                ticket.done.set_result(result)
-        finally:
-            self._mean += _WEIGHT * (time.monotonic() - began - self._mean)
-            self._running.discard(ticket)
-            self._worked = time.monotonic()
-            self._dispatch()
+            ticket.done.cancel()
+    elif error := task.exception():
+        ticket.done.set_exception(error)
+    else:
+        ticket.done.set_result(task.result())
 
 
 def _stop_timer(timer: asyncio.TimerHandle, _: asyncio.Future[Any]) -> None:
