@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,17 @@ import pytest
 # Whatever a script starts in the background ignores Ctrl-C, and hands that on to all that it starts
 # itself; the tests press it in processes of theirs, and must not depend on how they were started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_scheduling = getattr(os, "sched_getscheduler", lambda _: None)
+_AT_FIRST = _scheduling(0)
+
+
+@pytest.fixture(autouse=True)
+def _of_ordinary_priority() -> Iterator[None]:
+    """No test raises its process above others, and with it all that are started from there."""
+    yield
+    assert _scheduling(0) == _AT_FIRST, "something has raised the priority of this process"
 
 
 @pytest.fixture(scope="session")

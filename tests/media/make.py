@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -77,13 +80,30 @@ class Recipe:
 def encode(path: Path, recipe: Recipe) -> Path:
     """Write the file."""
     options = {"format": recipe.container} if recipe.container else {}
-    with av.open(str(path), "w", options=recipe.muxer, **options) as container:  # type: ignore[call-overload]
+    with _priority_kept(), av.open(str(path), "w", options=recipe.muxer, **options) as container:  # type: ignore[call-overload]
         stream = container.add_stream(recipe.codec, rate=recipe.rate, options=recipe.options)
         _set_up(stream, recipe)
         for number in range(recipe.frames):
             container.mux(stream.encode(_frame(number, recipe)))
         container.mux(stream.encode(None))
     return path
+
+
+@contextmanager
+def _priority_kept() -> Iterator[None]:
+    """Run on as before, whatever an encoder does to the thread that calls it.
+
+    SVT-AV1 gives the thread real-time priority where it may, as for root, and all that a test
+    starts from then on would have it: nothing else gets the processor while one of them wants it.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, param)
 
 
 def ffmpeg(*arguments: str | Path) -> None:
