@@ -1,8 +1,8 @@
 """Clips a second: what the decoding processes do with a clip, beside the bare decode.
 
-A clip is looked at twice: once to measure it, at eight pictures a second, and once for its two hint
-frames. The bare decode does the same packets with PyAV in one process and one thread, and nothing
-with the pictures. A core's second is a second of processor time.
+A clip is measured, at eight pictures a second, and its two hint frames are kept in passing. The
+bare decode does the same packets with PyAV in one process and one thread, and nothing with the
+pictures. A core's second is a second of processor time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import os
 import statistics
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from batches import job
 from batches.tables import show
 from clips import clips
 from promptlift.config import Options
+from promptlift.core.budget import Budget
 from promptlift.core.video import Size
 from promptlift.frames.crew import Crew
-from promptlift.pipeline.seeing import look, survey
+from promptlift.pipeline.foresight import Foresight
+from promptlift.pipeline.seeing import survey
+from promptlift.testing import FakeEngine
 
 _PRELOAD = ("promptlift.pipeline.seeing",)
 _OPTIONS = Options()
@@ -54,21 +58,19 @@ def measure(*, rounds: int) -> None:
 
 
 def _bare(paths: list[Path]) -> float:
-    """Seconds of processor for the packets of both looks."""
+    """Seconds of processor for the packets."""
     start = time.process_time()
     for path in paths:
-        for rate, half in ((Fraction(_RATE), 0), (Fraction(_OPTIONS.frames) / _seconds(path), 1)):
-            _decode(path, rate, half)
+        _decode(path)
     return time.process_time() - start
 
 
-def _decode(path: Path, rate: Fraction, half: int) -> None:
-    """Decode until the last wanted instant is there: every 1/rate s, or the middles of these."""
+def _decode(path: Path) -> None:
+    """Decode until the last wanted instant is there."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
-        count = int(_seconds(path) * rate)
-        last = (count - 1 + Fraction(half, 2)) / rate
+        last = Fraction(int(_seconds(path) * _RATE) - 1, _RATE)
         assert stream.time_base is not None
         for frame in container.decode(stream):
             if frame.pts is not None and frame.pts * stream.time_base >= last:
@@ -84,7 +86,7 @@ def _seconds(path: Path) -> Fraction:
 
 
 async def _one_worker(paths: list[Path], size: Size) -> float:
-    """Seconds of processor that a single worker takes for both looks."""
+    """Seconds of processor that a single worker takes."""
     async with Crew(1, preload=_PRELOAD) as crew:
         await crew.warm()
         start = await crew.call(time.process_time)
@@ -103,5 +105,8 @@ async def _workers(paths: list[Path], size: Size, workers: int) -> float:
 
 
 async def _see(crew: Crew, path: Path, size: Size) -> None:
-    await survey(crew.call, str(path))
-    await look(crew.call, str(path), _OPTIONS, _OPTIONS.frames, size)
+    options = replace(_OPTIONS, size=size)
+    who = await FakeEngine().describe()
+    _, glimpse = await survey(crew.call, str(path), Foresight(options, who, Budget(context=8192)))
+    assert glimpse is not None
+    assert len(glimpse.frames) == options.frames

@@ -77,6 +77,27 @@ def test_frames_at_instants_are_the_right_ones(
     assert not any(frame.snapped or frame.corrupt for frame in frames)
 
 
+@pytest.mark.parametrize("name", [*ODD, *CUT])
+def test_frames_in_passing_are_those_that_are_read_alone(
+    odd_files: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    """What the pass for the strip keeps is bit for bit what a look gives, and so is the strip."""
+    path = odd_files[name] if name in ODD else CUT[name](tmp_path)
+    with open_video(path) as reader:
+        instants = [Instant.exact(time) for time in _instants(reader.info.duration or _FRAME, 8)]
+        alone, strip = reader.frames_at(instants, _HUGE), reader.strip()
+    with open_video(path) as reader:
+        passed = reader.strip(keep=instants)
+        assert reader.holds(instants)
+        kept = reader.frames_at(instants, _HUGE)
+    assert [frame.time for frame in kept] == [frame.time for frame in alone]
+    assert [frame.corrupt for frame in kept] == [frame.corrupt for frame in alone]
+    for one, other in zip(kept, alone, strict=True):
+        assert np.array_equal(one.image, other.image)
+    assert passed.times == strip.times
+    assert np.array_equal(passed.images, strip.images)
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_first_frames_are_the_first_shown(odd_files: dict[str, Path], name: str) -> None:
     """The first frames are those that a player shows first, from time 0 on; twice the same."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -104,7 +104,7 @@ class _Counted(Reader):
         self.calls.append("first")
         return self._reader.first(count, box, **options)
 
-    def strip(self, **options: int):  # type: ignore[no-untyped-def]
+    def strip(self, **options: Any):  # type: ignore[no-untyped-def]
         self.calls.append("strip")
         return self._reader.strip(**options)
 

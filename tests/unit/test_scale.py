@@ -24,6 +24,7 @@ from promptlift.engines.base import EngineInfo
 from promptlift.engines.embedded import EmbeddedEngine
 from promptlift.errors import OptionError, VideoUnreadable
 from promptlift.frames import Source
+from promptlift.pipeline.foresight import Foreseen
 from promptlift.pipeline.seeing import Survey
 from promptlift.scale.asking import Asker, Post, engine_of
 from promptlift.scale.desk import Desk
@@ -247,7 +248,9 @@ class Eyes:
         self.times = 0
         self._frames = frames
 
-    async def survey(self, source: Source, *, isolated: bool) -> Survey:
+    async def survey(
+        self, source: Source, *, isolated: bool, foreseen: Foreseen | None = None
+    ) -> Survey:
         """Fail."""
         self.times += 1
         raise VideoUnreadable("there is no picture in it", remedy="give a video")

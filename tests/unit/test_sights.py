@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,14 +13,19 @@ import pytest
 
 import promptlift
 from promptlift.config import Options
-from promptlift.core.facts import Facts
-from promptlift.core.video import Frame, Size, Strip
+from promptlift.core.budget import Budget
+from promptlift.core.record import Record
+from promptlift.core.tokens import FAMILIES, calibrate
+from promptlift.core.video import Frame, Size
+from promptlift.engines.base import EngineInfo
 from promptlift.errors import VideoNotFound, VideoUnreadable
-from promptlift.facts import measure
 from promptlift.frames import Source, open_video
-from promptlift.frames.look import hint_frames
+from promptlift.frames.crew import Crew
 from promptlift.frames.reader import Reader
 from promptlift.pipeline import seeing
+from promptlift.pipeline.foresight import Foresight, Shape
+from promptlift.pipeline.item import upsample_item
+from promptlift.pipeline.seeing import Runner
 from promptlift.pipeline.sights import Sights
 from promptlift.testing import FakeEngine, synthetic_video
 
@@ -29,15 +34,16 @@ T = TypeVar("T")
 
 
 class Counter:
-    """Runs what looks at a video in this process, and counts how often."""
+    """Runs what looks at a video, in this process unless told otherwise, and counts how often."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Runner = asyncio.to_thread) -> None:
         self.calls: list[str] = []
+        self._run = run
 
     async def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
         """See `promptlift.pipeline.seeing.Runner`."""
         self.calls.append(function.__name__.strip("_"))
-        return await asyncio.to_thread(function, *args)
+        return await self._run(function, *args)
 
 
 @pytest.fixture
@@ -52,19 +58,25 @@ def clip(tmp_path: Path) -> Path:
     return synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
 
 
-def test_ten_prompts_decode_a_video_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An upsampler looks at a video once, whatever is asked about it."""
-    opened: list[Source] = []
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
+    """What is opened from here on, once for each time that it is."""
+    found: list[Source] = []
 
-    def counted(source: Source) -> AbstractContextManager[Reader]:
-        opened.append(source)
+    def noted(source: Source) -> Reader:
+        found.append(source)
         return open_video(source)
 
-    monkeypatch.setattr("promptlift.pipeline.seeing.open_video", counted)
+    monkeypatch.setattr(seeing, "open_video", noted)
+    return found
+
+
+def test_ten_prompts_decode_a_video_once(clip: Path, opened: list[Source]) -> None:
+    """An upsampler looks at a video once, whatever is asked about it."""
     with promptlift.Upsampler(engine=FakeEngine(), on_reject="best") as upsampler:
         for number in range(10):
             upsampler.upsample(clip, f"a balloon number {number}")
-    assert len(opened) == 2, "a survey and a look"
+    assert opened == [clip]
 
 
 async def looks(sights: Sights, clip: Path, *wanted: tuple[Options, int, Size]) -> None:
@@ -178,37 +190,48 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path, counter: Counter
     assert counter.calls == ["look"]
 
 
-def test_frames_are_read_while_the_video_is_measured(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
+async def upsampled(clip: Path, sights: Sights, **options: Any) -> Record:
+    """The record of one item, seen through those."""
+    made = Options(on_reject="best", **options)
+    return (await upsample_item(clip, "a balloon", FakeEngine(), made, sights=sights)).record
+
+
+@pytest.mark.parametrize("strategy", ["spread", "fps"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+def test_the_survey_takes_the_frames_along(
+    clip: Path, opened: list[Source], strategy: str, elsewhere: bool
 ) -> None:
-    """Those that will be asked for are looked at before the facts are there, and only once."""
-    told: list[str] = []
-    looked = threading.Event()
+    """One item decodes its video once, in a thread or in another process."""
 
-    def slow_measure(strip: Strip) -> Facts:
-        assert looked.wait(30), "nobody looks while the video is measured"
-        told.append("measured")
-        return measure(strip)
+    async def once() -> Record:
+        if not elsewhere:
+            return await upsampled(clip, Sights(), strategy=strategy)
+        async with Crew(1, preload=seeing.PRELOAD) as crew:
+            counter = Counter(crew.call)
+            record = await upsampled(clip, Sights(run=counter), strategy=strategy)
+        assert counter.calls == ["survey"]
+        return record
 
-    def told_look(*args: Any, **options: Any) -> tuple[Frame, ...]:
-        told.append("looked")
-        looked.set()
-        return hint_frames(*args, **options)
-
-    monkeypatch.setattr(seeing, "measure", slow_measure)
-    monkeypatch.setattr(seeing, "hint_frames", told_look)
-    with promptlift.Upsampler(engine=FakeEngine(), on_reject="best") as upsampler:
-        record = upsampler.upsample(clip, "a balloon")
-    assert told == ["looked", "measured"]
-    assert len(record.frames) == 2
+    record = asyncio.run(once())
+    assert len(record.frames) == (2 if strategy == "spread" else 1)
+    assert elsewhere or opened == [clip]
 
 
-def test_a_look_ahead_changes_no_record(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With frames that were read ahead the record is what it is without, but for the times."""
+@pytest.mark.parametrize("strategy", ["first", "scenes"])
+def test_other_frames_are_read_by_themselves(
+    clip: Path, opened: list[Source], strategy: str
+) -> None:
+    """Those that are counted from the start, or chosen when all was seen, are not foreseen."""
+    assert asyncio.run(upsampled(clip, Sights(), strategy=strategy)).frames
+    assert opened == [clip, clip]
+
+
+def test_frames_in_passing_change_no_record(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is what it is when they are read by themselves, but for the times."""
     records = []
-    for ahead in (True, False):
-        if not ahead:
-            monkeypatch.setattr(Sights, "expect", lambda *_: None)
+    for passing in (True, False):
+        if not passing:
+            monkeypatch.setattr(Foresight, "__call__", lambda *_: None)
         with promptlift.Upsampler(engine="embedded") as upsampler:
             records.append(upsampler.upsample(clip, "a balloon").model_dump(exclude={"timings"}))
     for record in records:
@@ -217,18 +240,37 @@ def test_a_look_ahead_changes_no_record(clip: Path, monkeypatch: pytest.MonkeyPa
     assert records[0] == records[1]
 
 
-def test_a_wrong_guess_is_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_guess_is_no_harm(
+    clip: Path, opened: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where other frames are planned once the facts are there, those are shown."""
-    clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
-    expect = Sights.expect
-
-    def smaller(sights: Sights, source: Source, options: Options, count: int, size: Size) -> None:
-        expect(sights, source, options, count + 1, Size(size.width // 2, size.height // 2))
-
-    monkeypatch.setattr(Sights, "expect", smaller)
-    with promptlift.Upsampler(engine=FakeEngine(), on_reject="best") as upsampler:
-        record = upsampler.upsample(clip, "a balloon")
+    monkeypatch.setattr(Foresight, "__call__", lambda *_: Shape(2, Size(80, 45)))
+    record = asyncio.run(upsampled(clip, Sights()))
     assert [(frame.width, frame.height) for frame in record.frames] == [(160, 90)] * 2
+    assert len(opened) == 2
+
+
+def test_nobody_waits_long_for_an_engine(clip: Path, opened: list[Source]) -> None:
+    """While the engine takes long to say who it is the video is surveyed, and read again then."""
+
+    class Slow(FakeEngine):
+        async def describe(self) -> EngineInfo:
+            while not surveyed.is_set():
+                await asyncio.sleep(0.01)
+            return await super().describe()
+
+    surveyed = threading.Event()
+
+    async def through() -> Record:
+        sights, made = Sights(), Options(on_reject="best")
+        item = asyncio.create_task(upsample_item(clip, "a cat", Slow(), made, sights=sights))
+        await asyncio.sleep(0)
+        assert (await asyncio.wait_for(sights.survey(clip, isolated=False), 60)).info.width == 160
+        surveyed.set()
+        return (await item).record
+
+    assert len(asyncio.run(through()).frames) == 2
+    assert len(opened) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no video" * 99])
@@ -243,33 +285,24 @@ def test_nothing_is_expected_of_what_is_no_video(tmp_path: Path, content: bytes)
         upsampler.upsample(path, "a balloon")
 
 
-def test_only_a_survey_under_way_in_this_process_is_heard_of(clip: Path, counter: Counter) -> None:
-    """Elsewhere, before it, after it and of bytes nothing is told; in the midst the size is."""
+def test_frames_that_cannot_be_had_in_passing_are_told_of_when_they_are_wanted(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A survey that succeeds stays one; who looks hears what is wrong."""
 
-    async def ask() -> list[int | None]:
-        sights, elsewhere = Sights(), Sights(run=counter)
-        heard = [await sights.decoded(clip), await sights.decoded(clip.read_bytes())]
-        for asked, isolated in ((sights, False), (elsewhere, False), (Sights(0), False)):
-            survey = asyncio.create_task(asked.survey(clip, isolated=isolated))
-            heard.append(await asked.decoded(clip))
-            await survey
-        heard.append(await sights.decoded(clip))
-        return [None if info is None else info.width for info in heard]
+    def broken(*_: Any, **__: Any) -> tuple[Frame, ...]:
+        raise VideoUnreadable("there is no picture in it", remedy="give a video")
 
-    assert asyncio.run(ask()) == [None, None, 160, None, None, None]
+    monkeypatch.setattr(seeing, "hint_frames", broken)
+    outcome = asyncio.run(upsample_item(clip, "a cat", FakeEngine(), Options(), sights=Sights()))
+    assert isinstance(outcome.error, VideoUnreadable)
+    assert outcome.record.facts is not None
 
 
-def test_a_look_that_fails_ahead_fails_again_when_it_is_wanted(tmp_path: Path) -> None:
-    """What goes wrong before anybody asks is told to who asks then, and not before."""
-
-    async def ahead() -> None:
-        sights = Sights()
-        sights.expect(tmp_path / "none.mp4", Options(), 2, BOX)
-        noise = tmp_path / "noise.mp4"
-        noise.write_bytes(b"no video" * 99)
-        sights.expect(noise, Options(), 2, BOX)
-        await asyncio.sleep(0.2)
-        with pytest.raises(VideoUnreadable):
-            await sights.look(noise, Options(), 2, BOX)
-
-    asyncio.run(ahead())
+def test_every_family_can_be_planned_for_elsewhere() -> None:
+    """What tells another process of the plan gets there, whatever the model."""
+    learnt = calibrate([(Size(side, side), side) for side in (64, 448, 896)])
+    for family in (*FAMILIES.values(), learnt):
+        budget = Budget(family, 8192, 300, 200)
+        told = Foresight(Options(), FakeEngine()._info, budget)
+        assert pickle.loads(pickle.dumps(told)).budget.family.name == family.name

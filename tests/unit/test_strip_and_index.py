@@ -6,6 +6,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from promptlift.testing import synthetic_video
 _FAST = {"preset": "ultrafast", "crf": "20"}
 
 
-def _strip(path: Path, **options: int) -> Strip:
+def _strip(path: Path, **options: Any) -> Strip:
     with open_video(path) as reader:
         return reader.strip(**options)
 
@@ -138,6 +139,26 @@ def test_frames_are_given_back_one_by_one(folder: Path) -> None:
     command = [sys.executable, "-c", _MEASURED, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 80
+
+
+def test_only_what_costs_nothing_is_kept(short: Path, long: Path, folder: Path) -> None:
+    """Not where the pass is coarse or in stretches, nor more pictures than there is memory for."""
+    large = encode(folder / "kept.mp4", Recipe(frames=3, width=2560, height=1440, options=_FAST))
+    very = tuple(Instant.exact(Fraction(n, 10)) for n in range(1, 3))
+    near = (Instant(Fraction(1), Fraction(0), Fraction(2)),)
+    many = tuple(Instant.exact(Fraction(n, 1000)) for n in range(200))
+    for path, wanted, held in (
+        (short, very, True),
+        (short, near, False),
+        (short, many, False),
+        (long, very, False),
+        (large, very, False),
+    ):
+        with open_video(path) as reader:
+            reader.strip(keep=wanted)
+            assert reader.holds(wanted) is held
+            assert not reader.holds((*wanted, Instant.exact(Fraction(1, 7))))
+            assert reader.frames_at(wanted[:2], Size(64, 64))
 
 
 def test_due_times_cover_the_video() -> None:

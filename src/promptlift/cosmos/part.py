@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promptlift.config import Options
     from promptlift.core.video import Frame, Size
     from promptlift.frames import Source
+    from promptlift.pipeline.foresight import Foreseen
     from promptlift.pipeline.seeing import See, Survey
 
 __all__ = ["Part", "PartSights"]
@@ -47,9 +48,11 @@ class PartSights:
         self._part = part
         self._sights = sights
 
-    async def survey(self, source: Source, *, isolated: bool) -> Survey:
+    async def survey(
+        self, source: Source, *, isolated: bool, foreseen: Foreseen | None = None
+    ) -> Survey:
         """See `promptlift.pipeline.seeing.See`."""
-        seen = await self._sights.survey(source, isolated=isolated)
+        seen = await self._sights.survey(source, isolated=isolated, foreseen=foreseen)
         unknown = {"camera": None, "movement": None, "cuts": None}
         return dataclasses.replace(seen, facts=seen.facts.model_copy(update=unknown))
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from fractions import Fraction
 
-    from promptlift.core.video import RGB, Frame, Size, Strip
+    from promptlift.core.video import RGB, Frame, Instant, Size, Strip
     from promptlift.frames.reader import Reader
 
-__all__ = ["hint_frames"]
+__all__ = ["hint_frames", "very_instants"]
 
 _STRIP_SIDE = 96
 _SAMPLED_PIXELS = 20_000
@@ -62,6 +62,30 @@ def hint_frames(
     else:
         return _spread(reader, count, box, exact=exact, exactly=exactly, native=native)
     return _in_order(reader.frames_at(instants, box, exactly=exactly, native=native))
+
+
+def very_instants(
+    reader: Reader, count: int, *, strategy: str, fps: Fraction, exact: bool
+) -> tuple[Instant, ...]:
+    """The instants whose very frames `hint_frames` will ask for, where they are known by now.
+
+    Args:
+        reader: The video.
+        count: As for `hint_frames`.
+        strategy: Likewise.
+        fps: Likewise.
+        exact: Likewise.
+
+    Returns:
+        Ascending; none where a strategy reads from the start, has to see the video first, or takes
+        keyframes, which cost next to nothing.
+    """
+    duration = _duration(reader)
+    if strategy == "fps":
+        return hints.at_rate(reader.info.duration, count, fps)
+    if strategy != "spread" or duration is None or (duration > hints.LONG_CLIP and not exact):
+        return ()
+    return hints.spread(duration, count, index=reader.index, exact=exact)[0]
 
 
 def _spread(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
 from functools import cached_property
 from itertools import islice
@@ -32,6 +33,7 @@ __all__ = ["MovieReader"]
 
 
 _LARGE = 1920 * 1088  # pixels above which a strip is decoded coarsely
+_MOST_KEPT = 16 * 1920 * 1088  # pixels of all frames that are kept, of a byte and a half or two
 _CHEAP = Interpolation.BILINEAR
 
 
@@ -75,6 +77,7 @@ class MovieReader(Reader):
         )
         self._scaler = Scaler(self.info.sample_aspect_ratio, self._turn)
         self._native = NativeScaler(self.info.sample_aspect_ratio, self._turn)
+        self._kept: dict[Instant, Shot] = {}
 
     def close(self) -> None:
         """Close the container and the file."""
@@ -116,26 +119,55 @@ class MovieReader(Reader):
         wanted = ((self._clock.seconds(shot.time), shot, False) for shot in shots)
         return self._frames(wanted, box, exactly=exactly, native=native)
 
-    def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
+    def strip(
+        self,
+        *,
+        side: int = 320,
+        fps: int = 8,
+        max_seconds: int = 30,
+        keep: Sequence[Instant] = (),
+    ) -> Strip:
         """See `promptlift.frames.Reader.strip`."""
         size = fit(self.info.size, Size(side, side))
         scaler = Scaler(self.info.sample_aspect_ratio, self._turn, _CHEAP)
         images, taken, stretches = [], [self._clock.origin - 1], []
         coarsely = self.info.coded_width * self.info.coded_height > _LARGE
         end = Fraction(0)
-        for stretch, due in enumerate(due_times(self.info.duration, fps, max_seconds)):
+        dues = due_times(self.info.duration, fps, max_seconds)
+        # What is decoded coarsely, or in stretches, does not pass the very frames.
+        later = deque(keep if not coarsely and len(dues) == 1 and self._has_room(keep) else ())
+        for stretch, due in enumerate(dues):
             times = self._from_key(due, end) if stretch else due
             end = times[-1]
             for time in times:
+                self._keep(later, time)
                 shot = self._cursor.shot_at(self._clock.stamp(time), coarsely=coarsely)
                 if shot is not None and shot.time > taken[-1]:
                     images.append(self._image(scaler, shot, size, exactly=True))
                     taken.append(shot.time)
                     stretches.append(stretch)
+        self._keep(later, None)
         if not images:
             raise self._no_picture()
         seconds = [self._clock.seconds(stamp) for stamp in taken[1:]]
         return stack(images, seconds, tuple(stretches), self.info.size)
+
+    def holds(self, instants: Sequence[Instant]) -> bool:
+        """See `promptlift.frames.Reader.holds`."""
+        return all(instant in self._kept for instant in instants)
+
+    def _has_room(self, instants: Sequence[Instant]) -> bool:
+        pixels = self.info.coded_width * self.info.coded_height
+        exact = all(instant.earliest == instant.latest for instant in instants)
+        return exact and len(instants) * pixels <= _MOST_KEPT
+
+    def _keep(self, later: deque[Instant], time: Fraction | None) -> None:
+        """Keep what is due before a time on the way to it; None for the end."""
+        while later and (time is None or later[0].time <= time):
+            instant = later.popleft()
+            shot = self._cursor.shot_at(self._clock.stamp(instant.time))
+            if shot is not None:
+                self._kept[instant] = shot
 
     def _from_key(self, times: Sequence[Fraction], end: Fraction) -> Sequence[Fraction]:
         """Move a stretch back to the keyframe before it, but not into the stretch before.
@@ -148,6 +180,8 @@ class MovieReader(Reader):
         return [time - back for time in times] if shown > end else times
 
     def _shot_of(self, instant: Instant) -> tuple[Shot | None, bool]:
+        if instant in self._kept:
+            return self._kept[instant], False
         if instant.earliest < instant.latest:
             shot = self._nearest_key(instant)
             if shot is not None:

@@ -68,7 +68,14 @@ class PictureReader(Reader):
         times = self._slides.times[:count]
         return tuple(self._frame(number, time, box, exactly) for number, time in enumerate(times))
 
-    def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
+    def strip(
+        self,
+        *,
+        side: int = 320,
+        fps: int = 8,
+        max_seconds: int = 30,
+        keep: Sequence[Instant] = (),  # noqa: ARG002 - a picture is as easily read again
+    ) -> Strip:
         """See `Reader`."""
         size = fit(self.info.size, Size(side, side))
         stretches = due_times(self.info.duration, fps, max_seconds)

@@ -73,7 +73,14 @@ class Reader(ABC):
         """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
 
     @abstractmethod
-    def strip(self, *, side: int = 320, fps: int = 8, max_seconds: int = 30) -> Strip:
+    def strip(
+        self,
+        *,
+        side: int = 320,
+        fps: int = 8,
+        max_seconds: int = 30,
+        keep: Sequence[Instant] = (),
+    ) -> Strip:
         """Give a small copy for measuring: at most `fps` pictures a second, all of one size.
 
         Of a video longer than `max_seconds`, a few separate stretches are taken.
@@ -82,7 +89,13 @@ class Reader(ABC):
             side: The most pixels across and down.
             fps: The most pictures a second of video.
             max_seconds: The longest video that is sampled as a whole.
+            keep: Ascending instants that `frames_at` will be asked for; where they can be had in
+                passing they are kept for it, and `holds` them then.
         """
+
+    def holds(self, instants: Sequence[Instant]) -> bool:  # noqa: ARG002 - not what is not kept
+        """Whether the frames at some instants were kept by `strip`, so that they cost nothing."""
+        return False
 
     @abstractmethod
     def close(self) -> None:

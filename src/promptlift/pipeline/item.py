@@ -9,22 +9,23 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from promptlift.config import Options
-from promptlift.core.budget import Budget, Plan, make_plan
+from promptlift.core.budget import Budget, Plan
 from promptlift.core.facts import Facts, Kind
 from promptlift.core.prompts import Control, Turn, template
 from promptlift.core.record import Record
 from promptlift.core.review import Review, review
 from promptlift.core.sampling import Sampling
 from promptlift.core.targets import Target, estimate_tokens, target
-from promptlift.core.text import check_short_prompt, counted
+from promptlift.core.text import check_short_prompt
 from promptlift.core.tokens import CountText, Family
 from promptlift.core.video import Frame, VideoInfo
 from promptlift.engines.base import Completion, Engine, EngineInfo, Request
-from promptlift.errors import BudgetError, ConfigEngineError, ItemEngineError, PromptliftError
+from promptlift.errors import BudgetError, ItemEngineError, PromptliftError
 from promptlift.frames import Source
 from promptlift.pipeline.asking import Judge, Telling, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
+from promptlift.pipeline.foresight import Foreseen, Foresight, context_of, frame_count, plan
 from promptlift.pipeline.identity import settings_of, template_name, work_key
 from promptlift.pipeline.seeing import See
 from promptlift.pipeline.sights import Sights
@@ -100,22 +101,24 @@ async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) 
     draft.target = goal = target(options.target)
     counter = _target_counter(options)
     with draft.stage("survey"):
-        seeing = sights.survey(draft.source, isolated=options.isolated)
-        known, seen = await _both(_ready(draft, engine, goal, sights), seeing)
+        foreseen = Foreseen(options)
+        seeing = sights.survey(draft.source, isolated=options.isolated, foreseen=foreseen)
+        known, seen = await _both(_ready(draft, engine, goal, foreseen), seeing)
     draft.survey = seen
     draft.template = template(template_name(options, known.who))
     settings = settings_of(options, known.who)
     draft.key = work_key(settings, content=seen.content, short_prompt=draft.short_prompt)
     shown = _shown(options, seen.facts)
-    turn = _turn(draft, known, shown, goal)
-    planned = _budget(options, known, turn, seen.info)
+    turn = _turn(draft.short_prompt, options, known, shown, goal)
+    planned = _budget(options, known, turn, frame_count(seen.info, options))
     judge = partial(_judge, draft.short_prompt, goal, counter, seen.facts, shown)
     while True:
         with draft.stage("plan"):
             budget = draft.fit.budget(planned)
-            draft.plan = plan = _planned(draft, known.who, seen.info, budget)
+            draft.plan = chosen = _planned(draft, known.who, seen.info, budget)
         with draft.stage("look"):
-            draft.frames = await sights.look(draft.source, options, plan.chosen.frames, plan.size)
+            count = chosen.chosen.frames
+            draft.frames = await sights.look(draft.source, options, count, chosen.size)
         if plan_only:
             return
         request = _request(draft, turn, seen.facts, shown)
@@ -187,29 +190,23 @@ def _judge(
     return verdict, counter(verdict.text) if counter else estimate_tokens(verdict.text, goal)
 
 
-async def _ready(draft: Draft, engine: Engine, goal: Target, sights: See) -> _Known:
-    """Who answers; and, while the video is still measured, a first look at it."""
-    known = await _known(draft, engine)
-    if isinstance(sights, Sights):
-        await _look_ahead(draft, known, goal, sights)
+async def _ready(draft: Draft, engine: Engine, goal: Target, foreseen: Foreseen) -> _Known:
+    """Who answers; and what will be planned, unless the facts change the text's length."""
+    try:
+        known = await _known(draft, engine)
+        foreseen.settle(partial(_foresight, draft.short_prompt, draft.options, known, goal))
+    finally:
+        foreseen.settle(lambda: None)
     return known
 
 
-async def _look_ahead(draft: Draft, known: _Known, goal: Target, sights: Sights) -> None:
-    """Begin to read the frames that will be planned, unless the facts change the text's length.
-
-    They do so only where they show a control video, whose kind the options do not tell, and even
-    then the frames seldom have less room for it.
-    """
-    options = draft.options
-    info = await sights.decoded(draft.source)
-    if info is None:
-        return
+def _foresight(
+    short_prompt: str, options: Options, known: _Known, goal: Target
+) -> Foresight | None:
     with suppress(PromptliftError):  # it comes up again, in its turn
-        turn = _turn(draft, known, _shown(options, Facts()), goal)
-        budget = draft.fit.budget(_budget(options, known, turn, info))
-        plan = _plan(known.who, info, options, budget)
-        sights.expect(draft.source, options, plan.chosen.frames, plan.size)
+        turn = _turn(short_prompt, options, known, _shown(options, Facts()), goal)
+        return Foresight(options, known.who, _budget(options, known, turn, options.frames))
+    return None
 
 
 async def _known(draft: Draft, engine: Engine) -> _Known:
@@ -233,36 +230,26 @@ async def _both(first: Awaitable[T], second: Awaitable[U]) -> tuple[T, U]:
     return one, await other
 
 
-def _turn(draft: Draft, known: _Known, shown: Kind | None, goal: Target) -> Turn:
-    options = draft.options
+def _turn(
+    short_prompt: str, options: Options, known: _Known, shown: Kind | None, goal: Target
+) -> Turn:
     words = template(template_name(options, known.who))
-    return words.render(draft.short_prompt, shown, _obeyed(options, shown), goal)
+    return words.render(short_prompt, shown, _obeyed(options, shown), goal)
 
 
-def _budget(options: Options, known: _Known, turn: Turn, info: VideoInfo) -> Budget:
-    frames = _frame_count(info, options)
+def _budget(options: Options, known: _Known, turn: Turn, frames: int) -> Budget:
     chat_tokens = known.family.chat(turn.system, turn.text, frames, known.text)
-    return Budget(known.family, _context(known.who, options), options.reserve, chat_tokens)
+    return Budget(known.family, context_of(known.who, options), options.reserve, chat_tokens)
 
 
 def _planned(draft: Draft, who: EngineInfo, info: VideoInfo, budget: Budget) -> Plan:
     """The plan; where there is none smaller than what was refused, the refusal stands."""
     try:
-        return _plan(who, info, draft.options, budget)
+        return plan(who, info, draft.options, budget)
     except BudgetError:
         if draft.refused is None:
             raise
         raise draft.refused from None
-
-
-def _plan(who: EngineInfo, info: VideoInfo, options: Options, budget: Budget) -> Plan:
-    frames = _frame_count(info, options)
-    if frames > who.max_images:
-        raise ConfigEngineError(
-            f"{counted(frames, 'frame')} are to be shown, and {who.name} takes {who.max_images}",
-            remedy=f"show at most {who.max_images}, or raise the engine's limit",
-        )
-    return make_plan(info.size, frames, budget, size=options.size, max_side=options.max_side)
 
 
 def _target_counter(options: Options) -> CountText | None:
@@ -282,23 +269,3 @@ def _obeyed(options: Options, shown: Kind | None) -> tuple[Control, ...]:
     if options.controls:
         return options.controls
     return () if shown is None or shown == "rgb" else (shown,)
-
-
-def _context(engine: EngineInfo, options: Options) -> int:
-    if engine.context is None:
-        return options.fallback_context
-    if options.context is None:
-        return engine.context
-    if options.context > engine.context:
-        raise ConfigEngineError(
-            f"a context of {options.context:,} tokens is asked for, and {engine.name} has "
-            f"{engine.context:,}",
-            remedy="ask for less, or start the engine with more",
-        )
-    return options.context
-
-
-def _frame_count(info: VideoInfo, options: Options) -> int:
-    if info.is_still:
-        return 1
-    return min(options.frames, info.frame_count or options.frames)

@@ -6,14 +6,14 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
 from promptlift.config import Options
-from promptlift.core.video import Frame, Size, VideoInfo
+from promptlift.core.video import Frame, Size
 from promptlift.frames import Source
-from promptlift.pipeline.seeing import Runner, Survey, here, look, survey
+from promptlift.pipeline.foresight import Foresee, Foreseen, Late
+from promptlift.pipeline.seeing import Glimpse, Runner, Survey, here, look, survey
 
 __all__ = ["Sights"]
 
@@ -41,65 +41,48 @@ class Sights:
         self._most = most_bytes
         self._run = run
         self._held = 0
-        self._seen: OrderedDict[Hashable, asyncio.Task[Any]] = OrderedDict()
+        self._seen: OrderedDict[Hashable, asyncio.Future[Any]] = OrderedDict()
         self._sizes: OrderedDict[Hashable, int] = OrderedDict()
-        self._decoding: dict[Hashable, asyncio.Future[VideoInfo | None]] = {}
 
-    async def survey(self, source: Source, *, isolated: bool) -> Survey:
-        """See `promptlift.pipeline.seeing.survey`."""
+    async def survey(
+        self, source: Source, *, isolated: bool, foreseen: Foreseen | None = None
+    ) -> Survey:
+        """See `promptlift.pipeline.seeing.survey`; the frames that it gives are remembered."""
         identity = _identity(source)
-        see = partial(survey, self._runner(isolated), source)
-        is_here = self._run is None and not isolated and self._most > 0
-        if is_here and identity is not None and identity not in self._seen:
-            self._decoding[identity] = decoding = asyncio.get_running_loop().create_future()
-            see = partial(self._told, identity, source, decoding)
+        if identity is None or self._most == 0:
+            foreseen = None  # they would be forgotten at once
+        see = partial(self._surveyed, identity, source, isolated, foreseen)
         return await self._once(identity, see, lambda _: _SURVEY_BYTES)
-
-    async def decoded(self, source: Source) -> VideoInfo | None:
-        """What a video is that is being surveyed, as soon as it is decoded.
-
-        Returns:
-            None where no survey is under way, it fails, or it is in another process.
-        """
-        await asyncio.sleep(0)  # a survey that was asked for just now begins
-        decoding = self._decoding.get(_identity(source))
-        return None if decoding is None else await asyncio.shield(decoding)
-
-    def expect(self, source: Source, options: Options, count: int, size: Size) -> None:
-        """Begin a look that will probably be asked for; what it fails of is told only then."""
-        key, see = self._looking(source, options, count, size)
-        if key is not None:
-            self._begun(key, see, _bytes_of)
 
     async def look(
         self, source: Source, options: Options, count: int, size: Size
     ) -> tuple[Frame, ...]:
         """See `promptlift.pipeline.seeing.look`."""
-        key, see = self._looking(source, options, count, size)
+        identity = _identity(source)
+        key = None if identity is None else (identity, _how(options, count, size))
+        see = partial(look, self._runner(options.isolated), source, options, count, size)
         return await self._once(key, see, _bytes_of)
 
-    def _looking(
-        self, source: Source, options: Options, count: int, size: Size
-    ) -> tuple[Hashable, Callable[[], Coroutine[Any, Any, tuple[Frame, ...]]]]:
-        identity = _identity(source)
-        how = (options.strategy, count, options.fps, size, options.exact)
-        key = None if identity is None else (identity, how)
-        return key, partial(look, self._runner(options.isolated), source, options, count, size)
-
-    async def _told(
-        self, identity: Hashable, source: Source, decoding: asyncio.Future[VideoInfo | None]
+    async def _surveyed(
+        self, identity: Hashable, source: Source, isolated: bool, foreseen: Foreseen | None
     ) -> Survey:
-        """A survey in this process, which `decoded` hears of."""
+        foresee: Foresee | None = None
+        if foreseen is not None:
+            # A thread begins at once and hears later; another process is told before it begins.
+            in_thread = self._run is None and not isolated
+            foresee = Late(foreseen) if in_thread else await foreseen.soon()
+        seen, glimpse = await survey(self._runner(isolated), source, foresee)
+        if glimpse is not None:
+            self._remember(identity, glimpse)
+        return seen
 
-        def tell(info: VideoInfo) -> None:
-            with suppress(RuntimeError):  # the loop was closed over it
-                decoding.get_loop().call_soon_threadsafe(_settle, decoding, info)
-
-        try:
-            return await survey(self._runner(isolated=False), source, tell)
-        finally:
-            _settle(decoding, None)
-            del self._decoding[identity]
+    def _remember(self, identity: Hashable, glimpse: Glimpse) -> None:
+        """Have frames that were seen in passing for whoever looks for them."""
+        key = (identity, _how(glimpse.options, *glimpse.shape))
+        if key not in self._seen:
+            found = self._seen[key] = asyncio.get_running_loop().create_future()
+            found.set_result(glimpse.frames)
+            self._keep(key, _bytes_of, found)
 
     def _runner(self, isolated: bool) -> Runner:
         return self._run or partial(here, isolated=isolated)
@@ -113,7 +96,7 @@ class Sights:
 
     def _begun(
         self, key: Hashable, see: Callable[[], Coroutine[Any, Any, T]], weigh: Callable[[T], int]
-    ) -> asyncio.Task[T]:
+    ) -> asyncio.Future[T]:
         task = self._seen.get(key)
         if task is None:
             task = self._seen[key] = asyncio.create_task(see())
@@ -122,7 +105,7 @@ class Sights:
             self._sizes.move_to_end(key)
         return task
 
-    def _keep(self, key: Hashable, weigh: Callable[[T], int], task: asyncio.Task[T]) -> None:
+    def _keep(self, key: Hashable, weigh: Callable[[T], int], task: asyncio.Future[T]) -> None:
         """Note what something takes, and forget the oldest of what is too much, and failures."""
         if task.cancelled() or task.exception() is not None:
             self._seen.pop(key, None)
@@ -135,9 +118,8 @@ class Sights:
             self._seen.pop(oldest, None)
 
 
-def _settle(decoding: asyncio.Future[VideoInfo | None], info: VideoInfo | None) -> None:
-    if not decoding.done():
-        decoding.set_result(info)
+def _how(options: Options, count: int, size: Size) -> Hashable:
+    return (options.strategy, count, options.fps, size, options.exact)
 
 
 def _bytes_of(frames: tuple[Frame, ...]) -> int:

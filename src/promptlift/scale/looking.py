@@ -22,6 +22,7 @@ from promptlift.errors import ItemEngineError, PromptliftError
 from promptlift.frames import Source
 from promptlift.frames.crew import Crew
 from promptlift.frames.isolated import IsolationLimits
+from promptlift.pipeline.foresight import Foreseen
 from promptlift.pipeline.item import upsample_item
 from promptlift.pipeline.seeing import PRELOAD, See, Survey
 from promptlift.pipeline.sights import Sights
@@ -79,10 +80,14 @@ class Recorder:
         self.looks: list[Look] = []
         self._sights = sights
 
-    async def survey(self, source: Source, *, isolated: bool) -> Survey:
+    async def survey(
+        self, source: Source, *, isolated: bool, foreseen: Foreseen | None = None
+    ) -> Survey:
         """See `promptlift.pipeline.seeing.See`."""
         try:
-            self.survey_ = seen = await self._sights.survey(source, isolated=isolated)
+            self.survey_ = seen = await self._sights.survey(
+                source, isolated=isolated, foreseen=foreseen
+            )
         except PromptliftError as error:
             self.survey_ = error
             raise
@@ -113,11 +118,13 @@ class Replay:
         self._seen = seen
         self._sights = sights
 
-    async def survey(self, source: Source, *, isolated: bool) -> Survey:
+    async def survey(
+        self, source: Source, *, isolated: bool, foreseen: Foreseen | None = None
+    ) -> Survey:
         """See `promptlift.pipeline.seeing.See`."""
         found = self._seen.survey
         if found is None:
-            return await self._sights.survey(source, isolated=isolated)
+            return await self._sights.survey(source, isolated=isolated, foreseen=foreseen)
         if isinstance(found, PromptliftError):
             raise found
         return found

@@ -7,6 +7,7 @@ from promptlift.batch.runner.room import ByteBudget
 from promptlift.config import Options
 from promptlift.core.video import Frame, Size
 from promptlift.frames import Source
+from promptlift.pipeline.foresight import Foreseen
 from promptlift.pipeline.seeing import See, Survey
 
 __all__ = ["Gate"]
@@ -30,9 +31,11 @@ class Gate:
         self._room = room
         self._held = 0
 
-    async def survey(self, source: Source, *, isolated: bool) -> Survey:
+    async def survey(
+        self, source: Source, *, isolated: bool, foreseen: Foreseen | None = None
+    ) -> Survey:
         """See `promptlift.pipeline.seeing.See`."""
-        return await self._sights.survey(source, isolated=isolated)
+        return await self._sights.survey(source, isolated=isolated, foreseen=foreseen)
 
     async def look(
         self, source: Source, options: Options, count: int, size: Size
