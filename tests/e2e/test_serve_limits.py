@@ -190,6 +190,33 @@ class TestJobs:
             eventually(lambda: ended(server, [fresh]))
             assert len(model.asked) == 2
 
+    def test_what_is_old_is_forgotten_at_the_next_start(
+        self, tmp_path: Path, clip: Path, model: Model
+    ) -> None:
+        """Then it is asked anew; a job that is not done is done, however old it is."""
+        data, settings = tmp_path / "data", {**model.settings, "parallel": 1}
+        with Served(data, **settings) as server:
+            upload = server.upload(clip)
+            body = {"upload_id": upload, "prompt": f"{PROMPT} 0"}
+            record = server.http.post("/v1/upsample", json=body).json()
+            (done,) = submitted(server, upload, 1)
+            eventually(lambda: ended(server, [done]))
+            model.gate.clear()
+            (open_,) = submitted(server, upload, 1, seed=7)
+            eventually(lambda: len(model.asked) == 2)
+            server.kill()
+        time.sleep(1.0)
+        model.gate.set()
+        with Served(data, **settings, keep=0.9) as server:
+            assert server.http.get(f"/v1/records/{record['key']}").status_code == 404
+            assert server.http.get(f"/v1/jobs/{done}").status_code == 404
+            eventually(lambda: ended(server, [open_]))
+            assert server.http.get(f"/v1/jobs/{open_}").json()["state"] == "finished"
+            answer = server.http.post("/v1/upsample", json=body)
+            assert "X-Promptlift-From-Journal" not in answer.headers
+            assert answer.json()["key"] == record["key"]
+        assert len(model.asked) == 4
+
     def test_the_same_work_at_once_is_asked_once(
         self, tmp_path: Path, clip: Path, model: Model
     ) -> None:

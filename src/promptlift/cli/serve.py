@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from promptlift.cli import types
 from promptlift.cli.engines import served_engine_options, settings_of
 from promptlift.engines.spoken import parse_engine
 from promptlift.errors import OptionError
@@ -106,6 +107,12 @@ _MIB = 2**20
     show_default=True,
     type=click.FloatRange(0.01),
     help="How long an upload is kept.",
+)
+@click.option(
+    "--keep",
+    type=types.duration,
+    metavar="TIME",
+    help="Forget results and jobs that ended longer ago, such as 30d, at each start.",
 )
 @click.option(
     "--rate",

@@ -18,7 +18,7 @@ from promptlift.batch.journal.segment import Segment
 from promptlift.core.record import Record
 from promptlift.errors import OutputError
 
-__all__ = ["Ledger", "read_jobs"]
+__all__ = ["Ledger", "job_line", "read_jobs"]
 
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 _JOB = b'"kind":"job"'
@@ -148,5 +148,10 @@ def read_jobs(folder: Path) -> Iterator[dict[str, Any]]:
     segments = [Segment(path) for path in (folder / SEGMENTS).glob("*.jsonl")]
     for segment in sorted(segments, key=lambda one: one.path.stat().st_mtime_ns):
         for data, begin, end, _ in segment.new_lines():
-            if data.startswith(_JOB, begin + lines.BODY_AT):
+            if job_line(data, begin):
                 yield json.loads(data[begin:end])
+
+
+def job_line(data: bytes, begin: int = 0) -> bool:
+    """Whether a line of kind ``job`` begins there."""
+    return data.startswith(_JOB, begin + lines.BODY_AT)

@@ -27,6 +27,7 @@ from promptlift.server.metrics import Gauges, Metrics
 from promptlift.server.models import VideoNamed
 from promptlift.server.paths import AllowedPaths, content_of
 from promptlift.server.queue import FairQueue, Ticket
+from promptlift.server.retention import forget
 from promptlift.server.settings import Settings
 from promptlift.server.uploads import Uploads
 from promptlift.server.wishes import Done, Place, Wish
@@ -63,6 +64,8 @@ class Service:
         self._lock = _lock(data / "lock")
         self.lanes = Lanes(settings)
         _make_private(data / "journal")
+        if settings.keep is not None and (gone := forget(data, settings.keep)):
+            _LOG.info("%d results and jobs that ended long ago are forgotten", gone)
         self.ledger = Ledger(data / "journal")
         self.crew = Crew(settings.decoders, _limits(settings), preload=PRELOAD)
         self.sights = Sights(run=self.crew.call)

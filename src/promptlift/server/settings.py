@@ -46,6 +46,8 @@ class Settings:
         upload_quota: Most bytes of all uploads together.
         upload_count: Most uploads that are kept.
         upload_age: Seconds that an upload is kept.
+        keep: Seconds that results and ended jobs are kept, looked at when the server starts; None
+            for ever.
         video_seconds: Longest video that is taken in.
         video_pixels: Most pixels of one picture.
         rate: Requests a second of one client in the long run; ten times as many at once.
@@ -78,6 +80,7 @@ class Settings:
     upload_quota: int = 20 * GIB
     upload_count: int = 10_000
     upload_age: float = 86_400.0
+    keep: float | None = None
     video_seconds: float = 4 * 3600.0
     video_pixels: int = DEFAULT_LIMITS.max_pixels
     rate: float = 200.0
