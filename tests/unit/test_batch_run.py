@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -252,6 +253,16 @@ def test_a_wrong_setting_stops_the_run_at_once(bench: Bench) -> None:
     assert set(bench.states.values()) == {"-"}
     bench.run()
     assert len(bench.asked) == 30
+
+
+def test_a_clip_is_decoded_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint frames come with the survey, from the process that decodes."""
+    again = Mock(side_effect=AssertionError("it is read again"))
+    monkeypatch.setattr("promptlift.pipeline.sights.look", again)
+    bench.rows(*(balloon(n, n % 3 + 1) for n in range(6)))
+    bench.run(workers=2)
+    assert len(bench.asked) == 6
+    assert set(bench.states.values()) <= FIT
 
 
 def test_an_engine_that_stays_away_marks_nothing(bench: Bench) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -205,6 +206,17 @@ def test_the_first_stage_hashes_plans_and_decodes(clip: str, looker: Looker) -> 
     assert len(seen.looks) == 1
     assert len(seen.lines) == 1
     assert b'"kind":"video"' in seen.lines[0]
+
+
+def test_the_first_stage_decodes_a_clip_once(
+    clip: str, looker: Looker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint frames come with the survey, from the process that decodes."""
+    again = Mock(side_effect=AssertionError("it is read again"))
+    monkeypatch.setattr("promptlift.pipeline.sights.look", again)
+    (seen,) = looker.look_at([(0, item_of(clip))], always("ask"), WHO)
+    assert isinstance(seen.looks[0].found, tuple)
+    assert seen.looks[0].found
 
 
 @pytest.mark.parametrize("fate", ["follow", "leave", ("before", "ok")])
