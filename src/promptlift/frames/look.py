@@ -80,10 +80,10 @@ def very_instants(
         Ascending; none where a strategy reads from the start, has to see the video first, or takes
         keyframes, which cost next to nothing.
     """
-    duration = _duration(reader)
     if strategy == "fps":
         return hints.at_rate(reader.info.duration, count, fps)
-    if strategy != "spread" or duration is None or (duration > hints.LONG_CLIP and not exact):
+    duration = _duration(reader) if strategy == "spread" else None
+    if duration is None or (duration > hints.LONG_CLIP and not exact):
         return ()
     return hints.spread(duration, count, index=reader.index, exact=exact)[0]
 

@@ -22,7 +22,16 @@ from promptlift.core.video import Size, VideoInfo
 from promptlift.engines.base import EngineInfo
 from promptlift.errors import ConfigEngineError, PromptliftError
 
-__all__ = ["Foresee", "Foreseen", "Foresight", "Late", "Shape", "context_of", "frame_count", "plan"]
+__all__ = [
+    "Foresee",
+    "Foreseen",
+    "Foresight",
+    "Late",
+    "Shape",
+    "context_of",
+    "frame_count",
+    "plan_for",
+]
 
 # Of a survey that could hear of the plan; to decode twice seldom costs more.
 _PATIENCE_S = 0.3
@@ -65,8 +74,8 @@ class Foresight:
     def __call__(self, info: VideoInfo) -> Shape | None:
         """See `Foresee`."""
         with suppress(PromptliftError):  # it comes up again, in its turn
-            planned = plan(self.who, info, self.options, self.budget)
-            return Shape(planned.chosen.frames, planned.size)
+            plan = plan_for(self.who, info, self.options, self.budget)
+            return Shape(plan.chosen.frames, plan.size)
         return None
 
 
@@ -120,7 +129,7 @@ class Late:
         return None if foresight is None else foresight(info)
 
 
-def plan(who: EngineInfo, info: VideoInfo, options: Options, budget: Budget) -> Plan:
+def plan_for(who: EngineInfo, info: VideoInfo, options: Options, budget: Budget) -> Plan:
     """How the frames of a video are shown to an engine.
 
     Raises:

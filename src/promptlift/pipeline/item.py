@@ -25,7 +25,7 @@ from promptlift.frames import Source
 from promptlift.pipeline.asking import Judge, Telling, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
-from promptlift.pipeline.foresight import Foreseen, Foresight, context_of, frame_count, plan
+from promptlift.pipeline.foresight import Foreseen, Foresight, context_of, frame_count, plan_for
 from promptlift.pipeline.identity import settings_of, template_name, work_key
 from promptlift.pipeline.seeing import See
 from promptlift.pipeline.sights import Sights
@@ -115,10 +115,9 @@ async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) 
     while True:
         with draft.stage("plan"):
             budget = draft.fit.budget(planned)
-            draft.plan = chosen = _planned(draft, known.who, seen.info, budget)
+            draft.plan = plan = _planned(draft, known.who, seen.info, budget)
         with draft.stage("look"):
-            count = chosen.chosen.frames
-            draft.frames = await sights.look(draft.source, options, count, chosen.size)
+            draft.frames = await sights.look(draft.source, options, plan.chosen.frames, plan.size)
         if plan_only:
             return
         request = _request(draft, turn, seen.facts, shown)
@@ -245,7 +244,7 @@ def _budget(options: Options, known: _Known, turn: Turn, frames: int) -> Budget:
 def _planned(draft: Draft, who: EngineInfo, info: VideoInfo, budget: Budget) -> Plan:
     """The plan; where there is none smaller than what was refused, the refusal stands."""
     try:
-        return plan(who, info, draft.options, budget)
+        return plan_for(who, info, draft.options, budget)
     except BudgetError:
         if draft.refused is None:
             raise
