@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,68 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     plain.touch()
     write_atomic(tmp_path / "a.txt", b"")
     assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+
+
+def test_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
+    """A private file stays private, also while it is written; a read-only one is replaced."""
+    for mode in (0o600, 0o444):
+        path = tmp_path / f"{mode:o}.txt"
+        path.touch(mode)
+        path.chmod(mode)
+        with replacing(path) as temporary:
+            assert temporary.stat().st_mode & 0o077 == 0
+            temporary.write_text("new")
+        assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", mode)
+
+
+def test_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    """Also through a second link, into another folder, and where nothing is there yet."""
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "target.txt"
+    (tmp_path / "first.txt").symlink_to(target)
+    (tmp_path / "second.txt").symlink_to("first.txt")
+    for content in (b"made", b"replaced"):
+        write_atomic(tmp_path / "second.txt", content)
+        assert target.read_bytes() == content
+        assert sorted(os.listdir(tmp_path)) == ["elsewhere", "first.txt", "second.txt"]
+        assert (tmp_path / "second.txt").is_symlink()
+        assert os.listdir(tmp_path / "elsewhere") == ["target.txt"]
+
+
+def test_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
+    """A link into a missing folder, and one to itself."""
+    (tmp_path / "lost.txt").symlink_to("missing/a.txt")
+    with pytest.raises(OutputError, match=r"there is no folder '.*missing'"):
+        write_atomic(tmp_path / "lost.txt", b"")
+    (tmp_path / "loop.txt").symlink_to("loop.txt")
+    with pytest.raises(OutputError, match="levels of symbolic links"):
+        write_atomic(tmp_path / "loop.txt", b"")
+    assert sorted(os.listdir(tmp_path)) == ["loop.txt", "lost.txt"]
+
+
+def test_device_is_written_into(tmp_path: Path) -> None:
+    """A device node of our own, like the one that swallows everything, stays what it is."""
+    node = tmp_path / "node.txt"
+    try:
+        os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        write_atomic(node, b"x")
+    except (PermissionError, OutputError) as error:
+        pytest.skip(f"no device node can be made and opened here: {error}")
+    assert stat.S_ISCHR(node.stat().st_mode)
+    assert os.listdir(tmp_path) == ["node.txt"]
+
+
+def test_fifo_gets_the_content_only_when_it_is_whole(tmp_path: Path) -> None:
+    """A writer that fails writes nothing into what is there."""
+    fifo = tmp_path / "fifo.txt"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(ZeroDivisionError), replacing(fifo) as temporary:
+            temporary.write_text("half of the n")
+            raise ZeroDivisionError
+        write_atomic(fifo, b"whole")
+        assert os.read(reader, 100) == b"whole"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)

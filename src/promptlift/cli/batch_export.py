@@ -71,7 +71,7 @@ def export(
     """Write what the run in RUN_DIR has made, in the order of its input.
 
     Every row that has a result is there, failed ones with their reason; all forms have the same
-    columns from the first row. The file is written beside and renamed, and its path goes to
+    columns from the first row. The file is replaced as a whole, and its path goes to
     stdout.
     """
     from promptlift.batch.export import export

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from promptlift.cosmos.results import Change
 from promptlift.cosmos.sidecar import Known, known_of, sidecar_path
 from promptlift.cosmos.spec import Spec
 from promptlift.errors import OutputError, SpecError
-from promptlift.files import replacing
+from promptlift.files import write_atomic
 
 __all__ = ["Claims", "Output", "Outputs", "write"]
 
@@ -140,9 +139,4 @@ def write(changes: Iterable[Change]) -> None:
     for change in changes:
         with contextlib.suppress(OSError):  # the write itself says what is wrong
             change.path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(change.path) as temporary, temporary.open("wb") as file:
-            file.write(change.new.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-            if change.path.exists():
-                temporary.chmod(change.path.stat().st_mode)
+        write_atomic(change.path, change.new.encode())

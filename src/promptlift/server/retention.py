@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -60,9 +61,7 @@ def _without(path: Path, over: set[str], before: float) -> int:
     beside = path.with_name(f".{path.name}{_NEW}")
     try:
         if _copied(path, beside, over, before):
-            times = path.stat()
-            # Jobs are read in that order.
-            os.utime(beside, ns=(times.st_atime_ns, times.st_mtime_ns))
+            shutil.copystat(path, beside)  # its mode, and its times: jobs are read in that order
             beside.replace(path)
         else:
             path.unlink()

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"{str(folder)!r} is a file", remedy="name a folder for --form sidecars")
     known, written_at = _listed(folder)
     for entry in sorted(folder.iterdir()):
-        if entry.name not in known:
+        if not entry.is_file() or entry.is_symlink():
+            why = "which is no regular file"
+        elif entry.name not in known:
             why = "which is not from an earlier export"
         elif entry.stat().st_mtime_ns > written_at:
             why = "which was changed since it was exported"
@@ -130,6 +133,10 @@ def _swap(temporary: Path, folder: Path) -> None:
     if not folder.exists():
         temporary.rename(folder)
         return
+    for path in (folder, *folder.iterdir()):
+        successor = temporary / path.relative_to(folder)
+        if successor.exists():
+            successor.chmod(stat.S_IMODE(path.stat().st_mode))
     old = temporary.with_name(f"{temporary.name}-old")
     folder.rename(old)
     try:
