@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from numbers import Rational
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,7 +19,10 @@ from promptlift.core.prompts import Control
 from promptlift.core.video import Size
 from promptlift.errors import OptionError
 
-__all__ = ["OnReject", "Options", "Strategy"]
+__all__ = ["OnReject", "Options", "Strategy", "parse_fraction"]
+
+_FRACTION = re.compile(r"\d{1,9}(?:\.\d{0,20})?|\.\d{1,20}|\d{1,9}/[1-9]\d{0,8}", re.ASCII)
+_LONGEST_SHOWN = 80  # characters of a value that a message shows
 
 Strategy = Literal["spread", "first", "fps", "scenes"]
 OnReject = Literal["fail", "best", "original"]
@@ -114,20 +121,46 @@ class Options:
         return DEFAULT_CONTEXT if self.context is None else self.context
 
 
-def _rate(value: Any) -> Fraction:
-    try:
+def parse_fraction(value: object) -> Fraction:
+    """Read ``2``, ``0.5``, ``30000/1001`` or a number; a float means what it is written as.
+
+    The text is bounded before a fraction is made of it: that of ``1e99999999`` would take hours.
+
+    Raises:
+        ValueError: It is something else, negative, or has too many digits.
+    """
+    if isinstance(value, bool):
+        raise ValueError("a truth value")
+    if isinstance(value, Rational):
         return Fraction(value)
-    except (TypeError, ValueError, ZeroDivisionError):
+    if isinstance(value, str | float | Decimal) and _FRACTION.fullmatch(text := str(value).strip()):
+        return Fraction(text)
+    raise ValueError("no number of a few digits")
+
+
+def _rate(value: object) -> Fraction:
+    try:
+        return parse_fraction(value)
+    except ValueError:
         raise OptionError(
-            f"fps is {value!r}", remedy="give a rate such as 2, 0.5 or 30000/1001"
+            f"fps is {_shown(repr, value)}", remedy="give a rate such as 2, 0.5 or 30000/1001"
         ) from None
 
 
 def _within(name: str, value: float | Fraction, low: float | Fraction, high: float) -> None:
     if not low <= value <= high:
         raise OptionError(
-            f"{name} is {value}", remedy=f"give a value from {_plain(low)} to {_plain(high)}"
+            f"{name} is {_shown(str, value)}",
+            remedy=f"give a value from {_plain(low)} to {_plain(high)}",
         )
+
+
+def _shown(write: Callable[[object], str], value: object) -> str:
+    try:
+        text = write(value)
+    except ValueError:  # Python does not write integers of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _plain(value: float | Fraction) -> str:

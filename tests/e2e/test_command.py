@@ -68,6 +68,20 @@ def test_stdout_holds_the_long_prompt_and_nothing_else(promptlift: Run) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("number", ["1e99999999", "1e-99999999", "9" * 5000])
+def test_number_of_any_length_is_refused_at_once(promptlift: Run, number: str) -> None:
+    """Every command that takes a rate or a shape calls it a wrong use, and shows its beginning."""
+    for arguments in (
+        ("run", "clip.mp4", PROMPT, "--strategy", "fps", "--fps", number),
+        ("hint", "clip.mp4", "-o", "hint.mp4", "--fps", number),
+        ("sweep", "--aspect", number),
+    ):
+        done = promptlift(*arguments)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert f"{number[:80]!r} is not a " in done.stderr
+        assert len(done.stderr) < 500
+
+
 def test_quiet_says_nothing_on_stderr(promptlift: Run) -> None:
     """With -q a success is silent."""
     done = promptlift("run", "-q", "clip.mp4", PROMPT)

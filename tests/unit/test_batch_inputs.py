@@ -236,6 +236,7 @@ def test_every_option_of_a_row_becomes_the_item_s() -> None:
         ({"temperature": "hot"}, 'temperature is "hot". give a number'),
         ({"exact": 1}, "exact is 1. give true or false"),
         ({"fps": "1e999999999"}, "give a rate such as"),
+        ({"fps": "1e-999999999"}, "give a rate such as"),
         ({"fps": 0}, "fps is 0"),
         ({"fps": "1/0"}, "give a rate such as"),
         ({"size": [640]}, "give a size such as"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -56,6 +57,17 @@ def test_rate_may_be_given_as_text_number_or_fraction() -> None:
     for rate in (2, "2", 2.0, Fraction(2)):
         assert Options.of(fps=rate).fps == 2
     assert Options.of(fps="30000/1001").fps == Fraction(30000, 1001)
+    assert Options.of(fps=29.97).fps == Fraction(2997, 100)
+
+
+def test_rate_of_any_length_is_refused_at_once() -> None:
+    """No power of ten is written out, and a message shows the beginning of a long value."""
+    long = "9" * 5000
+    texts = ("1e99999999", "1e-99999999", Decimal("1e99999999"), long, f"1/{long}", float("nan"))
+    for rate in (*texts, True, 10**5000, Fraction(1, 10**5000)):
+        with pytest.raises(OptionError, match=r"^fps is .{1,100}\. Give a ") as caught:
+            Options.of(fps=rate)
+        assert len(str(caught.value)) < 200
 
 
 def test_rate_that_is_no_number_is_named() -> None:

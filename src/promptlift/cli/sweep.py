@@ -13,6 +13,7 @@ import click
 
 from promptlift.cli import types
 from promptlift.cli.engines import connection_options, settings_of
+from promptlift.config import parse_fraction
 from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE
 from promptlift.core.text import check_short_prompt
 from promptlift.core.tokens import FAMILIES, PIXTRAL, Family, family, family_for_model
@@ -28,11 +29,11 @@ __all__ = ["sweep"]
 
 def _aspect(text: str) -> Fraction:
     try:
-        made = Fraction(text.replace(":", "/"))
-    except (ValueError, ZeroDivisionError):
+        made = parse_fraction(text.replace(":", "/"))
+    except ValueError:
         made = Fraction(0)
     if made <= 0:
-        raise click.BadParameter(f"{text!r} is not a shape such as 16:9")
+        raise click.BadParameter(f"{text[:80]!r} is not a shape such as 16:9")
     return made
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from promptlift.config import parse_fraction
 from promptlift.core.video import Size
 
 __all__ = ["byte_count", "duration", "parse_size", "place", "rate", "shard", "size", "span"]
@@ -52,9 +53,11 @@ def rate(text: str) -> Fraction:
         click.BadParameter: It is something else.
     """
     try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise click.BadParameter(f"{text!r} is not a rate such as 2, 0.5 or 30000/1001") from None
+        return parse_fraction(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text[:80]!r} is not a rate such as 2, 0.5 or 30000/1001"
+        ) from None
 
 
 def duration(text: str) -> float:

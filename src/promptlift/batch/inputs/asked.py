@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from promptlift.config import Options
+from promptlift.config import Options, parse_fraction
 from promptlift.core.prompts import template
 from promptlift.core.targets import target
 from promptlift.core.video import Size
@@ -20,7 +20,6 @@ from promptlift.errors import InputError, OptionError
 __all__ = ["ROW_OPTIONS", "check_asked", "row_options"]
 
 _SIZE = re.compile(r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})")
-_RATE = re.compile(r"\d{1,9}(?:\.\d{1,9})?|\d{1,9}/[1-9]\d{0,8}")
 _LONGEST = 80  # characters of a value that a message shows
 
 
@@ -53,10 +52,10 @@ def _truth(name: str, value: Any) -> bool:
 
 
 def _rate(name: str, value: Any) -> Fraction:
-    # As text: 29.97 is meant as it is written, and a number such as 1e999999 would take for ever.
-    if not isinstance(value, bool) and _RATE.fullmatch(str(value)):
-        return Fraction(str(value))
-    raise _fault(name, value, "give a rate such as 2, 0.5 or 30000/1001")
+    try:
+        return parse_fraction(value)
+    except ValueError:
+        raise _fault(name, value, "give a rate such as 2, 0.5 or 30000/1001") from None
 
 
 def _size(name: str, value: Any) -> Size:
