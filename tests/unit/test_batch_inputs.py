@@ -292,7 +292,7 @@ def test_relative_videos_count_from_the_list_then_from_here(
     ]
 
 
-def test_a_prompt_is_the_row_s_else_the_command_s_else_beside_the_video(tmp_path: Path) -> None:
+def test_a_prompt_is_the_row_s_else_beside_the_video_else_the_command_s(tmp_path: Path) -> None:
     """An empty text is a prompt where the format can say so; without any it is empty."""
     (tmp_path / "a.txt").write_text("\ufeff from the file\n", encoding="utf-8")
     listing = tmp_path / "in.jsonl"
@@ -301,7 +301,20 @@ def test_a_prompt_is_the_row_s_else_the_command_s_else_beside_the_video(tmp_path
         '{"video":"a.mp4","prompt":""}\n'
     )
     assert [row.prompt for row in read(listing)] == ["own", "from the file", "", ""]
-    assert [row.prompt for row in read(listing, "given")] == ["own", "given", "given", ""]
+    assert [row.prompt for row in read(listing, "given")] == ["own", "from the file", "given", ""]
+
+
+@pytest.mark.parametrize("source", ["", "*.mp4"], ids=["folder", "pattern"])
+def test_prompt_of_the_command_is_for_videos_without_words_beside_them(
+    tmp_path: Path, source: str
+) -> None:
+    """A clip's own .txt is never thrown away; one with nothing in it says nothing."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "a.txt").write_text("its own")
+    (tmp_path / "b.txt").write_text("\n")
+    prompts = [row.prompt for row in read(tmp_path / source, "given")]
+    assert prompts == ["its own", "given", "given"]
 
 
 @pytest.mark.parametrize(
@@ -357,12 +370,12 @@ def test_rows_that_depend_on_other_files_make_the_stamp_void(tmp_path: Path, nam
     else:
         path.write_text(json.dumps(records[0]))
     settled(path)
-    for prompt, holds in (("given", True), (None, False)):
+    for prompt in ("given", None):
         source = open_input(path, prompt=prompt)
         before = source.stamp
         assert before is not None
         assert list(source.rows())
-        assert (source.stamp == before) is holds
+        assert source.stamp is None
 
 
 # ---- arrays, pipes, standard input
@@ -672,7 +685,7 @@ def test_a_folder_gives_its_videos_in_the_order_of_names(tree: Path) -> None:
     ]
     assert [row.number for row in rows] == list(range(7))
     assert rows[5].prompt == "beside it"
-    assert {row.prompt for row in read(tree, "for all")} == {"for all"}
+    assert {row.prompt for row in read(tree, "for all")} == {"beside it", "for all"}
 
 
 @pytest.mark.parametrize(

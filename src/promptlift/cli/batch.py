@@ -109,7 +109,10 @@ def _run_options(command: F) -> F:
     metavar="RUN_DIR",
     help="The run's folder, or a URL such as s3://bucket/run: journal, rows, settings.",
 )
-@click.option("--prompt", help="The short prompt of rows that have none.")
+@click.option(
+    "--prompt",
+    help="The short prompt of rows that have none, in the list or in a .txt beside the video.",
+)
 @click.option(
     "--format",
     "form",

@@ -26,7 +26,7 @@ class Columns:
 
     Args:
         folder: The folder that relative paths count from; None for the current one.
-        prompt: The short prompt of rows without one; None to look beside their videos.
+        prompt: The short prompt of rows without one, where no text lies beside the video either.
 
     Attributes:
         places: Where videos were looked for.
@@ -84,9 +84,7 @@ class Columns:
             return said
         if said is not None:
             raise PromptError(f"the prompt is {_kind(said)}", remedy="give a text")
-        if self._prompt is not None:
-            return self._prompt
-        return self.places.prompt(video)
+        return self.places.prompt(video) or self._prompt or ""
 
 
 def no_video_column(names: Iterable[str]) -> InputError:

@@ -38,7 +38,7 @@ class Videos:
     Args:
         source: The video, the folder or the pattern (``*``, ``?``, ``[...]`` within a name,
             ``**`` for folders of any depth).
-        prompt: The short prompt of all; None to look beside each.
+        prompt: The short prompt of those that have no text beside them.
 
     Raises:
         InputError: The folder, or the part of the pattern without wildcards, is not there.
@@ -81,7 +81,7 @@ class Videos:
 
     def _row(self, number: int, path: str) -> Row:
         try:
-            prompt = self._prompt if self._prompt is not None else prompt_beside(path)
+            prompt = prompt_beside(path) or self._prompt or ""
         except InputError as error:
             return Row.broken(number, path, error, video=path)
         return Row.of(number, path, prompt)

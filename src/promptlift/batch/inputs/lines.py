@@ -37,7 +37,7 @@ class JsonLines:
 
     Args:
         source: Path of a file or a pipe; ``-`` for standard input.
-        prompt: The short prompt of rows without one; None to look beside their videos.
+        prompt: The short prompt of rows without one, where no text lies beside the video either.
 
     Raises:
         InputError: The file cannot be read, or holds one array too large to be read whole.

@@ -50,12 +50,13 @@ def open_input(source: str | Path, *, prompt: str | None, format: str | None = N
     TSV, ``options``: an object of `ROW_OPTIONS`. All other columns are carried through.
 
     Relative paths of videos count from the folder of the list, and where nothing is there from
-    the current one. A row without a prompt takes `prompt`, else the text of ``clip.txt`` beside
-    ``clip.mp4``, else none. An empty cell of CSV says nothing; an empty text elsewhere is a prompt.
+    the current one. A row without a prompt takes the text of ``clip.txt`` beside
+    ``clip.mp4``, else `prompt`, else none. An empty cell of CSV and an empty ``clip.txt`` say
+    nothing; an empty text elsewhere is a prompt.
 
     Args:
         source: Path, pattern or ``-``.
-        prompt: The short prompt of rows that have none.
+        prompt: The short prompt of rows that have none, neither in the list nor beside the video.
         format: One of `FORMATS`; None to have it told by name and content.
 
     Raises:

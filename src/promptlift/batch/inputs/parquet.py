@@ -29,7 +29,7 @@ class Parquet:
 
     Args:
         path: The file.
-        prompt: The short prompt of rows without one; None to look beside their videos.
+        prompt: The short prompt of rows without one, where no text lies beside the video either.
 
     Raises:
         OptionError: pyarrow is not installed.

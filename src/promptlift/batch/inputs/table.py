@@ -25,7 +25,7 @@ class Table:
 
     Args:
         path: The file.
-        prompt: The short prompt of rows without one; None to look beside their videos.
+        prompt: The short prompt of rows without one, where no text lies beside the video either.
         tabs: Whether it is TSV; else the header tells commas, semicolons and tabs apart.
 
     Raises:
