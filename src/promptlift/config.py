@@ -43,7 +43,8 @@ class Options:
         context: Tokens of prompt and answer together; None for what the engine has, or 4096
             where it has none.
         reserve: Tokens kept for the answer.
-        template: Name of the template; None for the one that suits the model.
+        template: Name of the template; None for ``verbatim/1`` where the model is the Cosmos
+            upsampler, and ``instruct/1`` for any other.
         control: The kind of picture shown, where the user knows better than the measurement.
         controls: What the generator is made to follow besides the prompt; empty for what the
             picture shown is of.

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from promptlift.cli import main as main_module
 from promptlift.cli.main import COMMANDS, cli
 from promptlift.core.record import Record
 from promptlift.testing import synthetic_video
+from stubs.openai_server import StubServer
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PROMPT = "a red hot-air balloon drifts over the hills"
@@ -80,6 +82,39 @@ def test_number_of_any_length_is_refused_at_once(promptlift: Run, number: str) -
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         assert f"{number[:80]!r} is not a " in done.stderr
         assert len(done.stderr) < 500
+
+
+@pytest.mark.parametrize(
+    ("model", "origin", "template", "reason"),
+    [
+        ("qwen2.5vl:7b", None, "instruct/1", "a general model needs an instruction"),
+        (
+            "upsampler",
+            "/checkpoints/models--nvidia--Cosmos-UpsamplePrompt1-12B-Transfer/snapshots/0f3a",
+            "verbatim/1",
+            "the Cosmos upsampler was trained without an instruction",
+        ),
+    ],
+    ids=["general", "alias of Cosmos"],
+)
+def test_template_and_why_are_told(
+    promptlift: Run, model: str, origin: str | None, template: str, reason: str
+) -> None:
+    """On stderr, in the record, and to the model itself."""
+    with StubServer(models=[model]) as server:
+        card = server.style.card
+        loaded = lambda name, context: {**card(name, context), "root": origin or name}  # noqa: E731
+        server.style = replace(server.style, card=loaded)
+        done = promptlift(
+            "run", "clip.mp4", PROMPT, "--engine", "openai", "--base-url", server.base_url,
+            "--json", "--attempts", "1",
+        )  # fmt: skip
+        (asked,) = server.chats
+    record = Record.model_validate_json(done.stdout)
+    assert (record.template, record.template_reason) == (template, reason)
+    assert f"promptlift: template {template}: {reason}" in done.stderr.splitlines()
+    is_instructed = "You write prompts for a video generator" in json.dumps(asked.body)
+    assert is_instructed is (template == "instruct/1")
 
 
 def test_quiet_says_nothing_on_stderr(promptlift: Run) -> None:

@@ -118,7 +118,8 @@ def test_a_server_is_asked_about_itself(style: str, version: str, context: int |
     """Model, version and the context that is really in force come from the server."""
     with StubServer(style, context=5120) as server:
         info = describe(server)
-    assert info == EngineInfo("openai", MODEL, "", version, context, "pixtral", 64)
+    origin = "/models/model.gguf" if style == "llama-server" else MODEL
+    assert info == EngineInfo("openai", MODEL, "", version, context, "pixtral", 64, origin)
 
 
 def test_a_hosted_server_is_asked_for_its_models_only() -> None:

@@ -13,6 +13,7 @@ from promptlift.core.record import Record
 from promptlift.core.tokens import PIXTRAL
 from promptlift.core.video import Size
 from promptlift.engines.base import Completion, Engine, Request
+from promptlift.engines.embedded import EmbeddedEngine
 from promptlift.errors import (
     BudgetError,
     ConfigEngineError,
@@ -294,6 +295,38 @@ def test_general_models_are_told_what_to_do(clip: Path) -> None:
     assert do(clip, engine=cosmos, template=None).record.template == "verbatim/1"
     assert "Request: " + PROMPT in general.requests[0].text
     assert cosmos.requests[0].text == PROMPT
+
+
+@pytest.mark.parametrize(
+    "model", ["qwen2.5vl:7b", "gpt-4o-mini", "gemini-2.5-flash", "gemma3:4b", "llava:13b"]
+)
+def test_model_that_the_token_counter_does_not_know_is_instructed(clip: Path, model: str) -> None:
+    """How images are counted has nothing to do with what is said."""
+    engine = pixtral(model=model, family=None)
+    record = do(clip, engine=engine, template=None).record
+    assert (record.template, record.template_reason) == (
+        "instruct/1",
+        "a general model needs an instruction",
+    )
+    assert "You write prompts for a video generator" in engine.requests[0].system
+
+
+def test_record_says_why_the_template_was_used(clip: Path) -> None:
+    """The user's choice comes first; the Cosmos upsampler is known in any spelling."""
+    for model in ("nvidia/Cosmos-UpsamplePrompt1-12B-Transfer", "Cosmos Upsampleprompt1 12B"):
+        cosmos = pixtral(model=model)
+        made = do(clip, engine=cosmos, template=None).record
+        assert (made.template, made.template_reason) == (
+            "verbatim/1",
+            "the Cosmos upsampler was trained without an instruction",
+        )
+        chosen = do(clip, engine=cosmos, template="instruct/1").record
+        assert (chosen.template, chosen.template_reason) == ("instruct/1", "chosen with --template")
+    plain = do(clip, engine=EmbeddedEngine(), template=None).record
+    assert (plain.template, plain.template_reason) == (
+        "verbatim/1",
+        "the embedded engine reads no instruction",
+    )
 
 
 def test_a_control_video_is_named_to_the_model(clip: Path) -> None:

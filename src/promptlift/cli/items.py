@@ -54,7 +54,11 @@ _OPTIONS = (
         show_default=True,
         help="Tokens kept for the answer.",
     ),
-    click.option("--template", help="The words around yours: verbatim/1 or instruct/1."),
+    click.option(
+        "--template",
+        help="The words around yours: instruct/1, or verbatim/1 for none. Left out, the Cosmos "
+        "upsampler gets none, as it was trained, and every other model an instruction.",
+    ),
     click.option(
         "--target-tokenizer",
         type=click.Path(path_type=Path),

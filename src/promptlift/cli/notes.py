@@ -1,4 +1,4 @@
-"""What a person is told on stderr while an item is worked on; a pipe hears warnings only."""
+"""What a person is told on stderr while an item is worked on; a pipe hears no progress."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ class Notes(Live):
         record = outcome.record
         if (self.shown or dry_run) and record.plan is not None:
             _say(_plan_line(record))
+        if record.template is not None and not _is_embedded(record):
+            _say(f"promptlift: template {record.template}: {record.template_reason}")
         for line in _warnings(record):
             _say(f"promptlift: {line}")
 
@@ -78,9 +80,13 @@ def _plan_line(record: Record) -> str:
     )
 
 
+def _is_embedded(record: Record) -> bool:
+    return record.engine is not None and record.engine.name == "embedded"
+
+
 def _warnings(record: Record) -> list[str]:
     lines = []
-    if record.engine is not None and record.engine.name == "embedded" and record.attempts:
+    if _is_embedded(record) and record.attempts:
         from promptlift.engines.embedded import NO_MODEL_NOTICE
 
         lines.append(NO_MODEL_NOTICE)

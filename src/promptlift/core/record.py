@@ -283,6 +283,7 @@ class Record(_Model):
         attempts: Every time that the engine was asked.
         sampling: How the best attempt was drawn.
         template: Name and version of the words around the user's.
+        template_reason: Why it is that template.
         timings: Seconds of each stage.
         error: Why there is no result.
         promptlift: Version of this package.
@@ -304,6 +305,7 @@ class Record(_Model):
     attempts: tuple[Attempt, ...] = ()
     sampling: Sampled | None = None
     template: str | None = None
+    template_reason: str | None = None
     timings: dict[str, float] = {}
     error: Failure | None = None
     promptlift: str

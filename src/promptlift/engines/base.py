@@ -45,6 +45,8 @@ class EngineInfo:
             not known.
         family: Image-token family in `promptlift.core.tokens`; None if it takes no tokens.
         max_images: The most images in one request.
+        origin: The name or path that the model was loaded from; empty where it is not known.
+        reads_text: Whether it reads `Request.text`, and so takes an instruction.
     """
 
     name: str
@@ -54,6 +56,8 @@ class EngineInfo:
     context: int | None
     family: str | None
     max_images: int
+    origin: str = ""
+    reads_text: bool = True
 
 
 @dataclass(frozen=True, slots=True)

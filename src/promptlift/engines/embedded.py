@@ -47,6 +47,7 @@ class EmbeddedEngine:
             context=None,
             family=None,
             max_images=1_000_000,
+            reads_text=False,
         )
 
     async def complete(self, request: Request) -> Completion:

@@ -108,6 +108,7 @@ class OpenAIEngine:
             or family_for_model(served.model)
             or family_for_model(served.origin),
             max_images=self._max_images if served.sees else 0,
+            origin=served.origin,
         )
 
     async def complete(self, request: Request) -> Completion:

@@ -45,6 +45,7 @@ class Draft:
     survey: Survey | None = None
     engine: EngineInfo | None = None
     template: Template | None = None
+    template_reason: str | None = None
     plan: Plan | None = None
     frames: tuple[Frame, ...] = ()
     key: str | None = None
@@ -84,6 +85,7 @@ class Draft:
             attempts=tuple(map(_attempt, self.answers)),
             sampling=_sampled(best) if best else None,
             template=self.template.name if self.template else None,
+            template_reason=self.template_reason,
             timings=dict(self.timings),
             error=_failure(error) if error else None,
             promptlift=__version__,

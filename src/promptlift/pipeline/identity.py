@@ -7,6 +7,7 @@ with a larger context does not make finished work another.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -14,15 +15,30 @@ from promptlift.config import Options
 from promptlift.core.record import item_key, settings_digest
 from promptlift.engines.base import EngineInfo
 
-__all__ = ["as_asked", "settings_of", "template_name", "work_key"]
+__all__ = ["as_asked", "choose_template", "settings_of", "template_name", "work_key"]
+
+_COSMOS_UPSAMPLER = "cosmosupsampleprompt1"
+
+
+def choose_template(options: Options, who: EngineInfo) -> tuple[str, str]:
+    """The name of the template, and why it is that one."""
+    if options.template is not None:
+        return options.template, "chosen with --template"
+    if not who.reads_text:
+        return "verbatim/1", f"the {who.name} engine reads no instruction"
+    if _is_cosmos_upsampler(who.model) or _is_cosmos_upsampler(who.origin):
+        return "verbatim/1", "the Cosmos upsampler was trained without an instruction"
+    return "instruct/1", "a general model needs an instruction"
 
 
 def template_name(options: Options, who: EngineInfo) -> str:
-    """Only general models take instructions; the Cosmos upsampler was trained without any."""
-    if options.template is not None:
-        return options.template
-    upsampler = "Cosmos-UpsamplePrompt1" in who.model
-    return "verbatim/1" if who.family is None or upsampler else "instruct/1"
+    """The name of the template alone."""
+    return choose_template(options, who)[0]
+
+
+def _is_cosmos_upsampler(name: str) -> bool:
+    """By a name or a path; GGUF files, Ollama and the hub's cache each write it their own way."""
+    return _COSMOS_UPSAMPLER in re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def as_asked(options: Options) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from promptlift.pipeline.asking import Judge, Telling, ask
 from promptlift.pipeline.draft import Draft, Progress
 from promptlift.pipeline.families import family_of
 from promptlift.pipeline.foresight import Foreseen, Foresight, context_of, frame_count, plan_for
-from promptlift.pipeline.identity import settings_of, template_name, work_key
+from promptlift.pipeline.identity import choose_template, settings_of, template_name, work_key
 from promptlift.pipeline.seeing import See
 from promptlift.pipeline.sights import Sights
 from promptlift.tokenizers.counting import counter_for, loaded_counter
@@ -105,7 +105,8 @@ async def _steps(draft: Draft, engine: Engine, sights: See, *, plan_only: bool) 
         seeing = sights.survey(draft.source, isolated=options.isolated, foreseen=foreseen)
         known, seen = await _both(_ready(draft, engine, goal, foreseen), seeing)
     draft.survey = seen
-    draft.template = template(template_name(options, known.who))
+    name, draft.template_reason = choose_template(options, known.who)
+    draft.template = template(name)
     settings = settings_of(options, known.who)
     draft.key = work_key(settings, content=seen.content, short_prompt=draft.short_prompt)
     shown = _shown(options, seen.facts)

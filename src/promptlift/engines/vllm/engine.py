@@ -82,6 +82,7 @@ class VllmEngine:
             revision=served.revision,
             family=served.family or info.family,
             max_images=min(served.images, info.max_images),
+            origin=served.origin or info.origin,
         )
 
     async def complete(self, request: Request) -> Completion:

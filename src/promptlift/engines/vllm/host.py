@@ -35,6 +35,7 @@ class Served:
         family: Its image-token family, where it is known.
         images: The most images in one request.
         generation: The engine's process id, by which a new one is told from the one before.
+        origin: The folder or name that it was given.
     """
 
     endpoint: Endpoint
@@ -43,6 +44,7 @@ class Served:
     family: str | None
     images: int
     generation: int
+    origin: str = ""
 
 
 class Host(Protocol):
@@ -135,6 +137,7 @@ class OwnHost:
             family=checkpoint.family,
             images=self._settings.images,
             generation=self._running.process.pid,
+            origin=checkpoint.source,
         )
 
     async def _again(self, plan: LaunchPlan, dead: Running) -> Running:
@@ -277,4 +280,5 @@ def _served(state: State) -> Served:
         family=state.family,
         images=state.images,
         generation=state.engine_pid,
+        origin=state.source,
     )

@@ -145,6 +145,7 @@ def _with_props(model: Served, props: object) -> Served:
     settings = field(props, "default_generation_settings")
     return replace(
         model,
+        origin=string(field(props, "model_path")) or model.origin,
         version=string(field(props, "build_info")),
         context=positive(field(settings, "n_ctx")) or model.context,
         sees=field(field(props, "modalities"), "vision") is not False,
