@@ -439,6 +439,25 @@ def test_sidecars_take_the_place_of_earlier_ones(folder: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_sidecars_keep_modes_and_links(folder: Path, tmp_path: Path) -> None:
+    """Private ones stay private, a link to the folder leads there, and no link in it is lost."""
+    out, link = tmp_path / "out", tmp_path / "link"
+    link.symlink_to("out")
+    export(folder / "run", link)
+    out.chmod(0o700)
+    (out / "first.txt").chmod(0o600)
+    export(folder / "run", link)
+    assert link.is_symlink()
+    assert (out.stat().st_mode & 0o777, (out / "first.txt").stat().st_mode & 0o777) == (
+        0o700,
+        0o600,
+    )
+    (out / "first.txt").rename(tmp_path / "moved.txt")
+    (out / "first.txt").symlink_to(tmp_path / "moved.txt")
+    with pytest.raises(OutputError, match=r"'first.txt', which is no regular file"):
+        export(folder / "run", link)
+
+
 def test_files_of_others_are_never_replaced(folder: Path, tmp_path: Path) -> None:
     """Neither a folder with other things in it, nor a prompt that somebody has changed since."""
     other = tmp_path / "other"

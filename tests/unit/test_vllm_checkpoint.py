@@ -203,6 +203,14 @@ def test_one_place_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {found.source for found in named} == {str(tmp_path / "models" / "mine")}
 
 
+def test_link_with_the_name_of_the_cosmos_upsampler_is_it(tmp_path: Path) -> None:
+    """Whatever the folder that it leads to is called."""
+    mistral(tmp_path / "0f3a")
+    link = tmp_path / "Cosmos-UpsamplePrompt1-12B-Transfer"
+    link.symlink_to("0f3a")
+    assert open_checkpoint(str(link), None).name == COSMOS
+
+
 def test_a_name_on_the_hub_is_passed_on() -> None:
     """What has the form OWNER/NAME and is no folder is a name; nothing is known of it."""
     found = open_checkpoint("Qwen/Qwen2.5-VL-7B-Instruct", None)

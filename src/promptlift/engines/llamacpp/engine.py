@@ -93,7 +93,7 @@ class LlamaCppEngine:
             context=self._context_for(model),
             family=self._family or model.family,
             max_images=self._max_images,
-            origin=f"{self._names[0]}",
+            origin=str(self._names[0]),
         )
 
     async def complete(self, request: Request) -> Completion:

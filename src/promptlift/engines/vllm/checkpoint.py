@@ -113,7 +113,8 @@ def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoin
     if checkpoint_dir is not None and (checkpoint_dir.expanduser() / folder).is_dir():
         folder = checkpoint_dir.expanduser() / folder
     if folder.is_dir():
-        return _open_folder(folder, folder.resolve().name)
+        is_cosmos = folder.name == COSMOS.partition("/")[2]  # also where it is a link
+        return _open_folder(folder, COSMOS if is_cosmos else folder.resolve().name)
     if folder.exists() or _reads_like_a_path(model):
         raise ConfigEngineError(
             f"there is no model folder {model!r}",
