@@ -29,9 +29,16 @@ def folder() -> Path:
     return made
 
 
-def clips(*, large: bool = True) -> list[Clip]:
-    """The four clips; the two large ones take many minutes to make the first time."""
+def drawn_clips(count: int) -> list[Path]:
+    """So many clips of 640x360 and four seconds; made once, which takes some minutes."""
+    names = [f"batch_{number:02}.mp4" for number in range(count)]
+    return [_scene(name, (640, 360), 4, 24, seed=number) for number, name in enumerate(names)]
+
+
+def clips(*, large: bool = False) -> list[Clip]:
+    """Clips of several sizes; the two large ones take many minutes to make the first time."""
     small = [
+        Clip("640x360 4 s", _scene("tiny.mp4", (640, 360), 4, 24)),
         Clip("640x480 4 s", _scene("small.mp4", (640, 480), 4, 30)),
         Clip("1280x720 10 s", _scene("medium.mp4", (1280, 720), 10, 24)),
     ]
@@ -44,11 +51,11 @@ def clips(*, large: bool = True) -> list[Clip]:
     ]
 
 
-def _scene(name: str, size: tuple[int, int], seconds: int, fps: int) -> Path:
+def _scene(name: str, size: tuple[int, int], seconds: int, fps: int, *, seed: int = 0) -> Path:
     path = folder() / name
     if not path.exists():
         part = path.with_suffix(".part.mp4")
-        synthetic_video(part, seconds=seconds, size=size, fps=fps)
+        synthetic_video(part, seconds=seconds, size=size, fps=fps, seed=seed)
         part.replace(path)
     return path
 

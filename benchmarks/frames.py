@@ -1,78 +1,217 @@
-"""Hint frames: promptlift beside ffmpeg, OpenCV and the bare decode, in one run.
+"""Frames: promptlift beside ffmpeg, OpenCV and the bare decode, in one run.
 
-``python benchmarks/frames.py [--rounds 5] [--clip NAME]`` prints Markdown. Each way has a process
-of its own that is warm (imports are not counted); the ways take turns, so that a slow minute of
-the machine slows all of them; the tables give medians and the ratio to promptlift's.
+``python benchmarks/frames.py [--rounds 5] [--clip NAME] [--large]`` prints Markdown. Each way has
+a process of its own that is warm (imports are not counted); the ways take turns, so that a slow
+minute of the machine slows all of them. The peak is that of the process, without its children.
+
+The ways:
+
+``promptlift``  hint frames, in-process
+``ffmpeg``      the usual shell command into a hint clip, and the clip read back
+``opencv``      seek with OpenCV, full size, through a PNG on the disk, as Cosmos-Transfer1 does
+``decode``      nothing but decoding the packets that are needed: the floor
+
+The second table is what an engine that sees needs of a new video (analysis and frames), beside the
+decode of the whole clip.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import platform
-import resource
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from multiprocessing.connection import Connection
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from clips import Clip, clips
-from ways import WAYS
 
+WIDTH, FPS = 320, 2
 CASES = [(strategy, count) for strategy in ("first", "fps", "spread") for count in (2, 8)]
-# Re-encoding a whole long clip takes minutes a run; once tells enough.
-SLOW_SECONDS = 15.0
+SLOW_SECONDS = 15.0  # a way that takes longer is run once
+
+
+def promptlift(clip: Path, strategy: str, count: int) -> int:
+    """Open, choose, decode and scale."""
+    from promptlift.instants import clip_size
+    from promptlift.video import hint_frames, open_video
+
+    with open_video(clip) as reader:
+        box = clip_size(reader.info.size, WIDTH)
+        return len(hint_frames(reader, strategy=strategy, count=count, fps=Fraction(FPS), box=box))
+
+
+def ffmpeg(clip: Path, strategy: str, count: int) -> int:
+    """The command that people keep in their scripts, with the rate that spreads the frames."""
+    import cv2
+    import imageio_ffmpeg
+
+    rate = Fraction(FPS) if strategy == "fps" else Fraction(count) / _duration(clip)
+    filters = f"scale={WIDTH}:-2:flags=lanczos" + ("" if strategy == "first" else f",fps={rate}")
+    with tempfile.TemporaryDirectory() as folder:
+        hint = str(Path(folder) / "hint.mp4")
+        program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+        command = [program, "-y", "-loglevel", "error", "-i", str(clip), "-vf", filters]
+        command += ["-vframes", str(count), "-c:v", "libx264", "-crf", "18", "-preset", "medium"]
+        subprocess.run([*command, hint], check=True)
+        video, found = cv2.VideoCapture(hint), 0
+        while video.read()[0]:
+            found += 1
+    return found
+
+
+def opencv(clip: Path, strategy: str, count: int) -> int:
+    """Frames through full-size PNG files."""
+    import cv2
+
+    video = cv2.VideoCapture(str(clip))
+    total, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
+    found = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for number in _numbers(strategy, count, int(total), rate):
+            if strategy != "first":
+                video.set(cv2.CAP_PROP_POS_FRAMES, number)
+            good, picture = video.read()
+            if good:
+                path = str(Path(folder) / f"frame_{found}.png")
+                cv2.imwrite(path, picture)
+                found += cv2.imread(path) is not None
+    return found
+
+
+def decode(clip: Path, strategy: str, count: int) -> int:
+    """Decode from the keyframe before each wanted frame to that frame, each packet once."""
+    import av
+
+    found, position = 0, -1
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        base, rate = stream.time_base, stream.average_rate
+        assert base is not None
+        assert rate is not None
+        keys = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
+        frames = container.decode(stream)
+        for number in _numbers(strategy, count, stream.frames, float(rate)):
+            target = int(Fraction(number) / rate / base)
+            key = max((k for k in keys if k <= target), default=0)
+            if key > position >= 0 or (position < 0 < key):
+                container.seek(target, stream=stream)
+                frames = container.decode(stream)
+            for frame in frames:
+                position = frame.pts or 0
+                if position >= target:
+                    found += 1
+                    break
+    return found
+
+
+def analyse(clip: Path, strategy: str, count: int) -> int:
+    """What an engine that sees needs of a new video: facts, and frames of at most 896x504."""
+    from promptlift.types import Size, fit
+    from promptlift.video.session import FrameChoice, analyse_and_read
+
+    choice = FrameChoice(strategy, count, Fraction(FPS), exact=False)
+    _, frames = analyse_and_read(
+        clip, choice, lambda a: (count, fit(a.info.size, Size(896, 504))), detail="low"
+    )
+    return len(frames)
+
+
+def decode_all(clip: Path, strategy: str, count: int) -> int:
+    """Decode every packet of the clip, and nothing more."""
+    import av
+
+    del strategy
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for _ in container.decode(stream):
+            pass
+    return count
+
+
+def _numbers(strategy: str, count: int, total: int, rate: float) -> list[int]:
+    if strategy == "first":
+        return list(range(count))
+    if strategy == "fps":
+        return [round((n + 0.5) * rate / FPS) - 1 for n in range(count)]
+    return [int(total * (n + 0.5) / count) for n in range(count)]
+
+
+def _duration(clip: Path) -> Fraction:
+    from promptlift import probe
+
+    return probe(clip).duration or Fraction(1)
+
+
+Way = Callable[[Path, str, int], int]
+WAYS: dict[str, Way] = {each.__name__: each for each in (promptlift, ffmpeg, opencv, decode)}
+PREPARING: dict[str, Way] = {each.__name__: each for each in (analyse, decode_all)}
 
 
 class Worker:
     """A process that does one way of getting frames, again and again."""
 
     def __init__(self, way: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(way, theirs), daemon=True)
-        self._process.start()
-        self.took: list[float] = []
-        self.found = 0
-        self.peak = 0.0
+        pipe = subprocess.PIPE
+        command = [sys.executable, __file__, "--serve", way]
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.seconds: list[float] = []
+        self.found, self.peak_mb = 0, 0.0
 
     def work(self, clip: Clip, strategy: str, count: int) -> None:
-        """Do it once and keep how long it took."""
-        self._pipe.send((str(clip.path), strategy, count))
-        seconds, self.found, self.peak = self._pipe.recv()
-        self.took.append(seconds)
+        """Do it once and note how long it took."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{clip.path}\t{strategy}\t{count}\n")
+        self._process.stdin.flush()
+        seconds, found, peak = self._process.stdout.readline().split()
+        self.seconds.append(float(seconds))
+        self.found, self.peak_mb = int(found), float(peak)
 
     def close(self) -> None:
         """End the process."""
-        self._pipe.send(None)
-        self._process.join()
+        self._process.communicate()
 
     @property
     def median(self) -> float:
         """Median seconds, the first and cold run left out where there are others."""
-        return statistics.median(self.took[1:] or self.took)
+        return statistics.median(self.seconds[1:] or self.seconds)
 
 
-def _serve(way: str, pipe: Connection) -> None:
-    while (job := pipe.recv()) is not None:
-        clip, strategy, count = job
+def serve(way: str) -> None:
+    """Do what comes on stdin, and say what it took: seconds, frames, and the peak in MB.
+
+    The peak is read from /proc: `resource.getrusage` gives a process that was forked the peak of
+    its parent, also after exec.
+    """
+    ways = WAYS | PREPARING
+    for line in sys.stdin:
+        clip, strategy, count = line.rstrip("\n").split("\t")
         start = time.perf_counter()
-        found = WAYS[way](Path(clip), strategy, count)
+        found = ways[way](Path(clip), strategy, int(count))
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peak = max(peak, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-        pipe.send((seconds, found, peak / 1024))
+        status = Path("/proc/self/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0])
+        print(seconds, found, peak / 1024, flush=True)
 
 
-def compare(clip: Clip, strategy: str, count: int, rounds: int) -> list[Worker]:
+def compare(
+    ways: dict[str, Way], clip: Clip, strategy: str, count: int, rounds: int
+) -> list[Worker]:
     """Let the ways take turns on one case."""
-    workers = [Worker(way) for way in WAYS]
+    workers = [Worker(way) for way in ways]
     for _ in range(rounds + 1):
         for worker in workers:
-            if not worker.took or worker.took[0] < SLOW_SECONDS:
+            if not worker.seconds or worker.seconds[0] < SLOW_SECONDS:
                 worker.work(clip, strategy, count)
     for worker in workers:
         worker.close()
@@ -84,28 +223,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clip", default="")
-    arguments = parser.parse_args()
-    print(f"{platform.machine()}, {multiprocessing.cpu_count()} cores, {platform.system()}, ")
-    print(f"Python {platform.python_version()}; medians of {arguments.rounds} warm rounds\n")
-    for clip in clips():
-        if arguments.clip not in clip.name:
-            continue
+    parser.add_argument("--large", action="store_true", help="the 10-minute and the 4K clip too")
+    parser.add_argument("--serve", choices=[*WAYS, *PREPARING], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve(given.serve)
+        return
+    print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}\n")
+    chosen = [clip for clip in clips(large=given.large) if given.clip in clip.name]
+    for clip in chosen:
         print(f"### {clip.name}\n")
         print(f"| frames | {' | '.join(WAYS)} | ffmpeg ÷ | opencv ÷ | ÷ decode | peak MB |")
         print("|---|" + "--:|" * (len(WAYS) + 4))
         for strategy, count in CASES:
-            ours, theirs, full, floor = workers = compare(clip, strategy, count, arguments.rounds)
-            times = " | ".join(
-                f"{w.median:.3f}" if w.found == ours.found else f"{w.median:.3f} ({w.found} found)"
-                for w in workers
+            ours, theirs, full, floor = compare(WAYS, clip, strategy, count, given.rounds)
+            times = " | ".join(f"{one.median:.3f}" for one in (ours, theirs, full, floor))
+            print(
+                f"| {strategy} {count} | {times} | {theirs.median / ours.median:.1f} | "
+                f"{full.median / ours.median:.1f} | {ours.median / floor.median:.2f} | "
+                + " / ".join(f"{one.peak_mb:.0f}" for one in (ours, theirs, full, floor))
+                + " |",
+                flush=True,
             )
-            ratios = (
-                f"{theirs.median / ours.median:.1f} | {full.median / ours.median:.1f} | "
-                f"{ours.median / floor.median:.2f}"
-            )
-            peaks = " / ".join(f"{w.peak:.0f}" for w in workers)
-            print(f"| {strategy} {count} | {times} | {ratios} | {peaks} |", flush=True)
         print()
+    print("| a new video | analysis and 2 frames, s | bare decode, s | ratio |\n|---|--:|--:|--:|")
+    for clip in chosen:
+        ours, floor = compare(PREPARING, clip, "spread", 2, given.rounds)
+        ratio = ours.median / floor.median
+        print(f"| {clip.name} | {ours.median:.3f} | {floor.median:.3f} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import httpx2
 
 from clips import clips
+from stub_engine import stub_engine
 from stubs.served import Served
 
 PROMPT = "a red hot-air balloon drifts over the hills"
@@ -47,11 +47,11 @@ def main() -> None:
 
 def latency(rounds: int) -> None:
     """Time requests through the server and past it."""
-    clip = clips(large=False)[0].path
+    clip = clips()[0].path
     past: list[float] = []
     through: list[float] = []
     known: list[float] = []
-    with slow_server() as url, served(engine="openai", base_url=url) as server:
+    with stub_engine(LATENCY) as url, served(engine="openai", base_url=url) as server:
         upload = server.upload(clip)
         asyncio.run(ask(server, upload, seeds=range(-CLIENTS, 0)))  # the video is seen now
         for number in range(rounds):
@@ -65,7 +65,7 @@ def latency(rounds: int) -> None:
     for name, took, base in (
         ("the engine alone", past, floor),
         ("through the server, video uploaded before", through, floor),
-        ("answered from the journal", known, 0.0),
+        ("answered with the stored result", known, 0.0),
     ):
         low, high = statistics.median(took), quantile(took, 0.99)
         beyond = f"{1e3 * (low - base):.0f} | {1e3 * (high - base):.0f}"
@@ -77,8 +77,8 @@ def memory() -> None:
     """Watch the server's memory while it takes a large upload, and many jobs."""
     print("| memory of the server | MiB before | MiB at most | more |")
     print("|---|--:|--:|--:|")
-    with slow_server() as url, served(engine="openai", base_url=url) as server:
-        clip = server.upload(clips(large=False)[0].path)
+    with stub_engine(LATENCY) as url, served(engine="openai", base_url=url) as server:
+        clip = server.upload(clips()[0].path)
         asyncio.run(ask(server, clip, seeds=range(CLIENTS)))
         before = resident(server)
         Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak starts anew
@@ -118,22 +118,6 @@ def served(engine: str, base_url: str | None = None) -> Iterator[Served]:
         Served(Path(folder) / "data", engine=engine, parallel=64, rate=1e6, **settings) as server,
     ):
         yield server
-
-
-@contextmanager
-def slow_server() -> Iterator[str]:
-    """The stub; ends with the block."""
-    script = Path(__file__).with_name("slow_server.py")
-    with subprocess.Popen(
-        [sys.executable, str(script), str(LATENCY)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.stdin.close()
 
 
 async def ask(server: Served, upload: str, *, seeds: range) -> list[float]:
@@ -183,7 +167,7 @@ def pieces() -> Iterator[bytes]:
         b'--here\r\ncontent-disposition: form-data; name="video"; filename="v.mp4"\r\n'
         b"content-type: video/mp4\r\n\r\n"
     )
-    head = clips(large=False)[0].path.read_bytes()
+    head = clips()[0].path.read_bytes()
     yield head
     for _ in range((UPLOAD_BYTES - len(head)) // MIB):
         yield bytes(MIB)

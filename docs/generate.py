@@ -14,8 +14,8 @@ import click
 
 from promptlift import errors
 from promptlift.cli.main import COMMANDS, cli
-from promptlift.core.record import Record
-from promptlift.core.targets import TARGETS
+from promptlift.record import Record
+from promptlift.targets import TARGETS
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"

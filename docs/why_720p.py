@@ -10,15 +10,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE
-from promptlift.core.tokens import PIXTRAL
-from promptlift.core.video import Size, fit
-from promptlift.cosmos import transfer1_rules as rules
-from promptlift.engines.vllm.checkpoint import Shape
-from promptlift.engines.vllm.settings import DEFAULT_CONTEXT as OWN_CONTEXT
-from promptlift.planning import plan
-from promptlift.sweep import LADDER, Row, predict
-from promptlift.tokenizers.counting import counter_for
+from promptlift.cosmos import transfer1_check as rules
+from promptlift.engines.settings import VLLM_CONTEXT as OWN_CONTEXT
+from promptlift.engines.vllm.checkpoint import KVCacheShape
+from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE, plan
+from promptlift.sweep import LADDER, SweepRow, predict
+from promptlift.tokens import PIXTRAL
+from promptlift.tokens.text import counter_for
+from promptlift.types import Size, fit
 
 FOLDER = Path(__file__).parent / "concepts"
 TEMPLATE = FOLDER / "why-720p-fails.template"
@@ -34,7 +33,7 @@ TALL, SQUARE = Size(704, 1280), Size(1024, 1024)
 FRAMES = 2
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 # params.json of Pixtral-12B, and of the fine-tune.
-PIXTRAL_12B = Shape(layers=40, kv_heads=8, head_size=128, longest=128_000)
+PIXTRAL_12B = KVCacheShape(layers=40, kv_heads=8, head_size=128, longest=128_000)
 
 
 def page() -> str:
@@ -145,12 +144,12 @@ def _rules() -> dict[str, str]:
     def cited(file: str, lines: str) -> str:
         return f"`{file.rpartition('/')[2]}:{lines}`"
 
-    made = rules.made_size(HD, rules.Spoken())
+    made = rules.control_size(HD)
     assert _tokens(made) == _tokens(HD)
     try:
-        rules.made_size(TALL, rules.Spoken())
-    except rules.End as end:
-        odd = re.search(r"is (\d+x\d+),", end.said.text)
+        rules.control_size(TALL)
+    except rules.CheckEnd as end:
+        odd = re.search(r"is (\d+x\d+),", end.finding.text)
     assert odd is not None
     return {
         "box": str(rules.BOX),
@@ -197,7 +196,7 @@ def _errors() -> str:
     return "\n\n".join(f"{name}:\n\n```text\n{text}\n```" for name, text in texts.items())
 
 
-def rows() -> tuple[Row, ...]:
+def rows() -> tuple[SweepRow, ...]:
     """The sweep that the table and the picture show."""
     sizes = sorted(LADDER, key=lambda size: (size.pixels, size))
     return predict(

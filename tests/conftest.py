@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Whatever a script starts in the background ignores Ctrl-C, and hands that on to all that it starts
 # itself; the tests press it in processes of theirs, and must not depend on how they were started.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A busy machine is no mistake in what is tested.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 _scheduling = getattr(os, "sched_getscheduler", lambda _: None)
 _AT_FIRST = _scheduling(0)

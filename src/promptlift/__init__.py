@@ -17,10 +17,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from promptlift.api import Upsampler, upsample
     from promptlift.client import Client
-    from promptlift.config import Options
-    from promptlift.core.budget import Plan
-    from promptlift.core.record import Record
-    from promptlift.core.video import Frame, Size, VideoInfo
     from promptlift.errors import (
         BudgetError,
         ConfigEngineError,
@@ -40,8 +36,11 @@ if TYPE_CHECKING:
         VideoTimeout,
         VideoUnreadable,
     )
-    from promptlift.frames import probe
-    from promptlift.planning import plan
+    from promptlift.options import Options
+    from promptlift.planning import Plan, plan
+    from promptlift.record import Record
+    from promptlift.types import Frame, Size, VideoInfo
+    from promptlift.video import probe
 
 __version__ = "0.1.0"
 
@@ -79,15 +78,15 @@ __all__ = [
 
 _HOMES = {
     "Client": "client",
-    "Frame": "core.video",
-    "Options": "config",
-    "Plan": "core.budget",
-    "Record": "core.record",
-    "Size": "core.video",
+    "Frame": "types",
+    "Options": "options",
+    "Plan": "planning",
+    "Record": "record",
+    "Size": "types",
     "Upsampler": "api",
-    "VideoInfo": "core.video",
+    "VideoInfo": "types",
     "plan": "planning",
-    "probe": "frames",
+    "probe": "video",
     "upsample": "api",
 }
 

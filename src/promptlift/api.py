@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from promptlift.background import BackgroundLoop
-from promptlift.config import Options
-from promptlift.core.record import Record
 from promptlift.engines.base import Engine
 from promptlift.engines.registry import make_engine
-from promptlift.frames import Source
-from promptlift.pipeline.draft import Progress
-from promptlift.pipeline.item import Outcome, upsample_item
-from promptlift.pipeline.sights import Sights
+from promptlift.options import Options
+from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
+from promptlift.record import Record
+from promptlift.video import Source
 
 __all__ = ["Upsampler", "upsample"]
 
@@ -71,7 +69,7 @@ class Upsampler:
         starting: Callable[[str, float], None] | None = None,
         **options: Any,
     ) -> None:
-        self.options = Options.of(**options)
+        self.options = Options(**options)
         self._owned = isinstance(engine, str)
         self.engine: Engine = (
             make_engine(engine, progress=starting, **(engine_settings or {}))
@@ -79,7 +77,7 @@ class Upsampler:
             else engine
         )
         self._loop = BackgroundLoop()
-        self._sights = Sights()
+        self._videos = VideoCache()
 
     def upsample(
         self, video: Source, prompt: str = "", *, progress: Progress | None = None
@@ -94,9 +92,12 @@ class Upsampler:
         *,
         progress: Progress | None = None,
         plan_only: bool = False,
+        with_frames: bool = False,
     ) -> Outcome:
         """Do one item and wait for it, without raising; see `attempt`."""
-        work = self.attempt(video, prompt, progress=progress, plan_only=plan_only)
+        work = self.attempt(
+            video, prompt, progress=progress, plan_only=plan_only, with_frames=with_frames
+        )
         return self._loop.run(work)
 
     async def upsample_async(
@@ -115,6 +116,7 @@ class Upsampler:
         *,
         progress: Progress | None = None,
         plan_only: bool = False,
+        with_frames: bool = False,
     ) -> Outcome:
         """Do one item without raising: a failure has a record as well."""
         return await upsample_item(
@@ -124,7 +126,8 @@ class Upsampler:
             self.options,
             progress=progress,
             plan_only=plan_only,
-            sights=self._sights,
+            with_frames=with_frames,
+            videos=self._videos,
         )
 
     def close(self) -> None:

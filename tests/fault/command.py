@@ -1,4 +1,4 @@
-"""``promptlift batch`` in processes of its own, and what is left behind when they are killed."""
+"""The batch command in processes of its own, and what is left behind when they are killed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Batch:
     Attributes:
         folder: Where it works.
         base_url: Of the engine.
-        arguments: After ``promptlift batch``, besides the engine.
+        arguments: After ``promptlift batch run``, besides the engine.
         environment: What its environment says besides ours.
         processes: What has been started.
     """
@@ -91,7 +91,7 @@ class Batch:
 
     def start(self, *more: str, source: str = "in.jsonl", stdin: int | None = None) -> Process:
         """Start it."""
-        command = ["batch", source, "-o", str(self.run_dir)]
+        command = ["batch", "run", source, "-o", str(self.run_dir)]
         engine = ["--engine", "openai", "--base-url", self.base_url]
         return self.start_other(*command, *engine, *self.arguments, *more, stdin=stdin)
 

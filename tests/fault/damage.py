@@ -14,10 +14,9 @@ from PIL import Image
 
 from media.codes import coded_picture, read_number
 from media.make import RATE, Recipe, encode
-from promptlift.core.video import Frame, Size
 from promptlift.errors import VideoError
-from promptlift.frames import Reader, open_video
-from promptlift.frames.look import hint_frames
+from promptlift.types import Frame, Size
+from promptlift.video import Reader, hint_frames, open_video
 
 __all__ = ["DAMAGES", "FORMATS", "HUNG", "Verdict", "damaged", "examine", "make"]
 
@@ -153,7 +152,7 @@ def _looked_at(reader: Reader, *, holds_numbers: bool) -> tuple[int, list[str]]:
         faults += [f"{strategy}: {fault}" for fault in _faults_of(frames, count)]
         if holds_numbers:
             faults += [f"{strategy}: {fault}" for fault in _wrong_numbers(frames)]
-    strip = reader.strip(side=64, fps=4)
+    strip = reader.thumbnails(side=64, fps=4)
     if not len(strip.images) == len(strip.times) >= 1:
         faults.append("strip: pictures and times do not match")
     if list(strip.times) != sorted(set(strip.times)):

@@ -70,7 +70,7 @@ class Desk:
         return self.batch.start(*more, source=source)
 
     def written(self) -> int:
-        """Results in the journal."""
+        """Results that are written."""
         return len(finished(self.run_dir))
 
     def exported(self) -> dict[str, dict[str, Any]]:

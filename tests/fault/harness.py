@@ -216,8 +216,8 @@ class Seed:
             time.sleep(_TICK)
 
     def _written(self) -> int:
-        segments = (self.batch.run_dir / "segments").glob("*.jsonl")
-        return sum(path.read_bytes().count(b"\n") for path in segments)
+        parts = (self.batch.run_dir / "parts").glob("*.jsonl")
+        return sum(path.read_bytes().count(b"\n") for path in parts)
 
     def _asked(self) -> int:
         return self.log.read_bytes().count(b'"kind": "in"') if self.log.exists() else 0
@@ -234,9 +234,9 @@ class Seed:
         self._expect(code == 1, f"not done after {self.batch.runs} runs")
 
     def look(self) -> None:
-        """Hold the export, the journal and the server's log against what must be."""
+        """Hold the export, the results and the server's log against what must be."""
         self._look_at_export()
-        self._look_at_journal()
+        self._look_at_results()
         self._look_at_requests()
 
     def _look_at_export(self) -> None:
@@ -251,12 +251,12 @@ class Seed:
         other = [name for name in both if by_id[name] != expected[name]]
         self._expect(not other, f"other than undisturbed: {[by_id[name] for name in other[:2]]}")
 
-    def _look_at_journal(self) -> None:
+    def _look_at_results(self) -> None:
         last = finished(self.batch.run_dir)
         for _, snapshot in self.snapshots:
             lost = [key for key, record in snapshot.finished.items() if last.get(key) != record]
             self._expect(not lost, f"finished before a kill and other now: {lost[:3]}")
-        self._expect(not damage(self.batch.run_dir), "the journal is damaged")
+        self._expect(not damage(self.batch.run_dir), "the results are damaged")
         self._expect(not strays(self.batch.run_dir), f"left behind: {strays(self.batch.run_dir)}")
 
     def _look_at_requests(self) -> None:
@@ -269,8 +269,9 @@ class Seed:
             again = sent_again(events, began, snapshot.at)
             items = {request for request, _ in again}
             self.verdict.again = max(self.verdict.again, (len(again), len(items)))
-            said = f"{len(again)} requests sent again, {self.most} may be"
-            self._expect(len(again) <= self.most, said)
+            # An item that was asked a second time for a better answer begins anew.
+            said = f"{len(items)} items asked again, {self.most} may be"
+            self._expect(len(items) <= self.most, said)
 
     def _expect_no_crash(self, process: Process) -> None:
         # An uncaught error ends with 1 too, as does a run with rows that cannot be done.

@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptlift.core.video import Frame
 from promptlift.errors import VideoUnreadable
+from promptlift.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np

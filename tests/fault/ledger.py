@@ -1,4 +1,4 @@
-"""What the journal held at a moment, what the server saw, and what must follow from both."""
+"""What the results were at a moment, what the server saw, and what must follow from both."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fault.server import Event, take_of
-from promptlift.batch.export.export import export
-from promptlift.batch.journal import Index
-from promptlift.batch.journal.segment import Damage
-from promptlift.batch.policy import wanted
-from promptlift.batch.run_dir import open_run
+from promptlift.batch.export import export
+from promptlift.store import Index, PartDamage
 
 __all__ = [
     "Finished",
@@ -54,11 +51,7 @@ class Snapshot:
 def finished(run_dir: Path) -> Finished:
     """The records of a folder that a rerun leaves as they are, byte for byte."""
     with Index.load(run_dir) as index:
-        return {
-            stored.key: index.raw_record(stored.key)
-            for stored in index.places()
-            if not wanted(stored.standing.state, retryable=stored.standing.retryable, retry=None)
-        }
+        return {key: index.raw_record(key) for key, state in index.items() if state.is_done()}
 
 
 def exported(run_dir: Path) -> list[dict[str, Any]]:
@@ -96,26 +89,22 @@ def sent_again(events: Iterable[Event], since: float, at: float) -> set[tuple[st
 
 
 def strays(run_dir: Path) -> list[str]:
-    """Files that are no part of a finished run: parts of readings, temporary files, answers.
+    """Files that are no part of a finished run: copies of inputs under way, temporary files.
 
-    The hidden one in whose place a kill left the manifest or the command as it was may stay: its
-    name says that it is nobody's, and another writer's looks the same.
+    The hidden one in whose place a kill left ``run.json`` as it was may stay: its name says that it
+    is nobody's, and another writer's looks the same.
     """
-    own = {"manifest.json", "command.json"}
-    found = [
-        path
-        for path in run_dir.rglob("*")
-        if path.is_file() and (path.suffix != ".jsonl" or path.parent.name == "answers")
-    ]
-    names = {path: str(path.relative_to(run_dir)) for path in found}
+    expected = {"run.json", "inputs/*.jsonl", "parts/*.jsonl", ".promptlift-*"}
+    names = [path.relative_to(run_dir) for path in run_dir.rglob("*") if path.is_file()]
     return sorted(
-        name
-        for path, name in names.items()
-        if name not in own and not (path.parent == run_dir and name.startswith(".promptlift-"))
+        str(name)
+        for name in names
+        if not any(name.match(pattern) for pattern in expected)
+        or (len(name.parts) > 1 and name.name.startswith("."))
     )
 
 
-def damage(run_dir: Path) -> Sequence[Damage]:
-    """What is wrong with a journal besides torn ends."""
-    with open_run(run_dir) as run:
-        return [one for one in run.index.damage if one.corrupt or one.trouble]
+def damage(run_dir: Path) -> Sequence[PartDamage]:
+    """What is wrong with the results besides torn ends."""
+    with Index.load(run_dir) as index:
+        return [one for one in index.damage if one.lines or one.error]

@@ -23,7 +23,7 @@ from fault.command import Process, left_over
 from fault.desk import SHIMS, Desk, desk_in, until
 from fault.ledger import damage, strays
 from fault.scene import make_clips
-from fault.server import REFUSED, Plan
+from fault.server import Plan
 from promptlift.testing import synthetic_video
 from stubs.openai_http import Fault
 
@@ -152,7 +152,9 @@ def test_retry_all_and_the_command_of_that_name(desk: Desk) -> None:
     assert (code, set(asked)) == (SOME_UNFIT, {6, 8})
     assert desk.exported() == before
     desk.server.follow(Plan(mended=True))
-    process = desk.batch.start_other("retry", str(desk.run_dir), "--what", "all", "--quiet")
+    process = desk.batch.start_other(
+        "batch", "retry", str(desk.run_dir), "--what", "all", "--quiet"
+    )
     assert process.wait() == DONE, process.text
     assert set(desk.server.asked) == {6, 8}
     assert desk.statuses() == {"ok": 8, "repaired": 1}
@@ -221,7 +223,6 @@ def test_a_disk_that_fills_up(desk: Desk, tmp_path: Path) -> None:
 def test_a_quota_that_is_raised(desk: Desk) -> None:
     """The same with a limit on files; and a kill while it waits loses nothing that was written."""
     desk.put(desk.rows(20))
-    answered: set[int] = set()
     for room in (25_000, 24_000):  # each for less than half of the results
         asked, written = len(desk.server.asked), desk.written()
         process = desk.start()
@@ -231,12 +232,9 @@ def test_a_quota_that_is_raised(desk: Desk) -> None:
         assert process.running
         before = desk.written()
         assert before < 20
-        # Who has an answer that cannot be written waits, and with him those who would ask.
+        # Who has an answer that cannot be written waits, and nothing more is asked meanwhile.
         now = set(desk.server.asked[asked:])
-        assert len(now) - (before - written) <= 2 * 4
-        # What was answered before the kill is not asked again, though its result was not written.
-        assert not answered & now
-        answered = {take for take in now if take % 10 != REFUSED}
+        assert len(now) - (before - written) <= 4
         if room == 25_000:
             process.kill()
             assert desk.written() == before
@@ -245,12 +243,12 @@ def test_a_quota_that_is_raised(desk: Desk) -> None:
     assert process.wait() == SOME_UNFIT, process.text
     assert desk.statuses() == {"ok": 14, "repaired": 2, "rejected": 2, "failed": 2}
     # The piece of a line for which there was no room is counted as damage, and is none.
-    assert sum(one.corrupt for one in damage(desk.run_dir)) == 1
+    assert sum(one.lines for one in damage(desk.run_dir)) == 1
 
 
 def _is_cut_at(desk: Desk, size: int) -> bool:
-    """Whether a segment has grown to so many bytes."""
-    return any(path.stat().st_size == size for path in desk.run_dir.glob("segments/*"))
+    """Whether a part has grown to so many bytes."""
+    return any(path.stat().st_size == size for path in desk.run_dir.glob("parts/*"))
 
 
 def _rests(desk: Desk) -> bool:
@@ -282,7 +280,7 @@ def test_a_folder_that_may_only_be_read(desk: Desk, tmp_path: Path) -> None:
     for folder in (desk.run_dir, *desk.run_dir.iterdir()):
         folder.chmod(0o555 if folder.is_dir() else 0o444)
     asked = len(desk.server.asked)
-    command = ["batch", "in.jsonl", "--engine", "openai", "--base-url", desk.server.base_url]
+    command = ["batch", "run", "in.jsonl", "--engine", "openai", "--base-url", desk.server.base_url]
     done = subprocess.run(
         [sys.executable, "-c", AS_NOBODY, *command, "-o", str(desk.run_dir)],
         cwd=tmp_path,
@@ -297,18 +295,18 @@ def test_a_folder_that_may_only_be_read(desk: Desk, tmp_path: Path) -> None:
     assert len(desk.server.asked) == asked
 
 
-def test_a_segment_that_is_damaged_in_the_middle(desk: Desk) -> None:
+def test_a_part_that_is_damaged_in_the_middle(desk: Desk) -> None:
     """What a damaged line held is done again, and nothing else."""
     desk.put(desk.rows(12, first=20))
     desk.server.follow(Plan(mended=True))
     desk.run()
     before = desk.exported()
-    (segment,) = (desk.run_dir / "segments").iterdir()
-    lines = segment.read_bytes().splitlines(keepends=True)
+    (part,) = (desk.run_dir / "parts").iterdir()
+    lines = part.read_bytes().splitlines(keepends=True)
     results = [at for at, line in enumerate(lines) if b'"kind":"result"' in line]
     for at in results[3:5]:
         lines[at] = lines[at].replace(b'"status":"', b'"status":#', 1)
-    segment.write_bytes(b"".join(lines))
+    part.write_bytes(b"".join(lines))
     code, asked = desk.run()
     assert (code, len(asked)) == (DONE, 2)
     assert desk.exported() == before
@@ -330,7 +328,7 @@ def test_a_clock_that_jumps(desk: Desk) -> None:
     assert {*first, *rest} == set(range(10))
     assert not {*first} & {*rest}
     before = desk.exported()
-    lines = "".join(path.read_text() for path in (desk.run_dir / "segments").iterdir())
+    lines = "".join(path.read_text() for path in (desk.run_dir / "parts").iterdir())
     assert '"at":1' in lines
     assert '"at":2' in lines
     assert desk.run("--retry", "all")[0] == SOME_UNFIT
@@ -349,7 +347,7 @@ def test_videos_that_hang_or_crash_the_decoder_cost_themselves(desk: Desk) -> No
     rows.append({**rows[0], "id": "cut", "video": str(desk.clips / "cut.mp4")})
     desk.put(rows)
     desk.batch.environment |= {"PYTHONPATH": SHIMS}
-    process = desk.start("--decode-timeout", "2s", "--workers", "2")
+    process = desk.start("--decode-timeout", "6s", "--workers", "2")
     assert process.wait() == SOME_UNFIT, process.text
     codes = {name: row["error_code"] for name, row in desk.exported().items()}
     assert codes.pop("hangs.mp4") == "video_timeout"

@@ -13,7 +13,7 @@ import pytest
 from fault.damage import DAMAGES, FORMATS, HUNG, Verdict, damaged, examine, make
 from fault.jobs import leave, segfault
 from promptlift.errors import VideoTimeout
-from promptlift.frames.isolated import IsolationLimits, isolated_call
+from promptlift.video import IsolationLimits, isolated_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,9 +37,9 @@ def test_a_loss_would_be_seen(shared: World) -> None:
     seed = Seed(shared, 9)
     seed.run()
     assert seed.verdict.wrong == []
-    for segment in (seed.batch.run_dir / "segments").iterdir():
-        lines = segment.read_bytes().splitlines(keepends=True)
-        segment.write_bytes(b"".join(lines[: len(lines) // 2]))
+    for part in (seed.batch.run_dir / "parts").iterdir():
+        lines = part.read_bytes().splitlines(keepends=True)
+        part.write_bytes(b"".join(lines[: len(lines) // 2]))
     seed.look()
     assert any("missing from the export" in wrong for wrong in seed.verdict.wrong)
     assert any("finished before a kill" in wrong for wrong in seed.verdict.wrong)

@@ -53,7 +53,7 @@ class Remote:
         batch = self.desk.batch
         engine = ["--engine", "openai", "--base-url", batch.base_url]
         return batch.start_other(
-            "batch", "in.jsonl", "-o", self.url, *engine, *batch.arguments, *more
+            "batch", "run", "in.jsonl", "-o", self.url, *engine, *batch.arguments, *more
         )
 
     def run(self, *more: str) -> tuple[int, list[int]]:
@@ -68,7 +68,7 @@ class Remote:
 
     def there(self) -> int:
         """Results in the store."""
-        return len(finished(self.store)) if (self.store / "segments").is_dir() else 0
+        return len(finished(self.store)) if (self.store / "parts").is_dir() else 0
 
     def kill_when(self, process: Process, many: int) -> tuple[int, int]:
         """Kill it when the disk has so many results; gives those of the disk and of the store."""
@@ -96,7 +96,7 @@ def remote(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def exported(url: str, folder: Path) -> list[dict[str, Any]]:
     """The export of the run, as a machine sees it that has nothing of it."""
     output = folder / "out.jsonl"
-    assert _run(["export", url, "-o", str(output), "--quiet"]) == 0
+    assert _run(["batch", "export", url, "-o", str(output), "--quiet"]) == 0
     return [json.loads(line) for line in output.read_text().splitlines()]
 
 
@@ -116,12 +116,14 @@ def test_a_run_at_a_url_is_finished_and_read_elsewhere(
         f"row {take}" for take in range(ROWS)
     ]
     capsys.readouterr()
-    assert _run(["status", remote.url, "--json"]) == 0
+    assert _run(["batch", "status", remote.url, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["run_dir"], said["total"], said["state"]) == (remote.url, ROWS, "finished")
-    assert _run(["show", remote.url, "row 3"]) == 0
+    assert _run(["batch", "show", remote.url, "row 3"]) == 0
     assert capsys.readouterr().out.startswith("row 3: ")
-    assert _run(["report", remote.url, "-o", str(tmp_path / "run.html"), "--no-frames"]) == 0
+    assert (
+        _run(["batch", "report", remote.url, "-o", str(tmp_path / "run.html"), "--no-frames"]) == 0
+    )
     assert remote.url in (tmp_path / "run.html").read_text()
     assert remote.run(*NEVER) == (0, [])
 
@@ -135,7 +137,6 @@ def test_a_kill_with_the_disk_still_there_costs_what_was_in_flight(
     once = list(remote.desk.server.asked)
     code, asked = remote.run(*NEVER)
     assert code == 0
-    # What was answered and not yet a result is not asked again either, where the answer was kept.
     assert len(asked) == len(set(asked)) <= ROWS - here
     assert {*once, *asked} == set(range(ROWS))
     shutil.rmtree(remote.cache)

@@ -18,11 +18,11 @@ import pytest
 
 from promptlift.api import Upsampler
 from promptlift.engines.base import Request
-from promptlift.engines.vllm import VllmEngine, VllmSettings
-from promptlift.engines.vllm.gpus import GIB, choose_gpu, read_gpus
-from promptlift.engines.vllm.sleeping import put_to_sleep, wake_up
-from promptlift.engines.vllm.state import State, read_state
-from promptlift.engines.vllm.up import bring_up, take_down
+from promptlift.engines.settings import VllmSettings
+from promptlift.engines.vllm.daemon import bring_up, put_to_sleep, take_down, wake_up
+from promptlift.engines.vllm.device import GIB, choose_gpu, read_gpus
+from promptlift.engines.vllm.engine import VllmEngine
+from promptlift.engines.vllm.state import EngineState, read_state
 from promptlift.testing import synthetic_video
 from real_vllm.processes import wait_until_gone
 
@@ -68,7 +68,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> VllmSettings:
 @pytest.fixture(scope="module")
 def up(
     settings: VllmSettings, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[State, int]]:
+) -> Iterator[tuple[EngineState, int]]:
     """An engine that is up, and the memory that was free before."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
@@ -82,7 +82,7 @@ def up(
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_every_size_is_answered_as_predicted(
-    up: tuple[State, int], tmp_path: Path, size: tuple[int, int]
+    up: tuple[EngineState, int], tmp_path: Path, size: tuple[int, int]
 ) -> None:
     """The prompt's tokens are the predicted ones, at 720p and 1080p as well."""
     clip = synthetic_video(tmp_path / "clip.mp4", seconds=1, size=size)
@@ -92,7 +92,9 @@ def test_every_size_is_answered_as_predicted(
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_sleep_gives_the_memory_back_and_a_request_wakes(up: tuple[State, int], level: int) -> None:
+def test_sleep_gives_the_memory_back_and_a_request_wakes(
+    up: tuple[EngineState, int], level: int
+) -> None:
     """Asleep, nearly all that the engine took is free; the next request is answered as ever."""
     _, before = up
     awake = free()
@@ -111,7 +113,7 @@ def test_sleep_gives_the_memory_back_and_a_request_wakes(up: tuple[State, int], 
     assert wait_for(lambda: abs(free() - awake) < 0.2 * (before - awake) + MARGIN)
 
 
-def test_nothing_keeps_memory_after_the_supervisor_is_killed(up: tuple[State, int]) -> None:
+def test_nothing_keeps_memory_after_the_daemon_is_killed(up: tuple[EngineState, int]) -> None:
     """A kill -9 of the owner ends the whole group, and all the memory comes back."""
     state, before = up
     os.kill(state.pid, signal.SIGKILL)

@@ -55,43 +55,26 @@ def transfer1_batch(path: Path, hints: dict[str, Any]) -> list[dict[str, Any]]:
     return items
 
 
-_TEXT = (str,)
 _MAYBE_TEXT = (str, type(None))
-_NUMBER = (int, float)
+_MAYBE_NUMBER = (int, type(None))
+_COMMON: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(["name", "resolution"], (str,)),
+    **dict.fromkeys(["prompt", "prompt_path", "negative_prompt"], _MAYBE_TEXT),
+    **dict.fromkeys(["seed", "guidance"], (int,)),
+}
 TRANSFER25: dict[str, tuple[type, ...]] = {
-    "name": _TEXT,
-    "prompt": _MAYBE_TEXT,
-    "prompt_path": _MAYBE_TEXT,
-    "negative_prompt": _MAYBE_TEXT,
-    "seed": (int,),
-    "guidance": (int,),
-    "video_path": _TEXT,
-    "max_frames": (int, type(None)),
-    "context_frame_index": (int, type(None)),
-    "image_context_path": _MAYBE_TEXT,
-    "num_conditional_frames": (int,),
-    "resolution": _TEXT,
-    "sigma_max": _MAYBE_TEXT,
-    "num_video_frames_per_chunk": (int,),
-    "num_steps": (int,),
-    "show_control_condition": (bool,),
-    "show_input": (bool,),
-    "keep_input_resolution": (bool,),
-    "edge": (dict, type(None)),
-    "depth": (dict, type(None)),
-    "vis": (dict, type(None)),
-    "seg": (dict, type(None)),
+    **_COMMON,
+    "video_path": (str,),
+    **dict.fromkeys(["image_context_path", "sigma_max"], _MAYBE_TEXT),
+    **dict.fromkeys(["max_frames", "context_frame_index"], _MAYBE_NUMBER),
+    **dict.fromkeys(["num_conditional_frames", "num_video_frames_per_chunk", "num_steps"], (int,)),
+    **dict.fromkeys(["show_control_condition", "show_input", "keep_input_resolution"], (bool,)),
+    **dict.fromkeys(["edge", "depth", "vis", "seg"], (dict, type(None))),
 }
 PREDICT25: dict[str, tuple[type, ...]] = {
-    "name": _TEXT,
-    "inference_type": _TEXT,
-    "prompt": _MAYBE_TEXT,
-    "prompt_path": _MAYBE_TEXT,
-    "negative_prompt": _MAYBE_TEXT,
+    **_COMMON,
+    "inference_type": (str,),
     "input_path": _MAYBE_TEXT,
-    "seed": (int,),
-    "guidance": (int,),
-    "resolution": _TEXT,
     "num_output_frames": (int,),
 }
 
@@ -158,3 +141,12 @@ def jsonl_batch(path: Path) -> list[dict[str, Any]]:
     """A Predict1 batch: one object on each line, none blank."""
     with path.open() as file:
         return [json.loads(line.strip()) for line in file]
+
+
+LOADERS = {
+    "transfer2.5": transfer25,
+    "predict1": jsonl_batch,
+    "predict2": predict2_batch,
+    "predict2.5": predict25,
+}
+"""The loaders that take a whole file, by format."""

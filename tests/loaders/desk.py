@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promptlift.api import Upsampler
-from promptlift.cosmos.jobs import Settings
-from promptlift.cosmos.lift import lift
-from promptlift.cosmos.outputs import Outputs, write
-from promptlift.cosmos.results import Finished
-from promptlift.cosmos.spec import read_spec
+from promptlift.cosmos.plan import SpecOptions
+from promptlift.cosmos.upsample import Outputs, SpecRefusal, SpecResult, upsample_specs
 from promptlift.engines.base import Engine, Request
+from promptlift.options import Options
 from promptlift.testing import FakeEngine, synthetic_video
 
 MORE = (
@@ -41,12 +38,14 @@ class Desk:
     Attributes:
         folder: The folder; ``assets/rgb.mp4`` and ``assets/depth.mp4`` are in it.
         engine: Who is asked unless a run names another.
-        options: Options of the upsampler.
+        options: Options of an item.
+        notes: What was noted, by the latest run.
     """
 
     folder: Path
     engine: FakeEngine = field(default_factory=lambda: FakeEngine(answer, context=None))
     options: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def put(self, name: str, content: Any) -> Path:
         """Write a spec: a text as it is, else JSON, one item on each line for .jsonl."""
@@ -60,39 +59,54 @@ class Desk:
             path.write_bytes((json.dumps(content, indent=4) + "\n").encode())
         return path
 
-    def run(
+    def try_specs(
         self,
         *specs: Path,
         folder: Path | None = None,
         in_place: bool = False,
-        form: str = "auto",
-        base: Path | None = None,
         engine: Engine | None = None,
-        pictures: bool = False,
-        dry: bool = False,
-        **settings: Any,
-    ) -> list[Finished]:
-        """Upsample specs and write what came of them."""
-        with_spec = None if base is None else read_spec(base)
-        places = Outputs(folder, in_place=in_place)
-        outputs = [places.place(read_spec(spec, form=form, base=with_spec)) for spec in specs]
-        done: list[Finished] = []
+        dry_run: bool = False,
+        base: Path | None = None,
+        run_dir: Path | None = None,
+        **options: Any,
+    ) -> list[SpecResult | SpecRefusal]:
+        """Upsample specs; those that cannot be used are among the results."""
+        self.notes.clear()
+        work = upsample_specs(
+            specs,
+            engine or self.engine,
+            Options(**self.options),
+            spec_options=SpecOptions(base=None if base is None else str(base), **options),
+            outputs=Outputs(folder, in_place=in_place),
+            run_dir=run_dir,
+            dry_run=dry_run,
+            note=self.notes.append,
+        )
+        return asyncio.run(work)
 
-        def save(spec: Finished) -> None:
-            if not dry:
-                write(spec.changes)
+    def run(self, *specs: Path, **how: Any) -> list[SpecResult]:
+        """The same, where all of them can be used."""
+        results: list[SpecResult] = []
+        for result in self.try_specs(*specs, **how):
+            assert isinstance(result, SpecResult), str(result)
+            results.append(result)
+        return results
 
-        def finish(spec: Finished) -> None:
-            save(spec)
-            done.append(spec)
 
-        async def work() -> None:
-            async with Upsampler(engine=engine or self.engine, **self.options) as upsampler:
-                how = Settings(**settings)
-                await lift(outputs, upsampler, how, finished=finish, saved=save, pictures=pictures)
+def statuses(results: list[SpecResult]) -> list[str]:
+    """What became of each item."""
+    return [item.status for result in results for item in result.items]
 
-        asyncio.run(work())
-        return done
+
+def reasons(results: list[SpecResult]) -> list[str]:
+    """Why, for each item."""
+    return [item.reason for result in results for item in result.items]
+
+
+def entries(sidecar: Path) -> list[dict[str, Any]]:
+    """The entries of a sidecar."""
+    loaded: list[dict[str, Any]] = json.loads(sidecar.read_text(encoding="utf-8"))["items"]
+    return loaded
 
 
 def make_clips(folder: Path) -> Path:

@@ -1,32 +1,45 @@
-"""The folder of a run as a run leaves it: real rows, real records, real lines of a journal."""
+"""The folder of a run as a run leaves it: real rows, real records, real parts."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loaders.desk import long
 from promptlift import __version__
-from promptlift.batch.journal import Index, Writer, lines, open_folder
-from promptlift.batch.manifest import Manifest, ManifestEngine
-from promptlift.batch.readings import Spool
-from promptlift.batch.rows import Row
-from promptlift.batch.runner.items import Item, Meanings
-from promptlift.config import Options
-from promptlift.core.record import Failure, Record, Video
+from promptlift.batch.rows import (
+    OptionsResolver,
+    Row,
+    row_json,
+    trouble_content,
+    unreadable_content,
+)
 from promptlift.engines.base import Engine, EngineInfo, Request
 from promptlift.errors import ItemEngineError, SpecError, TransientEngineError, VideoError
-from promptlift.frames.source import content_of
-from promptlift.pipeline.identity import as_asked, template_name
-from promptlift.pipeline.item import upsample_item
-from promptlift.pipeline.sights import Sights
+from promptlift.options import Options
+from promptlift.pipeline import VideoCache, upsample_item
+from promptlift.record import Failure, Record, Video
+from promptlift.store.index import PARTS, Index
+from promptlift.store.results import (
+    PartWriter,
+    end_line,
+    progress_line,
+    result_line,
+    row_line,
+    video_line,
+)
+from promptlift.store.run_dir import RunConfig, copy_input, create_run_dir
 from promptlift.testing import FakeEngine, synthetic_video
+from promptlift.video.source import content_of
 
 OPTIONS = Options(attempts=2)
+MORE = (
+    "Soft light falls from the left over a wide counter, and the camera stays where it is while "
+    "everything in front of it moves slowly."
+)
 PROMPTS = (
     "a red hot-air balloon drifts over the hills",
     "a robot arm hands a red cup to a woman",
@@ -44,7 +57,8 @@ def answer(request: Request) -> str:
         raise ItemEngineError("the prompt has 5,120 tokens, 4,096 fit", remedy="show fewer frames")
     if "away" in short:
         raise TransientEngineError("the engine at port 8000 is gone", remedy="start it again")
-    made = long(short or PROMPTS[0])
+    short = short or PROMPTS[0]
+    made = f"{short[:1].upper()}{short[1:]}. {MORE}"
     return f"Here is the upsampled prompt:\n\n{made}" if "chatty" in short else made
 
 
@@ -84,19 +98,6 @@ def mixed_rows(folder: Path) -> list[Row]:
 
 
 @dataclass
-class Given:
-    """Rows as an input."""
-
-    content: Sequence[Row]
-    description: str = "rows.jsonl"
-    stamp: Any = None
-
-    def rows(self) -> Iterator[Row]:
-        """The rows."""
-        yield from self.content
-
-
-@dataclass
 class Maker:
     """Makes the folder of a run, one writer after the other.
 
@@ -113,17 +114,8 @@ class Maker:
     alter: Callable[[Record], Record] = lambda record: record
 
     def __post_init__(self) -> None:
-        open_folder(self.run_dir)
-        self._sights = Sights()
-
-    def describe(self) -> None:
-        """Write the manifest, in the place of another."""
-        who = asyncio.run(self.engine.describe())
-        engine = ManifestEngine(name=who.name, model=who.model, revision=who.revision)
-        template = template_name(self.options, who)
-        Manifest(settings=as_asked(self.options), engine=engine, template=template).write(
-            self.run_dir
-        )
+        create_run_dir(self.run_dir)
+        self._videos = VideoCache()
 
     def write(
         self,
@@ -134,8 +126,8 @@ class Maker:
         end: str | None = "done",
         torn: bool = False,
         counts: dict[str, Any] | None = None,
-    ) -> str:
-        """One writer's run: read the rows, do them, say so; gives the writer's name.
+    ) -> Path:
+        """One writer's run: copy the rows, do them, say so; gives the writer's part.
 
         Args:
             rows: The input's.
@@ -143,42 +135,39 @@ class Maker:
             do: Which of them are begun.
             end: Why it ends; None for a writer that is killed.
             torn: Whether the kill came in the middle of a line.
-            counts: What its beat says.
+            counts: What its last progress line has.
         """
-        self.describe()
+        who = asyncio.run(self.engine.describe())
+        RunConfig.of(self.options, who).write(self.run_dir)
+        copy_input(self.run_dir, source, lambda: None, map(row_json, rows))
         turn = Index.load(self.run_dir).highest_turn + 1
-        with Writer(self.run_dir, turn=turn) as writer:
-            spool = Spool(self.run_dir, writer.name, Given(rows, source), turn=turn)
-            with spool:
-                for _ in spool.chunks():
-                    pass
-            asyncio.run(self._do([row for row in rows if do(row)], writer))
-            writer.beat(counts or {"in_flight": 0, "seconds": 12.5})
+        with PartWriter(self.run_dir / PARTS, turn=turn) as writer:
+            asyncio.run(self._do([row for row in rows if do(row)], writer, who))
+            writer.append(progress_line(counts or {"in_flight": 0, "seconds": 12.5}))
             if end is not None:
-                writer.end(end)
+                writer.append(end_line(end))
+            path = writer.path
         if torn:
-            with writer.path.open("ab") as file:
-                file.write(b'{"sum":"00000000","kind":"resu')
-        return writer.name
+            with path.open("ab") as file:
+                file.write(b'{"kind":"resu')
+        return path
 
-    async def _do(self, rows: Sequence[Row], writer: Writer) -> None:
-        who = await self.engine.describe()
-        meanings, done = Meanings(self.options, who), set[str]()
+    async def _do(self, rows: Sequence[Row], writer: PartWriter, who: EngineInfo) -> None:
+        resolver, done = OptionsResolver(self.options, who), set[str]()
         for row in rows:
-            item = Item(row, meanings.of(row.options))
+            item = resolver.of(row)
             content = _content(row)
             if content.startswith("sha256:"):
                 status = Path(row.video).stat()
-                writer.video(row.video, status.st_size, status.st_mtime_ns, content)
-            key = item.keyed(content)
+                writer.append(video_line(row.video, status.st_size, status.st_mtime_ns, content))
+            key = item.key(content, row.prompt)
             if key not in done:
-                record = self.alter(await self._record(item, key, who))
+                record = self.alter(await self._record(row, item.options, key))
                 writer.append(_result(record, key))
                 done.add(key)
-            writer.row(row.digest, key)
+            writer.append(row_line(row.digest, key))
 
-    async def _record(self, item: Item, key: str, who: EngineInfo) -> Record:
-        row = item.row
+    async def _record(self, row: Row, options: Options, key: str) -> Record:
         if row.trouble is not None:
             code, message, remedy = row.trouble
             failure = Failure(code=code, message=message, remedy=remedy, retryable=False)
@@ -191,9 +180,7 @@ class Maker:
                 error=failure,
                 promptlift=__version__,
             )
-        made = await upsample_item(
-            row.video, row.prompt, self.engine, item.meaning.options, sights=self._sights
-        )
+        made = await upsample_item(row.video, row.prompt, self.engine, options, videos=self._videos)
         return made.record if made.record.key else made.record.model_copy(update={"key": key})
 
 
@@ -226,24 +213,23 @@ def many_rows(videos: Sequence[Path], count: int, seed: int = 0) -> list[Row]:
 
 def _content(row: Row) -> str:
     if row.trouble is not None:
-        return f"trouble:{row.digest}"
+        return trouble_content(row)
     try:
         return content_of(row.video)
     except VideoError:
-        return f"unread:{row.video}"
+        return unreadable_content(row.video)
 
 
 def _result(record: Record, key: str) -> bytes:
     error, code = record.error, None
     if error is None and record.status == "rejected" and record.review is not None:
         code = next(check.name for check in record.review.checks if not check.passed)
-    state = record.status
-    assert state != "planned"
-    return lines.result_line(
+    status = record.status
+    assert status != "planned"
+    return result_line(
         record.key or key,
-        state,
+        status,
         error.code if error else code,
         bool(error and error.retryable),
         record.model_dump_json(),
-        at=1.0,
     )

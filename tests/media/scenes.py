@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from promptlift.core.video import Size, Strip
+from promptlift.types import Size, Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +25,14 @@ FPS = 8
 SHAPE = (180, 320)
 
 
-def strip_of(images: NDArray[np.uint8], fps: int = FPS, stretches: tuple[int, ...] = ()) -> Strip:
+def strip_of(
+    images: NDArray[np.uint8], fps: int = FPS, stretches: tuple[int, ...] = ()
+) -> Thumbnails:
     """A strip of pictures ``(count, height, width, 3)`` or of one picture."""
     stack = images if images.ndim == 4 else images[None]
     times = tuple(Fraction(i, fps) for i in range(len(stack)))
     size = Size(stack.shape[2], stack.shape[1])
-    return Strip(np.ascontiguousarray(stack), times, size, not stretches, stretches)
+    return Thumbnails(np.ascontiguousarray(stack), times, size, not stretches, stretches)
 
 
 def spectrum_noise(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
@@ -94,7 +96,7 @@ def filmed(
 
     Args:
         picture: What is before the camera; continued by its mirror image.
-        move: A move of `promptlift.core.facts.Camera`.
+        move: A move of `promptlift.facts.model.Camera`.
         speed: % of the picture's width a second; % a second of size for forward and backward;
             standard deviation in % of the width for shake and static.
         seconds: Length of the film.

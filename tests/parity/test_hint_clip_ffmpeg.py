@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from promptlift.cli.hint import hint
-from promptlift.core.video import Size
-from promptlift.frames import open_video
-from promptlift.frames.look import hint_frames
-from promptlift.testing import synthetic_video
+from promptlift.cli.main import cli
+from promptlift.types import Size
+from promptlift.video import hint_frames, open_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 LEAST_DECIBELS = 38.0
-RATES = ["24000/1001", "24", "25", "30000/1001", "30", "50", "60", "12", "2", "1"]
+RATES = ["24000/1001", "25", "30000/1001", "30", "60", "12", "1"]
 
 
 def _ffmpeg(*arguments: str) -> None:
@@ -45,7 +43,7 @@ def _classic(video: Path, target: Path, *, count: int, pixels: str) -> Path:
 def _ours(video: Path, target: Path, *, count: int) -> Path:
     """The same through our command."""
     options = ["--strategy", "fps", "--frames", str(count), "-o", str(target)]
-    result = CliRunner().invoke(hint, [str(video), *options], catch_exceptions=False)
+    result = CliRunner().invoke(cli, ["hint", str(video), *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return target
 
@@ -85,18 +83,17 @@ def _test_card(path: Path, size: str, rate: str, *, matrix: str = "", pixels: st
     return path
 
 
-@pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "30", "60"])
+@pytest.mark.parametrize("rate", ["24000/1001", "25", "30", "60"])
 @pytest.mark.parametrize("size", ["640x480", "640x362"])
 def test_a_test_card_gives_the_same_clip(tmp_path: Path, size: str, rate: str) -> None:
     """Standard definition, at every usual rate; 640x362 scales to an odd height."""
     _assert_same(_test_card(tmp_path / "card.mp4", size, rate), tmp_path)
 
 
-@pytest.mark.parametrize("rate", ["24", "30", "60"])
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m"])
-def test_high_definition_gives_the_same_clip(tmp_path: Path, matrix: str, rate: str) -> None:
+def test_high_definition_gives_the_same_clip(tmp_path: Path, matrix: str) -> None:
     """1280x720 in either matrix, tagged as such."""
-    card = _test_card(tmp_path / "card.mp4", "1280x720", rate, matrix=matrix)
+    card = _test_card(tmp_path / "card.mp4", "1280x720", "30", matrix=matrix)
     _assert_same(card, tmp_path)
 
 
@@ -117,8 +114,7 @@ def test_other_pixel_formats_give_the_same_clip(tmp_path: Path, pixels: str) -> 
     _assert_same(card, tmp_path, pixels=told)
 
 
-@pytest.mark.parametrize("turn", ["90", "180", "270"])
-@pytest.mark.parametrize("mirror", ["", "-display_hflip"])
+@pytest.mark.parametrize(("turn", "mirror"), [("90", ""), ("180", ""), ("270", "-display_hflip")])
 def test_a_turned_video_gives_the_same_clip(tmp_path: Path, turn: str, mirror: str) -> None:
     """Telephones store pictures lying down and say how to hold them."""
     card, turned = _test_card(tmp_path / "card.mp4", "640x480", "30"), tmp_path / "turned.mp4"
@@ -132,19 +128,6 @@ def test_an_animation_gives_the_same_clip(tmp_path: Path) -> None:
     video = tmp_path / "card.gif"
     _ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x240:r=10:d=2", str(video))
     _assert_same(video, tmp_path)
-
-
-def test_a_source_smaller_than_the_clip_is_enlarged_alike(tmp_path: Path) -> None:
-    """Asked for 320 wide, both give 320 wide."""
-    _assert_same(_test_card(tmp_path / "card.mp4", "160x120", "30"), tmp_path)
-
-
-@pytest.mark.parametrize("size", [(640, 480), (1280, 720)])
-@pytest.mark.parametrize("fps", [24, 30])
-def test_a_scene_gives_the_same_clip(tmp_path: Path, size: tuple[int, int], fps: int) -> None:
-    """A natural picture, which says nothing of its colours, in more frames."""
-    video = synthetic_video(tmp_path / "scene.mp4", seconds=2.5, size=size, fps=fps)
-    _assert_same(video, tmp_path, count=4)
 
 
 @pytest.mark.parametrize("name", ["example1_input_video.mp4", "nurec2.mp4"])
@@ -193,7 +176,7 @@ def _numbers_by_us(video: Path, count: int, fps: str) -> list[int]:
     return [round((float(np.median(frame.image)) - 4) / 2) for frame in frames]
 
 
-@pytest.mark.parametrize("wanted", ["2", "3", "0.75", "30000/1001"])
+@pytest.mark.parametrize("wanted", ["2", "0.75", "30000/1001"])
 @pytest.mark.parametrize("rate", RATES)
 def test_the_same_frames_are_picked_at_every_rate(tmp_path: Path, rate: str, wanted: str) -> None:
     """Frame by frame what FFmpeg's filter picks, its repetitions aside, up to its last."""
@@ -205,7 +188,7 @@ def test_the_same_frames_are_picked_at_every_rate(tmp_path: Path, rate: str, wan
     assert _numbers_by_us(video, 6, wanted) == once
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_the_same_frames_are_picked_of_a_variable_rate(tmp_path: Path, seed: int) -> None:
     """Frames at uneven times, from 10 ms to 700 ms apart."""
     random = np.random.default_rng(seed)
@@ -214,14 +197,6 @@ def test_the_same_frames_are_picked_of_a_variable_rate(tmp_path: Path, seed: int
     video = _counting_video(tmp_path / "count.mkv", times)
     once = list(dict.fromkeys(_numbers_by_ffmpeg(video, tmp_path, 6, "2")))
     assert _numbers_by_us(video, 6, "2") == once
-
-
-def test_the_classic_clip_of_30_frames_a_second_is_frames_7_and_22(tmp_path: Path) -> None:
-    """The known answer, on both sides."""
-    times = [Fraction(number, 30) for number in range(60)]
-    video = _counting_video(tmp_path / "count.mkv", times)
-    assert _numbers_by_ffmpeg(video, tmp_path, 2, "2") == [7, 22]
-    assert _numbers_by_us(video, 2, "2") == [7, 22]
 
 
 def test_a_clip_too_short_for_the_filter_still_gives_a_frame(tmp_path: Path) -> None:

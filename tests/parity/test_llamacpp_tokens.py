@@ -13,11 +13,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from promptlift.core.sampling import Sampling
-from promptlift.core.tokens import family
-from promptlift.core.video import Frame, Size
-from promptlift.engines.base import Request
-from promptlift.engines.llamacpp import LlamaCppEngine
+from promptlift.engines import LlamaCppEngine, LlamaCppSettings, Request
+from promptlift.tokens import family
+from promptlift.types import Frame, Sampling, Size
 from stubs.gguf_models import TEMPLATE_TOKENS, Pair, pair
 from stubs.gguf_towers import tower_pair
 
@@ -33,7 +31,9 @@ def counted(files: Pair, sizes: tuple[Size, ...], **options: str) -> list[int]:
     """Tokens that llama.cpp takes for a picture of each size, its markers included."""
 
     async def session() -> list[int]:
-        engine = LlamaCppEngine(files.model, files.mmproj, threads=1, **options)  # type: ignore[arg-type]
+        engine = LlamaCppEngine(
+            LlamaCppSettings(model=files.model, mmproj=files.mmproj, threads=1, **options)  # type: ignore[arg-type]
+        )
         try:
             return [await _tokens(engine, size) for size in sizes]
         finally:

@@ -22,12 +22,11 @@ from mistral_common.tokens.tokenizers.instruct import InstructTokenizerV7
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from PIL import Image
 
-from promptlift.core.tokens import family
-from promptlift.core.video import Size
-from promptlift.tokenizers.tekken import FILE, load_counter
+from promptlift.tokens import family, load_counter
+from promptlift.types import Size
 
 SMALL = family("mistral-small")
-VOCABULARY = Path(mistral_common.__file__).parent / "data" / FILE
+VOCABULARY = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
 
 
 @functools.cache

@@ -20,9 +20,8 @@ from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from PIL import Image
 
-from promptlift.core.tokens import PIXTRAL
-from promptlift.core.video import Size
-from promptlift.tokenizers.tekken import FILE, load_counter
+from promptlift.tokens import PIXTRAL, load_counter
+from promptlift.types import Size
 
 Message: TypeAlias = SystemMessage | UserMessage
 
@@ -44,12 +43,15 @@ TEXTS = [
     " " * 300,
     "e\u0301 is not \u00e9, and \u200b is nothing",
 ]
+WORDS = ["A", "robot", "arm's", "over", "12", "cups,", "(softly-lit)", "kitchen/unboxing;", "HDRI"]
 
 
 @functools.cache
 def reference() -> MistralTokenizer[Any, Any, Any, Any, Any]:
     """The tokenizer of Pixtral-12B, as mistral-common builds it."""
-    return MistralTokenizer.from_file(str(Path(mistral_common.__file__).parent / "data" / FILE))
+    return MistralTokenizer.from_file(
+        str(Path(mistral_common.__file__).parent / "data" / "tekken_240911.json")
+    )
 
 
 def counted_by_reference(size: Size, frames: int, text: str, system: str = "") -> int:
@@ -98,7 +100,9 @@ def test_whole_prompt_agrees_on_random_turns(seed: int) -> None:
 
 
 def random_text(chance: random.Random) -> str:
-    """A text of random characters from many scripts, spaces and marks included."""
+    """English, or random characters from many scripts, spaces and marks included."""
+    if chance.random() < 0.3:
+        return " ".join(chance.choices(WORDS, k=chance.randint(0, 40)))
     blocks = [(32, 126), (161, 591), (880, 1279), (1424, 1791), (2304, 2431), (4352, 4607)]
     blocks += [(12352, 12543), (19968, 20991), (44032, 45055), (127744, 128767)]
     low, high = chance.choice(blocks)
@@ -126,25 +130,3 @@ def test_turn_without_images_agrees(text: str) -> None:
         request = ChatCompletionRequest(messages=messages)
         expected = len(reference().encode_chat_completion(request).tokens)
         assert PIXTRAL.chat(system, text, 0, load_counter()) == expected
-
-
-@pytest.mark.parametrize(
-    ("size", "tokens"),
-    [
-        ("320x180", 509),
-        ("400x225", 785),
-        ("640x360", 1891),
-        ("640x480", 2465),
-        ("704x576", 3245),
-        ("896x504", 3653),
-        ("1280x704", 4685),
-        ("1280x720", 4685),
-        ("1920x1080", 4685),
-        ("960x704", 5373),
-    ],
-)
-def test_the_table_of_two_frames_and_a_two_word_prompt(size: str, tokens: int) -> None:
-    """The counts that a real vLLM gives for two frames and "Test prompt", size by size."""
-    shape = Size(*map(int, size.split("x")))
-    assert counted_by_promptlift(shape, 2, "Test prompt") == tokens
-    assert counted_by_reference(shape, 2, "Test prompt") == tokens

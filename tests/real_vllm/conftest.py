@@ -85,11 +85,13 @@ def up(machine: Machine) -> Iterator[Machine]:
     """An engine that `engine up` left, started as a worker of torchrun would start it."""
     started = machine.command(*machine.up(), environ=TORCHRUN)
     assert started.returncode == 0, started.stderr
-    group = machine.status().get("engine_pid")
     yield machine
-    machine.command("engine", "down")
-    assert isinstance(group, int)
-    assert wait_until_gone(group) == []
+    state = machine.status()
+    down = machine.command("engine", "down").stdout
+    assert machine.status() == {}
+    if state:
+        assert down == "the engine is down\n"
+        assert wait_until_gone(int(str(state["engine_pid"]))) == []
 
 
 @pytest.fixture

@@ -57,18 +57,11 @@ from transformers.models.pixtral.processing_pixtral import PixtralProcessor  # n
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import (  # noqa: E402
     Qwen2VLImageProcessor,
 )
-from transformers.models.qwen2_vl.video_processing_qwen2_vl import (  # noqa: E402
-    Qwen2VLVideoProcessor,
-)
-from transformers.models.qwen3_vl.video_processing_qwen3_vl import (  # noqa: E402
-    Qwen3VLVideoProcessor,
-)
 from transformers.models.smolvlm.image_processing_smolvlm import (  # noqa: E402
     SmolVLMImageProcessor,
 )
 
 Count = Callable[[int, int], int]
-FRAMES = (1, 2, 3, 5, 8, 33)
 
 
 def bare(kind: Any, **attributes: Any) -> Any:
@@ -129,13 +122,6 @@ def idefics3(image_processor: Any, tokens: int) -> Count:
             image_seq_len=tokens,
             tokenizer=lambda *_, **__: one,
         )
-    )
-
-
-def by_video(video_processor: Any, frames: int) -> Count:
-    """Patches of a video of so many frames, four to a token."""
-    return lambda width, height: (
-        video_processor.get_num_of_video_patches(frames, height, width, {}) // 4
     )
 
 
@@ -213,17 +199,6 @@ def transformers_images() -> dict[str, Count]:
     }
 
 
-def videos() -> dict[str, Count]:
-    """Clips of several lengths, from transformers."""
-    frame = Qwen2VLVideoProcessor()
-    clip = Qwen3VLVideoProcessor(size={"shortest_edge": 4096, "longest_edge": 25_165_824})
-    return {
-        f"{name} video {frames}": by_video(processor, frames)
-        for name, processor in (("qwen2.5-vl", frame), ("qwen3-vl", clip))
-        for frames in FRAMES
-    }
-
-
 def by_info(info: Any) -> Count:
     """What vLLM's processing information says about an image of a size."""
     return lambda width, height: info.get_num_image_tokens(image_width=width, image_height=height)
@@ -297,7 +272,7 @@ def tried(count: Count, width: int, height: int) -> int | None:
 def main() -> None:
     """Count every size by every reference."""
     sizes = json.load(sys.stdin)
-    references = transformers_images() | videos() | vllm_images()
+    references = transformers_images() | vllm_images()
     counted = {
         name: [tried(count, width, height) for width, height in sizes]
         for name, count in references.items()

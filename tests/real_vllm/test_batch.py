@@ -1,20 +1,14 @@
-"""A batch on the real vLLM: counts as predicted, and an engine that is killed meanwhile."""
+"""A batch on the real vLLM: every row costs what was predicted."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptlift.batch.journal import Index
-from promptlift.engines.vllm.state import read_state
+from promptlift.store.index import Index
 from promptlift.testing import synthetic_video
 from real_vllm.checkpoint import REPLY
 from real_vllm.conftest import Machine
@@ -42,13 +36,13 @@ def listed(tmp_path: Path) -> Path:
 def arguments(listed: Path, run_dir: Path) -> list[str]:
     """The batch, with whatever the tiny model says taken as the result."""
     answers = ("--attempts", "1", "--on-reject", "best", "--engine", "vllm")
-    return ["batch", str(listed), "-o", str(run_dir), *answers]
+    return ["batch", "run", str(listed), "-o", str(run_dir), *answers]
 
 
 def records(run_dir: Path) -> list[dict[str, Any]]:
     """All results of a run."""
     with Index.load(run_dir) as index:
-        return [index.record(stored.key) for stored in index.places()]
+        return [json.loads(index.raw_record(key)) for key, _ in index.items()]
 
 
 def test_every_row_costs_what_was_predicted(ready: Machine, listed: Path, tmp_path: Path) -> None:
@@ -62,39 +56,6 @@ def test_every_row_costs_what_was_predicted(ready: Machine, listed: Path, tmp_pa
         assert record["tokens"]["actual"] == record["tokens"]["predicted"]
         assert record["error"] is None
     ready.command(*arguments(listed, tmp_path / "run"))
-    segments = (tmp_path / "run" / "segments").iterdir()
-    lines = sum(segment.read_text().count('"kind":"result"') for segment in segments)
+    parts = (tmp_path / "run" / "parts").iterdir()
+    lines = sum(part.read_text().count('"kind":"result"') for part in parts)
     assert lines == ROWS, "the second run asked nothing"
-
-
-def test_an_engine_that_is_killed_costs_no_row(
-    ready: Machine, listed: Path, tmp_path: Path
-) -> None:
-    """When vLLM is killed in the middle of a batch it is started again, and the batch goes on."""
-    run_dir = tmp_path / "run"
-    state = read_state()
-    assert state is not None
-    assert state.engine_pid is not None
-    limited = (*arguments(listed, run_dir), "--concurrency", "2", "--patience", "5m")
-    with subprocess.Popen(
-        [sys.executable, "-m", "promptlift", *limited],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"XDG_STATE_HOME": str(ready.state_home)},
-    ) as batch:
-        deadline = time.monotonic() + 120
-        while not _results(run_dir) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        os.kill(state.engine_pid, signal.SIGKILL)
-        _, said = batch.communicate(timeout=600)
-    while batch.returncode == 75:  # patience was over before vLLM was up again
-        done = ready.command(*limited)
-        batch.returncode = done.returncode
-    assert batch.returncode in (0, 1), said
-    found = records(run_dir)
-    assert len(found) == ROWS
-    assert all(record["error"] is None for record in found)
-
-
-def _results(run_dir: Path) -> int:
-    return Index.load(run_dir).counts().total() if run_dir.exists() else 0

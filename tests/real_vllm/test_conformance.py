@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from conformance import test_engines as suite
-from promptlift.engines.vllm import VllmEngine
+from contract import test_engines as suite
+from promptlift.engines.vllm.engine import VllmEngine
 from real_vllm.conftest import Machine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 import promptlift
-from promptlift.core.record import Record
-from promptlift.core.video import Frame
 from promptlift.cosmos import PixtralPromptUpsampler
 from promptlift.engines.base import Request
-from promptlift.engines.vllm import VllmEngine
+from promptlift.engines.vllm.engine import VllmEngine
 from promptlift.errors import ItemEngineError, VideoNotFound
+from promptlift.record import Record
 from promptlift.testing import synthetic_video
+from promptlift.types import Frame
 from real_vllm.checkpoint import REPLY
 from real_vllm.conftest import TORCHRUN, Machine
 from real_vllm.processes import group_members, wait_until_gone
@@ -77,8 +77,9 @@ def _engine_pid(made: PixtralPromptUpsampler) -> int:
     engine = made.upsampler_model
     assert isinstance(engine, VllmEngine)
     assert engine.own is not None
-    assert engine.own.running is not None
-    return engine.own.running.process.pid
+    state = engine.own.current()
+    assert state is not None
+    return state.engine_pid
 
 
 def _record(made: PixtralPromptUpsampler) -> Record:
@@ -100,7 +101,7 @@ def test_nvidias_example_costs_the_same(upsampler: PixtralPromptUpsampler, tmp_p
     assert text == REPLY
     assert (record.tokens.predicted, record.tokens.actual) == (2479, 2479)
     assert record.plan is not None
-    assert (record.plan.plan.width, record.plan.plan.height) == (640, 480)
+    assert (record.plan.size.width, record.plan.size.height) == (640, 480)
     assert record.template == "verbatim/1"
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from promptlift.core.tokens import family
-from promptlift.core.video import Size
 from promptlift.errors import BudgetError
+from promptlift.tokens import family
+from promptlift.types import Size
 from real_vllm.conftest import Machine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
@@ -56,9 +56,6 @@ IMAGES = [
     "kimi-vl vllm",
     "kimi-vl-2506 vllm",
 ]
-FRAMES = (1, 2, 3, 5, 8, 33)
-TIMESTAMPS_AND_MARKERS = 12
-"""What promptlift keeps for the time and the markers of each pair of frames in Qwen3-VL."""
 
 
 def drawn_sizes() -> list[Size]:
@@ -131,27 +128,6 @@ def test_an_image_counts_as_in_the_reference(
     assert {size: predicted(name, size) for size, _ in asked} == expected
 
 
-@pytest.mark.parametrize("frames", FRAMES)
-@pytest.mark.parametrize("name", ["qwen2.5-vl", "qwen3-vl"])
-def test_a_video_counts_as_in_the_reference(
-    name: str, frames: int, counted: dict[str, list[int | None]]
-) -> None:
-    """Frames sent as one video agree for every size; a single frame counts as a pair."""
-    video = family(name).video
-    assert video is not None
-    pairs = (frames + 1) // 2
-    around = 2 + (pairs * TIMESTAMPS_AND_MARKERS if name == "qwen3-vl" else 0)
-    # transformers refuses a video of one frame, which vLLM doubles before.
-    reference = f"{name} video {max(frames, 2) if name == 'qwen3-vl' else frames}"
-    for size, count in zip(SIZES, counted[reference], strict=True):
-        if count is None:
-            with pytest.raises(BudgetError):
-                video(size, frames)
-        else:
-            assert video(size, frames) == count + around, size
-
-
 def test_every_reference_is_compared(counted: dict[str, list[int | None]]) -> None:
     """Nothing that the references count is left unused."""
-    videos = {f"{name} video {n}" for name in ("qwen2.5-vl", "qwen3-vl") for n in FRAMES}
-    assert set(counted) == {*IMAGES, *videos}
+    assert set(counted) == set(IMAGES)

@@ -11,7 +11,7 @@ pytest.importorskip("playwright")
 from promptlift.testing import synthetic_video
 from real_vllm.checkpoint import REPLY
 from real_vllm.conftest import Machine
-from stubs.browser import Visit, chromium, launched, shots_folder
+from stubs.browser import Visit, chromium, launched
 from stubs.served import Served
 
 pytestmark = [
@@ -28,16 +28,15 @@ def test_a_clip_goes_through_the_page_to_the_model_and_back(ready: Machine, tmp_
         Served(tmp_path / "data", engine="vllm") as server,
         launched(chromium() or "") as browser,
     ):
-        guest = Visit(browser, server.url, shots_folder(tmp_path / "shots"))
+        guest = Visit(browser, server.url)
         guest.page.set_default_timeout(300_000)
         page = guest.begin(clip, "a red balloon over golden dunes")
-        page.wait_for_selector("#story[data-state=finished]")
+        page.wait_for_selector("#job[data-state=finished]")
         guest.finished()
         assert REPLY.split(".")[0][:40] in page.inner_text("p.long")
-        told = page.inner_text("#story")
-        assert "exactly as foretold" in told
+        told = page.inner_text("#job")
+        assert "exactly as predicted" in told
         assert "Fit to use. All 9 checks passed." in " ".join(told.split())
         assert page.locator(".frames img").count() == 2
-        guest.shot("real-vllm")
         guest.leave()
     assert ready.status()

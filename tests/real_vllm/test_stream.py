@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from promptlift.client.wire import events
-from promptlift.core.record import Record
-from promptlift.engines.base import Request
-from promptlift.engines.vllm import VllmEngine
+from promptlift.record import Record
 from promptlift.testing import synthetic_video
 from real_vllm.checkpoint import REPLY
 from real_vllm.conftest import Machine
-from stubs.served import Served
+from stubs.served import Served, events
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -48,22 +44,6 @@ def test_the_pieces_are_the_answer_and_come_before_it(ready: Machine, tmp_path: 
         assert REPLY.startswith(pieces(followed))
         assert followed[-1][1]["prompt"] == record.prompt
     assert ready.status()
-
-
-def test_the_engine_tells_more_than_one_piece(ready: Machine) -> None:
-    """A server's reader may be given several at once; what comes from vLLM comes bit by bit."""
-
-    async def ask() -> tuple[list[str], str]:
-        engine, told = VllmEngine(), list[str]()
-        try:
-            done = await engine.stream(Request(text="Test prompt", frames=()), told.append)
-        finally:
-            await engine.close()
-        return told, done.text
-
-    told, text = asyncio.run(ask())
-    assert len(told) > 1
-    assert "".join(told) == text == REPLY
 
 
 def streamed(server: Served, method: str, path: str, **how: Any) -> list[tuple[str, Any]]:

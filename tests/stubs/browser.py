@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,9 +14,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from stubs.served import eventually
 
-__all__ = ["SHOTS", "Visit", "chromium", "launched", "shots_folder"]
+__all__ = ["Visit", "chromium", "launched"]
 
-SHOTS = "PROMPTLIFT_SCREENSHOTS"
 _AXE = Path(__file__).parent.parent / "assets" / "axe-core-4.14.1.min.js"
 _ALL_THERE = "[...document.querySelectorAll('.frames img')].every(one => one.naturalWidth > 0)"
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -46,9 +44,10 @@ class Visit:
     Args:
         browser: Where.
         url: The server.
-        shots: Folder of the screenshots.
         width: Of the window, in pixels.
         dark: Whether the person likes it dark.
+        may_fail: Pattern of the paths that may be refused.
+        cut_off: Whether the server is away in between, of which htmx complains.
 
     Attributes:
         page: The window.
@@ -58,11 +57,18 @@ class Visit:
     """
 
     def __init__(
-        self, browser: Browser, url: str, shots: Path, *, width: int = 1280, dark: bool = False
+        self,
+        browser: Browser,
+        url: str,
+        *,
+        width: int = 1280,
+        dark: bool = False,
+        may_fail: str = "^$",
+        cut_off: bool = False,
     ) -> None:
         self.url = url
-        self.shots = shots
-        self.width = width
+        self.may_fail = may_fail
+        self.cut_off = cut_off
         self.hosts: set[str] = set()
         self.refused: list[tuple[int, str]] = []
         self.complaints: list[str] = []
@@ -73,7 +79,7 @@ class Visit:
             permissions=["camera", "clipboard-read", "clipboard-write"],
         )
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("request", lambda request: self._note(request.url))
         self.page.on("response", lambda answer: self._answered(answer.status, answer.url))
         self.page.on("console", lambda said: self._said(said.type, said.text))
@@ -92,23 +98,19 @@ class Visit:
         page.wait_for_selector(".clip img")
         page.fill("#prompt", prompt)
         page.click(".ask .primary")
-        page.wait_for_selector("#story[data-job]")
+        page.wait_for_selector("#job[data-job]")
+        return page
+
+    def run(self, video: Path, prompt: str) -> Page:
+        """The same, and wait until the job is over."""
+        page = self.begin(video, prompt)
+        self.finished()
         return page
 
     def finished(self) -> None:
         """Wait until the job on the page is over, and its pictures are there."""
-        self.page.wait_for_selector("#story:is([data-state=finished], [data-state=failed])")
+        self.page.wait_for_selector("#job:is([data-state=finished], [data-state=failed])")
         eventually(lambda: self.page.evaluate(_ALL_THERE))
-
-    def shot(self, name: str) -> None:
-        """Keep a picture of the whole page."""
-        theme = (
-            "dark"
-            if self.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-            else "light"
-        )
-        path = self.shots / f"{name}-{self.width}-{theme}.png"
-        self.page.screenshot(path=path, full_page=True)
 
     def flaws(self) -> list[str]:
         """What axe-core finds serious or critical on the page as it stands."""
@@ -131,17 +133,12 @@ class Visit:
         )
         return wide
 
-    def leave(self, *, may_fail: str = "^$", cut_off: bool = False) -> None:
-        """Close the window, and assert that nothing went wrong that was not expected.
-
-        Args:
-            may_fail: Pattern of the paths that may have been refused.
-            cut_off: Whether the server was away in between, of which htmx complains.
-        """
+    def leave(self) -> None:
+        """Close the window, and assert that nothing went wrong that was not expected."""
         self.context.close()
         assert self.hosts <= {urlsplit(self.url).netloc}
-        assert [one for one in self.refused if not re.search(may_fail, one[1])] == []
-        assert cut_off or self.complaints == [], self.complaints
+        assert [one for one in self.refused if not re.search(self.may_fail, one[1])] == []
+        assert self.cut_off or self.complaints == [], self.complaints
 
     def _note(self, url: str) -> None:
         parts = urlsplit(url)
@@ -157,10 +154,3 @@ class Visit:
         refused = text.startswith(("Failed to load resource", "Response Status Error Code"))
         if kind in ("error", "warning") and not refused:
             self.complaints.append(text)
-
-
-def shots_folder(fallback: Path) -> Path:
-    """Where screenshots are kept: the folder that the environment names, else the fallback."""
-    folder = Path(os.environ.get(SHOTS) or fallback)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-__all__ = ["COMMIT", "StubHub"]
+__all__ = ["StubHub"]
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_RANGE = re.compile(r"bytes=(\d+)-")
 
 
 @dataclass(slots=True)
@@ -21,14 +19,12 @@ class StubHub:
     Attributes:
         files: What there is.
         errors: Status and the hub's error code, for files that are refused.
-        cut: How many bytes to send, once, before the line breaks; by file.
-        asked: Each request: method, file, and the byte that it begins at.
+        asked: The file of each request.
     """
 
     files: dict[str, bytes]
     errors: dict[str, tuple[int, str]] = field(default_factory=dict)
-    cut: dict[str, int] = field(default_factory=dict)
-    asked: list[tuple[str, str, int]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     _server: ThreadingHTTPServer | None = None
 
     def start(self) -> StubHub:
@@ -67,23 +63,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str) -> None:
         name = self.path.partition("?")[0].lstrip("/").replace("/resolve/main/", "/")
         name = name.replace(f"/resolve/{COMMIT}/", "/")
-        found = _RANGE.fullmatch(self.headers.get("Range", ""))
-        start = int(found[1]) if found else 0
-        self.hub.asked.append((method, name, start))
+        self.hub.asked.append(name)
         if name in self.hub.errors or name not in self.hub.files:
             status, code = self.hub.errors.get(name, (404, "EntryNotFound"))
             self._head(status, 0, {"X-Error-Code": code, "X-Error-Message": "refused"})
             return
         content = self.hub.files[name]
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
-        told = {"ETag": etag, "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        if start:
-            told["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._head(206 if start else 200, len(content) - start, told)
+        self._head(200, len(content), {"ETag": etag, "X-Repo-Commit": COMMIT})
         if method == "GET":
-            sent = self.hub.cut.pop(name, None)
-            self.wfile.write(content[start:] if sent is None else content[start : start + sent])
-            self.close_connection = sent is not None
+            self.wfile.write(content)
 
     def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from promptlift.core.video import Size
+from promptlift.types import Size
 
 __all__ = ["Asked", "Malformed", "check_chat", "check_messages"]
 

@@ -174,9 +174,6 @@ class Handler(BaseHTTPRequestHandler):
         if not self.stub.style.counts:
             self._send(404, error_body(404, "Not Found"))
             return
-        if self.stub.tokenize_faults:
-            self._fail(self.stub.tokenize_faults.popleft())
-            return
         try:
             count = self.stub.count(check_messages(body))
         except Malformed as error:

@@ -4,27 +4,19 @@ In a test::
 
     with StubServer("vllm-0.32", faults=["503", "429:0"]) as server:
         engine = OpenAIEngine(server.base_url)
-
-As a process of its own, with `tests` on the path; the base URL is its first line of output, and
-it ends with its standard input::
-
-    python -m stubs.openai_server --style llama-server --fault reset
 """
 
 from __future__ import annotations
 
-import argparse
 import ssl
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from promptlift.core.tokens import PIXTRAL, CountText
+from promptlift.tokens import PIXTRAL, CountText
 from stubs.openai_checks import Asked
 from stubs.openai_http import CHAT, TICK, Fault, Handler, Listener, Received, error_body
 from stubs.openai_styles import STYLES
@@ -40,18 +32,19 @@ def count_words(text: str) -> int:
     return len(text.split())
 
 
+@dataclass(eq=False, repr=False)
 class StubServer:
     """The server; listens on a free port of the loopback from `start` to `stop`.
 
-    Args:
-        style: A key of `STYLES`.
+    Attributes:
+        style: A key of `STYLES`, and afterwards the style itself.
         models: Names of the models that are served.
         context: Tokens of prompt and answer together.
         key: The key that is wanted; None for none.
         reply: The answer, or a function that makes it.
-        faults: What goes wrong with the first chat requests, one each; texts as `Fault.parse`
+        faults: What goes wrong with the next chat requests, one each; texts as `Fault.parse`
             reads them, and None for nothing.
-        page_faults: The same for the first pages.
+        page_faults: The same for pages.
         max_images: The most images of a request.
         sees: Whether the model takes images at all.
         lists: Whether there is a list of models.
@@ -61,70 +54,47 @@ class StubServer:
         streams: What is done where pieces are wanted: ``yes``, ``whole`` (the answer comes whole
             all the same), or ``refused``.
         piece_seconds: Seconds before each piece.
-
-    Attributes:
         received: Every request, in the order in which they came.
         violations: What was wrong with requests that promptlift should not have made.
         hung_up: How many clients went away while they were kept waiting.
-        at_once: How many chat requests are under way.
         most_at_once: The most chat requests that were under way together.
-        faults: What is still to go wrong with chats; may be added to at any time.
-        page_faults: The same for pages.
-        tokenize_faults: The same for counts.
         patches: Fields to put into each answer, over those that are there.
         queues: Requests that wait, for each of the engines behind the server.
     """
 
     handler: ClassVar[type[Handler]] = Handler
-    """Serves one connection."""
 
-    def __init__(
-        self,
-        style: str = "vllm-0.32",
-        *,
-        models: Iterable[str] = (MODEL,),
-        context: int = 4096,
-        key: str | None = None,
-        reply: str | Callable[[Asked], str] = ANSWER,
-        faults: Iterable[str | Fault | None] = (),
-        page_faults: Iterable[str | Fault] = (),
-        max_images: int = 16,
-        sees: bool = True,
-        lists: bool = True,
-        tls: Path | None = None,
-        new_limit_only: bool = False,
-        count_text: CountText = count_words,
-        streams: str = "yes",
-        piece_seconds: float = 0.0,
-    ) -> None:
-        self.style = STYLES[style]
-        self.models = list(models)
-        self.context = context
-        self.key = key
-        self.reply = reply
-        self.faults = deque(Fault.parse(one) if isinstance(one, str) else one for one in faults)
-        self.page_faults = deque(
-            Fault.parse(one) if isinstance(one, str) else one for one in page_faults
+    style: Any = "vllm-0.32"
+    _: KW_ONLY
+    models: Iterable[str] = (MODEL,)
+    context: int = 4096
+    key: str | None = None
+    reply: str | Callable[[Asked], str] = ANSWER
+    faults: Any = ()
+    page_faults: Any = ()
+    max_images: int = 16
+    sees: bool = True
+    lists: bool = True
+    tls: Path | None = None
+    new_limit_only: bool = False
+    count_text: CountText = count_words
+    streams: str = "yes"
+    piece_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.style = STYLES[self.style]
+        self.faults, self.page_faults = (
+            deque(Fault.parse(one) if isinstance(one, str) else one for one in given)
+            for given in (self.faults, self.page_faults)
         )
-        self.max_images = max_images
-        self.sees = sees
-        self.lists = lists
-        self.tls = tls
-        self.new_limit_only = new_limit_only
-        self.count_text = count_text
-        self.streams = streams
-        self.piece_seconds = piece_seconds
-        self.tokenize_faults: deque[Fault] = deque()
         self.patches: dict[str, Any] = {}
         self.queues = [0]
         self.received: list[Received] = []
         self.violations: list[str] = []
-        self.hung_up = 0
-        self.most_at_once = 0
+        self.hung_up = self.at_once = self.most_at_once = 0
         self.stopping = threading.Event()
         self.hanging = threading.Event()
         self.lock = threading.Lock()
-        self.at_once = 0
         self._http: Listener | None = None
         self._thread: threading.Thread | None = None
 
@@ -187,7 +157,7 @@ class StubServer:
         if path == "/v1/models" and self.lists:
             cards = [self.style.card(name, self.context) for name in self.models]
             return {"object": "list", "data": cards}
-        pages = self.style.pages(self.context, self.sees)
+        pages: dict[str, dict[str, Any]] = self.style.pages(self.context, self.sees)
         return pages.get(path)
 
     def metrics(self) -> str:
@@ -245,32 +215,3 @@ class StubServer:
             },
             **self.patches,
         }
-
-
-def _late(delay: float, reply: str, _: object) -> str:
-    time.sleep(delay)
-    return reply
-
-
-def main() -> None:
-    """Serve until standard input ends."""
-    parser = argparse.ArgumentParser(description="A stub with an OpenAI-compatible API.")
-    parser.add_argument("--style", choices=STYLES, default="vllm-0.32")
-    parser.add_argument("--model", action="append", dest="models")
-    parser.add_argument("--context", type=int, default=4096)
-    parser.add_argument("--reply", default=ANSWER)
-    parser.add_argument("--fault", action="append", default=[], dest="faults")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--delay", type=float, default=0.0, help="Seconds for each answer.")
-    given = vars(parser.parse_args())
-    port, delay, reply = given.pop("port"), given.pop("delay"), given.pop("reply")
-    given["reply"] = partial(_late, delay, reply) if delay else reply
-    given["models"] = given["models"] or [MODEL]
-    server = StubServer(given.pop("style"), **given).start(port)
-    print(server.base_url, flush=True)
-    sys.stdin.read()
-    server.stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -8,25 +8,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
+import psutil
 
 from promptlift.client import Client
 
-__all__ = ["Served", "alive", "children_of", "eventually"]
+__all__ = ["Served", "alive", "children_of", "events", "eventually"]
 
 _MARK = "PROMPTLIFT_TEST_SERVED"
 _MAIN = """
 import json, sys
 from pathlib import Path
 from promptlift.cli.main import _say
-from promptlift.engines.spoken import parse_engine
+from promptlift.engines.registry import parse_engine
 from promptlift.errors import PromptliftError
-from promptlift.server.serving import log_to_stderr, serve
-from promptlift.server.settings import Settings
+from promptlift.server.run import log_to_stderr, run_server
+from promptlift.server.config import ServerConfig
 said = json.loads(sys.argv[1])
 for name in ("data",):
     said[name] = Path(said[name])
@@ -35,11 +37,16 @@ said["keys"] = tuple(said.get("keys", ()))
 said["also"] = tuple(map(parse_engine, said.get("also", ())))
 log_to_stderr(quiet=False)
 try:
-    serve(Settings(**said), lambda url: print(url, flush=True))
+    run_server(ServerConfig(**said), lambda url: print(url, flush=True))
 except PromptliftError as error:
     _say(f"promptlift: error: {error}")
     sys.exit(error.exit_code)
 """
+
+
+def events(answer: httpx2.Response) -> Iterator[tuple[str, Any]]:
+    """Names and JSON values of a streamed answer's events."""
+    return ((event.event, json.loads(event.data)) for event in httpx2.EventSource(answer))
 
 
 class Served:
@@ -47,7 +54,7 @@ class Served:
 
     Args:
         data: Its folder.
-        **settings: See `promptlift.server.settings.Settings`; JSON values.
+        **settings: See `promptlift.server.config.ServerConfig`; JSON values.
 
     Attributes:
         url: Where it is.
@@ -120,12 +127,12 @@ class Served:
 
         They inherit a mark in their environment.
         """
-        mark, found = f"{_MARK}={self.data}".encode(), []
-        for entry in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):
-                if mark in entry.read_bytes().split(b"\0"):
-                    found.append(int(entry.parent.name))
-        return [pid for pid in found if alive(pid)]
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(_MARK) == str(self.data) and alive(process.pid):
+                    found.append(process.pid)
+        return found
 
     def memory(self, field: str = "VmRSS") -> int:
         """MiB of main memory that it holds; ``VmHWM`` for the most that it ever held."""
@@ -138,26 +145,16 @@ class Served:
 
 
 def children_of(pid: int) -> list[int]:
-    """Process ids of the children of a process, from /proc."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, ValueError, IndexError):
-                continue
-            if parent == pid:
-                found.append(int(entry.name))
-    return found
+    """Process ids of the children of a process."""
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 def alive(pid: int) -> bool:
     """Whether a process is there and no zombie."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return state != "Z"
 
 
 def eventually(holds: Any, seconds: float = 100.0) -> None:

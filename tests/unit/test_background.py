@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 
-import pytest
-
 from promptlift.background import BackgroundLoop
 
 
@@ -33,18 +31,6 @@ def test_works_inside_a_running_loop() -> None:
             loop.stop()
 
     assert asyncio.run(notebook()) == "promptlift"
-
-
-def test_errors_come_back_to_the_caller() -> None:
-    """What the coroutine raises, the call raises."""
-
-    async def fail() -> None:
-        raise ZeroDivisionError
-
-    loop = BackgroundLoop()
-    with pytest.raises(ZeroDivisionError):
-        loop.run(fail())
-    loop.stop()
 
 
 def test_stopping_ends_the_thread_and_may_be_done_twice() -> None:

@@ -1,4 +1,4 @@
-"""The page about a run: safe to open anywhere, true to the run, and of use to whoever reads it."""
+"""The page about a run: safe to open anywhere, true to the run, and of use to its reader."""
 
 from __future__ import annotations
 
@@ -8,63 +8,64 @@ import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from loaders.run_dirs import PROMPTS, Maker, make_run, make_videos, mixed_rows
-from promptlift.batch.distribution import Distribution
-from promptlift.batch.manifest import Manifest
-from promptlift.batch.measure import Measured, measure
-from promptlift.batch.report import render_report, write_report
-from promptlift.batch.report.charts import counts_chart, nice_step, spread_chart, ticks_between
-from promptlift.batch.report.pictures import Pictures, pictures_of, shown_times
+from promptlift.batch.report import (
+    Measurements,
+    SampleFrames,
+    measure_run,
+    render_report,
+    sample_frames,
+    write_report,
+)
 from promptlift.batch.rows import Row
-from promptlift.batch.summary import summarise
-from promptlift.core.record import Record
+from promptlift.batch.status import RunSummary, row_results, summarise
 from promptlift.errors import OutputError
+from promptlift.store.run_dir import RunConfig, open_run
 from promptlift.testing import synthetic_video
 
 EVIL = 'a <script>alert(1)</script> & "quoted" balloon</p>'
-VOID = {"meta", "img", "br", "line", "rect"}
+VOID = {"meta", "img", "br"}
 
 
 class Outline(HTMLParser):
-    """Keeps the tags in their order and checks that each is closed by its own."""
+    """Lists the tags and their attributes, and checks that each is closed by its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.seen: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note a tag and its attributes."""
-        self.seen.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag that closes itself."""
-        self.seen.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
-
     def handle_endtag(self, tag: str) -> None:
         """Check that it closes the tag opened last."""
-        if tag not in VOID:
-            assert self.open.pop() == tag
+        assert self.open.pop() == tag
 
 
-def outline(page: str) -> Outline:
-    """Read a page."""
-    parser = Outline()
-    parser.feed(page)
-    parser.close()
-    assert parser.open == []
-    return parser
+def summary_of(run_dir: Path, **how: Any) -> RunSummary:
+    """The state of a run."""
+    with open_run(run_dir) as run:
+        return summarise(run, **how)
+
+
+def measure(run_dir: Path) -> Measurements:
+    """What the records of a run say."""
+    with open_run(run_dir) as run:
+        return measure_run(run)
 
 
 @pytest.fixture(scope="module")
@@ -86,249 +87,118 @@ def page(folder: Path) -> str:
     run, later = folder / "run", time.time() + 3600
     measured = measure(run)
     return render_report(
-        summarise(run, now=later),
+        summary_of(run, now=later),
         measured,
-        manifest=Manifest.read(run),
-        pictures=pictures_of(measured.sample),
+        config=RunConfig.read(run),
+        images=sample_frames(measured.sample),
         now=later,
     )
 
 
-def test_the_page_is_whole(page: str) -> None:
-    """Every tag is closed, and the sections stand in the order in which they are of use."""
-    outline(page)
+def test_the_page_needs_nothing_else_and_escapes_all_text(page: str) -> None:
+    """No script, no address but data:, a policy against the rest; themes and a phone's width."""
+    outline = Outline(page)
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
-        "What went wrong",
-        "Time and tokens",
-        "A sample of results",
-        "Inputs",
-        "Settings and versions",
-        "Who worked on it",
+        *("What went wrong", "Time and tokens", "Sample of results", "Inputs"),
+        *("Settings and versions", "Processes"),
     ]
-
-
-def test_nothing_comes_from_elsewhere(page: str) -> None:
-    """No script, no address but data:, and a policy that forbids the rest."""
-    seen = outline(page)
-    assert not set(seen.seen) & {"script", "link", "iframe", "object", "base", "form", "a"}
-    addresses = [value for _, name, value in seen.attributes if name in ("src", "href")]
+    assert not outline.tags & {"script", "link", "iframe", "object", "base", "form", "a"}
+    addresses = [value for name, value in outline.attributes if name in ("src", "href")]
     assert addresses
     assert all(value.startswith("data:image/jpeg;base64,") for value in addresses)
-    assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
-    assert "default-src 'none'" in page
-    assert "http://" not in page
-    assert "https://" not in page
-
-
-def test_text_is_text(page: str) -> None:
-    """What rows, paths, models and errors say is escaped, wherever it stands."""
+    assert not [name for name, _ in outline.attributes if name.startswith("on")]
+    for text in ("default-src 'none'", "prefers-color-scheme: dark", "max-width: 640px"):
+        assert text in page
     for markup in ("<script", "<i>evil", "<u>gone", "<b>input", "<s>done", "<img src=x", "a<b>&c"):
         assert markup not in page, markup
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "&lt;b&gt;input&lt;/b&gt;.jsonl" in page
-    assert "&lt;u&gt;gone&lt;/u&gt;" in page
+    assert "://" not in page
 
 
-def test_the_headline_counts_rows(page: str) -> None:
-    """How many are fit to use, of how many, and what became of the others."""
+def test_the_page_counts_and_explains(page: str) -> None:
+    """Rows by what became of them; reasons with remedies and examples; what to do next."""
     assert "<b>5</b> of 12 rows fit to use (41.7%)" in page
-    legend = dict(re.findall(r"<b>(\d+)</b> (rejected by the review|failed|fit to use \w+)", page))
-    assert legend["1"] in ("rejected by the review", "fit to use once")
     assert "<b>6</b> failed" in page
-    assert "work is left" in page
-
-
-def test_failures_come_with_remedies_and_examples(page: str) -> None:
-    """Each reason has a card: how many rows, which, why, and what to do about it."""
-    cards = re.findall(r"<article>.*?</article>", page.split("Time and tokens")[0])
+    assert "unfinished" in page
+    cards = re.findall(r"<article>.*?</article>", page.split("Time and tokens")[0], re.DOTALL)
     assert len(cards) == 6
     transient = next(card for card in cards if "engine_transient" in card)
-    assert "a rerun asks again" in transient
+    assert "a rerun tries again" in transient
     assert "<code>later</code> the engine at port 8000 is gone" in transient
     assert "Start it again." in transient
-    missing = next(card for card in cards if "video_not_found" in card)
-    assert "2 rows" in missing
+    assert "2 rows" in next(card for card in cards if "video_not_found" in card)
     assert "refusal" in cards[-1]
-    assert "promptlift retry" in page
+    assert "promptlift batch retry" in page
     assert "--only failed,rejected" in page
-
-
-def test_the_checks_are_counted(page: str) -> None:
-    """Every check that a best answer failed, not only the first."""
     assert re.search(r"<span>refusal</span><i style=\"width:100.0%\"></i><b>1</b>", page)
     assert "<span>unfaithful</span>" in page
+    assert "<dt>model</dt><dd>scripted</dd>" in page
+    assert "<dt>temperature</dt><dd>0.6</dd>" in page
+    assert "<td>rows.jsonl</td><td>10</td>" in page
+    assert len(re.findall(r"<td><code>[^<]+-\d+-[0-9a-f]{8}</code></td>", page)) == 3
+    assert "The last line of 1 part was torn by a kill" in page
+    assert re.search(r"<td>waiting for the engine</td>(<td>[\d.]+ s</td>\s*){5}", page)
+    assert "as its target counts; cosmos-transfer1 takes 512</td>" in page
 
 
 def test_the_sample_shows_frames_and_prompts(page: str) -> None:
-    """Short and long side by side, with the frames at their times, as pictures that open."""
-    cards = re.findall(r"<article>.*?</article>", page.split("A sample of results")[1])
+    """Short and long side by side, with the frames at their times, as images that open."""
+    cards = re.findall(r"<article>.*?</article>", page.split("Sample of results")[1], re.DOTALL)
     assert len(cards) == 5
     card = next(card for card in cards if "<h3>first</h3>" in card)
     assert PROMPTS[0] in card
     assert "A red hot-air balloon drifts over the hills. Soft light" in card
     urls = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', card)
-    pictures = [Image.open(io.BytesIO(base64.b64decode(url))) for url in urls]
-    assert [picture.size for picture in pictures] == [(160, 96)] * 2
+    images = [Image.open(io.BytesIO(base64.b64decode(url))) for url in urls]
+    assert [image.size for image in images] == [(160, 96)] * 2
     assert re.findall(r"<figcaption>(.*?)</figcaption>", card) == ["0.12 s", "0.38 s"]
     refused = next(card for card in cards if "Rejected: refusal" in card)
-    assert "I&#x27;m sorry, but I cannot help with that." in refused
-
-
-def test_the_background_is_told(page: str) -> None:
-    """Inputs, engine, settings, writers, and what a kill has torn."""
-    assert "<dt>model</dt><dd>scripted</dd>" in page
-    assert "<dt>temperature</dt><dd>0.6</dd>" in page
-    assert "<td>rows.jsonl</td><td>10</td><td>to its end</td>" in page
-    assert len(re.findall(r"<td><code>[^<]+-\d+-[0-9a-f]{8}</code></td>", page)) == 3
-
-
-def test_light_and_dark_and_narrow(page: str) -> None:
-    """The style is inside, knows both themes, and a phone."""
-    assert "prefers-color-scheme: dark" in page
-    assert "max-width: 640px" in page
-    assert 'name="viewport"' in page
-
-
-def test_a_torn_segment_is_told(folder: Path, page: str) -> None:
-    """Once its writer no longer lives; while it does, the line is being written."""
-    run = folder / "run"
-    told = "The last line of 1 segment was torn by a kill"
-    assert told in page
-    assert told not in render_report(summarise(run), measure(run))
-
-
-def test_without_frames_no_video_is_opened(folder: Path, tmp_path: Path) -> None:
-    """The page has no picture and says nothing of missing ones."""
-    write_report(folder / "run", tmp_path / "run.html", frames=False)
-    page = (tmp_path / "run.html").read_text(encoding="utf-8")
-    assert "<img" not in page
-    assert "No frames" not in page
-    assert "A sample of results" in page
+    assert "I&#39;m sorry, but I cannot help with that." in refused
 
 
 def test_frames_come_from_the_video_that_was_shown_or_not_at_all(tmp_path: Path) -> None:
-    """A replaced video and one that is gone are said to be so; what is damaged stops nothing."""
+    """A replaced video and a missing one are reported as such; others are not affected."""
     make_videos(tmp_path)
-    rows = mixed_rows(tmp_path)[:2]
     maker = Maker(tmp_path / "run")
-    maker.write(rows)
+    maker.write(mixed_rows(tmp_path)[:2])
     synthetic_video(tmp_path / "clip0.mp4", seconds=0.5, size=(160, 96), fps=8, seed=9)
     (tmp_path / "clip1.mp4").unlink()
-    sample = measure(maker.run_dir).sample
-    told = {o.row.video[-9:]: p for (o, _), p in zip(sample, pictures_of(sample), strict=True)}
-    assert told["clip0.mp4"] == Pictures((), "the video is no longer the one that was shown")
-    assert told["clip1.mp4"] == Pictures((), "the video is gone or cannot be read any more")
-    page = render_report(
-        summarise(maker.run_dir), measure(maker.run_dir), pictures=pictures_of(sample)
-    )
+    measured = measure(maker.run_dir)
+    images = sample_frames(measured.sample)
+    found = {o.row.video[-9:]: i for (o, _), i in zip(measured.sample, images, strict=True)}
+    assert found["clip0.mp4"] == SampleFrames((), "the video is no longer the one that was shown")
+    assert found["clip1.mp4"] == SampleFrames((), "the video is gone or can no longer be read")
+    page = render_report(summary_of(maker.run_dir), measured, images=images)
     assert "No frames: the video is gone" in page
 
 
-def test_of_many_frames_a_few_are_shown() -> None:
-    """At most four, the first and the last among them, each with its time."""
-    frames = [{"exact_seconds": str(n), "seconds": float(n)} for n in range(16)]
-    assert shown_times({"frames": frames}) == [0.0, 5.0, 10.0, 15.0]
-    assert shown_times({"frames": frames[:3]}) == [0.0, 1.0, 2.0]
-    assert shown_times({}) == []
+def test_measurements_agree_with_the_records(folder: Path) -> None:
+    """Each item counts once, however many rows share it."""
+    with open_run(folder / "run") as run:
+        keys = {one.key for one in row_results(run) if one.key}
+        records = [run.index.record(key) for key in keys]
+    measured = measure(folder / "run")
+    assert measured.items == len(records) == 11
+    attempts = [one for record in records for one in record.attempts]
+    assert measured.requests == len(attempts)
+    assert measured.answer_tokens == sum(one.completion_tokens or 0 for one in attempts)
+    for stage in ("prepare", "ask"):
+        seconds = sum(record.timings.get(stage, 0.0) for record in records)
+        assert sum(measured.values[stage]) == pytest.approx(seconds)
+    assert measured.failed_checks == {"refusal": 1, "unfaithful": 1}
+    assert measured.target_limits == {"cosmos-transfer1": 512}
+    assert len(measured.values["result"]) == 4
 
 
-def test_a_run_without_results_has_a_page(tmp_path: Path) -> None:
-    """Nothing to draw, nothing wrong, and what to do next."""
+def test_a_run_without_results_has_a_page_that_is_written_whole(tmp_path: Path) -> None:
+    """Nothing to draw and nothing wrong."""
     maker = Maker(tmp_path / "run")
     maker.write([Row.of(0, "/no.mp4", "p")], do=lambda row: False, end=None)
     write_report(maker.run_dir, tmp_path / "run.html")
     page = (tmp_path / "run.html").read_text(encoding="utf-8")
-    outline(page)
+    Outline(page)
     assert "<b>0</b> of 1 row fit to use" in page
     assert "Nothing failed, and nothing was rejected" in page
-    assert "<svg" not in page
-
-
-def test_a_page_that_cannot_be_written_leaves_the_old_one(folder: Path, tmp_path: Path) -> None:
-    """It is written whole or not at all."""
+    assert "Time and tokens" not in page
     with pytest.raises(OutputError, match="there is no folder"):
-        write_report(folder / "run", tmp_path / "no" / "run.html", frames=False)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_other_versions_are_told_with_their_counts(tmp_path: Path) -> None:
-    """Where the records do not agree on what was used, each is named."""
-    make_videos(tmp_path)
-    rows = mixed_rows(tmp_path)[:2]
-
-    def older(record: Record) -> Record:
-        return record.model_copy(update={"promptlift": "0.0.9"})
-
-    run = tmp_path / "run"
-    Maker(run, alter=older).write(rows, do=lambda row: row.number == 0)
-    Maker(run).write(rows, do=lambda row: row.number == 1)
-    page = render_report(summarise(run), measure(run))
-    assert re.search(r"<dt>promptlift</dt><dd>\S+ \(1\), \S+ \(1\)</dd>", page)
-
-
-def bars_of(svg: str) -> list[float]:
-    """The heights of the bars of a chart, in pixels."""
-    return [float(height) for height in re.findall(r'<rect [^>]*height="([\d.]+)"', svg)]
-
-
-def spread_of(*values: float) -> Distribution:
-    """How these are spread."""
-    spread = Distribution()
-    for value in values:
-        spread.add(value)
-    return spread
-
-
-def test_a_chart_has_labelled_axes() -> None:
-    """What is counted, of what, in which unit, and round numbers along both sides."""
-    svg = spread_chart(spread_of(0.1, 0.2, 0.2, 0.4, 1, 3, 9), "seconds per item", "s")
-    assert 'aria-label="seconds per item (logarithmic)"' in svg
-    assert ">items</text>" in svg
-    assert ">median</text>" in svg
-    assert all(f">{tick}</text>" in svg for tick in ("0.1", "1", "5"))
-    assert all(f">{level}</text>" in svg for level in ("0", "1", "2"))
-
-
-def test_bars_are_as_high_as_they_say() -> None:
-    """Heights go with the counts, and each bar says its own to who points at it."""
-    counts = {10: 1, 110: 4, 210: 2}
-    svg = counts_chart(counts, "tokens", limit=300)
-    one, four, two = bars_of(svg)
-    assert [four, two] == pytest.approx([4 * one, 2 * one], abs=0.3)
-    assert re.findall(r"<title>(.*?): (\d+)</title>", svg)[1][1] == "4"
-    assert ">limit</text>" in svg
-
-
-@pytest.mark.parametrize("values", [[2.0], [1.0, 1.0], [0.0, 0.0], [1e-4, 1e5], [99.5, 100.5]])
-def test_odd_spreads_are_drawn(values: list[float]) -> None:
-    """One number, all the same, nothing but zeros, nine powers of ten: all inside the picture."""
-    svg = spread_chart(spread_of(*values), "seconds", "s")
-    outline(svg)
-    for x in re.findall(r' x1?="(-?[\d.]+)"', svg):
-        assert 0 <= float(x) <= 420
-    assert bars_of(svg)
-    assert spread_chart(Distribution(), "seconds", "s") == ""
-    assert counts_chart({}, "tokens") == ""
-
-
-@given(st.floats(1e-3, 1e4), st.floats(1.5, 1e6), st.booleans())
-def test_ticks_are_few_and_inside(low: float, factor: float, is_log: bool) -> None:
-    """Whatever the span, there is a handful of ticks between its ends, ascending."""
-    high = low * factor
-    ticks = ticks_between(low, high, is_log=is_log)
-    assert 1 <= len(ticks) <= 8
-    assert ticks == sorted(set(ticks))
-    assert all(low * (1 - 1e-6) <= tick <= high * (1 + 1e-6) for tick in ticks)
-
-
-@given(st.floats(1e-6, 1e9))
-def test_steps_are_round(least: float) -> None:
-    """1, 2 or 5 times a power of ten, not below what is asked for and not far above."""
-    step = nice_step(least)
-    assert least * (1 - 1e-6) <= step <= least * 2.5 * (1 + 1e-6)
-    assert f"{step:e}"[0] in "125"
-
-
-def test_a_page_of_nothing_measured_is_a_page(folder: Path) -> None:
-    """The records could not be read; what the journal says is told all the same."""
-    outline(render_report(summarise(folder / "run"), Measured()))
+        write_report(maker.run_dir, tmp_path / "no" / "run.html")

@@ -1,4 +1,4 @@
-"""A run in this process: which items are asked, which are left, and what the journal says."""
+"""A run in this process: which items are asked, which are left, and what is written."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
-from promptlift.batch.inputs import open_input
-from promptlift.batch.invocation import Invocation
-from promptlift.batch.journal import Index
-from promptlift.batch.readings import readings
-from promptlift.batch.runner import BatchRun, EngineDown, RunSettings
-from promptlift.config import Options
-from promptlift.core.video import Size
+from promptlift.batch.readers import open_input
+from promptlift.batch.retrying import EngineDown
+from promptlift.batch.rows import Row, rows_of
+from promptlift.batch.runner import BatchRun, RunSettings
 from promptlift.engines.base import Request
 from promptlift.errors import (
     ConfigEngineError,
@@ -28,6 +24,9 @@ from promptlift.errors import (
     OptionError,
     TransientEngineError,
 )
+from promptlift.options import Options
+from promptlift.store.index import Index
+from promptlift.store.run_dir import input_copies
 from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
 from promptlift.testing.engines import Fault
 
@@ -90,12 +89,16 @@ class Bench:
         """State of each row by its prompt; rows that have none are ``-``."""
         with Index.load(self.run_dir) as index:
             found: dict[str, str] = {}
-            for reading in readings(self.run_dir):
-                for row in reading.rows():
-                    key = index.key_of(row.digest)
-                    standing = index.state(key) if key else None
-                    found[row.prompt] = standing.state if standing else "-"
+            for row in self.kept_rows:
+                key = index.key_of(row.digest)
+                state = index.state(key) if key else None
+                found[row.prompt] = state.status if state else "-"
             return found
+
+    @property
+    def kept_rows(self) -> list[Row]:
+        """The rows that the folder has."""
+        return [row for copy in input_copies(self.run_dir) for row in rows_of(copy)]
 
 
 @pytest.fixture
@@ -119,8 +122,8 @@ def test_every_row_is_answered(bench: Bench) -> None:
     assert sorted(bench.asked) == [f"balloon {n}" for n in range(9)]
     assert set(bench.states) == {f"balloon {n}" for n in range(9)}
     assert set(bench.states.values()) <= FIT
-    assert (run.tally.total, run.tally.finished, run.tally.left) == (9, 9, 0)
-    assert (bench.why, run.tally.requests, run.tally.in_work) == ("done", 9, 0)
+    assert (run.progress.total, run.progress.finished, run.progress.left) == (9, 9, 0)
+    assert (bench.why, run.progress.requests, run.progress.in_work) == ("done", 9, 0)
 
 
 def test_the_same_run_again_asks_nothing(bench: Bench) -> None:
@@ -129,7 +132,7 @@ def test_the_same_run_again_asks_nothing(bench: Bench) -> None:
     bench.run()
     run = bench.run()
     assert bench.asked == []
-    assert (run.tally.before.total(), run.tally.now.total()) == (5, 0)
+    assert (run.progress.before.total(), run.progress.now.total()) == (5, 0)
 
 
 def test_one_new_row_is_one_request(bench: Bench) -> None:
@@ -169,9 +172,9 @@ def test_rows_that_are_the_same_item_are_asked_once(bench: Bench) -> None:
     bench.rows(balloon(1), twin, balloon(1), {**balloon(1), "id": "again"})
     run = bench.run()
     assert bench.asked == ["balloon 1"]
-    assert run.tally.now.total() == 4
+    assert run.progress.now.total() == 4
     with Index.load(bench.run_dir) as index:
-        rows = [row for reading in readings(bench.run_dir) for row in reading.rows()]
+        rows = bench.kept_rows
         assert len(rows) == 4
         assert len({index.key_of(row.digest) for row in rows}) == 1
 
@@ -188,14 +191,16 @@ def test_one_bad_row_stops_nobody(bench: Bench) -> None:
     )
     run = bench.run()
     codes = Counter({"video_unreadable": 1, "video_not_found": 1, "input": 1, "option": 1})
-    assert run.tally.codes == codes
+    assert run.progress.codes == codes
     assert sorted(bench.asked) == ["balloon 1", "balloon 2"]
     with Index.load(bench.run_dir) as index:
-        failed = [one for one in index.places() if one.standing.state == "failed"]
-        for one in failed:
-            record = index.record(one.key)
-            assert record["key"] == one.key
-            assert record["error"]["remedy"]
+        failed = [key for key, state in index.items() if state.status == "failed"]
+        assert len(failed) == 4
+        for key in failed:
+            record = index.record(key)
+            assert record.key == key
+            assert record.error is not None
+            assert record.error.remedy
     bench.run()
     assert bench.asked == []
 
@@ -208,7 +213,7 @@ def test_a_video_that_was_removed_keeps_its_result(bench: Bench) -> None:
     (bench.folder / "1.mp4").unlink()
     run = bench.run()
     assert (bench.asked, bench.states) == ([], before)
-    assert run.tally.failed == 0
+    assert run.progress.failed == 0
 
 
 def test_a_video_that_appears_is_done(bench: Bench) -> None:
@@ -233,7 +238,7 @@ def test_what_only_a_row_asks_for_is_the_rows_trouble(bench: Bench) -> None:
     """A larger context than the engine has fails the row that wants it, and not the run."""
     bench.rows({**balloon(1), "options": {"context": 99_999}}, balloon(2))
     run = bench.run()
-    assert run.tally.codes == {"engine_config": 1}
+    assert run.progress.codes == {"engine_config": 1}
     assert bench.asked == ["balloon 2"]
 
 
@@ -255,16 +260,6 @@ def test_a_wrong_setting_stops_the_run_at_once(bench: Bench) -> None:
     assert len(bench.asked) == 30
 
 
-def test_a_clip_is_decoded_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hint frames come with the survey, from the process that decodes."""
-    again = Mock(side_effect=AssertionError("it is read again"))
-    monkeypatch.setattr("promptlift.pipeline.sights.look", again)
-    bench.rows(*(balloon(n, n % 3 + 1) for n in range(6)))
-    bench.run(workers=2)
-    assert len(bench.asked) == 6
-    assert set(bench.states.values()) <= FIT
-
-
 def test_an_engine_that_stays_away_marks_nothing(bench: Bench) -> None:
     """When nobody is answered the run ends as it began, and the next one does everything."""
     away = TransientEngineError("nothing listens", remedy="start it", wait=0.0)
@@ -281,7 +276,7 @@ def test_an_item_that_is_refused_is_kept_with_its_reason(bench: Bench) -> None:
     no = ItemEngineError("too large", remedy="show fewer frames")
     bench.rows(*(balloon(n) for n in range(4)))
     run = bench.run(faults=lambda asked: no if asked.short_prompt == "balloon 2" else None)
-    assert run.tally.codes == {"engine_item": 1}
+    assert run.progress.codes == {"engine_item": 1}
     bench.run()
     assert bench.asked == []
     bench.run(retry="rejected")
@@ -319,7 +314,7 @@ def test_the_folders_own_rows_can_be_run(bench: Bench) -> None:
     bench.input.unlink()
     run = bench.run(kept=True)
     assert len(bench.asked) >= 1
-    assert run.tally.left == 0
+    assert run.progress.left == 0
     assert len(bench.states) == len([s for s in bench.states.values() if s in FIT])
 
 
@@ -362,43 +357,4 @@ def test_the_frames_are_those_of_a_single_run(bench: Bench) -> None:
     assert [frame.time for frame in one.frames] == [frame.time for frame in other.frames]
     assert all((a.image == b.image).all() for a, b in zip(one.frames, other.frames, strict=True))
     with Index.load(bench.run_dir) as index:
-        assert [stored.key for stored in index.places()] == [record.key]
-
-
-def test_an_invocation_comes_back_as_it_was(tmp_path: Path) -> None:
-    """A retry treats items as the run did, with every option that was given."""
-    options = Options(
-        frames=5,
-        strategy="fps",
-        size=Size(640, 360),
-        seed=3,
-        temperature=0.25,
-        controls=("edge", "depth"),
-        target="wan",
-        template="instruct/1",
-        attempts=7,
-        on_reject="original",
-        target_tokenizer=Path("somewhere/tokenizer.json"),
-    )
-    settings = {"base_url": "http://localhost:1/v1", "api_key_env": "KEY"}
-    Invocation.of("openai", settings, options).write(tmp_path)
-    again = Invocation.read(tmp_path)
-    assert again.item_options == options
-    assert (again.engine, again.engine_settings) == ("openai", settings)
-
-
-def test_the_same_invocation_is_written_once(tmp_path: Path) -> None:
-    """A rerun leaves the file alone, so that a kill finds nothing half done."""
-    Invocation.of("embedded", {}, Options()).write(tmp_path)
-    path = tmp_path / "command.json"
-    before = path.stat()
-    Invocation.of("embedded", {}, Options()).write(tmp_path)
-    assert path.stat().st_ino == before.st_ino
-    Invocation.of("embedded", {}, Options(seed=1)).write(tmp_path)
-    assert path.stat().st_ino != before.st_ino
-
-
-def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
-    """A retry of a folder without a run names what to give."""
-    with pytest.raises(InputError, match="there is no run"):
-        Invocation.read(tmp_path)
+        assert [key for key, _ in index.items()] == [record.key]

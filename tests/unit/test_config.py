@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from promptlift.config import Options
 from promptlift.errors import OptionError
+from promptlift.options import Options
 
 
 def test_defaults_are_those_of_the_cosmos_upsampler() -> None:
@@ -22,9 +22,9 @@ def test_defaults_are_those_of_the_cosmos_upsampler() -> None:
 def test_unknown_option_suggests_the_near_one() -> None:
     """A slip of the finger is answered with the name that was meant."""
     with pytest.raises(OptionError, match="Did you mean 'strategy'"):
-        Options.of(stratgy="first")
+        Options(stratgy="first")
     with pytest.raises(OptionError, match="Use frames, strategy"):
-        Options.of(zzz=1)
+        Options(zzz=1)
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_unknown_option_suggests_the_near_one() -> None:
 def test_senseless_values_are_named(name: str, value: object) -> None:
     """The error has the option's name and its value."""
     with pytest.raises(OptionError, match=name) as caught:
-        Options.of(**{name: value})
+        Options(**{name: value})
     assert str(value) in str(caught.value)
 
 
 def test_rate_may_be_given_as_text_number_or_fraction() -> None:
     """2, "2", "30000/1001" and a Fraction are all rates."""
     for rate in (2, "2", 2.0, Fraction(2)):
-        assert Options.of(fps=rate).fps == 2
-    assert Options.of(fps="30000/1001").fps == Fraction(30000, 1001)
-    assert Options.of(fps=29.97).fps == Fraction(2997, 100)
+        assert Options(fps=rate).fps == 2
+    assert Options(fps="30000/1001").fps == Fraction(30000, 1001)
+    assert Options(fps=29.97).fps == Fraction(2997, 100)
 
 
 def test_rate_of_any_length_is_refused_at_once() -> None:
@@ -66,7 +66,7 @@ def test_rate_of_any_length_is_refused_at_once() -> None:
     texts = ("1e99999999", "1e-99999999", Decimal("1e99999999"), long, f"1/{long}", float("nan"))
     for rate in (*texts, True, 10**5000, Fraction(1, 10**5000)):
         with pytest.raises(OptionError, match=r"^fps is .{1,100}\. Give a ") as caught:
-            Options.of(fps=rate)
+            Options(fps=rate)
         assert len(str(caught.value)) < 200
 
 
@@ -74,4 +74,4 @@ def test_rate_that_is_no_number_is_named() -> None:
     """Words and zero denominators are no rates."""
     for rate in ("fast", "1/0", None):
         with pytest.raises(OptionError, match="fps is"):
-            Options.of(fps=rate)
+            Options(fps=rate)

@@ -65,11 +65,6 @@ def test_the_wait_survives_the_way_between_processes(
     assert str(error) == "the engine is busy. Wait."
 
 
-def test_no_wait_is_asked_for_unless_said() -> None:
-    """An error that says nothing of a wait has none."""
-    assert TransientEngineError("it failed", remedy="try again").wait is None
-
-
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_exit_codes_follow_the_branch(cls: type[PromptliftError]) -> None:
     """Engine trouble ends the command with 3, everything else with 2."""

@@ -30,25 +30,10 @@ def test_failure_in_the_middle_keeps_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_temporary_file_keeps_the_suffix(tmp_path: Path) -> None:
-    """Writers that choose a format by the name see the right one."""
-    with replacing(tmp_path / "clip.mp4") as temporary:
-        assert temporary.suffix == ".mp4"
-        assert temporary.parent == tmp_path
-
-
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     """The error says which folder is missing."""
     with pytest.raises(OutputError, match=r"there is no folder '.*nowhere'. Make it first"):
         write_atomic(tmp_path / "nowhere" / "a.txt", b"")
-
-
-def test_folder_in_the_way_is_named(tmp_path: Path) -> None:
-    """A folder is not overwritten, and what is in it stays."""
-    (tmp_path / "a.txt").mkdir()
-    with pytest.raises(OutputError, match="it is a folder"):
-        write_atomic(tmp_path / "a.txt", b"")
-    assert os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_full_disk_is_named() -> None:
@@ -62,14 +47,6 @@ def test_full_disk_is_named() -> None:
     ):
         full.write_bytes(b"x" * 100)
     assert not Path("/tmp/promptlift-never-made").exists()
-
-
-def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
-    """The user's umask holds, as for a file opened plainly."""
-    plain = tmp_path / "plain"
-    plain.touch()
-    write_atomic(tmp_path / "a.txt", b"")
-    assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
 
 
 def test_replaced_file_keeps_its_mode(tmp_path: Path) -> None:

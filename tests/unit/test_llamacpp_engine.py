@@ -9,11 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -24,12 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pytest
 
-from promptlift.core.facts import Confident, Facts
-from promptlift.core.sampling import Sampling
-from promptlift.core.tokens import family
-from promptlift.core.video import Frame, Size
 from promptlift.engines.base import Completion, Request
 from promptlift.engines.llamacpp import LlamaCppEngine
+from promptlift.engines.settings import LlamaCppSettings
 from promptlift.errors import (
     ConfigEngineError,
     EngineError,
@@ -37,10 +30,11 @@ from promptlift.errors import (
     OptionError,
     TransientEngineError,
 )
+from promptlift.types import Frame, Sampling
 from stubs.gguf_models import (
     SENTENCE,
     TEMPLATE,
-    TEMPLATE_TOKENS,
+    WIDTH,
     Speech,
     pair,
     write_model,
@@ -76,7 +70,9 @@ def request(text: str = "hi", *frames: Frame, most: int = 60, seed: int = 0) -> 
 def engine(speech: Speech = "scripted", **options: Any) -> LlamaCppEngine:
     """An engine with a tiny model and one thread."""
     made = pair(speech)
-    return LlamaCppEngine(made.model, made.mmproj, **{"threads": 1, **options})
+    return LlamaCppEngine(
+        LlamaCppSettings(model=made.model, mmproj=made.mmproj, **{"threads": 1, **options})
+    )
 
 
 def used(made: LlamaCppEngine, use: Callable[[LlamaCppEngine], Awaitable[T]]) -> T:
@@ -133,50 +129,12 @@ def test_the_answer_depends_on_pictures_text_and_seed() -> None:
     assert len({one.text for one in said}) == 6
 
 
-def test_what_was_asked_before_does_not_matter() -> None:
-    """An engine gives the same answer fresh and after other requests, as nothing is reused."""
-    one = request("describe", most=24)
-    begun = request("describe the cup", most=24)
-    assert answers(engine("random"), one) == answers(engine("random"), begun, one)[1:]
-
-
-@pytest.mark.parametrize("size", [(64, 48), (16, 16), (640, 480), (320, 176), (512, 288)])
-def test_prompt_tokens_are_what_pixtrals_formula_says(size: tuple[int, int]) -> None:
-    """For whole patches up to the model's side llama.cpp counts just what is planned."""
-    expected = 2 * family("pixtral").image(Size(*size)) + TEMPLATE_TOKENS + len("hi")
-    (answer,) = answers(engine(), request("hi", frame(*size), frame(*size, seed=1), most=1))
-    assert answer.prompt_tokens == expected
-
-
-def test_a_system_text_is_a_turn_of_its_own() -> None:
-    """The system text goes through the template; each byte of it is a token here."""
-    plain = request()
-    with_system = replace(plain, system="be brief")
-    first, second = answers(engine(), plain, with_system)
-    assert first.prompt_tokens is not None
-    assert second.prompt_tokens == first.prompt_tokens + len("[system]be brief")
-
-
-def test_control_pictures_go_as_png() -> None:
-    """Both kinds of picture that are sent are read by llama.cpp."""
-    control = Facts(kind=Confident(value="edge", confidence=1.0))
-    one, two = answers(engine(), request(), replace(request(), facts=control))
-    assert one == two
-
-
-def test_an_answer_is_cut_at_its_limit() -> None:
-    """At the most tokens of an answer it is cut, and says so."""
-    (answer,) = answers(engine(), request(most=5))
-    assert answer.text == " ".join(SENTENCE.split()[:5])
-    assert (answer.finish_reason, answer.completion_tokens) == ("length", 5)
-
-
 def test_a_prompt_over_the_context_is_the_items_fault() -> None:
     """Too many tokens, of text or of pictures, are refused, and nothing is cut in silence."""
     made = engine()
     long = refusal(made, request("cup " * 1100))
     assert isinstance(long, ItemEngineError)
-    assert "the context has 4096" in str(long)
+    assert "4096 tokens" in str(long)
     large = refusal(made, request("hi", *(frame(640, 480, seed) for seed in range(4))))
     assert isinstance(large, ItemEngineError)
     assert answers(made, request())[0].text == SENTENCE
@@ -185,14 +143,14 @@ def test_a_prompt_over_the_context_is_the_items_fault() -> None:
 def test_the_context_is_what_is_asked_for_and_no_more_than_was_trained(tmp_path: Path) -> None:
     """8192 where nothing is asked; never above what the model was trained for; and it is kept."""
     write_model(tmp_path / "long.gguf", context=100_000)
-    long = (tmp_path / "long.gguf", pair().mmproj)
+    long: dict[str, Any] = {"model": tmp_path / "long.gguf", "mmproj": pair().mmproj}
 
     def context(made: LlamaCppEngine) -> int | None:
         return used(made, LlamaCppEngine.describe).context
 
-    assert context(LlamaCppEngine(*long)) == 8192
-    assert context(LlamaCppEngine(*long, context=20_000)) == 20_000
-    assert context(LlamaCppEngine(*long, context=200_000)) == 100_000
+    assert context(LlamaCppEngine(LlamaCppSettings(**long))) == 8192
+    assert context(LlamaCppEngine(LlamaCppSettings(**long, context=20_000))) == 20_000
+    assert context(LlamaCppEngine(LlamaCppSettings(**long, context=200_000))) == 100_000
     assert context(engine()) == 4096
     small = engine(context=512)
     assert context(small) == 512
@@ -209,69 +167,56 @@ def test_it_says_who_it_is_without_loading_anything() -> None:
         assert info.version.startswith("xllamacpp 20")
         assert "(llama.cpp b" in info.version
         assert info.revision.count("sha256:") == 2
-        assert made._loaded is None
+        assert made._starting is None
 
-    used(engine(), use)
+    used(engine(max_images=1), use)
     assert threading.active_count() <= before + 1  # asyncio's own helper for closing
-
-
-def test_a_family_can_be_named() -> None:
-    """The family that is given is taken; one that has no formula is refused at once."""
     assert used(engine(family="qwen2.5-vl"), LlamaCppEngine.describe).family == "qwen2.5-vl"
     with pytest.raises(OptionError):
         engine(family="nonsense")
-
-
-@pytest.mark.parametrize("option", ["context", "threads", "max_images", "gpu_layers"])
-def test_numbers_that_make_no_sense_are_refused(option: str) -> None:
-    """Each number has a least value, which the error names."""
-    with pytest.raises(OptionError, match="at least"):
-        engine("scripted", **{option: -1})
-
-
-def test_layers_on_the_gpu_may_be_asked_for_without_one() -> None:
-    """None and many layers load alike where there is no GPU."""
-    for layers in (0, 99):
-        assert answers(engine(gpu_layers=layers), request())[0].text == SENTENCE
-
-
-def test_too_many_pictures_are_refused_before_anything_is_loaded() -> None:
-    """The limit is the item's, and costs nothing to find out."""
-    made = engine(max_images=1)
-    assert isinstance(refusal(made, request()), ItemEngineError)
-
-
-def test_a_model_in_parts_is_loaded_whole(tmp_path: Path) -> None:
-    """The first part is named, and llama.cpp finds the others beside it."""
-    write_model(tmp_path / "big.gguf", tensors_a_part=5)
-    made = LlamaCppEngine(tmp_path / "big-00001-of-00003.gguf", pair().mmproj, threads=1)
-    assert answers(made, request())[0].text == SENTENCE
+    with pytest.raises(OptionError, match="equal to 0"):
+        engine(gpu_layers=-1)
 
 
 def test_a_missing_file_is_a_fault_of_the_settings(tmp_path: Path) -> None:
     """The files are looked at when the engine is asked, and again when they are there."""
-    made = LlamaCppEngine(tmp_path / "late.gguf", pair().mmproj, threads=1)
+    made = LlamaCppEngine(
+        LlamaCppSettings(model=tmp_path / "late.gguf", mmproj=pair().mmproj, threads=1)
+    )
     assert isinstance(refusal(made, request()), ConfigEngineError)
     write_model(tmp_path / "late.gguf")
     assert answers(made, request())[0].text == SENTENCE
 
 
-@pytest.mark.parametrize("fault", ["architecture", "cut", "projector", "template"])
+@pytest.mark.parametrize("fault", ["architecture", "cut", "projector", "template", "width"])
 def test_what_llama_cpp_cannot_load_is_a_fault_of_the_settings(tmp_path: Path, fault: str) -> None:
     """Faults that the files' heads do not show are found at loading, and name both files."""
     model, mmproj = tmp_path / "model.gguf", tmp_path / "mmproj.gguf"
     broken = "{{ raise_exception('no') }}"
     write_model(model, template=broken if fault == "template" else TEMPLATE)
     kind = "nonsense" if fault == "projector" else "pixtral"
-    write_projector(mmproj, fields={"clip.projector_type": kind})
+    width = 2 * WIDTH if fault == "width" else WIDTH
+    write_projector(mmproj, width=width, fields={"clip.projector_type": kind})
     if fault == "architecture":
         model.write_bytes(model.read_bytes().replace(b"llama", b"nonsu"))
     if fault == "cut":
         os.truncate(model, model.stat().st_size - 32)
-    error = refusal(LlamaCppEngine(model, mmproj, threads=1), request())
+    error = refusal(
+        LlamaCppEngine(LlamaCppSettings(model=model, mmproj=mmproj, threads=1)), request()
+    )
     assert isinstance(error, ConfigEngineError)
     assert "'model.gguf'" in str(error)
     assert "'mmproj.gguf'" in str(error)
+
+
+async def under_way(made: LlamaCppEngine, count: int) -> list[asyncio.Task[Completion]]:
+    """So many requests that would go on for ever, the first of which has begun."""
+    begun = asyncio.Event()
+    first = asyncio.create_task(made.stream(request(most=_LONG), lambda _: begun.set()))
+    await begun.wait()
+    more = [asyncio.create_task(made.complete(request(most=_LONG))) for _ in range(count - 1)]
+    await asyncio.sleep(0)
+    return [first, *more]
 
 
 @_soon
@@ -279,16 +224,15 @@ def test_a_cancelled_request_stops_and_the_next_is_answered() -> None:
     """An answer that would go on for ever is given up when nobody waits for it any more."""
 
     async def use(made: LlamaCppEngine) -> Completion:
-        under_way = asyncio.create_task(made.complete(request(most=_LONG)))
-        waiting = asyncio.create_task(made.complete(request(most=_LONG)))
-        while not made._stops:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-        for task in (waiting, under_way):
-            task.cancel()
-        await asyncio.gather(under_way, waiting, return_exceptions=True)
-        assert under_way.cancelled()
-        assert waiting.cancelled()
+        for complete in (True, False):
+            tasks = await under_way(made, 2)
+            if complete:  # the one that waited is asked for as a whole
+                tasks[0].cancel()
+                await asyncio.sleep(0.1)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(task.cancelled() for task in tasks)
         return await made.complete(request(most=3))
 
     assert used(engine("endless", context=_LONG), use).text == " ".join(SENTENCE.split()[:3])
@@ -299,60 +243,31 @@ def test_closing_stops_what_is_under_way() -> None:
     """Requests that are under way or waiting when the engine is closed end with an error."""
 
     async def use(made: LlamaCppEngine) -> list[Completion | BaseException]:
-        asked = [asyncio.create_task(made.complete(request(most=_LONG))) for _ in range(3)]
-        while not made._stops:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        tasks = await under_way(made, 3)
         await made.close()
-        return await asyncio.gather(*asked, return_exceptions=True)
+        return await asyncio.gather(*tasks, return_exceptions=True)
 
     outcomes = used(engine("endless", context=_LONG), use)
     assert [type(one) for one in outcomes] == [TransientEngineError] * 3
 
 
-def test_a_closed_engine_loads_again() -> None:
-    """Closing gives the memory back; it does not spoil the engine, in this loop or another."""
-    made = engine()
-    assert answers(made, request()) == answers(made, request())
+def test_its_port_is_shut_and_gone_with_it() -> None:
+    """The server that llama.cpp starts lets nobody in, and no web page; it ends with the engine."""
 
-
-@pytest.mark.skipif(not _TASKS.is_dir(), reason="threads are counted as Linux shows them")
-def test_closing_ends_llama_cpps_threads() -> None:
-    """A second engine's threads are gone again after it; the system may take a moment to."""
-
-    async def use(made: LlamaCppEngine) -> int:
-        await made.complete(request())
-        return _threads()
-
-    used(engine(), use)
-    time.sleep(0.2)
-    after_first = _threads()  # llama.cpp's log keeps one of its own
-    assert used(engine(), use) > after_first
-    for _ in range(100):
-        if _threads() <= after_first:
-            break
-        time.sleep(0.05)
-    assert _threads() <= after_first
-
-
-def _threads() -> int:
-    return len(list(_TASKS.iterdir()))
-
-
-def test_its_port_is_shut() -> None:
-    """The server that llama.cpp starts in any case lets nobody in, and no web page."""
-
-    async def use(made: LlamaCppEngine) -> None:
+    async def use(made: LlamaCppEngine) -> str:
         await made.complete(request(most=1))
-        assert made._loaded is not None
-        address = made._loaded.result().address
+        assert made._starting is not None
+        address = made._starting.result().address
         assert address.startswith("http://127.0.0.1:")
         body = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
         for path in ("/v1/chat/completions", "/completion", "/tokenize", "/props", "/v1/models"):
             data = None if path in ("/props", "/v1/models") else body
             await asyncio.to_thread(_refused_with_401, address + path, data)
+        return address
 
-    used(engine(), use)
+    address = used(engine(), use)
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=10)
 
 
 def _refused_with_401(url: str, data: bytes | None) -> None:
@@ -363,39 +278,3 @@ def _refused_with_401(url: str, data: bytes | None) -> None:
     with caught.value as answer:
         assert answer.code == 401
         assert answer.headers["Access-Control-Allow-Origin"] not in ("*", "http://evil.example")
-
-
-def test_ctrl_c_stays_pythons() -> None:
-    """Loading a model leaves the signals as they were, as some builds of llama.cpp do not."""
-    script = (
-        "import asyncio, os, signal, sys, time\n"
-        "from promptlift.engines.base import Request\n"
-        "from promptlift.engines.llamacpp import LlamaCppEngine\n"
-        "engine = LlamaCppEngine(sys.argv[1], sys.argv[2], threads=1)\n"
-        "asyncio.run(engine.complete(Request('hi', ())))\n"
-        "try:\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    time.sleep(10)\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
-    )
-    made = pair()
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(made.model), str(made.mmproj)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "interrupted", "")
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_without_xllamacpp_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where the package is missing, describing and asking both name the extra."""
-    monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    error = refusal(engine(), request())
-    assert isinstance(error, ConfigEngineError)
-    assert "pip install 'promptlift[llamacpp]'" in str(error)

@@ -1,9 +1,8 @@
-"""An answer that is told while it is written: the same answer, and never more than a draft."""
+"""An answer that streams: the same answer, and never more than a draft before its end."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -12,19 +11,18 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-import stamina
 
-from promptlift.config import Options
-from promptlift.core.record import Record
-from promptlift.core.sampling import Sampling
-from promptlift.core.video import Frame
-from promptlift.engines.base import Completion, Request, StreamsText
+from promptlift.engines.base import Completion, Request
 from promptlift.engines.openai import OpenAIEngine
-from promptlift.engines.vllm import VllmEngine
-from promptlift.engines.wire.streaming import read_pieces, values
-from promptlift.errors import ConfigEngineError, ItemEngineError, TransientEngineError
-from promptlift.pipeline.item import upsample_item
-from promptlift.testing import FakeEngine, synthetic_video
+from promptlift.engines.openai import http as http_module
+from promptlift.engines.openai.protocol import read_events
+from promptlift.engines.settings import OpenAISettings
+from promptlift.errors import TransientEngineError
+from promptlift.options import Options
+from promptlift.pipeline import upsample_item
+from promptlift.record import Record
+from promptlift.testing import synthetic_video
+from promptlift.types import Frame, Sampling
 from stubs.openai_server import ANSWER, StubServer
 
 T = TypeVar("T")
@@ -37,10 +35,10 @@ STYLES = ["vllm-0.9.2", "vllm-0.32", "sglang", "llama-server", "hosted"]
 
 
 @pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
-    with stamina.set_testing(True, attempts=3, cap=True):
-        yield
+    monkeypatch.setattr(http_module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(http_module, "_JITTER", 0.0)
 
 
 def question(**sampling: int) -> Request:
@@ -56,198 +54,132 @@ def using(
     """Make an engine for a server, use it, and close it; the server must have no complaint."""
 
     async def session() -> T:
-        engine = OpenAIEngine(server.base_url, timeout=timeout)
+        engine = OpenAIEngine(OpenAISettings(base_url=server.base_url, timeout=timeout))
         try:
             return await use(engine)
         finally:
             await engine.close()
 
-    result = asyncio.run(session())
-    assert server.violations == []
-    return result
+    try:
+        return asyncio.run(session())
+    finally:
+        assert server.violations == []
 
 
-def streamed(server: StubServer, **sampling: int) -> tuple[Completion, list[str]]:
-    """An answer, and what was told of it."""
-    told: list[str] = []
+def streamed(
+    server: StubServer, pieces: list[str], timeout: float = 30.0, **sampling: int
+) -> Completion:
+    """An answer, whose pieces are added to a list."""
     request = question(**sampling)
-    return using(server, lambda engine: engine.stream(request, told.append)), told
-
-
-def test_who_offers_it() -> None:
-    """Engines behind the API do; an engine that gives whole answers does not."""
-    assert isinstance(OpenAIEngine("http://localhost:1/v1"), StreamsText)
-    assert isinstance(VllmEngine(), StreamsText)
-    assert not isinstance(FakeEngine([GOOD]), StreamsText)
+    return using(server, lambda engine: engine.stream(request, pieces.append), timeout)
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("max_tokens", [300, 4])
 def test_the_pieces_are_the_answer(style: str, max_tokens: int) -> None:
     """Text, reason and token counts are those of the whole answer, cut or not."""
+    pieces: list[str] = []
     with StubServer(style) as server:
-        streaming, told = streamed(server, max_tokens=max_tokens)
+        streaming = streamed(server, pieces, max_tokens=max_tokens)
         request = question(max_tokens=max_tokens)
         assert streaming == using(server, lambda engine: engine.complete(request))
-        assert "".join(told) == streaming.text
-        assert len(told) == len(streaming.text.split())
-        assert streaming.finish_reason == ("stop" if max_tokens == 300 else "length")
         asked = [chat.body.get("stream_options") for chat in server.chats]
+    assert "".join(pieces) == streaming.text
+    assert len(pieces) == len(streaming.text.split())
     assert asked == [{"include_usage": True}, None]
 
 
 @pytest.mark.parametrize("fault", ["no-usage", "no-done"])
 def test_what_some_servers_leave_out_does_no_harm(fault: str) -> None:
     """Without usage the tokens are not known; the last mark may be missing after all else."""
+    pieces: list[str] = []
     with StubServer(faults=[fault]) as server:
-        completion, told = streamed(server)
+        completion = streamed(server, pieces)
     assert (completion.text, completion.finish_reason) == (ANSWER, "stop")
-    assert "".join(told) == ANSWER
+    assert "".join(pieces) == ANSWER
     assert (completion.completion_tokens is None) == (fault == "no-usage")
 
 
-@pytest.mark.parametrize("fault", ["cut", "error", "no-json", "no-end"])
-def test_a_stream_that_breaks_may_pass_later(fault: str) -> None:
-    """Whatever breaks off an answer is transient, and what was told stands in no answer."""
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("cut", "error", "no-json", "no-end"),
+        *("503", "html", "reset"),
+    ],
+)
+def test_what_breaks_off_may_pass_later(fault: str) -> None:
+    """It is for the caller to try again; what came before is no answer."""
+    pieces: list[str] = []
     with StubServer(faults=[fault]) as server:
-        told: list[str] = []
         with pytest.raises(TransientEngineError):
-            using(server, lambda engine: engine.stream(question(), told.append))
-        assert "".join(told)
-        assert ANSWER.startswith("".join(told))
-        assert len(server.chats) == 1, "it is for the caller to try again"
+            streamed(server, pieces)
+        assert len(server.chats) == 1
+    assert ANSWER.startswith("".join(pieces))
+    assert bool(pieces) == (fault in ("cut", "error", "no-json", "no-end"))
 
 
-@pytest.mark.parametrize("fault", ["hang", "drip", "slow"])
-def test_a_stream_has_the_bounds_of_a_call(fault: str) -> None:
-    """Silence before the first piece or after some, or bytes that never end: time is up."""
-    with StubServer(faults=[fault]) as server, pytest.raises(TransientEngineError, match="within"):
-        using(server, lambda engine: engine.stream(question(), lambda _: None), timeout=0.5)
-
-
-def test_pieces_that_never_end_have_an_end() -> None:
-    """Each piece comes in time, and the whole does not."""
+@pytest.mark.parametrize("fault", ["hang", "drip", "slow", None])
+def test_a_stream_has_the_bounds_of_a_call(fault: str | None) -> None:
+    """Silence before the first piece or after some, or pieces that never end: time is up."""
     with (
-        StubServer(reply="word " * 500, piece_seconds=0.05) as server,
+        StubServer(faults=[fault], reply="word " * 500, piece_seconds=0.05) as server,
         pytest.raises(TransientEngineError, match="within"),
     ):
-        using(server, lambda engine: engine.stream(question(), lambda _: None), timeout=0.5)
+        streamed(server, [], timeout=0.5)
 
 
-@pytest.mark.parametrize("fault", ["503", "429", "garbage", "html", "json", "reset", "short"])
-def test_no_stream_at_all_may_pass_later(fault: str) -> None:
-    """A refusal that passes, or something that is no answer, tells nothing."""
-    with StubServer(faults=[fault]) as server:
-        told: list[str] = []
-        with pytest.raises(TransientEngineError):
-            using(server, lambda engine: engine.stream(question(), told.append))
-    assert told == []
-
-
-@pytest.mark.parametrize(("status", "kind"), [(401, ConfigEngineError), (422, ItemEngineError)])
-def test_a_refusal_is_a_refusal(status: int, kind: type[Exception]) -> None:
-    """Who refuses the request in either form has refused it."""
-    with StubServer(faults=[str(status)] * 9) as server, pytest.raises(kind):
-        using(server, lambda engine: engine.stream(question(), lambda _: None))
-
-
-@pytest.mark.parametrize("streams", ["whole", "refused"])
-def test_a_server_that_does_not_stream_answers_all_the_same(streams: str) -> None:
+@pytest.mark.parametrize(
+    ("server", "forms", "texts"),
+    [
+        (StubServer(streams="whole"), [True, True], ["", ""]),
+        (StubServer(streams="refused"), [True, False, False], ["", ""]),
+        # The first answer comes whole while the limit's name is found; the second streams.
+        (StubServer("hosted", new_limit_only=True), [True, False, False, True], ["", ANSWER]),
+    ],
+    ids=["whole", "refused", "new limit"],
+)
+def test_a_server_that_does_not_stream_answers_all_the_same(
+    server: StubServer, forms: list[bool], texts: list[str]
+) -> None:
     """Its answer comes whole; one that refuses is tried once only."""
-    with StubServer(streams=streams) as server:
-        told: list[str] = []
+    pieces: list[list[str]] = [[], []]
 
-        async def twice(engine: OpenAIEngine) -> list[Completion]:
-            return [await engine.stream(question(), told.append) for _ in range(2)]
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        return [await engine.stream(question(), each.append) for each in pieces]
 
-        answers = using(server, twice)
-        forms = ["stream" in chat.body for chat in server.chats]
-    assert [answer.text for answer in answers] == [ANSWER, ANSWER]
-    assert told == []
-    assert forms == ([True, False, False] if streams == "refused" else [True, True])
+    with server:
+        assert [answer.text for answer in using(server, use)] == [ANSWER, ANSWER]
+        assert ["stream" in chat.body for chat in server.chats] == forms
+    assert ["".join(each) for each in pieces] == texts
 
 
-def test_the_newer_name_of_the_limit_is_no_refusal_to_stream() -> None:
-    """The first answer comes whole while the name is found; the second streams."""
-    with StubServer("hosted", new_limit_only=True) as server:
-        told: list[str] = []
+def test_only_the_text_of_the_first_choice_counts() -> None:
+    """Reasoning and other choices are no text, and the text can be encoded."""
+    deltas = [{"reasoning_content": "hm"}, {"content": None}, None, {"content": "a 😀"}]
+    deltas += [{"content": "b\ud83d"}]
+    pieces: list[str] = []
 
-        async def twice(engine: OpenAIEngine) -> None:
-            await engine.stream(question(), told.append)
-            assert told == []
-            await engine.stream(question(), told.append)
-
-        using(server, twice)
-    assert "".join(told) == ANSWER
-
-
-def parsed(*chunks: bytes) -> list[object]:
-    """The values in a stream that arrives in these chunks."""
-
-    async def given() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-
-    async def read() -> list[object]:
-        return [value async for value in values(given())]
-
-    return asyncio.run(read())
-
-
-def test_lines_are_split_where_events_are() -> None:
-    """Chunks end anywhere, also within a character; comments and other fields mean nothing."""
-    raw = ': hi\r\n\r\nevent: x\ndata: "a\u2028\x85é"\r\n\r\ndata:2\n\ndata: [DONE]\n\ndata: 3\n\n'
-    wire = raw.encode()
-    for size in (1, 2, 7, len(wire)):
-        chunks = [wire[at : at + size] for at in range(0, len(wire), size)]
-        assert parsed(*chunks) == ["a\u2028\x85é", 2]
-
-
-@pytest.mark.parametrize("raw", [b"data: {\n", b"data: \xff\n", b"x" * ((16 << 20) + 1)])
-def test_what_is_no_event_is_refused(raw: bytes) -> None:
-    """No JSON, no UTF-8, or more than any answer has."""
-    with pytest.raises(ValueError, match=r"."):
-        parsed(raw)
-
-
-def put_together(*deltas: object) -> tuple[Completion, list[str]]:
-    """What is made of these pieces."""
-    told: list[str] = []
-
-    async def given() -> AsyncIterator[object]:
+    async def chunks() -> AsyncIterator[object]:
         for delta in deltas:
             yield {"choices": [{"index": 0, "delta": delta}]}
         yield {"choices": [{"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}]}
         yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": None}
 
-    return asyncio.run(read_pieces(given(), told.append)), told
+    completion = asyncio.run(read_events(chunks(), pieces.append))
+    assert (completion.text, completion.finish_reason) == ("a 😀b\ufffd", "stop")
+    assert pieces == ["a 😀", "b\ufffd"]
 
 
-def test_halves_of_a_character_are_joined() -> None:
-    """Half a pair waits for the other half; one that stays alone becomes a replacement mark."""
-    halves = [
-        json.loads(f'{{"content": "{half}"}}') for half in ("a\\ud83d", "\\ude00b", "\\ud83d")
-    ]
-    completion, told = put_together(*halves)
-    assert completion.text == "a😀b\ufffd"
-    assert told == ["a", "😀b"]
-
-
-def test_only_the_answer_of_the_first_choice_counts() -> None:
-    """Reasoning, other choices and nothing at all are no text."""
-    completion, told = put_together(
-        {"reasoning_content": "hm"}, {"content": None}, None, {"content": "yes"}
-    )
-    assert (completion.text, completion.finish_reason, told) == ("yes", "stop", ["yes"])
+# ---- in an item
 
 
 def record_of(clip: Path, server: StubServer, told: list[str | None] | None) -> Record:
     """The record of one item, without what depends on the clock."""
 
     async def work(engine: OpenAIEngine) -> Record:
-        options = Options.of(template="verbatim/1", reserve=200)
-        telling = None if told is None else told.append
-        outcome = await upsample_item(clip, PROMPT, engine, options, telling=telling)
+        options = Options(template="verbatim/1", reserve=200)
+        on_text = None if told is None else told.append
+        outcome = await upsample_item(clip, PROMPT, engine, options, on_text=on_text)
         return outcome.record
 
     record = using(server, work)
@@ -280,7 +212,7 @@ def test_a_record_is_the_same_with_somebody_listening(clip: Path) -> None:
     assert "".join(filter(None, told[again:])) == GOOD
 
 
-@pytest.mark.parametrize("fault", ["cut", "error", "no-json", "no-end", "503", "reset"])
+@pytest.mark.parametrize("fault", ["cut", "no-end", "503"])
 def test_a_broken_stream_is_asked_for_as_a_whole(clip: Path, fault: str) -> None:
     """The record is as if nothing had been told, and what was told is void."""
     told: list[str | None] = []
@@ -289,16 +221,4 @@ def test_a_broken_stream_is_asked_for_as_a_whole(clip: Path, fault: str) -> None
         assert ["stream" in chat.body for chat in server.chats] == [True, False]
     with StubServer(reply=GOOD) as server:
         assert record == record_of(clip, server, None)
-    assert told[0] is None
-    assert told[-1] is None
-
-
-def test_an_engine_without_it_is_not_asked_for_it(clip: Path) -> None:
-    """Its answers come whole, and nothing is told."""
-    told: list[str | None] = []
-    options = Options.of(template="verbatim/1")
-    outcome = asyncio.run(
-        upsample_item(clip, PROMPT, FakeEngine([GOOD]), options, telling=told.append)
-    )
-    assert outcome.record.prompt == GOOD
-    assert told == []
+    assert (told[0], told[-1]) == (None, None)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlift.core.text import check_short_prompt
 from promptlift.errors import PromptError
+from promptlift.text import check_short_prompt
 
 
 def test_white_space_becomes_one_space() -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptlift.engines.vllm.settings import VllmSettings
+import psutil
+
+from promptlift.engines.settings import VllmSettings
 
 __all__ = ["Stub", "make_stub", "mistral", "tensors"]
 
@@ -61,18 +63,25 @@ class Stub:
         (self.model / "behaviour.json").write_text(json.dumps(behaviour))
 
     def calls(self) -> list[str]:
-        """What the server was asked, with its starts."""
+        """What the server was asked, with its starts, in order."""
         file = self.model / "calls"
         return file.read_text().splitlines() if file.exists() else []
+
+    def count(self, path: str) -> int:
+        """How often it was asked for a path, or started for ``start``."""
+        return sum(call.partition("?")[0] == path for call in self.calls())
+
+    def processes(self) -> list[int]:
+        """The processes that serve it now, or watch over them."""
+        found = psutil.process_iter(["cmdline"])
+        return [each.pid for each in found if str(self.model) in (each.info["cmdline"] or [])]
 
 
 def make_stub(folder: Path, version: str = "0.32.0+cpu") -> Stub:
     """Make both in `folder`."""
     python = folder / "bin" / "python"
     python.parent.mkdir(parents=True)
-    about = json.dumps(
-        {"vllm": version, "torch": "2.13.0", "transformers": "5.19.0", "fast_loader": False}
-    )
+    about = json.dumps({"vllm": version, "fast_loader": False})
     python.write_text(_PYTHON.format(about=about, python=sys.executable, server=_SERVER))
     python.chmod(0o755)
     return Stub(mistral(folder / "tiny", TINY), python)

@@ -1,6 +1,19 @@
-"""Many items: inputs, the journal that loses nothing, the run, the export.
+"""Many items: rows read from any input, the run that loses nothing, its status and its export."""
 
-``rows`` says what is to be done, ``inputs`` reads it, ``readings`` keeps it in the run's folder;
-``journal`` keeps what was done; ``runner`` does it; ``export`` and ``report`` tell of it. The
-guarantee and the format of the folder are in ``docs/design/0002-batch.md``.
-"""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptlift.batch.runner import BatchRun, RunSettings
+    from promptlift.batch.status import RowResult, raw_record, row_results
+
+__all__ = ["BatchRun", "RowResult", "RunSettings", "raw_record", "row_results"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "runner" if name in ("BatchRun", "RunSettings") else "status"
+    return getattr(import_module(f"{__name__}.{home}"), name)

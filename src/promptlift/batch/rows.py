@@ -1,21 +1,42 @@
-"""One row of an input: a video, a short prompt, and what else it says."""
+"""One row of an input: a video, a short prompt, and what else it says; and which item it is."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from promptlift.errors import InputError
+import msgspec
 
-__all__ = ["Row", "row_digest", "row_line", "row_of"]
+from promptlift.errors import InputError, OptionError, OutputError, PromptError
+from promptlift.options import Options
+from promptlift.pipeline import settings_of, work_key
+from promptlift.text import check_short_prompt
+from promptlift.types import EngineInfo
+
+if TYPE_CHECKING:
+    from promptlift.store.index import Index
+    from promptlift.store.run_dir import InputCopy, RunConfig
+
+__all__ = [
+    "CurrentKeys",
+    "ItemOptions",
+    "OptionsResolver",
+    "Row",
+    "count_rows",
+    "row_digest",
+    "row_json",
+    "rows_of",
+    "trouble_content",
+    "unreadable_content",
+]
 
 _ID_DIGITS = 12
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
-_scan = json.JSONDecoder().raw_decode
 
 
 def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str | None) -> str:
@@ -112,7 +133,7 @@ class Row:
         return int(self.digest, 16) % parts == part - 1
 
 
-def row_line(row: Row) -> str:
+def row_json(row: Row) -> bytes:
     """A row as one line of ASCII JSON, with its newline; the digest comes first."""
     line = (
         f'{{"digest":"{row.digest}","number":{row.number},"id":{_quoted(row.id)},'
@@ -124,23 +145,174 @@ def row_line(row: Row) -> str:
         line += f',"extra":{_dumps(dict(row.extra))}'
     if row.trouble is not None:
         line += f',"trouble":{_dumps(row.trouble)}'
-    return line + "}\n"
+    return f"{line}}}\n".encode()
 
 
-def row_of(line: str) -> Row | None:
-    """The row of such a line; None where the line is torn, damaged or no row."""
+def rows_of(copy: InputCopy, shard: tuple[int, int] | None = None) -> Iterator[Row]:
+    """The rows of a copied input, in their order.
+
+    Args:
+        copy: The copy.
+        shard: ``(i, n)`` for the i-th of n parts only, counted from 1.
+
+    Raises:
+        OutputError: The copy is damaged.
+    """
+    for line in copy.lines():
+        if shard is None or _in_shard(line, shard):
+            try:
+                yield _row(_parse(line))
+            except (ValueError, LookupError, TypeError):
+                raise OutputError(
+                    f"the copy of the input in {str(copy.path)!r} is damaged",
+                    remedy="remove it and run `promptlift batch run` with the input again",
+                ) from None
+
+
+def count_rows(copy: InputCopy, shard: tuple[int, int] | None = None) -> int:
+    """How many rows a copied input has, or a shard of it."""
+    if shard is None:
+        return copy.rows
+    return sum(_in_shard(line, shard) for line in copy.lines())
+
+
+def _in_shard(line: bytes, shard: tuple[int, int]) -> bool:
+    part, parts = shard
+    return int(line[_DIGEST_AT], 16) % parts == part - 1
+
+
+_DIGEST_AT = slice(len('{"digest":"'), len('{"digest":"') + 32)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
     try:
-        said, _ = _scan(line)
-        trouble = said.get("trouble")
-        return Row(
-            said["number"],
-            said["id"],
-            said["video"],
-            said["prompt"],
-            said["digest"],
-            said.get("options") or {},
-            said.get("extra") or {},
-            None if trouble is None else (trouble[0], trouble[1], trouble[2]),
-        )
-    except (ValueError, AttributeError, LookupError, TypeError, RecursionError):
+        return _decode(line)
+    except msgspec.DecodeError:  # a path that is no UTF-8, which the standard library can read
+        values: dict[str, Any] = json.loads(line)
+        return values
+
+
+def _row(values: dict[str, Any]) -> Row:
+    trouble = values.get("trouble")
+    return Row(
+        values["number"],
+        values["id"],
+        values["video"],
+        values["prompt"],
+        values["digest"],
+        values.get("options") or {},
+        values.get("extra") or {},
+        None if trouble is None else (trouble[0], trouble[1], trouble[2]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ItemOptions:
+    """The options of some rows, and the part of their items' keys that follows from them.
+
+    Attributes:
+        options: How their items are treated.
+        settings: Digest of all that their answers depend on besides video and prompt.
+        own: Whether the rows set any of it themselves.
+    """
+
+    options: Options
+    settings: str
+    own: bool
+
+    def key(self, content: str, prompt: str) -> str:
+        """The key of the item with this content of its video and this short prompt."""
+        try:
+            checked = check_short_prompt(prompt)
+        except PromptError:
+            checked = prompt
+        return work_key(self.settings, content=content, short_prompt=checked)
+
+
+class OptionsResolver:
+    """Gives rows their options; most rows share them.
+
+    Args:
+        options: What holds where a row sets nothing.
+        info: The engine, as it describes itself.
+    """
+
+    def __init__(self, options: Options, info: EngineInfo) -> None:
+        self._options = options
+        self._info = info
+        self._resolved: dict[str, ItemOptions] = {}
+        self.shared = ItemOptions(options, settings_of(options, info), own=False)
+
+    def of(self, row: Row) -> ItemOptions:
+        """The options of a row.
+
+        Raises:
+            OptionError: It sets one that does not exist or makes no sense.
+        """
+        if not row.options:
+            return self.shared
+        words = json.dumps(dict(row.options), sort_keys=True)
+        if words not in self._resolved:
+            options = self._options.merged(row.options)
+            settings = settings_of(options, self._info)
+            self._resolved[words] = ItemOptions(options, settings, own=True)
+        return self._resolved[words]
+
+
+def unreadable_content(path: str) -> str:
+    """What stands for the content of a file that cannot be read."""
+    return f"unread:{path}"
+
+
+def trouble_content(row: Row) -> str:
+    """What stands for the content of the video of a row with trouble."""
+    return f"trouble:{row.digest}"
+
+
+class CurrentKeys:
+    """Tells the keys of a run as it is now from those of other options before it.
+
+    A run that went on with ``--accept-changes`` has results of both. A row's key must then be what
+    the options in ``run.json`` come to.
+
+    Args:
+        index: The results.
+        config: What the run is; None where that is lost, and then every key is current.
+    """
+
+    def __init__(self, index: Index, config: RunConfig | None) -> None:
+        self._index = index
+        self._resolver = None if config is None else _resolver(config)
+
+    def key_of(self, row: Row) -> str | None:
+        """The key of a row's item; None where it was not begun with the options of now."""
+        key = self._index.key_of(row.digest)
+        return key if key is not None and self._is_current(row, key) else None
+
+    def _is_current(self, row: Row, key: str) -> bool:
+        if self._resolver is None:
+            return True
+        try:
+            item = self._resolver.of(row)
+        except OptionError:
+            item = self._resolver.shared
+        latest = self._index.latest_content(row.video)
+        for content in (latest, unreadable_content(row.video), trouble_content(row)):
+            if content is not None and item.key(content, row.prompt) == key:
+                return True
+        # The video was replaced while it was worked on: only the record knows what was seen.
+        try:
+            content = json.loads(self._index.raw_record(key))["video"]["content"]
+        except (KeyError, TypeError, OutputError):
+            return False
+        return isinstance(content, str) and item.key(content, row.prompt) == key
+
+
+def _resolver(config: RunConfig) -> OptionsResolver | None:
+    values = {name: value for name, value in config.options.items() if value is not None}
+    try:
+        options = Options(**{**values, "template": config.template})
+    except OptionError:  # by another version, whose options are not ours
         return None
+    info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
+    return OptionsResolver(options, info)

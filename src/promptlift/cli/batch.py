@@ -1,37 +1,35 @@
-"""``promptlift batch`` and ``promptlift retry``: many items, none lost."""
+"""``promptlift batch``: thousands of videos in one run, and what became of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from promptlift.cli import types
-from promptlift.cli.engines import settings_of, shared_engine_options
+from promptlift.cli.engines import engine_options, given_settings
 from promptlift.cli.items import item_options
-from promptlift.config import Options
-from promptlift.errors import OptionError
+from promptlift.options import Options
 
 if TYPE_CHECKING:
-    from promptlift.batch.inputs import Input
-    from promptlift.batch.invocation import Invocation
-    from promptlift.batch.mirror import Place
-    from promptlift.scale.settings import ScaleSettings
+    from promptlift.batch.export import Exported, ExportForm
+    from promptlift.batch.readers import Input
+    from promptlift.batch.status import RowStatus
+    from promptlift.store.remote import RunPlace
 
-__all__ = ["batch", "retry"]
+__all__ = ["batch"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULTS = Options()
-_LISTS = ("videos", "jsonl", "csv", "tsv", "parquet")
-_RUN = (
+_RUN_OPTIONS = (
     click.option(
         "--concurrency",
         type=click.IntRange(1, 10_000),
-        help="The most requests in flight; found out by the engine's answers without it.",
+        help="The most requests in flight; adapted to the engine's answers without it.",
     ),
     click.option("--workers", type=click.IntRange(1, 256), help="Processes that decode."),
     click.option("--limit", type=click.IntRange(1), help="Begin at most so many items."),
@@ -48,11 +46,12 @@ _RUN = (
     ),
     click.option(
         "--decode-timeout",
+        "decode_seconds",
         type=types.duration,
         metavar="TIME",
         default="60s",
         show_default=True,
-        help="How long one look at one video may take.",
+        help="How long reading one video may take.",
     ),
     click.option(
         "--memory",
@@ -60,7 +59,7 @@ _RUN = (
         metavar="SIZE",
         default="1GiB",
         show_default=True,
-        help="The most pictures in memory.",
+        help="The most frames in memory.",
     ),
     click.option(
         "--shard", type=types.shard, metavar="I/N", help="Do the I-th of N parts of the rows only."
@@ -69,7 +68,7 @@ _RUN = (
         "--upload-every",
         type=types.duration,
         metavar="TIME",
-        help="Upload what was written, where RUN_DIR is a URL (10s).",
+        help="Upload results that often, where RUN_DIR is a URL (10s).",
     ),
     click.option(
         "--ray",
@@ -84,21 +83,47 @@ _RUN = (
         metavar="MIN:MAX",
         help="ray: the fewest and the most engines at a time.",
     ),
-    click.option("--decode-cpus", type=click.FloatRange(0.1, 64), help="ray: CPUs of a decoder."),
     click.option(
-        "--engine-cpus", type=click.FloatRange(0.1, 256), help="ray: CPUs beside an engine."
+        "--engine-cpus",
+        type=click.FloatRange(0.1, 256),
+        help="ray: CPUs of each engine's actor, which decodes beside its engine (1).",
+    ),
+    click.option(
+        "--decode-cpus",
+        type=click.FloatRange(0.1, 64),
+        help="ray: decode elsewhere, in a stage of its own, with so many CPUs for each decoder.",
     ),
     click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; errors only."),
 )
 
 
 def _run_options(command: F) -> F:
-    for option in reversed(_RUN):
+    for option in reversed(_RUN_OPTIONS):
         command = option(command)
     return command
 
 
-@click.command()
+class _InOrder(click.Group):
+    """Lists its commands in the order in which they are defined."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder)
+def batch() -> None:
+    """Upsample thousands of videos; run it again and it does what is left.
+
+    A run has a folder, RUN_DIR, or a URL such as s3://bucket/run. status, show, export and report
+    only read it, also while a run works in it.
+    """
+
+
+# ---- run
+
+
+@batch.command("run")
 @click.argument("source", metavar="INPUT")
 @click.option(
     "--output",
@@ -107,7 +132,7 @@ def _run_options(command: F) -> F:
     required=True,
     type=types.place,
     metavar="RUN_DIR",
-    help="The run's folder, or a URL such as s3://bucket/run: journal, rows, settings.",
+    help="The run's folder, or a URL such as s3://bucket/run: results, rows, settings.",
 )
 @click.option(
     "--prompt",
@@ -133,13 +158,14 @@ def _run_options(command: F) -> F:
     type=click.Choice(["rgb", "control"]),
     help="cosmos: what is shown where a spec has both.",
 )
+@click.option("--regions", is_flag=True, help="cosmos: regional prompts too, each in its region.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
     help="cosmos: the folder that the generator is started in, for relative paths.",
 )
-@shared_engine_options
+@engine_options(several_addresses=True)
 @click.option(
     "--timeout", type=types.duration, metavar="TIME", help="openai: for one answer (5 minutes)."
 )
@@ -149,9 +175,7 @@ def _run_options(command: F) -> F:
 @item_options
 @click.option("--control", help="What kind of picture the videos are: rgb, edge, depth, ...")
 @click.option(
-    "--retry",
-    type=click.Choice(["failed", "rejected", "all"]),
-    help="Do these again as well.",
+    "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Do these again as well."
 )
 @click.option("--accept-changes", is_flag=True, help="Go on in a folder begun with other settings.")
 @click.option(
@@ -161,56 +185,131 @@ def _run_options(command: F) -> F:
     help="Write a page at the end.",
 )
 @_run_options
-def batch(source: str, run_dir: Place, report: Path | None, **options: Any) -> int:
+def _run_batch(source: str, run_dir: RunPlace, report: Path | None, **options: Any) -> int:
     """Do every row of INPUT; the same command again does what is left.
 
     INPUT is a folder or pattern of videos, JSON lines, CSV, TSV or Parquet with the columns video
     and prompt, or - for JSON lines on stdin. Nothing that is finished is ever done again, or
     lost: stop it, kill it, add rows, and run it again.
     """
-    from promptlift.batch.invocation import Invocation
+    from promptlift.cli.batch_run import run_batch
+    from promptlift.store.run_dir import RunCommand
 
-    run, quiet = _run_settings(options)
-    rows = _rows(source, options)
-    engine = options.pop("engine")
-    addresses = options.pop("base_urls")
+    rows = _open_input(source, options)
+    engine, addresses, timeout = (options.pop(n) for n in ("engine", "base_urls", "timeout"))
     options["base_url"] = addresses[0] if addresses else None
-    settings = settings_of(options)
-    timeout = options.pop("timeout")
+    engine_settings = given_settings(options)
     if timeout is not None:
-        settings["timeout"] = timeout
-    options.pop("isolated")  # in a batch every video is decoded in a process that can be killed
-    invocation = Invocation.of(engine, settings, Options.of(**options), addresses=addresses)
-    code = _through(invocation, rows, run_dir, run, quiet=quiet)
+        engine_settings["timeout"] = timeout
+    item = {name: options.pop(name) for name in Options.model_fields if name in options}
+    item.pop("isolated")  # in a batch every video is decoded in a process that can be killed
+    command = RunCommand.of(engine, engine_settings, Options(**item), addresses=addresses)
+    code = run_batch(command, rows, run_dir, options)
     if report is not None:
-        from promptlift.batch.mirror import local_copy
         from promptlift.batch.report import write_report
+        from promptlift.store.remote import local_copy
 
-        write_report(local_copy(run_dir), report, named=run_dir)
+        write_report(local_copy(run_dir), report, place=run_dir)
     return code
 
 
-def _rows(source: str, options: dict[str, Any]) -> Input:
-    """The input, and what only says how to read it taken out of a command's options."""
+def _open_input(source: str, options: dict[str, Any]) -> Input:
+    """The input, with what only concerns its reading taken out of a command's options."""
+    from promptlift.batch.readers import FORMATS, open_input
+
     prompt, form = options.pop("prompt"), options.pop("form")
-    base, look_at, root = options.pop("base"), options.pop("look_at"), options.pop("root")
-    if form is None or form in _LISTS:
-        from promptlift.batch.inputs import open_input
-
+    base, root = options.pop("base"), options.pop("root")
+    look_at, regions = options.pop("look_at"), options.pop("regions")
+    if form is None or form in FORMATS:
         return open_input(source, prompt=prompt, format=form)
-    from promptlift.cosmos.rows import SpecRows
+    from promptlift.cosmos.plan import SpecOptions
+    from promptlift.cosmos.upsample import SpecRows
 
+    spec_options = SpecOptions(
+        form="auto" if form == "cosmos" else form,
+        base=None if base is None else str(base.absolute()),
+        look_at=look_at,
+        regions=regions,
+        root=None if root is None else str(root.absolute()),
+    )
     return SpecRows(
         Path(source),
-        form="auto" if form == "cosmos" else form,
-        base=base,
-        look_at=look_at,
-        root=root,
-        told=lambda line: click.echo(f"promptlift: {line}", err=True),
+        spec_options,
+        note=lambda line: click.echo(f"promptlift: {line}", err=True),
     )
 
 
-@click.command()
+# ---- status
+
+
+@batch.command("status")
+@click.argument("run_dir", type=types.place)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--examples",
+    type=click.IntRange(0, 1000),
+    default=3,
+    show_default=True,
+    help="Show so many rows of each kind of failure.",
+)
+def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
+    """Show how the run in RUN_DIR stands, what failed, and what to do.
+
+    Works while the run goes on, when it is over, after a kill, and from another machine. Nothing
+    is written, and the run is not disturbed.
+    """
+    import dataclasses
+
+    from promptlift.batch.status import status_text, summarise
+    from promptlift.store.remote import local_copy
+    from promptlift.store.run_dir import open_run
+
+    with open_run(local_copy(run_dir)) as opened:
+        summary = summarise(opened, examples=examples, place=run_dir)
+    if as_json:
+        derived = ("state", "total", "fit", "left", "rate", "eta_s")
+        values = {name: getattr(summary, name) for name in derived}
+        values |= dataclasses.asdict(summary)
+        values |= {"rows": dict(summary.rows), "run_dir": str(summary.run_dir)}
+        click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+    else:
+        click.echo(status_text(summary))
+
+
+# ---- show
+
+
+@batch.command("show")
+@click.argument("run_dir", type=types.place)
+@click.argument("item", metavar="KEY|ID")
+@click.option("--json", "as_json", is_flag=True, help="Print the row as an export has it.")
+def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
+    """Show one item of the run in RUN_DIR, by its row's id or its key.
+
+    The prompt, the frames, every answer and what the review found, tokens and times. The first
+    digits of a key are enough.
+    """
+    from promptlift.batch.export import ExportColumns, json_line
+    from promptlift.batch.status import find_rows, item_text, raw_record
+    from promptlift.record import Record
+    from promptlift.store.remote import local_copy
+    from promptlift.store.run_dir import open_run
+
+    with open_run(local_copy(run_dir)) as opened:
+        found = find_rows(opened, item)
+        result, raw = raw_record(opened.index, found[0])
+    if as_json:
+        line = json.loads(json_line(ExportColumns(one.row for one in found).line(result, raw)))
+        click.echo(json.dumps(line, indent=2, ensure_ascii=False))
+    else:
+        record = None if raw is None else Record.model_validate_json(raw)
+        click.echo(item_text(found, result, record))
+
+
+# ---- retry
+
+
+@batch.command("retry")
 @click.argument("run_dir", type=types.place)
 @click.option(
     "--what",
@@ -221,100 +320,159 @@ def _rows(source: str, options: dict[str, Any]) -> Input:
     help="What is done again, besides what is left.",
 )
 @_run_options
-def retry(run_dir: Place, **options: Any) -> int:
-    """Do what failed in RUN_DIR again, as it was begun."""
-    from promptlift.batch.invocation import Invocation
-    from promptlift.batch.mirror import local_copy
+def _retry(run_dir: RunPlace, **options: Any) -> int:
+    """Do again what failed in RUN_DIR, with the settings of its last command."""
+    from promptlift.cli.batch_run import run_batch
+    from promptlift.store.remote import local_copy
+    from promptlift.store.run_dir import RunCommand
 
-    run, quiet = _run_settings({**options, "accept_changes": False})
-    return _through(Invocation.read(local_copy(run_dir)), None, run_dir, run, quiet=quiet)
-
-
-def _run_settings(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Take what is the run's out of a command's options."""
-    names = {"decode_timeout": "decode_seconds"}
-    taken = (
-        "retry",
-        "accept_changes",
-        "concurrency",
-        "workers",
-        "limit",
-        "stop_after",
-        "patience",
-        "decode_timeout",
-        "memory",
-        "shard",
-        "upload_every",
-        "ray",
-        "engines",
-        "decode_cpus",
-        "engine_cpus",
-    )
-    said = {names.get(name, name): options.pop(name) for name in taken}
-    quiet = options.pop("quiet")
-    return {name: value for name, value in said.items() if value is not None}, quiet
+    return run_batch(RunCommand.read(local_copy(run_dir)), None, run_dir, options)
 
 
-def _through(
-    invocation: Invocation,
-    rows: Input | None,
-    run_dir: Place,
-    run: dict[str, Any],
-    *,
+# ---- export and report
+
+
+def _parse_statuses(text: str) -> tuple[str, ...]:
+    from promptlift.batch.status import STATUSES
+
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in STATUSES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(STATUSES)}")
+    return names
+
+
+@batch.command("export")
+@click.argument("run_dir", type=types.place)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="FILE|DIR",
+    help="A name that ends in .jsonl, .parquet, .csv or .tsv, or a folder.",
+)
+@click.option(
+    "--form",
+    type=click.Choice(["jsonl", "parquet", "csv", "tsv", "sidecars", "cosmos"]),
+    help="Where the name does not tell. sidecars: a folder with a .txt and a .json for each row; "
+    "cosmos: the spec files that the rows came from.",
+)
+@click.option(
+    "--only",
+    type=_parse_statuses,
+    metavar="STATUS,...",
+    help="Rows of these only: ok, repaired, rejected, failed, missing.",
+)
+@click.option("--all", "every", is_flag=True, help="Also the rows that have no result yet.")
+@click.option("--input", "source", metavar="NAME", help="The rows of one input only.")
+@click.option("--no-record", is_flag=True, help="Leave out the column with the whole record.")
+@click.option("--in-place", is_flag=True, help="cosmos: replace the spec files.")
+@click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
+def _export(
+    run_dir: RunPlace,
+    output: Path | None,
+    form: str | None,
+    only: tuple[RowStatus, ...] | None,
+    every: bool,
+    source: str | None,
+    no_record: bool,
+    in_place: bool,
     quiet: bool,
 ) -> int:
-    import asyncio
+    """Write the results of the run in RUN_DIR to a file or a folder.
 
-    from promptlift.batch.mirror import EVERY_S
-    from promptlift.batch.runner import RunSettings
+    Every row that has a result is there in the order of the input, failed ones with their reason;
+    all forms have the same columns from the first row. The file is replaced as a whole, and its
+    path goes to stdout.
+    """
+    from promptlift.batch.export import export
+    from promptlift.batch.status import FINISHED, STATUSES
+    from promptlift.store.remote import local_copy
 
-    every_s = run.pop("upload_every", None)
-    if every_s is not None and isinstance(run_dir, Path):
-        raise OptionError("--upload-every is for a run at a URL", remedy="leave it out")
-    every_s = every_s or EVERY_S
-    scale = _scale_settings(run, invocation, every_s)
-    settings = RunSettings(**run)
-    with _kept_up(run_dir, every_s) as folder:
-        if scale is None:
-            from promptlift.cli.batch_run import conduct
-
-            work = conduct(invocation, rows, folder, settings, quiet=quiet, named=run_dir)
-        else:
-            from promptlift.cli.batch_ray import conduct_on_cluster
-
-            work = conduct_on_cluster(
-                invocation, rows, folder, settings, scale, quiet=quiet, named=run_dir
-            )
-        return asyncio.run(work)
-
-
-@contextmanager
-def _kept_up(place: Place, every_s: float) -> Iterator[Path]:
-    """The folder to work in, and what it holds uploaded where the run is in an object store."""
-    from promptlift.batch.mirror import Mirror
-
-    if isinstance(place, Path):
-        yield place
-        return
-    mirror = Mirror(place, every_s=every_s)
-    with mirror.kept_up(lambda line: click.echo(line, err=True)) as folder:
-        yield folder
-
-
-def _scale_settings(
-    run: dict[str, Any], invocation: Invocation, every_s: float
-) -> ScaleSettings | None:
-    """Take what is the cluster's out of a run's settings; None for a run on this machine."""
-    from promptlift.scale.settings import ScaleSettings
-
-    address = run.pop("ray", None)
-    names = ("engines", "decode_cpus", "engine_cpus")
-    said = {name: run.pop(name) for name in names if name in run}
-    if address is not None:
-        return ScaleSettings(
-            address=address, addresses=invocation.addresses, upload_every=every_s, **said
+    if only is not None and every:
+        raise click.UsageError("--only and --all exclude each other")
+    if in_place and form != "cosmos":
+        raise click.UsageError("--in-place is for --form cosmos")
+    if in_place and output is not None:
+        raise click.UsageError("--in-place and --output exclude each other")
+    code = 0
+    if form == "cosmos":
+        exported, code = _export_cosmos(local_copy(run_dir), output, source, in_place=in_place)
+    elif output is None:
+        raise click.UsageError("say where to with --output")
+    else:
+        exported = export(
+            local_copy(run_dir),
+            output,
+            form=cast("ExportForm | None", form),
+            only=only or (STATUSES if every else FINISHED),
+            source=source,
+            record=False if no_record else None,
         )
-    if said or len(invocation.addresses) > 1:
-        what = next((f"--{name.replace('_', '-')}" for name in said), "a second --base-url")
-        raise OptionError(f"{what} is for a cluster", remedy="give --ray, or leave it out")
-    return None
+        click.echo(str(output))
+    if not quiet:
+        _note_export(exported)
+    return code
+
+
+def _export_cosmos(
+    run_dir: Path, output: Path | None, source: str | None, *, in_place: bool
+) -> tuple[Exported, int]:
+    """Write results back into the spec files; one that cannot be written is an error line."""
+    from promptlift.batch.export import export
+    from promptlift.batch.status import STATUSES
+    from promptlift.cosmos.upsample import Outputs, SpecRefusal, write_back
+
+    code = 0
+
+    def write(rows: Iterable[Any]) -> None:
+        nonlocal code
+        for done in write_back(rows, Outputs(output, in_place=in_place)):
+            if isinstance(done, SpecRefusal):
+                code = 1
+                click.echo(f"promptlift: error: {done.spec}: {done.error}", err=True)
+                continue
+            for change in done.changes:
+                click.echo(str(change.path))
+
+    exported = export(run_dir, output or Path(), only=STATUSES, source=source, write=write)
+    return exported, code
+
+
+def _note_export(exported: Exported) -> None:
+    from promptlift.text import counted
+
+    total = counted(exported.written.total(), "row")
+    parts = ", ".join(f"{count:,} {name}" for name, count in exported.written.most_common())
+    click.echo(f"promptlift: {total}{': ' if parts else ''}{parts}", err=True)
+    if exported.left_out["missing"]:
+        rows = counted(exported.left_out["missing"], "row")
+        click.echo(f"promptlift: {rows} without a result left out; --all has them too", err=True)
+    if not exported.complete:
+        click.echo("promptlift: the input was not read to its end; more rows may come", err=True)
+
+
+@batch.command("report")
+@click.argument("run_dir", type=types.place)
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Where to; replaced where it is there.",
+)
+@click.option("--no-frames", is_flag=True, help="Do not open the videos of the sample again.")
+def _report(run_dir: RunPlace, output: Path, no_frames: bool) -> None:
+    """Write one HTML page about the run in RUN_DIR.
+
+    What failed and why and what to do, speed, times and tokens, and a sample of results with
+    their frames. The page needs nothing but itself; it holds frames of a few of the videos.
+    """
+    from promptlift.batch.report import write_report
+    from promptlift.cli.progress import StatusLine
+    from promptlift.store.remote import local_copy
+
+    with StatusLine("reading the records"):
+        write_report(local_copy(run_dir), output, frames=not no_frames, place=run_dir)
+    click.echo(str(output))

@@ -1,132 +1,179 @@
-"""Conduct a run for a person: signals in, progress and an exit code out."""
+"""Attend a batch run: options and signals in; progress on stderr and an exit code out."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
-from promptlift.batch.inputs import Input
-from promptlift.batch.invocation import Invocation
-from promptlift.batch.journal import open_folder
-from promptlift.batch.mirror import Place
-from promptlift.batch.runner import BatchRun, EngineDown, RunSettings, Stop
-from promptlift.batch.runner.tally import Tally
-from promptlift.cli.batch_view import View
+import click
+
+from promptlift.batch.retrying import EngineDown
+from promptlift.batch.runner import BatchRun, RunSettings, Stop
+from promptlift.batch.status import format_duration, format_rate
 from promptlift.engines.registry import make_engine
+from promptlift.errors import OptionError
+from promptlift.store.remote import UPLOAD_SECONDS, RemoteRun
+from promptlift.store.run_dir import create_run_dir
 
-__all__ = ["Run", "attend", "conduct"]
+if TYPE_CHECKING:
+    from promptlift.batch.progress import BatchProgress
+    from promptlift.batch.readers import Input
+    from promptlift.cluster.ray import ClusterSettings, RayRun
+    from promptlift.store.remote import RunPlace
+    from promptlift.store.run_dir import RunCommand
 
-WORK_IS_LEFT = 75
-"""EX_TEMPFAIL of sysexits.h: the same command later goes on."""
+__all__ = ["run_batch"]
 
-INTERRUPTED = 130
+_WORK_IS_LEFT = 75  # EX_TEMPFAIL of sysexits.h: the same command later goes on
+_INTERRUPTED = 130
 _SOME_UNFIT = 1
+_LINE_SECONDS = 30.0
+_REFRESH_SECONDS = 0.25
+_STOP_TEXTS: dict[Stop, str] = {
+    "done": "done",
+    "limit": "stopped at the limit of items",
+    "time": "stopped, as the time is over",
+    "signal": "stopped",
+    "engine_down": "stopped, as the engine does not answer",
+    "config": "stopped, as every item would fail",
+    "output": "stopped, as results cannot be written",
+}
 
 
-class Run(Protocol):
-    """A run, wherever it runs; see `promptlift.batch.runner.BatchRun`."""
-
-    @property
-    def tally(self) -> Tally:
-        """What is counted while it runs."""
-        ...
-
-    async def run(self) -> Stop:
-        """Do what is to be done, and say why it ended."""
-        ...
-
-    def stop(self) -> None:
-        """Begin nothing more."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop now."""
-        ...
-
-
-async def conduct(
-    invocation: Invocation,
-    rows: Input | None,
-    run_dir: Path,
-    settings: RunSettings,
-    *,
-    quiet: bool,
-    named: Place | None = None,
+def run_batch(
+    command: RunCommand, rows: Input | None, place: RunPlace, given: Mapping[str, Any]
 ) -> int:
-    """Run, and give the exit code.
+    """Run on this machine or on a Ray cluster, and give the exit code.
 
     Args:
-        invocation: The engine and the options.
-        rows: The input; None for the rows that the folder has.
-        run_dir: The run's folder.
-        settings: How the run goes about it.
-        quiet: Show no progress.
-        named: What the folder is called to the person; None for its path.
+        command: The engine and the options.
+        rows: The input; None for the rows that the run has.
+        place: The run's folder or URL.
+        given: The options of the command that are the run's; None for those not given.
 
     Raises:
         PromptliftError: The folder, the input or the engine cannot be used.
     """
-    logging.getLogger("stamina").setLevel(logging.ERROR)
-    options = invocation.item_options
-    view = View(quiet=quiet)
-    open_folder(run_dir)
-    engine = make_engine(invocation.engine, progress=view.starting, **invocation.patient_settings)
+    settings = {name: value for name, value in given.items() if value is not None}
+    quiet = settings.pop("quiet")
+    upload_seconds = settings.pop("upload_every", None)
+    if upload_seconds is not None and isinstance(place, Path):
+        raise OptionError("--upload-every is for a run at a URL", remedy="leave it out")
+    cluster = _take_cluster_settings(settings, command)
+    with ExitStack() as stack:
+        if isinstance(place, Path):
+            folder = place
+        else:
+            settings["part_seconds"] = upload_seconds or UPLOAD_SECONDS
+            remote = RemoteRun(place).syncing(settings["part_seconds"], _print)
+            folder = stack.enter_context(remote)
+        work = _conduct(command, rows, folder, RunSettings(**settings), cluster, place, quiet)
+        return asyncio.run(work)
+
+
+def _take_cluster_settings(settings: dict[str, Any], command: RunCommand) -> ClusterSettings | None:
+    """Take what is the cluster's out of a run's settings; None for a run on this machine."""
+    address = settings.pop("ray", None)
+    names = ("engines", "decode_cpus", "engine_cpus")
+    given = {name: settings.pop(name) for name in names if name in settings}
+    if address is not None:
+        from promptlift.cluster.ray import CONCURRENCY, ClusterSettings
+
+        cluster = ClusterSettings(address=address, addresses=command.addresses, **given)
+        settings.setdefault("workers", max(1, int(cluster.engine_cpus)))
+        settings.setdefault("concurrency", CONCURRENCY)
+        return cluster
+    if given or len(command.addresses) > 1:
+        what = next((f"--{name.replace('_', '-')}" for name in given), "a second --base-url")
+        raise OptionError(f"{what} is for a cluster", remedy="give --ray, or leave it out")
+    return None
+
+
+async def _conduct(
+    command: RunCommand,
+    rows: Input | None,
+    run_dir: Path,
+    settings: RunSettings,
+    cluster: ClusterSettings | None,
+    place: RunPlace,
+    quiet: bool,
+) -> int:
+    if cluster is not None:
+        from promptlift.cluster.ray import RayRun
+
+        # Before the signals are caught: Ray sets handlers of its own when it connects.
+        ray_run = RayRun(command, rows, run_dir, settings, cluster, place)
+        try:
+            return await _attend(ray_run, place, quiet=quiet)
+        finally:
+            await ray_run.close()
+    options = command.item_options
+    create_run_dir(run_dir)
+
+    def starting(stage: str, seconds: float) -> None:
+        if not quiet and sys.stderr.isatty():
+            sys.stderr.write(f"\rstarting vLLM: {stage}, {seconds:.0f} s   ")
+
+    engine = make_engine(command.engine, progress=starting, **command.settings_without_retries)
     try:
-        run = BatchRun(engine, options, rows, run_dir, settings, invocation)
-        return await attend(run, view, named or run_dir)
+        run = BatchRun(engine, options, rows, run_dir, settings, command)
+        return await _attend(run, place, quiet=quiet)
     finally:
         await engine.close()
 
 
-async def attend(run: Run, view: View, run_dir: Place) -> int:
-    """See a run through: show it, heed signals, say how it ended, and give the exit code."""
+async def _attend(run: BatchRun | RayRun, place: RunPlace, *, quiet: bool) -> int:
+    """Show a run, heed signals, and report how it ended."""
     interrupts: list[signal.Signals] = []
+    progress = run.progress
     why: Stop
-    with _signals(run, view, interrupts), view.watching(run.tally):
+    with _signals(run, interrupts), _shown(progress, quiet=quiet):
         try:
             why = await run.run()
         except EngineDown as error:
             why = "signal" if interrupts else "engine_down"
             if not interrupts:
-                view.say(f"promptlift: error: {error}")
+                _say(f"error: {error}")
         except asyncio.CancelledError:
             if not interrupts:
                 raise
             why = "signal"
-    view.conclude(run.tally, why, run_dir)
+    if not quiet:
+        seconds = format_duration(progress.seconds)
+        _say(f"{_STOP_TEXTS[why]}: {_counts(progress)} in {seconds}")
+        if progress.failed or progress.rejected:
+            _say(f"why they failed: promptlift batch status {place}")
+        if progress.left or progress.left is None or progress.again:
+            _say("the same command again goes on from here")
     if signal.SIGINT in interrupts:
-        return INTERRUPTED
-    return _exit_code(run.tally, why)
-
-
-def _exit_code(tally: Tally, why: Stop) -> int:
-    if why == "engine_down" or tally.again or tally.left is None or tally.left:
-        return WORK_IS_LEFT
-    return 0 if tally.fit == tally.finished else _SOME_UNFIT
+        return _INTERRUPTED
+    if why == "engine_down" or progress.again or progress.left is None or progress.left:
+        return _WORK_IS_LEFT
+    return 0 if progress.fit == progress.finished else _SOME_UNFIT
 
 
 @contextmanager
-def _signals(run: Run, view: View, interrupts: list[signal.Signals]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM stops the taking, the second everything."""
+def _signals(run: BatchRun | RayRun, interrupts: list[signal.Signals]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends the beginning of items, the second everything."""
     loop = asyncio.get_running_loop()
 
     def caught(number: signal.Signals) -> None:
         interrupts.append(number)
         if len(interrupts) == 1:
-            view.say("promptlift: finishing what is in flight; once more stops at once")
+            _say("finishing what is in flight; once more stops at once")
             run.stop()
         else:
             run.cancel()
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
     added = []
-    for number in numbers:
+    for number in (signal.SIGINT, signal.SIGTERM):
         # Windows has no such handlers; there Ctrl-C breaks off, and nothing finished is lost.
         with contextlib.suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(number, caught, number)
@@ -136,3 +183,82 @@ def _signals(run: Run, view: View, interrupts: list[signal.Signals]) -> Iterator
     finally:
         for number in added:
             loop.remove_signal_handler(number)
+
+
+# ---- progress
+
+
+def _print(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _say(line: str) -> None:
+    """Print one line, above the live display where there is one."""
+    _print(f"promptlift: {line}")
+
+
+@contextmanager
+def _shown(progress: BatchProgress, *, quiet: bool) -> Iterator[None]:
+    """Show the counts while the block runs: live on a terminal, elsewhere a line every 30 s."""
+    if quiet:
+        yield
+        return
+    ended = threading.Event()
+    show = _show_live if sys.stderr.isatty() else _show_lines
+    thread = threading.Thread(target=show, args=(progress, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _show_lines(progress: BatchProgress, ended: threading.Event) -> None:
+    paused, printed = None, progress.seconds
+    while not ended.wait(_REFRESH_SECONDS):
+        if progress.paused != paused:  # at once: it may be a mistyped address
+            paused = progress.paused
+            _say(f"paused: {paused}" if paused else "going on")
+        if progress.seconds - printed >= _LINE_SECONDS:
+            printed = progress.seconds
+            _say(f"{_counts(progress)}, {_speed(progress)}")
+
+
+def _show_live(progress: BatchProgress, ended: threading.Event) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Column
+
+    text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1))
+    columns = (BarColumn(), MofNCompleteColumn(), text)
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as display:
+        task = display.add_task("")
+        while not ended.wait(_REFRESH_SECONDS):
+            description = f"{_counts(progress)}, {_speed(progress)}"
+            total, finished = progress.total, progress.finished
+            display.update(task, total=total, completed=finished, description=description)
+
+
+def _counts(progress: BatchProgress) -> str:
+    total = "?" if progress.total is None else f"{progress.total:,}"
+    parts = [f"{progress.finished:,} of {total} finished", f"{progress.fit:,} fit to use"]
+    parts += [f"{progress.rejected:,} rejected"] if progress.rejected else []
+    parts += [f"{progress.failed:,} failed"] if progress.failed else []
+    return ", ".join(parts)
+
+
+def _speed(progress: BatchProgress) -> str:
+    """How fast this run has been so far, and what it does now."""
+    seconds = max(progress.seconds, 1e-9)
+    rate, left = progress.now.total() / seconds, progress.left
+    decoders = progress.decode_seconds / seconds / max(1, progress.workers)
+    parts = [
+        f"{progress.in_flight} of {progress.limit} requests in flight",
+        f"decoders {min(1.0, decoders):.0%} busy",
+        format_rate(rate, "rows"),
+        format_rate(progress.answer_tokens / seconds, "tokens"),
+        f"{format_duration(left / rate)} left" if left and rate else "",
+        f"PAUSED: {progress.paused}" if progress.paused else "",
+    ]
+    return ", ".join(filter(None, parts))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptlift.cli import types
-from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE
-from promptlift.core.video import Size
+from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.types import Size
 
 if TYPE_CHECKING:
-    from promptlift.core.budget import Cost, Plan
+    from promptlift.planning import Cost, Plan
 
 __all__ = ["budget"]
 
@@ -57,7 +57,7 @@ def budget(
     """
     from promptlift.planning import plan
 
-    source = None if Path(video).exists() else types.parse_size(video)
+    source = None if Path(video).exists() else types.size_or_none(video)
     made = plan(
         source or Path(video),
         prompt,
@@ -82,17 +82,17 @@ def _as_json(made: Plan) -> dict[str, Any]:
     return {
         "source": source,
         "plan": chosen,
-        "context": made.budget.context,
-        "reserve": made.budget.reserve,
-        "text_tokens": made.budget.chat_tokens,
-        "model": made.budget.family.name,
+        "context": made.context,
+        "reserve": made.reserve,
+        "text_tokens": made.text_tokens,
+        "model": made.family,
     }
 
 
 def _cost_json(cost: Cost) -> dict[str, Any]:
     return {
-        "width": cost.size.width,
-        "height": cost.size.height,
+        "width": cost.width,
+        "height": cost.height,
         "frames": cost.frames,
         "tokens_per_frame": cost.tokens_per_frame,
         "prompt_tokens": cost.prompt_tokens,
@@ -102,13 +102,13 @@ def _cost_json(cost: Cost) -> dict[str, Any]:
 
 def _as_table(made: Plan) -> str:
     """Two columns, the source beside the plan, and where the context goes."""
-    source, chosen, spent = made.source, made.chosen, made.budget
+    source, chosen, spent = made.source, made.chosen, made
     rows = [
         ("", "source", "plan"),
         ("frame", str(source.size), str(chosen.size)),
         ("tokens a frame", f"{source.tokens_per_frame:,}", f"{chosen.tokens_per_frame:,}"),
         (f"images ({chosen.frames})", _images(source), _images(chosen)),
-        ("text", f"{spent.chat_tokens:,}", f"{spent.chat_tokens:,}"),
+        ("text", f"{spent.text_tokens:,}", f"{spent.text_tokens:,}"),
         ("prompt", f"{source.prompt_tokens:,}", f"{chosen.prompt_tokens:,}"),
         ("reserved answer", f"{spent.reserve:,}", f"{spent.reserve:,}"),
         ("context", f"{spent.context:,}", f"{spent.context:,}"),
@@ -128,14 +128,14 @@ def _images(cost: Cost) -> str:
 
 
 def _left(cost: Cost, made: Plan) -> str:
-    return f"{made.budget.context - made.budget.reserve - cost.prompt_tokens:,}"
+    return f"{made.context - made.reserve - cost.prompt_tokens:,}"
 
 
 def _shares(made: Plan) -> str:
     """One bar of forty cells: images, text, answer, free."""
-    spent, cells = made.budget, 40
+    spent, cells = made, 40
     images = made.chosen.frames * made.chosen.tokens_per_frame
-    parts = [("image", images), ("text", spent.chat_tokens), ("answer", spent.reserve)]
+    parts = [("image", images), ("text", spent.text_tokens), ("answer", spent.reserve)]
     free = spent.context - sum(tokens for _, tokens in parts)
     parts.append(("free", free))
     bar, done = "", 0

@@ -1,71 +1,59 @@
-"""``promptlift cosmos``: the spec files of Cosmos generators."""
+"""``promptlift cosmos``: upsample and check the spec files of Cosmos generators."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
+import difflib
+import json
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli.engines import engine_options, settings_of
+from promptlift.cli.engines import engine_options, given_settings
 from promptlift.cli.items import item_options
+from promptlift.cli.progress import StatusLine
 
 if TYPE_CHECKING:
-    from promptlift.cli.cosmos_notes import CosmosNotes
-    from promptlift.cosmos.jobs import Settings
-    from promptlift.cosmos.outputs import Output
+    from promptlift.cosmos.plan import ItemResult
+    from promptlift.cosmos.transfer1_check import CheckResult
+    from promptlift.cosmos.upsample import FileChange, SpecRefusal, SpecResult
 
-__all__ = ["cosmos", "upsample"]
+__all__ = ["FORMATS", "cosmos"]
 
 UNFINISHED = 1
 UNUSABLE = 2
 
 FORMATS = ("transfer1", "transfer1-batch", "transfer2.5", "predict1", "predict2", "predict2.5")
+"""Stand here so that help loads no reader."""
+
+_PATH = click.Path(path_type=Path)
+_SPEC_OPTIONS = ("form", "base", "look_at", "regions", "again", "root")
+_ROOT = click.option(
+    "--root",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="The folder that the generator is started in, for relative paths.",
+)
 
 
-class _Cosmos(click.Group):
-    """A group one of whose commands lies in a module of its own, loaded when it is called."""
-
-    # ruff: noqa: ARG002 - click sets these signatures
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return ["check", "upsample"] if _has_check() else ["upsample"]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "check" and _has_check():
-            made: click.Command = importlib.import_module("promptlift.cli.cosmos_check").check
-            return made
-        return super().get_command(ctx, cmd_name)
-
-
-def _has_check() -> bool:
-    return importlib.util.find_spec("promptlift.cli.cosmos_check") is not None
-
-
-@click.group(cls=_Cosmos)
+@click.group()
 def cosmos() -> None:
     """Upsample and check the spec files of NVIDIA's Cosmos generators."""
 
 
-@cosmos.command()
-@click.argument(
-    "specs",
-    nargs=-1,
-    required=True,
-    metavar="SPEC...",
-    type=click.Path(path_type=Path, readable=False),
-)
+@cosmos.command("upsample")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", type=_PATH)
 @click.option(
     "--output-dir",
     "-o",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Write the results here under their own names; else beside, as NAME.upsampled.json.",
 )
-@click.option("--in-place", is_flag=True, help="Replace the specs; the sidecar keeps the prompts.")
+@click.option("--in-place", is_flag=True, help="Replace the specs; the sidecar has the prompts.")
 @click.option(
     "--format",
     "form",
@@ -83,143 +71,212 @@ def cosmos() -> None:
 )
 @click.option("--regions", is_flag=True, help="Upsample regional prompts too, each in its region.")
 @click.option("--again", is_flag=True, help="Also what is upsampled already, or long.")
-@click.option(
-    "--root",
-    metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The folder that the generator is started in, for relative paths.",
-)
+@_ROOT
 @click.option(
     "--controlnet-specs",
+    "base",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=click.Path(resolve_path=True),
     help="transfer1-batch: the spec that the batch runs with.",
+)
+@click.option(
+    "--run-dir",
+    metavar="DIR",
+    type=_PATH,
+    help="Keep the run in this folder, as `promptlift batch` does; else it is removed at the end.",
 )
 @click.option("--dry-run", is_flag=True, help="Ask the engine, write nothing, show the changes.")
 @click.option(
     "--review-sheet",
     metavar="OUT.html",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Write a page with frames, prompts and reviews to read before generating.",
 )
-@engine_options
+@engine_options()
 @item_options
 @click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
-def upsample(
+def _upsample(
     specs: tuple[Path, ...],
     output_dir: Path | None,
     in_place: bool,
-    form: str,
-    look_at: str,
-    regions: bool,
-    again: bool,
-    root: Path | None,
-    controlnet_specs: Path | None,
+    run_dir: Path | None,
     dry_run: bool,
     review_sheet: Path | None,
     engine: str,
     quiet: bool,
-    **options: Any,
+    **values: Any,
 ) -> int:
     """Put long prompts into Cosmos spec files.
 
-    The result is the same file with the long prompt in place of the short one and nothing else
-    changed, for the generator to be run without --upsample_prompt. NAME.promptlift.json beside it
-    keeps the short prompt and how the long one came about. The paths of the files written go to
-    stdout; with --dry-run, the changes.
+    SPEC is a file, or a folder of them. The result is the same file with the long prompt in place
+    of the short one and nothing else changed, for the generator to be run without
+    --upsample_prompt. NAME.promptlift.json beside it has the short prompt and the record of the
+    long one. The paths of the files written go to stdout; with --dry-run, the changes.
     """
-    from promptlift.cli.cosmos_notes import CosmosNotes
-    from promptlift.cosmos.jobs import Settings
-    from promptlift.cosmos.outputs import Outputs
+    from promptlift.cosmos.plan import SpecOptions
+    from promptlift.cosmos.upsample import Outputs, SpecRefusal, upsample_specs
+    from promptlift.engines.registry import make_engine
+    from promptlift.options import Options
 
     if in_place and output_dir is not None:
         raise click.UsageError("--in-place and --output-dir exclude each other")
-    settings = settings_of(options)
-    options = {name: value for name, value in options.items() if value is not None}
-    how = Settings(look_at=look_at, regions=regions, again=again, root=root)  # type: ignore[arg-type]
-    with CosmosNotes(quiet=quiet, dry_run=dry_run) as notes:
-        outputs = _read(
-            specs, form, controlnet_specs, Outputs(output_dir, in_place=in_place), notes
-        )
-        asyncio.run(
-            _work(
-                outputs,
-                how,
-                notes,
-                review_sheet,
-                engine=engine,
-                engine_settings=settings,
-                **options,
-            )
-        )
-        notes.summary()
-    if notes.unusable:
-        return UNUSABLE
-    return UNFINISHED if notes.unfinished else 0
+    settings = given_settings(values)
+    if engine == "openai" or "base_url" in settings:
+        settings["retries"] = 0  # the run knows when to try again
+    spec_options = SpecOptions(**{name: values.pop(name) for name in _SPEC_OPTIONS})
+    values.pop("isolated")  # every video is decoded in a process that can be killed
+    options = Options(**{name: value for name, value in values.items() if value is not None})
 
-
-def _read(
-    specs: tuple[Path, ...],
-    form: str,
-    base_path: Path | None,
-    places: Any,
-    notes: CosmosNotes,
-) -> list[Output]:
-    """The specs that can be used, each with its place; the others are told of."""
-    from promptlift.cosmos.spec import read_spec
-    from promptlift.errors import InputError
-
-    base = read_spec(base_path, form="transfer1") if base_path is not None else None
-    outputs = []
-    for path in specs:
+    async def work() -> list[SpecResult | SpecRefusal]:
+        asked = make_engine(engine, **settings)
         try:
-            spec = read_spec(path, form=form, base=base)
-            output = places.place(spec)
-        except InputError as error:
-            notes.refuse(path, error)
-            continue
-        notes.about_spec(spec)
-        outputs.append(output)
-    return outputs
+            return await upsample_specs(
+                specs,
+                asked,
+                options,
+                spec_options=spec_options,
+                outputs=Outputs(output_dir, in_place=in_place),
+                run_dir=run_dir,
+                dry_run=dry_run,
+                note=notes.note,
+                progress=lambda done, total: notes.update(f"{done} of {total} items"),
+            )
+        finally:
+            await asked.close()
 
+    with _Notes(quiet=quiet) as notes:
+        results = asyncio.run(work())
+        notes.close()
+        for result in results:
+            notes.report(result, dry_run=dry_run)
+        if review_sheet is not None:
+            from promptlift.cosmos.review_sheet import render_review_sheet
+            from promptlift.files import write_atomic
 
-async def _work(
-    outputs: list[Output],
-    how: Settings,
-    notes: CosmosNotes,
-    review_sheet: Path | None,
-    **options: Any,
-) -> None:
-    from promptlift.api import Upsampler
-    from promptlift.cosmos.lift import lift
-    from promptlift.cosmos.outputs import write
-    from promptlift.cosmos.results import Finished
-
-    done: list[Finished] = []
-
-    def save(spec: Finished) -> None:
-        if not notes.dry_run:
-            write(spec.changes)
-
-    def finish(spec: Finished) -> None:
-        save(spec)
-        notes.about(spec)
-        done.append(spec)
-
-    async with Upsampler(**options) as upsampler:
-        notes.count(sum(len(output.spec.items) for output in outputs))
-        await lift(
-            outputs,
-            upsampler,
-            how,
-            finished=finish,
-            saved=save,
-            began=notes.began,
-            pictures=review_sheet is not None,
+            done = [result for result in results if not isinstance(result, SpecRefusal)]
+            page = render_review_sheet(done, options, dry_run=dry_run)
+            write_atomic(review_sheet, page.encode())
+            click.echo(str(review_sheet))
+        counts = notes.statuses
+        notes.note(
+            ", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "nothing to do"
         )
-    if review_sheet is not None:
-        from promptlift.cosmos.sheet import render_sheet
-        from promptlift.files import write_atomic
+    if counts["unusable"]:
+        return UNUSABLE
+    return UNFINISHED if counts["failed"] or counts["rejected"] else 0
 
-        write_atomic(review_sheet, render_sheet(done, written=not notes.dry_run).encode())
-        notes.wrote(review_sheet)
+
+class _Notes(StatusLine):
+    """Progress, what became of each item, and how many items and specs ended how."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__("reading specs", quiet=quiet)
+        self.statuses: Counter[str] = Counter()
+        self._quiet = quiet
+
+    def note(self, line: str) -> None:
+        """Say something that is no error."""
+        if not self._quiet:
+            _to_stderr(f"promptlift: {line}")
+
+    def report(self, result: SpecResult | SpecRefusal, *, dry_run: bool) -> None:
+        """Say what became of a spec's items, and what was written or would be."""
+        from promptlift.cosmos.upsample import SpecRefusal
+
+        if isinstance(result, SpecRefusal):
+            self.statuses["unusable"] += 1
+            _to_stderr(f"promptlift: error: {_shown(result.spec)}: {result.error}")
+            return
+        name = _shown(result.spec.path)
+        for item in result.items:
+            self._report_item(f"{name}: {item.item.where}" if item.item.where else name, item)
+        for change in result.changes:
+            if dry_run:
+                _show_change(change)
+            else:
+                click.echo(_shown(change.path))
+
+    def _report_item(self, where: str, item: ItemResult) -> None:
+        self.statuses[item.status] += 1
+        for line in item.warnings:
+            self.note(f"{where}: warning: {line}")
+        if item.status in ("failed", "rejected"):
+            _to_stderr(f"promptlift: error: {where}: {item.status}: {item.reason}")
+        if item.status != "done" or item.record is None or item.plan is None:
+            return
+        before, after = len(item.before.split()), len((item.after or "").split())
+        tokens = item.record.tokens
+        about = "about " if tokens.target_estimated else ""
+        shown = "the video" if item.plan.look_at == "rgb" else f"the {item.plan.look_at} control"
+        self.note(
+            f"{where}: {before} -> {after} words, {about}{tokens.target} of "
+            f"{tokens.target_limit} tokens, looking at {shown}"
+        )
+        engine = item.record.engine
+        if self.statuses["done"] == 1 and engine and engine.name == "embedded":
+            from promptlift.engines.no_model import NO_MODEL_NOTICE
+
+            self.note(NO_MODEL_NOTICE)
+
+
+def _show_change(change: FileChange) -> None:
+    """A change as a unified diff; of a sidecar only the name, since all of it is new."""
+    if change.old is None:
+        click.echo(f"# would write {_shown(change.path)}")
+        return
+    old, new = change.old.split("\n"), change.new.split("\n")
+    names = _shown(change.source), _shown(change.path)
+    for line in difflib.unified_diff(old, new, *names, n=2, lineterm=""):
+        click.echo(line.rstrip("\r"))
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be written from the current folder, but never upwards."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line.encode("utf-8", "replace").decode(), err=True)
+
+
+@cosmos.command("check")
+@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", type=_PATH)
+@click.option(
+    "--batch",
+    metavar="FILE",
+    type=_PATH,
+    help="Items that each spec is run with: NVIDIA's --batch_input_path.",
+)
+@click.option("--prompt", metavar="TEXT", help="As on NVIDIA's command line.")
+@click.option("--input-video", metavar="FILE", help="As NVIDIA's --input_video_path.")
+@click.option("--sigma-max", type=float, metavar="NUMBER", help="As NVIDIA's --sigma_max.")
+@_ROOT
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def _check(specs: tuple[Path, ...], root: str | None, as_json: bool, **command: Any) -> int:
+    """Say what Cosmos-Transfer1's --upsample_prompt would do with each SPEC.
+
+    Which video its model would be shown, at which size and for how many tokens, and where it
+    would fail, be cut short, or silently do nothing. Nothing is loaded. The exit code is 0 only
+    if it works for all.
+    """
+    from promptlift.cosmos.transfer1_check import check_spec
+
+    command["root"] = None if root is None else Path(root)
+    results = [one for spec in specs for one in check_spec(spec, **command)]
+    if as_json:
+        values = [{**asdict(one), "room": one.room} for one in results]
+        click.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+    else:
+        click.echo("\n\n".join(_check_text(one) for one in results))
+    return 0 if all(one.outcome == "works" for one in results) else UNFINISHED
+
+
+def _check_text(result: CheckResult) -> str:
+    where = "" if result.line is None else f", line {result.line} of the batch"
+    outcome = result.outcome if result.outcome == "works" else result.outcome.upper()
+    lines = [f"{result.spec}{where}: {outcome}"]
+    for finding in result.findings:
+        source = finding.source.replace("cosmos_transfer1/", "")
+        lines.append(f"  {finding.text}" + (f" [{source}]" if source else ""))
+    return "\n".join(lines)

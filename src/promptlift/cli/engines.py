@@ -1,114 +1,98 @@
-"""The options that choose an engine, for every command that asks one."""
+"""The options that choose an engine, generated from the engines' settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
-__all__ = [
-    "SETTINGS",
-    "connection_options",
-    "engine_options",
-    "served_engine_options",
-    "settings_of",
-    "shared_engine_options",
-]
+from promptlift.engines.registry import ENGINES, SETTINGS
+
+__all__ = ["engine_options", "given_settings"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ENGINE = click.option(
-    "--engine",
-    default="auto",
-    show_default=True,
-    help="auto, embedded, openai, vllm or llamacpp.",
-)
-_MODEL = click.option(
-    "--model", metavar="NAME", help="Model by name, folder or (llamacpp) GGUF file."
-)
-_FAMILY = click.option(
-    "--family", metavar="NAME", help="The family that counts the model's tokens."
-)
-_ADDRESS = click.option("--base-url", metavar="URL", help="openai: address of the API.")
-_ADDRESSES = click.option(
-    "--base-url",
-    "base_urls",
-    metavar="URL",
-    multiple=True,
-    help="openai: address of the API; several for --ray.",
-)
-_KEY = click.option(
-    "--api-key-env", metavar="NAME", help="openai: the variable that holds the key."
-)
-# The server has a key of its own, and so another name for the one of its engine.
-_ENGINE_KEY = click.option(
-    "--engine-key-env",
-    "engine_api_key_env",
-    metavar="NAME",
-    help="openai: the variable that holds the engine's key.",
-)
-_START = (
-    click.option(
-        "--checkpoint-dir",
-        type=click.Path(path_type=Path),
-        help="vllm: folder of the Cosmos checkpoints.",
-    ),
-    click.option("--vllm-python", metavar="PATH", help="vllm: the Python that has vLLM."),
-    click.option("--gpu", type=int, help="vllm: index of the GPU."),
-    click.option("--quantization", metavar="NAME", help="vllm: fp8 on the GPUs that can."),
-    click.option("--fast-start", is_flag=True, help="vllm: start sooner, answer slower."),
-    click.option("--mmproj", metavar="FILE", help="llamacpp: the projector's GGUF file."),
-    click.option("--threads", type=int, help="llamacpp: threads that calculate."),
-    click.option("--gpu-layers", type=int, help="llamacpp: layers on the GPU."),
-)
 
-# The name of each option in a command, and that of the setting it is.
-SETTINGS = {
-    "base_url": "base_url",
-    "model": "model",
-    "api_key_env": "api_key_env",
-    "engine_api_key_env": "api_key_env",
-    "checkpoint_dir": "checkpoint_dir",
-    "vllm_python": "python",
-    "gpu": "gpu",
-    "quantization": "quantization",
-    "fast_start": "fast_start",
-    "mmproj": "mmproj",
-    "threads": "threads",
-    "gpu_layers": "gpu_layers",
-    "family": "family",
-}
+def engine_options(
+    *, engine_key: bool = False, several_addresses: bool = False, without: Container[str] = ()
+) -> Callable[[F], F]:
+    """What adds the options that choose an engine to a command.
+
+    Args:
+        engine_key: Call the option for its key ``--engine-key-env``, for a server, where
+            ``--api-key-env`` is what its own clients must send.
+        several_addresses: Several addresses may be given.
+        without: Options to leave out, by the names of their settings.
+    """
+    options = {setting: option for setting, (_, option) in _options().items()}
+    options["engine"] = click.option(
+        "--engine",
+        default="auto",
+        show_default=True,
+        help=f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}.",
+    )
+    if engine_key:
+        options["api_key_env"] = click.option(
+            "--engine-key-env",
+            "engine_api_key_env",
+            metavar="NAME",
+            help="openai: the variable that holds the engine's key.",
+        )
+    if several_addresses:
+        options["base_url"] = click.option(
+            "--base-url",
+            "base_urls",
+            metavar="URL",
+            multiple=True,
+            help="openai: address of the API; several for --ray.",
+        )
+
+    def add(command: F) -> F:
+        for name in reversed(["engine", *_options()]):
+            if name not in without:
+                command = options[name](command)
+        return command
+
+    return add
 
 
-def engine_options(command: F) -> F:
-    """Add the options that choose an engine to a command."""
-    return _with(command, _ENGINE, _ADDRESS, _MODEL, _KEY, *_START, _FAMILY)
-
-
-def served_engine_options(command: F) -> F:
-    """The same for a server, where ``--api-key-env`` is what its own clients must send."""
-    return _with(command, _ENGINE, _ADDRESS, _MODEL, _ENGINE_KEY, *_START, _FAMILY)
-
-
-def shared_engine_options(command: F) -> F:
-    """The same, where several addresses may be given."""
-    return _with(command, _ENGINE, _ADDRESSES, _MODEL, _KEY, *_START, _FAMILY)
-
-
-def connection_options(command: F) -> F:
-    """Add those of them that say where an engine is and how it is started, and not which."""
-    return _with(command, _ADDRESS, _KEY, *_START)
-
-
-def _with(command: F, *options: Callable[[F], F]) -> F:
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def settings_of(options: dict[str, Any]) -> dict[str, Any]:
+def given_settings(options: dict[str, Any]) -> dict[str, Any]:
     """Take the engine's settings out of a command's options; those not given are left out."""
-    taken = [(setting, options.pop(name, None)) for name, setting in SETTINGS.items()]
-    return {name: value for name, value in taken if value not in (None, False)}
+    settings = {}
+    parameters = {name.removeprefix("--"): setting for setting, (name, _) in _options().items()}
+    for parameter, setting in {**parameters, "engine-api-key-env": "api_key_env"}.items():
+        value = options.pop(parameter.replace("-", "_"), None)
+        # Zero is a value, as for --gpu 0, though it equals False.
+        if value is not None and value is not False:
+            settings[setting] = value
+    return settings
+
+
+def _options() -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """An option for each setting that commands offer: its name, and what adds it to a command."""
+    fields = [
+        (engine, name, field)
+        for engine, settings in SETTINGS.items()
+        for name, field in settings.model_fields.items()
+    ]
+    options = {}
+    for _, name, field in fields:
+        extra = field.json_schema_extra
+        if name in options or not isinstance(extra, dict) or not extra["option"]:
+            continue
+        words: dict[str | None, list[str]] = {}
+        for engine, other, described in fields:
+            if other == name:
+                words.setdefault(described.description, []).append(engine)
+        kind = next(iter(get_args(field.annotation)), field.annotation)
+        option = click.option(
+            str(extra["option"]),
+            type=click.Path(path_type=Path) if kind is Path else None if kind is bool else kind,
+            is_flag=kind is bool,
+            metavar=extra["metavar"],
+            help="; ".join(f"{', '.join(who)}: {what}" for what, who in words.items()) + ".",
+        )
+        options[name] = (str(extra["option"]), option)
+    return options

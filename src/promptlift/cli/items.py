@@ -1,95 +1,70 @@
-"""The options of one item, for every command that upsamples; defaults are those of `Options`."""
+"""The options of one item for every command that upsamples, made from the fields of `Options`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from promptlift.cli import types
-from promptlift.config import Options
+from promptlift.options import Options
 
 __all__ = ["item_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DEFAULTS = Options()
-_OPTIONS = (
-    click.option(
-        "--frames",
-        "-n",
-        default=_DEFAULTS.frames,
-        show_default=True,
-        help="How many frames to show.",
-    ),
-    click.option(
-        "--strategy",
-        default=_DEFAULTS.strategy,
-        show_default=True,
-        type=click.Choice(["spread", "first", "fps", "scenes"]),
-        help="Which frames.",
-    ),
-    click.option(
-        "--fps",
-        type=types.rate,
-        metavar="RATE",
-        default=str(_DEFAULTS.fps),
-        show_default=True,
-        help="Frames a second for --strategy fps.",
-    ),
-    click.option("--exact", is_flag=True, help="Never take a nearby keyframe in a long clip."),
-    click.option(
-        "--size",
-        type=types.size,
-        metavar="WxH",
-        help="Fit each frame into this box instead of the largest.",
-    ),
-    click.option("--max-side", type=int, help="Longest side of a frame in pixels."),
-    click.option("--context", type=int, help="Tokens of prompt and answer together."),
-    click.option(
-        "--reserve",
-        default=_DEFAULTS.reserve,
-        show_default=True,
-        help="Tokens kept for the answer.",
-    ),
-    click.option(
-        "--template",
-        help="The words around yours: instruct/1, or verbatim/1 for none. Left out, the Cosmos "
-        "upsampler gets none, as it was trained, and every other model an instruction.",
-    ),
-    click.option(
-        "--target-tokenizer",
-        type=click.Path(path_type=Path),
-        help="tokenizer.json or spiece.model of the target, to count its tokens exactly.",
-    ),
-    click.option(
-        "--temperature",
-        default=_DEFAULTS.temperature,
-        show_default=True,
-        help="0 for the likeliest answer.",
-    ),
-    click.option(
-        "--seed",
-        default=_DEFAULTS.seed,
-        show_default=True,
-        help="Makes an answer repeatable where the engine can.",
-    ),
-    click.option(
-        "--attempts",
-        default=_DEFAULTS.attempts,
-        show_default=True,
-        help="How often to ask until an answer passes the review.",
-    ),
-    click.option(
-        "--on-reject",
-        default=_DEFAULTS.on_reject,
-        show_default=True,
-        type=click.Choice(["fail", "best", "original"]),
-        help="What the result is when no answer passes: none, the best, or your own words.",
-    ),
-    click.option("--isolated", is_flag=True, help="Decode in a process that can be killed."),
+_SHORT = {"frames": "-n"}
+_METAVARS = {
+    "fps": "RATE",
+    "size": "WxH",
+    "region": "L,T,R,B",
+    "mask": "FILE",
+    "target_tokenizer": "FILE",
+}
+# Commands describe these three themselves, as they concern more than one item.
+_BY_HAND = ("control", "controls", "target")
+
+
+class _OptionValue(click.ParamType[object]):
+    """A value that `Options` reads, so that it means the same here as in a table or a request."""
+
+    name = "value"
+
+    def __init__(self, field: str) -> None:
+        self._field = field
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        del param, ctx  # `OptionError` names the option and says what to do
+        return getattr(Options(**{self._field: value}), self._field)
+
+
+def _click_option(name: str) -> Callable[[F], F]:
+    field = Options.model_fields[name]
+    flags = (f"--{name.replace('_', '-')}", *((_SHORT[name],) if name in _SHORT else ()))
+    if field.annotation is bool:
+        return click.option(*flags, is_flag=True, help=field.description)
+    if get_origin(field.annotation) is Literal:
+        return click.option(
+            *flags,
+            type=click.Choice(get_args(field.annotation)),
+            default=field.default,
+            show_default=True,
+            help=field.description,
+        )
+    return click.option(
+        *flags,
+        type=_OptionValue(name),
+        metavar=_METAVARS.get(name),
+        default=None if field.default is None else str(field.default),
+        show_default=field.default is not None,
+        help=field.description,
+    )
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = tuple(
+    _click_option(name) for name in Options.model_fields if name not in _BY_HAND
 )
 
 

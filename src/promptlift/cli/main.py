@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from promptlift import __version__
-from promptlift.cli.loading import loading
 from promptlift.errors import PromptliftError
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "loading", "main"]
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Hold off the garbage collector while modules are imported.
+
+    They make objects by the hundred thousand, all of which stay, and the collector would go
+    through them again and again, for an eighth of the time that importing takes. What is there
+    at the end it never looks at any more.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
 
 # Name, module and one line of help each: loading the modules for the list would cost more than
 # printing it. A test holds the lines equal to the commands' own.
 COMMANDS = {
     "run": ("run", "Turn VIDEO and a short PROMPT into the long prompt."),
-    "batch": ("batch", "Do every row of INPUT; the same command again does what is left."),
-    "retry": ("batch", "Do what failed in RUN_DIR again, as it was begun."),
-    "status": ("batch_status", "Say how the run in RUN_DIR stands, what failed, and what to do."),
-    "show": ("batch_show", "Show one item of the run in RUN_DIR, by its row's id or its key."),
-    "export": (
-        "batch_export",
-        "Write what the run in RUN_DIR has made, in the order of its input.",
-    ),
-    "report": ("batch_report", "Write one page about the run in RUN_DIR."),
+    "batch": ("batch", "Upsample thousands of videos; run it again and it does what is left."),
     "budget": ("budget", "Show what frames of VIDEO or WxH cost, and the size that fits."),
-    "hint": ("hint", "Write the few frames of VIDEO that a model would be shown."),
+    "hint": ("media", "Write the few frames of VIDEO that a model would be shown."),
     "sweep": ("sweep", "Show which sizes of frames a model takes, and why."),
-    "facts": ("facts", "Say what can be measured about VIDEO without a model."),
+    "facts": ("media", "Say what can be measured about VIDEO without a model."),
     "cosmos": ("cosmos", "Upsample and check the spec files of NVIDIA's Cosmos generators."),
     "engine": ("engine", "Start, watch and end the vLLM that promptlift owns."),
     "serve": ("serve", "Serve prompts over HTTP, on this machine or for a team."),

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli.engines import engine_options, settings_of
+from promptlift.cli.engines import engine_options, given_settings
 from promptlift.cli.items import item_options
-from promptlift.cli.loading import loading
-from promptlift.config import Options
+from promptlift.cli.main import loading
 from promptlift.errors import OptionError, PromptError
+from promptlift.options import Options
 
 if TYPE_CHECKING:
-    from promptlift.cli.notes import Notes
-    from promptlift.pipeline.item import Outcome
+    from promptlift.cli.progress import RunNotes
+    from promptlift.pipeline import Outcome
 
 __all__ = ["run"]
 
@@ -29,7 +29,7 @@ REJECTED = 1
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path, readable=False))
 @click.argument("prompt", default="")
-@engine_options
+@engine_options()
 @click.option(
     "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
 )
@@ -74,14 +74,14 @@ def run(
     The long prompt goes to stdout and nothing else does. PROMPT may be - to read it from stdin;
     without one, what is there is described.
     """
-    from promptlift.cli.notes import Notes
+    from promptlift.cli.progress import RunNotes
 
     if prompt == "-":
         prompt = _stdin()
-    settings = settings_of(options)
+    settings = given_settings(options)
     if server is not None:
         _refuse_local(settings, save_hints=save_hints, dry_run=dry_run)
-        with Notes(quiet=quiet) as notes:
+        with RunNotes(quiet=quiet) as notes:
             options["engine"] = None if engine == "auto" else engine
             outcome = _served(server, server_key_env, video, prompt, options, notes)
             notes.about(outcome, dry_run=False)
@@ -90,7 +90,7 @@ def run(
         from promptlift.api import Upsampler
 
     with (
-        Notes(quiet=quiet) as notes,
+        RunNotes(quiet=quiet) as notes,
         closing(
             Upsampler(
                 engine=engine,
@@ -100,9 +100,15 @@ def run(
             )
         ) as upsampler,
     ):
-        outcome = upsampler.attempt_sync(video, prompt, progress=notes.progress, plan_only=dry_run)
+        outcome = upsampler.attempt_sync(
+            video,
+            prompt,
+            progress=notes.progress,
+            plan_only=dry_run,
+            with_frames=save_hints is not None,
+        )
         if save_hints is not None and outcome.frames:
-            from promptlift.frames.encode import write_pngs
+            from promptlift.video.export import write_pngs
 
             write_pngs(outcome.frames, save_hints)
         notes.about(outcome, dry_run=dry_run)
@@ -127,10 +133,10 @@ def _served(
     video: Path,
     prompt: str,
     options: dict[str, Any],
-    notes: Notes,
+    notes: RunNotes,
 ) -> Outcome:
     from promptlift.client import Client
-    from promptlift.pipeline.item import Outcome
+    from promptlift.pipeline import Outcome
 
     key = os.environ.get(key_env) if key_env else None
     if key_env and not key:

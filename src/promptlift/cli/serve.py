@@ -3,19 +3,57 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
 from promptlift.cli import types
-from promptlift.cli.engines import served_engine_options, settings_of
-from promptlift.engines.spoken import parse_engine
+from promptlift.cli.engines import engine_options, given_settings
+from promptlift.engines.registry import parse_engine
 from promptlift.errors import OptionError
 
 __all__ = ["serve"]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _MIB = 2**20
+
+
+class _Limit(NamedTuple):
+    """An option that is a number: its default, what it may be, and what it limits."""
+
+    default: float | None
+    type: Any
+    help: str
+
+
+_LIMITS = {
+    "--queue": _Limit(1000, click.IntRange(1, 1_000_000), "Most requests that wait for an engine."),
+    "--parallel": _Limit(8, click.IntRange(1, 1024), "Most requests with an engine at once."),
+    "--decoders": _Limit(None, click.IntRange(1, 256), "Processes that decode videos."),
+    "--deadline": _Limit(600.0, click.FloatRange(1), "Most seconds that a request may take."),
+    "--idle-sleep": _Limit(
+        None, click.FloatRange(1), "Seconds without work after which an engine sleeps."
+    ),
+    "--upload-mib": _Limit(2048, click.IntRange(1), "Most MiB of one upload."),
+    "--quota-mib": _Limit(20 * 1024, click.IntRange(1), "Most MiB of all uploads."),
+    "--upload-hours": _Limit(24.0, click.FloatRange(0.01), "How long an upload is kept."),
+    "--keep": _Limit(
+        None, types.duration, "Delete results and jobs that ended longer ago, such as 30d."
+    ),
+    "--rate": _Limit(200.0, click.FloatRange(0), "Requests a second from one client; 0 for any."),
+}
+
+
+def _limits(command: F) -> F:
+    for name, limit in reversed(_LIMITS.items()):
+        shown = limit.default is not None
+        command = click.option(
+            name, default=limit.default, show_default=shown, type=limit.type, help=limit.help
+        )(command)
+    return command
 
 
 @click.command()
@@ -27,7 +65,7 @@ _MIB = 2**20
     type=click.IntRange(0, 65535),
     help="The port to listen on; 0 for a free one.",
 )
-@served_engine_options
+@engine_options(engine_key=True)
 @click.option(
     "--also",
     multiple=True,
@@ -57,70 +95,9 @@ _MIB = 2**20
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of the journal and the uploads; yours by default.",
+    help="Folder of the database and the uploads; yours by default.",
 )
-@click.option(
-    "--queue",
-    default=1000,
-    show_default=True,
-    type=click.IntRange(1, 1_000_000),
-    help="Most requests that wait for an engine.",
-)
-@click.option(
-    "--parallel",
-    default=8,
-    show_default=True,
-    type=click.IntRange(1, 1024),
-    help="Most requests with an engine at once.",
-)
-@click.option("--decoders", type=click.IntRange(1, 256), help="Processes that decode videos.")
-@click.option(
-    "--deadline",
-    default=600.0,
-    show_default=True,
-    type=click.FloatRange(1),
-    help="Most seconds that a request may take.",
-)
-@click.option(
-    "--idle-sleep",
-    type=click.FloatRange(1),
-    metavar="SECONDS",
-    help="Let an engine sleep after so long without work.",
-)
-@click.option(
-    "--upload-mib",
-    default=2048,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Most MiB of one upload.",
-)
-@click.option(
-    "--quota-mib",
-    default=20 * 1024,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Most MiB of all uploads.",
-)
-@click.option(
-    "--upload-hours",
-    default=24.0,
-    show_default=True,
-    type=click.FloatRange(0.01),
-    help="How long an upload is kept.",
-)
-@click.option(
-    "--keep",
-    type=types.duration,
-    metavar="TIME",
-    help="Forget results and jobs that ended longer ago, such as 30d, at each start.",
-)
-@click.option(
-    "--rate",
-    default=200.0,
-    show_default=True,
-    type=click.FloatRange(0),
-    help="Requests a second from one client; 0 for any.",
-)
+@_limits
 @click.option("--log-prompts", is_flag=True, help="Write the prompts into the log.")
 @click.option("--quiet", "-q", is_flag=True, help="Log only what is wrong.")
 def serve(
@@ -147,15 +124,15 @@ def serve(
     """
     keys = _keys(api_key_file, api_key_env)
     try:
-        from promptlift.server.serving import log_to_stderr, serve
-        from promptlift.server.settings import Settings, default_data
+        from promptlift.server.config import ServerConfig, default_data_folder
+        from promptlift.server.run import log_to_stderr, run_server
     except ImportError as error:
         raise OptionError(
             f"the server needs {error.name}", remedy="pip install 'promptlift[serve]'"
         ) from None
-    engine_settings = settings_of(options)
-    settings = Settings(
-        data=data or default_data(),
+    engine_settings = given_settings(options)
+    config = ServerConfig(
+        data=data or default_data_folder(),
         engine=engine,
         engine_settings=engine_settings,
         also=tuple(parse_engine(one) for one in also),
@@ -171,7 +148,7 @@ def serve(
         **{name: value for name, value in options.items() if value is not None},
     )
     log_to_stderr(quiet=quiet)
-    serve(settings, click.echo)
+    run_server(config, click.echo)
 
 
 def _keys(file: Path | None, variable: str | None) -> tuple[str, ...]:

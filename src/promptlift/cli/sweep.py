@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -12,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptlift.cli import types
-from promptlift.cli.engines import connection_options, settings_of
-from promptlift.config import parse_fraction
-from promptlift.core.budget import DEFAULT_CONTEXT, DEFAULT_RESERVE
-from promptlift.core.text import check_short_prompt
-from promptlift.core.tokens import FAMILIES, PIXTRAL, Family, family, family_for_model
-from promptlift.core.video import Size
+from promptlift.cli.engines import engine_options, given_settings
 from promptlift.errors import OptionError, OutputError
+from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.text import check_short_prompt, parse_fraction
+from promptlift.tokens import FAMILIES, PIXTRAL, family, family_for_model
+from promptlift.types import Size
 
 if TYPE_CHECKING:
-    from promptlift.engines.base import Engine, EngineInfo
-    from promptlift.sweep import Row
+    from promptlift.engines.base import Engine
+    from promptlift.sweep import SweepRow
 
 __all__ = ["sweep"]
 
@@ -74,9 +72,9 @@ def _sizes(text: str) -> tuple[Size, ...]:
 )
 @click.option("--engine", help="Send the requests as well: auto, openai, vllm or llamacpp.")
 @click.option("--engine-model", metavar="NAME", help="The engine's model, where it has several.")
-@connection_options
+@engine_options(without=("engine", "model", "family"))
 @click.option("--answers", is_flag=True, help="Keep what the engine answers.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "json_output", is_flag=True, help="Print JSON.")
 @click.option(
     "--output",
     "-o",
@@ -96,7 +94,7 @@ def sweep(
     engine: str | None,
     engine_model: str | None,
     answers: bool,
-    as_json: bool,
+    json_output: bool,
     output: Path | None,
     **options: Any,
 ) -> None:
@@ -107,109 +105,92 @@ def sweep(
     as well; a refusal is a result. VIDEO's own frames are sent, brought to each size, or else a
     scene drawn on the spot.
     """
-    from promptlift.sweep.output import as_json as json_of
-    from promptlift.sweep.output import as_table
+    from promptlift.sweep import LADDER, as_json, as_table, ladder
 
-    made = _engine(engine, engine_model, settings_of(options))
-    sizes, prompt = _chosen(video, aspect, sizes), check_short_prompt(prompt)
-    work = _rows(made, model, frames or (2,), sizes, prompt, context, reserve, video, answers)
-    rows = asyncio.run(work)
-    click.echo(json_of(rows, prompt) if as_json else as_table(rows))
+    if aspect is not None and sizes is not None:
+        raise OptionError("both --aspect and --sizes are given", remedy="give one")
+    prompt = check_short_prompt(prompt)
+    settings = given_settings(options)
+    asked: Engine | None = None
+    if engine is not None:
+        from promptlift.engines.registry import make_engine
+
+        if engine_model is not None:
+            settings["model"] = engine_model
+        asked = make_engine(engine, **settings)
+    if sizes is None:
+        sizes = LADDER if aspect is None else ladder(aspect)
+        if video is not None:
+            from promptlift.video import probe
+
+            sizes = (*sizes, probe(video).size)
+    sizes = tuple(sorted(set(sizes), key=lambda size: (size.pixels, size)))
+
+    async def work() -> list[SweepRow]:
+        try:
+            return await _sweep(
+                asked,
+                video,
+                model,
+                frames or (2,),
+                sizes,
+                prompt,
+                context,
+                reserve,
+                answers=answers,
+            )
+        finally:
+            if asked is not None:
+                await asked.close()
+
+    rows = asyncio.run(work())
+    click.echo(as_json(rows, prompt) if json_output else as_table(rows))
     if output is not None:
         _write(rows, prompt, output)
 
 
-def _chosen(
-    video: Path | None, aspect: Fraction | None, sizes: tuple[Size, ...] | None
-) -> tuple[Size, ...]:
-    """The sizes, the video's own among them."""
-    from promptlift.sweep import LADDER, ladder
-
-    if aspect is not None and sizes is not None:
-        raise OptionError("both --aspect and --sizes are given", remedy="give one")
-    steps = sizes or (LADDER if aspect is None else ladder(aspect))
-    if video is not None and sizes is None:
-        from promptlift.frames import probe
-
-        steps = (*steps, probe(video).size)
-    return tuple(sorted(set(steps), key=lambda size: (size.pixels, size)))
-
-
-def _engine(name: str | None, model: str | None, settings: dict[str, Any]) -> Engine | None:
-    if name is None:
-        return None
-    from promptlift.engines.registry import make_engine
-
-    return make_engine(name, **(settings if model is None else settings | {"model": model}))
-
-
-async def _rows(
+async def _sweep(
     engine: Engine | None,
-    models: Sequence[str],
-    frames: Sequence[int],
-    sizes: Sequence[Size],
+    video: Path | None,
+    models: tuple[str, ...],
+    frames: tuple[int, ...],
+    sizes: tuple[Size, ...],
     prompt: str,
     context: int | None,
     reserve: int,
-    video: Path | None,
-    answers: bool,
-) -> list[Row]:
-    """Predicted rows; those of the engine's own family are measured too."""
-    from promptlift.sweep import predict
-
-    try:
-        who = None if engine is None else await engine.describe()
-        own = None if engine is None or who is None else await _own_family(engine, who)
-        families = [_family(name) for name in models] or [own or PIXTRAL]
-        if context is None:
-            context = (who.context if who is not None else None) or DEFAULT_CONTEXT
-        rows = predict(families, frames, sizes, prompt=prompt, context=context, reserve=reserve)
-        if engine is None or own is None:
-            return list(rows)
-        return await _measured(engine, own, rows, prompt, video, answers=answers)
-    finally:
-        if engine is not None:
-            await engine.close()
-
-
-async def _own_family(engine: Engine, who: EngineInfo) -> Family:
-    from promptlift.pipeline.families import family_of
-
-    if who.family is None:
-        raise OptionError(
-            f"the engine {who.name!r} takes no tokens",
-            remedy="name one with a model: openai, vllm or llamacpp",
-        )
-    return await family_of(engine, who)
-
-
-def _family(name: str) -> Family:
-    """A family by its own name, or by that of a model of it."""
-    return family(name if name in FAMILIES else family_for_model(name) or name)
-
-
-async def _measured(
-    engine: Engine,
-    own: Family,
-    rows: Sequence[Row],
-    prompt: str,
-    video: Path | None,
     *,
     answers: bool,
-) -> list[Row]:
-    from promptlift.sweep import measure
-    from promptlift.sweep.pictures import drawn, of_video
+) -> list[SweepRow]:
+    """Predicted rows; those of the engine's own family are measured too."""
+    from promptlift.pipeline import profile_of
+    from promptlift.sweep import drawn, measure, of_video, predict
 
+    profile = None if engine is None else await profile_of(engine)
+    if profile is not None and profile.info.family is None:
+        raise OptionError(
+            f"the engine {profile.info.name!r} takes no tokens",
+            remedy="name one with a model: openai, vllm or llamacpp",
+        )
+    if context is None:
+        context = (profile.info.context if profile else None) or DEFAULT_CONTEXT
+    # A family may be named by itself, or by a model of it.
+    names = [name if name in FAMILIES else family_for_model(name) or name for name in models]
+    families = [family(name) for name in names] or [profile.family if profile else PIXTRAL]
+    rows = list(predict(families, frames, sizes, prompt=prompt, context=context, reserve=reserve))
+    if engine is None or profile is None:
+        return rows
     pictures = drawn if video is None else partial(of_video, video)
-    mine = [row for row in rows if row.model == own.name]
+    mine = [row for row in rows if row.model == profile.family.name]
     seen = measure(engine, mine, pictures, prompt=prompt, keep_answers=answers)
-    done = {(row.frames, row.size): row async for row in seen}
-    return [done[row.frames, row.size] if row.model == own.name else row for row in rows]
+    measured = {(row.frames, row.size): row async for row in seen}
+    return [
+        measured[row.frames, row.size] if row.model == profile.family.name else row for row in rows
+    ]
 
 
-def _write(rows: Sequence[Row], prompt: str, folder: Path) -> None:
+def _write(rows: list[SweepRow], prompt: str, folder: Path) -> None:
     from promptlift.files import write_atomic
-    from promptlift.sweep.output import as_csv, as_json
+    from promptlift.sweep import as_csv, as_json
     from promptlift.sweep.plot import draw
 
     try:

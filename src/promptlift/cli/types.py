@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
-from promptlift.config import parse_fraction
-from promptlift.core.video import Size
+from promptlift.text import parse_fraction, parse_size
+from promptlift.types import Size
 
-__all__ = ["byte_count", "duration", "parse_size", "place", "rate", "shard", "size", "span"]
+__all__ = ["byte_count", "duration", "place", "rate", "shard", "size", "size_or_none", "span"]
 
-_SIZE = re.compile(r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
@@ -28,10 +27,12 @@ def place(text: str) -> Path | str:
     return text if _URL.match(text) else Path(text)
 
 
-def parse_size(text: str) -> Size | None:
+def size_or_none(text: str) -> Size | None:
     """Read ``WIDTHxHEIGHT``; None where the text is something else."""
-    match = _SIZE.fullmatch(text)
-    return Size(int(match[1]), int(match[2])) if match else None
+    try:
+        return parse_size(text)
+    except ValueError:
+        return None
 
 
 def size(text: str) -> Size:
@@ -40,7 +41,7 @@ def size(text: str) -> Size:
     Raises:
         click.BadParameter: It is something else.
     """
-    made = parse_size(text)
+    made = size_or_none(text)
     if made is None:
         raise click.BadParameter(f"{text!r} is not a size such as 640x360")
     return made

@@ -1,7 +1,7 @@
 """The port: what every engine does, and nothing more.
 
 A new engine is a class with three async methods; it is done when it passes the suite in
-``tests/conformance/test_engines.py``.
+``tests/contract/test_engines.py``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from promptlift.core.sampling import FinishReason, Sampling
+from promptlift.types import EngineInfo, FinishReason, Sampling
 
 if TYPE_CHECKING:
-    from promptlift.core.facts import Facts, Kind
-    from promptlift.core.video import Frame
+    from promptlift.facts.model import Facts
+    from promptlift.types import Frame, Kind
 
 __all__ = [
     "Completion",
@@ -33,34 +33,6 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """Who answers.
-
-    Attributes:
-        name: The engine, such as ``embedded`` or ``vllm``.
-        model: The model's name; for the embedded engine, the composer's.
-        revision: Revision or content hash of the model; empty where it cannot be known.
-        version: Version of the software that runs the model.
-        context: The most tokens that prompt and answer may take together; None if unbounded or
-            not known.
-        family: Image-token family in `promptlift.core.tokens`; None if it takes no tokens.
-        max_images: The most images in one request.
-        origin: The name or path that the model was loaded from; empty where it is not known.
-        reads_text: Whether it reads `Request.text`, and so takes an instruction.
-    """
-
-    name: str
-    model: str
-    revision: str
-    version: str
-    context: int | None
-    family: str | None
-    max_images: int
-    origin: str = ""
-    reads_text: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """One question to an engine: images first, then text.
 
@@ -71,7 +43,7 @@ class Request:
         sampling: How the answer is drawn.
         short_prompt: The user's own words, for engines that compose from them.
         facts: What was measured, for engines that compose from it; None if not measured.
-        shown: The kind of control video that the frames are of; None for a camera picture.
+        source_kind: The kind of control video that the frames are of; None for a camera picture.
         key: The item's key, from which deterministic wording is seeded.
     """
 
@@ -81,7 +53,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     short_prompt: str = ""
     facts: Facts | None = None
-    shown: Kind | None = None
+    source_kind: Kind | None = None
     key: str = ""
 
 
@@ -146,7 +118,7 @@ class CountsWaiting(Protocol):
     """What an engine may offer besides: how many requests wait in its own queue."""
 
     async def waiting(self) -> int | None:
-        """Requests that are not worked on yet, anybody's; None where that cannot be told."""
+        """Requests in the queue, from any client; None where that is not known."""
         ...
 
 
@@ -166,7 +138,7 @@ class Sleeps(Protocol):
         ...
 
     async def sleep(self) -> bool:
-        """Put it to sleep, unless it works; what is asked meanwhile waits, and wakes it.
+        """Put it to sleep, unless it works; requests that come meanwhile wait, and wake it.
 
         Returns:
             Whether it sleeps now.
@@ -187,17 +159,18 @@ class Sleeps(Protocol):
 
 @runtime_checkable
 class StreamsText(Protocol):
-    """What an engine may offer besides: telling the text of an answer while it is written."""
+    """What an engine may offer besides: the text of an answer while it is written."""
 
-    async def stream(self, request: Request, told: Callable[[str], None]) -> Completion:
-        """Answer one request as `Engine.complete` does, once, and tell each piece as it comes.
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """Answer one request as `Engine.complete` does, once, passing on each piece as it comes.
 
-        What was told is only a draft. It is not tried again after a failure that may pass: then
-        what was told is void, and whoever asked may ask `Engine.complete`.
+        The pieces are only a draft. An error that may pass is not tried again: the pieces are
+        void then, and the caller may ask `Engine.complete`.
 
         Args:
             request: What is asked.
-            told: Is given each new piece of the text; not called where the answer came whole.
+            on_text: Called with each new piece of the text; not called where the answer came
+                whole.
 
         Raises:
             TransientEngineError: The answer broke off, or the same request may succeed later.

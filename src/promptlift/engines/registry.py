@@ -1,18 +1,58 @@
-"""Engines by name, what each takes, and which one is meant where none is named."""
+"""Engines by name: making one, choosing one where none is named, reading one from a text."""
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
 
 from promptlift.engines.base import Engine
+from promptlift.engines.settings import (
+    EngineSettings,
+    LlamaCppSettings,
+    OpenAISettings,
+    VllmSettings,
+)
 from promptlift.errors import OptionError
 
-__all__ = ["ENGINES", "make_engine", "meant_by", "settings_from"]
+__all__ = [
+    "ENGINES",
+    "SETTINGS",
+    "EngineSpec",
+    "make_engine",
+    "parse_engine",
+    "resolve_engine",
+]
 
-Reader = Callable[[str], Any]
+_FORM = "[LABEL=]ENGINE[:SETTING=VALUE,...]"
+_EXAMPLE = "embedded, or small=openai:base_url=http://127.0.0.1:8000/v1,model=NAME"
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_COMMA = re.compile(r"(?<!\\),")
+
+SETTINGS: dict[str, type[EngineSettings]] = {
+    settings.engine: settings
+    for settings in (EngineSettings, OpenAISettings, VllmSettings, LlamaCppSettings)
+}
+"""The settings of each engine by its name."""
+
+ENGINES = ("auto", *SETTINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """An engine with its settings, and its label.
+
+    Attributes:
+        label: What requests call it.
+        name: Which engine it is.
+        settings: What that engine takes.
+    """
+
+    label: str
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_engine(
@@ -21,203 +61,99 @@ def make_engine(
     """The engine of that name, made with its settings.
 
     ``auto`` goes by the settings: an address means ``openai``, a projector ``llamacpp``, a model
-    or a checkpoint folder ``vllm``. Without any it is the vLLM that is up, else ``embedded``. How
-    often to try again says nothing of which is meant, and is left out for an engine of this
-    process, which has nothing to try again.
+    or a checkpoint folder ``vllm``. Without any it is the vLLM that is up, else ``embedded``.
+    ``retries`` says nothing of which is meant, and is left out for an engine of this process,
+    which has nothing to try again.
 
     Args:
         name: One of `ENGINES`.
-        progress: Told of the stages of an engine that is started, and the seconds since.
-        **settings: What that engine's class takes; see `promptlift.engines.openai.OpenAIEngine`,
-            `promptlift.engines.vllm.VllmSettings` and `promptlift.engines.llamacpp`; `retries` is
-            taken for ``vllm`` as well.
+        progress: Called with the stages of an engine that is started, and the seconds since.
+        **settings: See `promptlift.engines.settings`.
 
     Raises:
-        OptionError: There is no such engine, or it does not take one of the settings.
+        OptionError: There is no such engine, it does not take one of the settings, or needs one
+            that is not given.
         ConfigEngineError: A setting cannot be used.
     """
     if name == "auto":
-        name = meant_by(name, settings)
+        name = resolve_engine(name, settings)
         if name in ("embedded", "llamacpp"):
             settings.pop("retries", None)
-    make = _taking(name, settings).make
-    return make(progress=progress, **settings) if name == "vllm" else make(**settings)
+    made = _settings_class(name)(**settings)
+    # Each engine loads libraries that the others do without.
+    if isinstance(made, OpenAISettings):
+        from promptlift.engines.openai import OpenAIEngine
 
+        return OpenAIEngine(made)
+    if isinstance(made, VllmSettings):
+        from promptlift.engines.vllm.engine import VllmEngine
 
-def meant_by(name: str, settings: Mapping[str, Any]) -> str:
-    """The name of the engine that is meant: for ``auto`` it goes by the settings."""
-    given = settings.keys() - {"retries"}
-    if name != "auto":
-        return name
-    if "base_url" in given:
-        return "openai"
-    if "mmproj" in given:
-        return "llamacpp"
-    if given:
-        return "vllm"
-    return "vllm" if _is_up() else "embedded"
+        return VllmEngine(made, progress=progress)
+    if isinstance(made, LlamaCppSettings):
+        from promptlift.engines.llamacpp import LlamaCppEngine
 
-
-def settings_from(name: str, said: Mapping[str, str]) -> dict[str, Any]:
-    """Settings that were said as text, as that engine takes them.
-
-    Args:
-        name: One of `ENGINES`; ``auto`` takes the settings of the one that they mean.
-        said: Each setting and its text.
-
-    Raises:
-        OptionError: There is no such engine, it does not take one of the settings, or a text
-            cannot be read as what is wanted. Texts are not repeated: one may be a key.
-    """
-    name = meant_by(name, said)
-    takes = _taking(name, said).takes
-    for setting in _MAKERS[name].needs:
-        if setting not in said:
-            raise OptionError(
-                f"the engine {name!r} needs {setting}", remedy=f"add {setting}=VALUE to it"
-            )
-    read = {}
-    for setting, text in said.items():
-        try:
-            read[setting] = takes[setting](text)
-        except ValueError:
-            raise OptionError(
-                f"the {setting!r} of the engine {name!r} is no {_KINDS[takes[setting]]}",
-                remedy=f"write it like {setting}={_LIKE[takes[setting]]}",
-            ) from None
-    return read
-
-
-def _taking(name: str, settings: Mapping[str, Any]) -> _Maker:
-    if name not in _MAKERS:
-        raise OptionError(
-            f"there is no engine {name!r}", remedy=f"use one of: {', '.join(ENGINES)}"
-        )
-    takes = _MAKERS[name].takes
-    for setting in settings:
-        if setting not in takes:
-            raise OptionError(
-                f"the engine {name!r} takes no {setting!r}",
-                remedy=f"it takes {', '.join(takes)}" if takes else "leave it out",
-            )
-    return _MAKERS[name]
-
-
-def _is_up() -> bool:
-    """Whether ``promptlift engine up`` has left an engine that answers."""
-    from promptlift.engines.vllm.state import read_state
-
-    state = read_state()
-    return state is not None and state.status in ("ready", "sleeping")
-
-
-def _embedded() -> Engine:
-    from promptlift.engines.embedded import EmbeddedEngine
+        return LlamaCppEngine(made)
+    from promptlift.engines.no_model import EmbeddedEngine
 
     return EmbeddedEngine()
 
 
-def _openai(**settings: Any) -> Engine:
-    from promptlift.engines.openai import OpenAIEngine
+def resolve_engine(name: str, settings: Mapping[str, Any]) -> str:
+    """The engine's name; ``auto`` is resolved by the settings."""
+    names = settings.keys() - {"retries"}
+    if name != "auto":
+        return name
+    if "base_url" in names:
+        return "openai"
+    if "mmproj" in names:
+        return "llamacpp"
+    if names:
+        return "vllm"
+    from promptlift.engines.vllm.state import read_state
 
-    if "base_url" not in settings:
+    state = read_state()  # of the engine that ``promptlift engine up`` has started
+    return "vllm" if state is not None and state.status in ("ready", "sleeping") else "embedded"
+
+
+def parse_engine(text: str) -> EngineSpec:
+    r"""Read an engine in one line: ``LABEL=ENGINE:setting=value,setting=value``.
+
+    Without a label it is called by the engine's name. A dash in a setting's name is as good as an
+    underscore, and ``\,`` is a comma in a value.
+
+    Raises:
+        OptionError: It cannot be read; the message says which part, and does not repeat what may
+            be a key.
+    """
+    head, colon, tail = text.partition(":")
+    label, equals, name = head.rpartition("=")
+    if equals and not _LABEL.fullmatch(label):
         raise OptionError(
-            "the engine 'openai' needs an address",
-            remedy="give --base-url, such as http://localhost:8000/v1",
+            f"{label!r} is no label of an engine",
+            remedy=f"use up to 32 letters, digits, dots and dashes: {_FORM}, such as {_EXAMPLE}",
         )
-    return OpenAIEngine(**settings)
-
-
-def _vllm(*, progress: Callable[[str, float], None] | None, **settings: Any) -> Engine:
-    from promptlift.engines.vllm import VllmEngine, VllmSettings
-
-    asking = {"retries": settings.pop("retries")} if "retries" in settings else {}
-    return VllmEngine(VllmSettings(**settings), progress=progress, **asking)
-
-
-def _llamacpp(**settings: Any) -> Engine:
-    from promptlift.engines.llamacpp import LlamaCppEngine
-
-    for needed in ("model", "mmproj"):
-        if needed not in settings:
+    texts: dict[str, str] = {}
+    for number, part in enumerate(_COMMA.split(tail) if colon else (), 1):
+        setting, equals, value = part.partition("=")
+        setting = setting.strip().replace("-", "_")
+        if not equals or not setting or not value.strip() or setting in texts:
             raise OptionError(
-                f"the engine 'llamacpp' needs a {needed}",
-                remedy="give --model MODEL.gguf and --mmproj PROJECTOR.gguf",
+                f"setting {number} of an engine is no SETTING=VALUE, or is given twice",
+                remedy=rf"write {_FORM}, such as {_EXAMPLE}; a comma in a value is \,",
             )
-    return LlamaCppEngine(**settings)
+        texts[setting] = value.strip().replace("\\,", ",")
+    name = resolve_engine(name, texts)
+    settings = _settings_class(name)(**texts)
+    return EngineSpec(label or name, name, settings.model_dump(exclude_unset=True))
 
 
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError
-    return text.lower() == "true"
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(shlex.split(text))
-
-
-_KINDS: dict[Reader, str] = {
-    int: "whole number",
-    float: "number",
-    _truth: "true or false",
-    _words: "list of words",
-}
-_LIKE: dict[Reader, str] = {int: "2", float: "30", _truth: "true", _words: "'--one --two'"}
-
-
-class _Maker(NamedTuple):
-    """What an engine takes and how each setting is read from a text; its making, and its needs."""
-
-    takes: Mapping[str, Reader]
-    make: Callable[..., Engine]
-    needs: tuple[str, ...] = ()
-
-
-_MAKERS: dict[str, _Maker] = {
-    "embedded": _Maker({}, _embedded),
-    "openai": _Maker(
-        {
-            "base_url": str,
-            "model": str,
-            "api_key_env": str,
-            "context": int,
-            "family": str,
-            "timeout": float,
-            "retries": int,
-        },
-        _openai,
-        needs=("base_url",),
-    ),
-    "vllm": _Maker(
-        {
-            "model": str,
-            "checkpoint_dir": Path,
-            "python": str,
-            "gpu": int,
-            "context": int,
-            "images": int,
-            "sequences": int,
-            "quantization": str,
-            "fast_start": _truth,
-            "start_timeout": float,
-            "arguments": _words,
-            "retries": int,
-        },
-        _vllm,
-    ),
-    "llamacpp": _Maker(
-        {
-            "model": str,
-            "mmproj": str,
-            "context": int,
-            "threads": int,
-            "gpu_layers": int,
-            "family": str,
-        },
-        _llamacpp,
-        needs=("model", "mmproj"),
-    ),
-}
-
-ENGINES = ("auto", *_MAKERS)
+def _settings_class(name: str) -> type[EngineSettings]:
+    if name not in SETTINGS:
+        close = get_close_matches(name, ENGINES, 1)
+        hint = f"perhaps you mean {close[0]}; " if close else ""
+        raise OptionError(
+            f"there is no engine {name[:40]!r}",
+            remedy=f"{hint}use one of {', '.join(ENGINES)}, in one line with settings as "
+            f"{_FORM}, such as {_EXAMPLE}",
+        )
+    return SETTINGS[name]

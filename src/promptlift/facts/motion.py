@@ -1,8 +1,4 @@
-"""The motion of the whole picture over a run of pictures, from the displacements of its tiles.
-
-The displacement of each tile is the median over time, which leaves out what passes by. A
-translation, a zoom and a roll that most tiles agree on is then the camera's.
-"""
+"""Motion between pictures: tile displacements, cuts, and the motion of the whole picture."""
 
 from __future__ import annotations
 
@@ -13,18 +9,252 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from promptlift.facts._image import halve
-from promptlift.facts.flow import REACH, SIDE, tile_centres, tile_flow, tile_spectra, whole_shift
+from promptlift.facts.image_ops import codes, halve
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from promptlift.facts._image import Plane
-    from promptlift.facts.flow import Spectra
+    from promptlift.facts.image_ops import Plane
 
+__all__ = [
+    "REACH",
+    "SIDE",
+    "STILL",
+    "Motion",
+    "TileShifts",
+    "find_cuts",
+    "measure_motion",
+    "tile_centres",
+    "tile_flow",
+    "tile_spectra",
+    "whole_shift",
+]
+
+if TYPE_CHECKING:
+    Spectra = NDArray[np.complex64]
+
+
+SIDE = 32
+_STRIDE = 16
+_SMOOTH = 0.9  # pixels; width of the correlation peak, wide enough to place it between pixels
+_TOGETHER = 4  # pairs of pictures whose tiles still fit into a cache
+REACH = 8.0  # pixels; beyond a quarter of a tile too little of it is seen in both pictures
+
+
+@dataclass(frozen=True, slots=True)
+class TileShifts:
+    """Displacements of tiles between two pictures, for several pairs of pictures.
+
+    Attributes:
+        shift: Pixels right and down, ``(pairs, tiles, 2)``.
+        quality: From 0 to 1, how well the tile was found again, ``(pairs, tiles)``.
+    """
+
+    shift: NDArray[np.float32]
+    quality: NDArray[np.float32]
+
+
+def tile_centres(height: int, width: int) -> NDArray[np.float32]:
+    """Centres of the tiles, ``(tiles, 2)`` as x and y pixels from the centre of the picture."""
+    y, x = np.meshgrid(_starts(height), _starts(width), indexing="ij")
+    centres = np.stack([x.ravel(), y.ravel()], axis=-1) + SIDE / 2
+    middle = np.array([width / 2, height / 2])
+    return np.asarray(centres - middle, dtype=np.float32)
+
+
+def tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
+    """Spectra of the windowed tiles, ``(count, tiles, side, side // 2 + 1)``, and their contrast.
+
+    The contrast is the standard deviation of each tile in levels, ``(count, tiles)``.
+    """
+    tops, lefts = (_starts(length) for length in planes.shape[1:])
+    spectra = np.empty((len(planes), len(tops) * len(lefts), SIDE, SIDE // 2 + 1), np.complex64)
+    contrast = np.empty(spectra.shape[:2], np.float32)
+    ramp = np.hanning(SIDE + 2)[1:-1].astype(np.float32)
+    window = ramp[:, None] * ramp[None, :]
+    for number, plane in enumerate(planes):  # one at a time stays in the cache
+        views = np.lib.stride_tricks.sliding_window_view(plane, (SIDE, SIDE))
+        tiles = views[tops[:, None], lefts].reshape(-1, SIDE, SIDE)
+        tiles = tiles - tiles.mean(axis=(1, 2), keepdims=True)
+        contrast[number] = np.sqrt((tiles * tiles).mean(axis=(1, 2)))
+        spectra[number] = np.fft.rfft2(tiles * window)
+    return spectra, contrast
+
+
+def tile_flow(spectra: Spectra, first: NDArray[np.intp], gap: int = 1) -> TileShifts:
+    """Find each tile of the pictures of some numbers again `gap` pictures later.
+
+    Phase correlation (Kuglin and Hines, 1975) with a Gaussian low pass, so that the peak is
+    Gaussian too and three logarithms place it between the pixels.
+    """
+    few = [first[i : i + _TOGETHER] for i in range(0, len(first), _TOGETHER)]
+    parts = [_flow(spectra[some], spectra[some + gap]) for some in few]
+    return TileShifts(
+        np.concatenate([part.shift for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+    )
+
+
+def _flow(first: Spectra, second: Spectra) -> TileShifts:
+    # In place and by parts: else NumPy rounds a product of complex numbers by the arrays' sizes.
+    cross = first.conj()
+    np.multiply(cross, second, out=cross)
+    weight = _low_pass()
+    scale = weight / (np.abs(cross) + 1e-3)
+    cross.real *= scale
+    cross.imag *= scale
+    surface = np.fft.irfft2(cross, s=(SIDE, SIDE)).astype(np.float32, copy=False)
+    flat = surface.reshape(*surface.shape[:2], -1)
+    best = flat.argmax(axis=-1)
+    row, column = best // SIDE, best % SIDE
+    pairs, tiles = np.indices(best.shape)
+    peak = surface[pairs, tiles, row, column]
+    highest = float(np.fft.irfft2(weight, s=(SIDE, SIDE))[0, 0])
+
+    def at(down: int, right: int) -> NDArray[np.float32]:
+        beside: NDArray[np.float32] = surface[
+            pairs, tiles, (row + down) % SIDE, (column + right) % SIDE
+        ]
+        return beside
+
+    x = _signed(column) + _vertex(at(0, -1), peak, at(0, 1))
+    y = _signed(row) + _vertex(at(-1, 0), peak, at(1, 0))
+    return TileShifts(np.stack([x, y], axis=-1).astype(np.float32), peak / np.float32(highest))
+
+
+def whole_shift(planes: Plane) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Shift of each picture against the one before, to the whole pixel.
+
+    Returns:
+        Pixels right and down, ``(count - 1, 2)``, and the height of the correlation peak over
+        what a pure shift would give, ``(count - 1,)``.
+    """
+    height, width = planes.shape[1:]
+    window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[None, 1:-1]
+    centred = (planes - planes.mean(axis=(1, 2), keepdims=True)) * window.astype(np.float32)
+    spectra = np.fft.rfft2(centred).astype(np.complex64)
+    cross = spectra[1:] * spectra[:-1].conj()
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    weight = np.exp(-2 * (np.pi * 1.5) ** 2 * (rows**2 + columns**2)).astype(np.float32)
+    surface = np.fft.irfft2(cross * weight / (np.abs(cross) + 1e-3), s=(height, width))
+    flat = surface.reshape(len(surface), -1)
+    best = flat.argmax(axis=1)
+    down, right = best // width, best % width
+    down = np.where(down > height // 2, down - height, down)
+    right = np.where(right > width // 2, right - width, right)
+    highest = float(np.fft.irfft2(weight, s=(height, width))[0, 0])
+    shift = np.stack([right, down], axis=-1).astype(np.float32)
+    return shift, (flat.max(axis=1) / highest).astype(np.float32)
+
+
+def _starts(length: int) -> NDArray[np.intp]:
+    count = max((length - SIDE) // _STRIDE + 1, 1)
+    return np.linspace(0, length - SIDE, count).round().astype(np.intp)
+
+
+def _low_pass() -> NDArray[np.float32]:
+    rows = np.fft.fftfreq(SIDE)[:, None]
+    columns = np.fft.rfftfreq(SIDE)[None, :]
+    weight = np.exp(-2 * (np.pi * _SMOOTH) ** 2 * (rows**2 + columns**2))
+    return np.asarray(weight, dtype=np.float32)
+
+
+def _signed(index: NDArray[np.intp]) -> NDArray[np.intp]:
+    return np.where(index > SIDE // 2, index - SIDE, index)
+
+
+def _vertex(
+    before: NDArray[np.float32], peak: NDArray[np.float32], after: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Place of the top of the Gaussian through three neighbours, from -0.5 to 0.5."""
+    a, b, c = (np.log(np.maximum(v, 1e-6)) for v in (before, peak, after))
+    curve = a - 2 * b + c
+    offset = np.where(curve < -1e-6, (a - c) / np.minimum(2 * curve, -1e-6), 0)
+    return np.asarray(np.clip(offset, -0.5, 0.5), dtype=np.float32)
+
+
+_LIKE = 0.5  # correlation of two pictures, best shift included, above which they show one shot
+_COLOURS = 0.25  # share of the pixels that change colour bin from which the colours are others
+_ISOLATED = 2.5  # times the change beside it
+
+
+def find_cuts(small: NDArray[np.uint8], grey: Plane) -> list[int]:
+    """Find the first picture of each new shot.
+
+    Args:
+        small: RGB pictures of one stretch, ``(count, height, width, 3)``.
+        grey: Their luma, ``(count, height, width)``.
+
+    Returns:
+        Indices of pictures that start a new shot, ascending.
+    """
+    if len(small) < 2:
+        return []
+    bins = _histograms(small)
+    change = np.abs(np.diff(bins, axis=0)).sum(axis=1) / 2
+    found = []
+    for i in np.flatnonzero(change > _COLOURS):
+        beside = np.concatenate([change[max(i - 2, 0) : i], change[i + 1 : i + 3]])
+        if beside.size and change[i] < _ISOLATED * float(beside.max()):
+            continue
+        if _comes_back(bins, int(i)) or _alike(grey[i : i + 2]):
+            continue
+        found.append(int(i) + 1)
+    return found
+
+
+def _histograms(small: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Shares of 8 x 8 x 8 colours, smoothed by one bin so that dimming does not count."""
+    code = codes(small, 3)
+    count = code[0].size
+    cubes = np.stack([np.bincount(c.ravel(), minlength=512) for c in code]).reshape(-1, 8, 8, 8)
+    smooth = cubes.astype(np.float32) / count
+    for axis in (1, 2, 3):
+        before, after = np.roll(smooth, 1, axis), np.roll(smooth, -1, axis)
+        edge = [slice(None)] * 4
+        edge[axis] = slice(0, 1)
+        before[tuple(edge)] = smooth[tuple(edge)]
+        edge[axis] = slice(7, 8)
+        after[tuple(edge)] = smooth[tuple(edge)]
+        smooth = before / 4 + smooth / 2 + after / 4
+    return np.asarray(smooth.reshape(len(small), -1), dtype=np.float32)
+
+
+def _comes_back(bins: NDArray[np.float32], i: int) -> bool:
+    """Whether the colours before the change return within half a second, as after a flash."""
+    after = bins[i + 2 : i + 5]
+    before = bins[max(i - 3, 0) : i]
+    returns = after.size and np.abs(after - bins[i]).sum(axis=1).min() / 2 < _COLOURS
+    came = before.size and np.abs(before - bins[i + 1]).sum(axis=1).min() / 2 < _COLOURS
+    return bool(returns or came)
+
+
+def _alike(pair: Plane) -> bool:
+    """Whether two pictures correlate once the second is shifted back onto the first."""
+    (shift,), _ = whole_shift(pair)
+    right, down = int(shift[0]), int(shift[1])
+    height, width = pair.shape[1:]
+    if abs(right) > width // 2 or abs(down) > height // 2:
+        right = down = 0
+    best = 0.0
+    for x, y in {(0, 0), (right, down)}:
+        first = pair[0, max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
+        second = pair[1, max(y, 0) : height - max(-y, 0), max(x, 0) : width - max(-x, 0)]
+        best = max(best, _correlation(first, second))
+    return best > _LIKE
+
+
+def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    a, b = first - first.mean(), second - second.mean()
+    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / size if size > 1e-3 else 1.0
+
+
+if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
-__all__ = ["STILL", "Motion", "motion"]
 
 STILL = 0.6  # % of the width a second, up to which a tile or a camera stands still
 
@@ -72,12 +302,15 @@ class Motion:
     seconds: float
 
 
-def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
+def measure_motion(
+    grey: Plane, seconds: NDArray[np.float64], bursts: Sequence[slice] | None = None
+) -> Motion | None:
     """Measure the camera's motion over one run.
 
     Args:
         grey: Luma of the pictures, ``(count, height, width)``.
         seconds: When each is shown.
+        bursts: The evenly sampled parts of the run; None where all of it is.
 
     Returns:
         The motion, or None where the run is too short, too small or too plain.
@@ -85,6 +318,7 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
     if len(grey) < 3:
         return None
     planes = halve(grey) if max(grey.shape[1:]) >= 200 else grey
+    bursts = bursts or [slice(0, len(grey))]
     if min(planes.shape[1:]) < SIDE:
         return None
     step = float(np.median(np.diff(seconds)))
@@ -96,13 +330,14 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
         return None
     places = tile_centres(*planes.shape[1:])[:, 0]
     across = float(np.ptp(places[filled]) / max(float(np.ptp(places)), 1))
-    field = cache(partial(_field, spectra, contrast))
+    field = cache(partial(_field, spectra, contrast, bursts))
     near = field(1)
     if near.found[filled].mean() < 0.7 or _speed(near) > 0.6 * REACH:
-        return _fast(planes, step, length, across)
-    far = field(_gap(near, len(planes)))
+        return _fast(planes, step, length, across, bursts)
+    far = field(_gap(near, bursts))
     if far.found.mean() < _COVERED or far.found.sum() < _FEWEST:
         return None
+    gap = far.gap if len(bursts) > 1 else max(far.gap // 2, 1)
     centres = tile_centres(*planes.shape[1:])[far.found]
     typical = far.typical[far.found]
     model, inliers = _fit(centres, typical)
@@ -116,9 +351,9 @@ def motion(grey: Plane, seconds: NDArray[np.float64]) -> Motion | None:
         support=float(_along(centres, typical, model).mean()),
         still=float(still.mean()),
         rest=float((resting.mean(axis=1) > _RESTING).mean()),
-        looming=_looming(field(max(far.gap // 2, 1)), planes.shape[1:]),
+        looming=_looming(field(gap), planes.shape[1:]),
         steadiness=_steadiness(far.shifts[:, far.found][:, inliers], typical[inliers]),
-        shake=_shake(near) * 100 / width,
+        shake=_shake(near, bursts) * 100 / width,
         across=across,
         seconds=length,
     )
@@ -132,7 +367,7 @@ class _Field:
         gap: Pictures from the first to the second of a pair.
         shifts: Pixels right and down, ``(pairs, tiles, 2)``; NaN where a tile was not found.
         typical: Median over the pairs, ``(tiles, 2)``.
-        found: Tiles with texture that most pairs found again, ``(tiles,)``.
+        found: TileShifts with texture that most pairs found again, ``(tiles,)``.
     """
 
     gap: int
@@ -141,10 +376,10 @@ class _Field:
     found: NDArray[np.bool_]
 
 
-def _field(spectra: Spectra, contrast: Vectors, gap: int) -> _Field:
-    step = max(1, (len(spectra) - gap) // _PAIRS)
-    first = slice(0, len(spectra) - gap, step)
-    tiles = tile_flow(spectra[first], spectra[gap::step])
+def _field(spectra: Spectra, contrast: Vectors, bursts: Sequence[slice], gap: int) -> _Field:
+    starts = [number for burst in bursts for number in range(burst.start, burst.stop - gap)]
+    first = np.array(starts[:: max(1, len(starts) // _PAIRS)])
+    tiles = tile_flow(spectra, first, gap)
     seen = (tiles.quality > _FOUND) & (contrast[first] > _TEXTURE)
     found = seen.mean(axis=0) > 0.5
     shifts = np.where(seen[..., None], tiles.shift, np.float32(np.nan))
@@ -164,11 +399,13 @@ def _speed(field: _Field) -> float:
     return float(np.percentile(lengths, 90)) if lengths.size else 0.0
 
 
-def _gap(near: _Field, count: int) -> int:
+def _gap(near: _Field, bursts: Sequence[slice]) -> int:
     """The longest gap over which the tiles are still found, so that slow motion shows."""
     speed = max(_speed(near), 1e-3)
+    shortest = min(burst.stop - burst.start for burst in bursts)
+    longest = (shortest - 1) / (2 if len(bursts) == 1 else 1.5)
     return next(
-        (gap for gap in _GAPS if gap * speed <= 0.6 * REACH and gap <= (count - 1) / 2),
+        (gap for gap in _GAPS if gap * speed <= 0.6 * REACH and gap <= longest),
         1,
     )
 
@@ -200,7 +437,7 @@ def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]
 
 
 def _along(centres: Vectors, typical: Vectors, model: Vectors) -> NDArray[np.bool_]:
-    """Tiles that move the model's way; their speed may differ, as near and far things do."""
+    """TileShifts that move the model's way; their speed may differ, as near and far things do."""
     place = centres[:, 0] + 1j * centres[:, 1]
     move = typical[:, 0] + 1j * typical[:, 1]
     want = model[0] + 1j * model[1] + (model[2] + 1j * model[3]) * place
@@ -237,18 +474,21 @@ def _steadiness(shifts: Vectors, typical: Vectors) -> float:
     return float((along > 0.4).mean())
 
 
-def _shake(near: _Field) -> float:
+def _shake(near: _Field, bursts: Sequence[slice]) -> float:
     """Root mean square distance of the picture's path from a smooth one, in pixels."""
     steps = _median(near.shifts[:, near.found], axis=1)
-    return _roughness(steps[np.isfinite(steps).all(axis=1)])
+    lengths = [burst.stop - burst.start - 1 for burst in bursts]
+    parts = np.split(steps, np.cumsum(lengths)[:-1]) if sum(lengths) == len(steps) else [steps]
+    return _roughness([part[np.isfinite(part).all(axis=1)] for part in parts])
 
 
-def _roughness(steps: NDArray[np.floating]) -> float:
-    if len(steps) < 5:
-        return 0.0
-    smooth = np.stack([np.convolve(axis, np.ones(5) / 5, "valid") for axis in steps.T], axis=-1)
-    rest = steps[2:-2] - smooth
-    return float(np.sqrt((rest**2).sum(axis=-1).mean()))
+def _roughness(paths: Sequence[NDArray[np.floating]]) -> float:
+    squares = []
+    for steps in paths:
+        if len(steps) >= 5:
+            axes = [np.convolve(axis, np.ones(5) / 5, "valid") for axis in steps.T]
+            squares.append(((steps[2:-2] - np.stack(axes, axis=-1)) ** 2).sum(axis=-1))
+    return float(np.sqrt(np.concatenate(squares).mean())) if squares else 0.0
 
 
 def _median(values: Vectors, axis: int) -> Vectors:
@@ -259,9 +499,13 @@ def _median(values: Vectors, axis: int) -> Vectors:
     return middle
 
 
-def _fast(planes: Plane, step: float, length: float, across: float) -> Motion | None:
+def _fast(
+    planes: Plane, step: float, length: float, across: float, bursts: Sequence[slice]
+) -> Motion | None:
     """A pan, tilt or shake too fast for the tiles, from whole pictures."""
-    shifts, quality = whole_shift(planes)
+    parts = [whole_shift(planes[burst]) for burst in bursts]
+    shifts = np.concatenate([part for part, _ in parts])
+    quality = np.concatenate([part for _, part in parts])
     sure = quality > 0.15
     if sure.mean() < 0.6:
         return None
@@ -277,7 +521,7 @@ def _fast(planes: Plane, step: float, length: float, across: float) -> Motion | 
         rest=0.0,
         looming=0.0,
         steadiness=float((sure & (along > 0.4)).mean()),
-        shake=_roughness(shifts[sure]) * 100 / planes.shape[2],
+        shake=_roughness([part[good > 0.15] for part, good in parts]) * 100 / planes.shape[2],
         across=across,
         seconds=length,
     )

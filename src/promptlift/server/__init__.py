@@ -1,5 +1,5 @@
 """The HTTP service: upload or name a video, get the prompt, from any language.
 
-``app.make_app`` composes it and ``serving.serve`` runs it; the layers, the routes and what is not
-trusted are in ``docs/design/0003-server.md``.
+``run.create_app`` makes the application and ``run.run_server`` runs it. Why it is as it is stands
+in ``docs/design/decisions.md``.
 """

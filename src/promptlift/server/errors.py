@@ -1,4 +1,4 @@
-"""What a client is told when something is wrong: a code, what it is, what to do, and no path."""
+"""What a client is told when something is wrong: RFC 9457 problems with a code and a remedy."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from promptlift.core.record import Failure, Record
 from promptlift.errors import (
     ConfigEngineError,
     EngineError,
@@ -22,26 +25,39 @@ from promptlift.errors import (
     TransientEngineError,
     VideoNotFound,
 )
-from promptlift.frames.source import printable
+from promptlift.record import Failure, Record
+from promptlift.video.source import printable
 
 __all__ = [
-    "Refusal",
+    "INTERNAL_ERROR",
+    "ApiError",
+    "add_error_handlers",
     "failure_of",
-    "hide",
-    "problem",
-    "problem_of",
+    "hide_paths",
+    "invalid_request",
+    "problem_response",
     "status_of",
-    "status_of_code",
     "without_paths",
 ]
 
-MEDIA_TYPE = "application/problem+json"
-SHOWN = "the video"
-_PATH = re.compile(r"(?<![\w/:.~-])/(?P<top>[^\s'\"/,;:()]+)(?:/[^\s'\",;:()]+)*")
+INTERNAL_ERROR: Final = Failure(
+    code="internal",
+    message="something broke inside the server",
+    remedy="look at its log, and report it",
+    retryable=False,
+)
+
+_PROBLEM_TYPE = "application/problem+json"
+_MOST_ERRORS = 5
+# An absolute path, quoted (it may hold spaces) or bare; what stands below /v1/ is an API's.
+_PATH = re.compile(
+    r"""(?P<quote>['"])/(?!v1\b)[^\n]*?(?P=quote)"""
+    r"""|(?<![\w/:.~-])/(?!v1\b)(?:[^\s'",;():]|:(?!\s|$))+"""
+)
 
 
-class Refusal(HTTPException):
-    """A request is not taken on.
+class ApiError(HTTPException):
+    """A request is not accepted.
 
     Args:
         status: HTTP status.
@@ -49,6 +65,9 @@ class Refusal(HTTPException):
         message: What is wrong, in one sentence without a full stop.
         remedy: What to do about it.
         retry_after: Seconds after which to try again; None where that would be in vain.
+
+    Attributes:
+        failure: The same as it goes into a problem.
     """
 
     def __init__(
@@ -60,49 +79,49 @@ class Refusal(HTTPException):
             code=code, message=message, remedy=remedy, retryable=retry_after is not None
         )
 
-
-# The first that fits; a subclass stands before its base.
-_STATUS: tuple[tuple[type[PromptliftError], int], ...] = (
-    (VideoNotFound, 404),
-    (OutputError, 507),
-    (InputError, 422),
-    (TransientEngineError, 503),
-    (ConfigEngineError, 503),
-    (EngineError, 502),
-)
-_STATUS_OF_CODE = {"deadline": 504, "cancelled": 410, "stopping": 503}
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """The problem, with further headers."""
+        every = {**(self.headers or {}), **(headers or {})}
+        return problem_response(self.status_code, self.failure, headers=every)
 
 
-def status_of(error: PromptliftError) -> int:
-    """The HTTP status of an error of ours."""
-    return next((status for cls, status in _STATUS if isinstance(error, cls)), 500)
+_STATUS: dict[type[PromptliftError], int] = {
+    VideoNotFound: 404,
+    OutputError: 507,
+    InputError: 422,
+    TransientEngineError: 503,
+    ConfigEngineError: 503,
+    EngineError: 502,
+}
+_HTTP = {
+    404: ("not_found", "there is nothing at this address"),
+    405: ("method", "this address does not take that method"),
+}
 
 
-def status_of_code(code: str) -> int:
-    """The HTTP status of a failure that is only known by its code."""
-    if code in _STATUS_OF_CODE:
-        return _STATUS_OF_CODE[code]
-    found = (s for cls, s in _STATUS for one in (cls, *_below(cls)) if one.code == code)
-    return next(found, 500)
+def status_of(code: str) -> int:
+    """The HTTP status of an error of ours, by its code."""
 
+    def find(cls: type[PromptliftError]) -> type[PromptliftError] | None:
+        if cls.code == code:
+            return cls
+        return next(filter(None, map(find, cls.__subclasses__())), None)
 
-def _below(cls: type[PromptliftError]) -> Iterable[type[PromptliftError]]:
-    for one in cls.__subclasses__():
-        yield one
-        yield from _below(one)
+    cls = find(PromptliftError) or PromptliftError
+    return next((_STATUS[base] for base in cls.__mro__ if base in _STATUS), 500)
 
 
 def failure_of(error: PromptliftError, *paths: str | os.PathLike[str]) -> Failure:
-    """An error as a client may see it.
+    """An error as a client may see it: no path of this machine is in it.
 
     Args:
         error: What was raised.
-        *paths: What the error may name and a client must not read.
+        *paths: Files that are "the video" to the client.
     """
     return Failure(
         code=error.code,
-        message=hide(error.message, *paths),
-        remedy=hide(error.remedy, *paths),
+        message=hide_paths(error.message, *paths),
+        remedy=hide_paths(error.remedy, *paths),
         retryable=error.retryable,
     )
 
@@ -113,25 +132,32 @@ def without_paths(error: PromptliftError, *paths: str | os.PathLike[str]) -> Pro
     return type(error)(failure.message, remedy=failure.remedy)
 
 
-def hide(text: str, *paths: str | os.PathLike[str]) -> str:
-    """Take paths of this machine out of a message."""
+def hide_paths(text: str, *paths: str | os.PathLike[str]) -> str:
+    """Take absolute paths out of a message; those that are named become "the video"."""
     for path in paths:
-        for name in (printable(os.fspath(path)), repr(os.fspath(path))):
-            text = text.replace(name, SHOWN)
-    return _PATH.sub(_hidden, text)
+        for name in (repr(os.fspath(path)), os.fspath(path), printable(os.fspath(path))):
+            text = text.replace(name, "the video")
+    return _PATH.sub("(a file of the server)", text)
 
 
-def _hidden(found: re.Match[str]) -> str:
-    """A path, unless it begins with nothing that is here: then it is one of an API."""
-    return "(a file of the server)" if os.path.lexists(f"/{found['top']}") else found[0]
+def invalid_request(errors: Iterable[Mapping[str, Any]]) -> ApiError:
+    """The answer to fields that do not fit; what was sent is not repeated.
+
+    Args:
+        errors: As pydantic lists them.
+    """
+    wrong = list(errors)
+    lines = [
+        f"{'.'.join(str(part) for part in one['loc']) or 'the body'}: "
+        f"{str(one['msg']).removeprefix('Value error, ')}"
+        for one in wrong[:_MOST_ERRORS]
+    ]
+    more = f", and {len(wrong) - _MOST_ERRORS} more" if len(wrong) > _MOST_ERRORS else ""
+    remedy = "compare the request with /openapi.json"
+    return ApiError(422, "invalid", "; ".join(lines) + more, remedy=remedy)
 
 
-def problem_of(error: PromptliftError) -> Response:
-    """The answer to a request that met an error of ours."""
-    return problem(status_of(error), failure_of(error))
-
-
-def problem(
+def problem_response(
     status: int,
     failure: Failure,
     *,
@@ -153,4 +179,43 @@ def problem(
     }
     if record is not None:
         body["record"] = record.model_dump(mode="json")
-    return Response(json.dumps(body), status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return Response(json.dumps(body), status, headers=dict(headers or {}), media_type=_PROBLEM_TYPE)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error with a problem, and describe problems in the OpenAPI document."""
+    for kind in (PromptliftError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)
+    app.openapi = partial(_openapi, app)  # type: ignore[method-assign]
+
+
+async def _answer(_: Request, error: Exception) -> Response:
+    if isinstance(error, PromptliftError):
+        return problem_response(status_of(error.code), failure_of(error))
+    if isinstance(error, RequestValidationError):
+        return invalid_request(error.errors()).response()
+    if isinstance(error, ApiError):
+        return error.response()
+    if isinstance(error, HTTPException):
+        code, message = _HTTP.get(error.status_code, ("http", "the request is malformed"))
+        failure = Failure(code=code, message=message, remedy="see /openapi.json", retryable=False)
+        return problem_response(error.status_code, failure, headers=error.headers)
+    return problem_response(500, INTERNAL_ERROR)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, made once; FastAPI knows one media type a route, and problems have another."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        for path in made["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    content = response.get("content", {})
+                    if int(status) >= 400 and "application/json" in content:
+                        response["content"] = {_PROBLEM_TYPE: content["application/json"]}
+        made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{"key": []}, {}]
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -59,9 +59,9 @@ class Metrics:
             ("engine", "kind"),
             registry=self._registry,
         )
-        self.from_journal = Counter(
-            "promptlift_answers_from_journal",
-            "Answers for which nobody was asked.",
+        self.cached_results = Counter(
+            "promptlift_cached_results",
+            "Requests answered with a stored result, without asking the engine.",
             registry=self._registry,
         )
         for name, (text, looks) in gauges.items():

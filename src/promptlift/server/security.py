@@ -1,28 +1,43 @@
-"""Who may come in, what a browser is told, and what a page of somebody else must not do."""
+"""Who may send requests: API keys, sessions, hosts, origins and rates; headers of answers."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import ipaddress
+import math
+import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from promptlift.server.errors import Refusal, problem
-from promptlift.server.limits import Rates, slow_down
-from promptlift.server.sessions import Sessions
+from promptlift.server.errors import ApiError
 
-__all__ = ["OPEN_PATHS", "Door", "Guard"]
+__all__ = [
+    "COOKIE",
+    "SESSION_SECONDS",
+    "ApiKeyAuth",
+    "RateLimiter",
+    "SecurityMiddleware",
+]
 
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
-"""What needs no key; everything else does."""
+_OPEN_PATHS = {
+    *("/healthz", "/readyz", "/openapi.json"),
+    *("/", "/batch", "/compare", "/history", "/page/enter"),  # they ask for the key themselves
+}
+_OPEN_FOLDER = "/page/static/"
+COOKIE: Final = "promptlift-session"
+SESSION_SECONDS: Final = 12 * 3600
 
-_SAFE = {"GET", "HEAD", "OPTIONS"}
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_MOST_CLIENTS = 10_000
+_BURST_SECONDS = 10
 _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -35,19 +50,23 @@ _HEADERS = [
 ]
 
 
-class Door:
-    """Knows the keys, as digests only, and the sessions of browsers that have shown one.
+class ApiKeyAuth:
+    """Checks API keys, of which it holds digests only, and sessions of browsers.
+
+    A browser cannot send a key with every picture. It gets a signed cookie instead, which says
+    whose key was given and until when. It is not the key, ends after half a day or with the
+    server, and is worth nothing anywhere else.
 
     Args:
-        keys: Any of them opens; none at all for a door that stands open.
+        keys: Any of them is accepted; none at all where no key is needed.
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [_digest(key) for key in keys]
-        self.sessions = Sessions()
+        self._secret = secrets.token_bytes(32)
 
     def owner(self, headers: Mapping[str, str]) -> str | None:
-        """Whose key a request brings: a short name of it; empty where none is needed.
+        """A short name of the key that a request brings; empty where none is needed.
 
         Every key is compared, and in constant time, so that the time says nothing.
 
@@ -56,171 +75,184 @@ class Door:
         """
         if not self._digests:
             return ""
-        given = _digest(_key(headers))
+        scheme, _, value = headers.get("authorization", "").partition(" ")
+        bearer = scheme.lower() == "bearer"
+        given = _digest(value.strip() if bearer else headers.get("x-api-key", ""))
         found: str | None = None
         for digest in self._digests:
             if hmac.compare_digest(digest, given):
                 found = digest.hex()[:12]
-        return self.sessions.owner(headers.get("cookie", "")) if found is None else found
+        return self._session_owner(headers.get("cookie", "")) if found is None else found
 
+    def issue_session(self, owner: str) -> str:
+        """A session of an owner, as a cookie's value."""
+        text = f"{owner}.{int(time.time()) + SESSION_SECONDS}"
+        return f"{text}.{self._mac(text)}"
 
-def _key(headers: Mapping[str, str]) -> str:
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    def _session_owner(self, cookies: str) -> str | None:
+        text, _, mac = cookie_parser(cookies).get(COOKIE, "").rpartition(".")
+        if not hmac.compare_digest(self._mac(text).encode(), mac.encode("utf-8", "replace")):
+            return None
+        owner, _, until = text.rpartition(".")
+        return owner if int(until) > time.time() else None
+
+    def _mac(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-class Guard:
-    """The outermost layer: looks at each request before anything else does.
+class RateLimiter:
+    """A token bucket for each client: so many a second, and ten seconds' worth at once.
+
+    Args:
+        rate: Requests a second; 0 for no limit.
+        clock: Seconds, ascending.
+    """
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._most = max(1.0, rate * _BURST_SECONDS)
+        self._clock = clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str) -> float:
+        """Count one request.
+
+        Returns:
+            0 where it is within the limit, else the seconds until the next one would be.
+        """
+        if not self._rate:
+            return 0.0
+        now = self._clock()
+        left, since = self._left.pop(client, (self._most, now))
+        left = min(self._most, left + (now - since) * self._rate)
+        allowed = left >= 1
+        self._left[client] = (left - 1 if allowed else left, now)
+        if len(self._left) > _MOST_CLIENTS:
+            self._left.popitem(last=False)
+        return 0.0 if allowed else (1 - left) / self._rate
+
+
+class SecurityMiddleware:
+    """The outermost layer: checks each request before anything else sees it.
+
+    It leaves ``owner`` and ``client`` in the request's state.
 
     Args:
         app: The application.
-        door: Knows the keys.
-        hosts: Names that the server is called by; None to take any.
+        auth: Checks keys and sessions.
+        hosts: Names of the server; None to accept any.
         rates: Counts requests by client.
-        most: Requests that may be under way at once.
-        open_paths: Paths that need no key.
-        seen: Told of each request's end: its scope, with the time of its beginning, and status.
+        on_end: Called at each request's end with its scope, the status and the seconds.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        door: Door,
+        auth: ApiKeyAuth,
         hosts: frozenset[str] | None,
-        rates: Rates,
-        most: int,
-        open_paths: frozenset[str] = OPEN_PATHS,
-        seen: Callable[[Scope, int], None] | None = None,
+        rates: RateLimiter,
+        on_end: Callable[[Scope, int, float], None] | None = None,
     ) -> None:
         self._app = app
-        self._door = door
+        self._auth = auth
         self._hosts = hosts
         self._rates = rates
-        self._most = most
-        self._open_paths = open_paths
-        self._seen = seen
-        self._under_way = 0
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or say why not."""
+        """Pass a request on, or answer with what is wrong."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["began"] = time.monotonic()
+        began = time.monotonic()
         status = 499  # as proxies count what went away without an answer
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                said = message.get("headers", ())
-                names = {name for name, _ in said}
-                more = [header for header in _HEADERS if header[0] not in names]
-                message["headers"] = [*said, *more]
+                given = message.get("headers", ())
+                names = {name for name, _ in given}
+                message["headers"] = [*given, *(one for one in _HEADERS if one[0] not in names)]
             await send(message)
 
-        self._under_way += 1
         try:
-            self._look(scope)
-            await self._app(scope, receive, dressed)
-        except Refusal as refusal:
-            headers = {**(refusal.headers or {}), "Connection": "close"}
-            await problem(refusal.status_code, refusal.failure, headers=headers)(
-                scope, receive, dressed
-            )
+            self._check(scope)
+            await self._app(scope, receive, send_with_headers)
+        except ApiError as error:
+            answer = error.response({"Connection": "close"})
+            await answer(scope, receive, send_with_headers)
         finally:
-            self._under_way -= 1
-            if self._seen is not None:
-                self._seen(scope, status)
+            if self._on_end is not None:
+                self._on_end(scope, status, time.monotonic() - began)
 
-    def _look(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         address = scope["client"][0] if scope.get("client") else ""
-        if self._under_way > self._most:
-            raise _too_many()
-        self._check_host(headers)
-        _check_origin(scope["method"], headers)
-        owner = self._door.owner(headers)
+        if self._hosts is not None:
+            _check_host(headers, self._hosts)
+        if scope["method"] not in _SAFE_METHODS:
+            _check_origin(headers)
+        owner = self._auth.owner(headers)
         if wait := self._rates.take(owner or address):
-            raise slow_down(wait)
-        if owner is None and scope["path"] not in self._open_paths:
-            raise _locked()
+            raise ApiError(
+                429,
+                "rate_limit",
+                "this client sends more requests than the server takes from one",
+                remedy="send them more slowly, or raise --rate",
+                retry_after=max(1, math.ceil(wait)),
+            )
+        path = scope["path"]
+        if owner is None and path not in _OPEN_PATHS and not path.startswith(_OPEN_FOLDER):
+            error = ApiError(
+                401,
+                "unauthorised",
+                "the request brings no key that fits",
+                remedy="send the header Authorization: Bearer KEY",
+            )
+            error.headers = {"WWW-Authenticate": "Bearer"}
+            raise error
         scope.setdefault("state", {}).update(owner=owner or "", client=f"{owner}/{address}")
 
-    def _check_host(self, headers: Headers) -> None:
-        """A name that is not ours may be a page's, made to point at this machine."""
-        if self._hosts is None:
-            return
-        name = _host_name(headers.get("host", ""))
-        if not (name in self._hosts or name == "localhost" or _is_address(name)):
-            raise Refusal(
-                421,
-                "unknown_host",
-                "this server is not called by that name",
-                remedy="use its address, or start it with --allow-host and the name",
-            )
 
-
-def _check_origin(method: str, headers: Headers) -> None:
-    """Refuse what a page of another site makes a browser do."""
-    if method in _SAFE:
+def _check_host(headers: Headers, hosts: frozenset[str]) -> None:
+    """Refuse a foreign name: it may be a page's, made to point at this machine."""
+    try:
+        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    except ValueError:
+        name = ""
+    if name in hosts or name == "localhost":
         return
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    foreign = site not in (None, "same-origin", "none")
-    if origin is not None and _authority(origin) != headers.get("host", "").lower():
-        foreign = True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        raise ApiError(
+            421,
+            "unknown_host",
+            "this server is not called by that name",
+            remedy="use its address, or start it with --allow-host and the name",
+        ) from None
+
+
+def _check_origin(headers: Headers) -> None:
+    """Refuse what a page of another site makes a browser do."""
+    origin = headers.get("origin")
+    foreign = headers.get("sec-fetch-site") not in (None, "same-origin", "none")
+    if origin is not None:
+        try:
+            authority = urlsplit(origin).netloc.lower()
+        except ValueError:
+            authority = ""
+        foreign = foreign or not authority or authority != headers.get("host", "").lower()
     if foreign:
-        raise Refusal(
+        raise ApiError(
             403,
             "foreign_origin",
             "the request was made by a page of another site",
             remedy="use the server's own page, or a program that is no browser",
         )
-
-
-def _authority(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc.lower() or None
-    except ValueError:
-        return None
-
-
-def _host_name(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _locked() -> Refusal:
-    refusal = Refusal(
-        401,
-        "unauthorised",
-        "the request brings no key that fits",
-        remedy="send the header Authorization: Bearer KEY",
-    )
-    refusal.headers = {"WWW-Authenticate": "Bearer"}
-    return refusal
-
-
-def _too_many() -> Refusal:
-    return Refusal(
-        503,
-        "too_many_requests_open",
-        "more requests are under way than the server takes at once",
-        remedy="try again",
-        retry_after=2,
-    )

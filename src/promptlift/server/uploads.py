@@ -1,55 +1,104 @@
-"""Videos that clients have sent: a private folder, random names, a quota, an age.
+"""Videos that clients send or name, and the bodies of their requests.
 
-What a client calls its file is a label and never a part of a path. An upload is there once its
-``.json`` is, which is written last; whatever else lies in the folder at a start is a leftover.
+Uploads lie in a private folder under random names. What a client calls its file is a label and
+never a part of a path. Whatever the database does not know of is a leftover, and goes at a start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, TypeVar
 
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.datastructures import Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from promptlift.core.record import Probe
-from promptlift.core.video import VideoInfo
 from promptlift.errors import PromptliftError, VideoRefused
-from promptlift.files import write_atomic
-from promptlift.frames.sniff import check_video
-from promptlift.server.errors import Refusal, without_paths
-from promptlift.server.paths import content_of
-from promptlift.server.settings import Settings
+from promptlift.server.config import ServerConfig
+from promptlift.server.db import JobStore
+from promptlift.server.errors import ApiError, invalid_request, without_paths
+from promptlift.types import VideoInfo
+from promptlift.video.source import content_of
 
-__all__ = ["Incoming", "Upload", "Uploads", "label"]
+__all__ = [
+    "BodyMiddleware",
+    "Upload",
+    "Uploads",
+    "allowed_path",
+    "body_schema",
+    "media_type",
+    "read_body",
+]
 
+M = TypeVar("M", bound=BaseModel)
 Inspect = Callable[[Path], Awaitable[VideoInfo]]
 
-_BUFFER_BYTES = 2**20
-_HEAD_BYTES = 64 * 1024
+FILE_FIELD: Final = "video"
+_CHUNK_BYTES = 2**20
 _LONGEST_LABEL = 120
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+_MOST_FIELDS = 64
+_LONGEST_FIELD = 256 * 1024
+_SMALL_BODY = 2**20
+
+
+def allowed_path(folders: Iterable[Path], name: str) -> Path:
+    """The file of the server that a client names; relative names are below the first folder.
+
+    Args:
+        folders: Below which clients may name files.
+        name: As the client gives it; links are followed before it is compared.
+
+    Raises:
+        ApiError: No folder is allowed; or the file does not exist, is no file, or lies
+            elsewhere. These have one answer, so that nobody learns what lies elsewhere.
+    """
+    roots = [folder.resolve() for folder in folders]
+    if not roots:
+        raise ApiError(
+            403,
+            "no_paths",
+            "this server reads no files for its clients",
+            remedy="upload the video, or start the server with --allow-path",
+        )
+    try:
+        path = (roots[0] / name).resolve(strict=True)
+        allowed = path.is_file() and any(path.is_relative_to(root) for root in roots)
+    except (OSError, ValueError, RuntimeError):
+        allowed = False
+    if not allowed:
+        raise ApiError(
+            404,
+            "path_not_found",
+            "there is no such file below the folders that are allowed",
+            remedy="check the path, or upload the video",
+        )
+    return path
 
 
 class Upload(BaseModel):
-    """One video that is kept.
+    """One video on the server's disk.
 
     Attributes:
         id: 32 random hexadecimal digits.
-        owner: Whose key it came with.
+        owner: The key that it came with.
         name: What the client calls it; a label only.
-        bytes: How large it is.
+        bytes: Its size.
         content: Hash of its content.
-        probe: What it is.
+        probe: What the file is.
         created: Seconds since 1970.
-        once: It goes with the request that brought it.
+        once: It goes with the request or the job that brought it.
+        stored: Whether it is in the database, and so outlives the server.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,42 +108,47 @@ class Upload(BaseModel):
     name: str
     bytes: int
     content: str
-    probe: Probe
+    probe: VideoInfo
     created: float
     once: bool = False
+    stored: bool = True
 
 
 class Uploads:
-    """The folder.
+    """The uploads, with their quota and their expiry.
 
     Args:
         folder: Made where it is missing; for its owner alone.
-        settings: The limits.
-        inspect: Says what a file is, or raises `VideoError`; where it cannot hurt.
-        clock: Seconds since 1970.
+        config: The limits.
+        store: Where they are written down.
+        inspect: Probes a file in a process of its own, or raises `VideoError`.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        settings: Settings,
-        inspect: Inspect,
-        clock: Callable[[], float] = time.time,
+        self, folder: Path, config: ServerConfig, store: JobStore, inspect: Inspect
     ) -> None:
         self._folder = folder
-        self._settings = settings
+        self._config = config
+        self._store = store
         self._inspect = inspect
-        self._clock = clock
-        self._kept: dict[str, Upload] = {}
+        self._uploads: dict[str, Upload] = {}
         self._holds: Counter[str] = Counter()
-        self._coming = 0
+        self._incoming = 0
         self.bytes = 0
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        self._load()
+        for value in store.uploads():
+            upload = Upload.model_validate_json(value)
+            if self.path(upload).is_file():
+                self._uploads[upload.id] = upload
+                self.bytes += upload.bytes
+        for entry in folder.iterdir():
+            if entry.name not in self._uploads:
+                with contextlib.suppress(OSError):
+                    entry.unlink()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._uploads)
 
     def path(self, upload: Upload) -> Path:
         """Where the bytes are."""
@@ -104,29 +158,32 @@ class Uploads:
         """The upload of that id.
 
         Raises:
-            Refusal: There is none, or it came with another key.
+            ApiError: There is none, or it came with another key.
         """
-        upload = self._kept.get(upload_id)
+        upload = self._uploads.get(upload_id)
         if upload is None or upload.owner != owner:
-            raise Refusal(
+            raise ApiError(
                 404,
                 "upload_not_found",
                 "there is no such upload",
                 remedy="send the video to /v1/uploads; uploads are kept for "
-                f"{self._settings.upload_age / 3600:g} hours",
+                f"{self._config.upload_age / 3600:g} hours",
             )
         return upload
 
-    def hold(self, upload_id: str) -> None:
-        """Keep an upload however old it is, until it is let go as often."""
-        self._holds[upload_id] += 1
+    def hold(self, upload_id: str | None) -> None:
+        """Keep an upload, where there is one, however old, until it is released as often."""
+        if upload_id is not None:
+            self._holds[upload_id] += 1
 
-    def let_go(self, upload_id: str) -> None:
-        """Take back one `hold`; what was brought for one request only goes with its last."""
+    def release(self, upload_id: str | None) -> None:
+        """Take back one `hold`; what was sent for one request only goes with its last."""
+        if upload_id is None:
+            return
         self._holds[upload_id] -= 1
         if self._holds[upload_id] <= 0:
             del self._holds[upload_id]
-            upload = self._kept.get(upload_id)
+            upload = self._uploads.get(upload_id)
             if upload is not None and upload.once:
                 self.remove(upload_id)
 
@@ -138,192 +195,272 @@ class Uploads:
         """
         if self._holds[upload_id] > 0:
             return False
-        upload = self._kept.pop(upload_id, None)
+        upload = self._uploads.pop(upload_id, None)
         if upload is not None:
             self.bytes -= upload.bytes
-            self.path(upload).with_suffix(".json").unlink(missing_ok=True)
             self.path(upload).unlink(missing_ok=True)
+            if upload.stored:
+                self._store.remove_upload(upload_id)
         return True
 
-    def sweep(self) -> None:
-        """Delete what is too old."""
-        oldest = self._clock() - self._settings.upload_age
-        for upload in [one for one in self._kept.values() if one.created < oldest]:
-            self.remove(upload.id)
+    def sweep(self, *, leftovers: bool = False) -> None:
+        """Delete what is too old.
 
-    def begin(self, name: str, owner: str, *, once: bool = False) -> Incoming:
-        """Take in a new one.
+        Args:
+            leftovers: Also what came with jobs that no longer exist.
+        """
+        oldest = time.time() - self._config.upload_age
+        for one in list(self._uploads.values()):
+            if one.created < oldest or (leftovers and one.once):
+                self.remove(one.id)
+
+    async def receive(
+        self,
+        name: str,
+        owner: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        once: bool = False,
+        stored: bool = True,
+    ) -> Upload:
+        """Take in a video; it is written to the disk as it comes.
+
+        Args:
+            name: What the client calls it.
+            owner: The key that it comes with.
+            chunks: Its bytes.
+            once: It goes with the request or the job that brings it.
+            stored: It outlives the server.
 
         Raises:
-            Refusal: There is no room for any.
+            ApiError: It is too large, there is no room, or the disk is full.
+            VideoError: It is no video, or none that is accepted.
         """
-        if len(self._kept) + self._coming >= self._settings.upload_count:
-            raise _no_room(f"{len(self._kept)} uploads are kept, and that is the limit")
-        return Incoming(self, label(name), owner, once=once)
-
-    def opened(self, path: Path) -> int:
-        """Make the file of an upload that begins; counts it."""
-        handle = os.open(path, _FLAGS, 0o600)
-        self._coming += 1
-        return handle
-
-    def closed(self) -> None:
-        """One fewer is coming in."""
-        self._coming -= 1
-
-    def grow(self, size: int) -> None:
-        """Count bytes that are about to be written.
-
-        Raises:
-            Refusal: They are more than the quota.
-        """
-        if self.bytes + size > self._settings.upload_quota:
-            raise _no_room("the uploads fill the room that the server has for them")
-        self.bytes += size
-
-    def shrink(self, size: int) -> None:
-        """Count bytes that are gone."""
-        self.bytes -= size
-
-    def new_path(self) -> Path:
-        """A name that nobody can guess."""
-        return self._folder / secrets.token_hex(16)
-
-    async def keep(self, path: Path, size: int, name: str, owner: str, *, once: bool) -> Upload:
-        """Look at a file that is all there, and keep it.
-
-        Raises:
-            VideoError: It is none that is taken.
-        """
-        info = await self._inspect(path)
-        if info.duration is not None and info.duration > self._settings.video_seconds:
-            raise VideoRefused(
-                f"the video is {float(info.duration):.0f} s long, and the server takes "
-                f"{self._settings.video_seconds:g} s",
-                remedy="cut it",
-            )
-        content = await asyncio.to_thread(content_of, path)
-        upload = Upload(
-            id=path.name,
-            owner=owner,
-            name=name,
-            bytes=size,
-            content=content,
-            probe=Probe.of(info),
-            created=round(self._clock(), 3),
-            once=once,
-        )
-        await asyncio.to_thread(
-            write_atomic, path.with_suffix(".json"), upload.model_dump_json().encode()
-        )
-        self._kept[upload.id] = upload
-        return upload
-
-    def _load(self) -> None:
-        for entry in self._folder.glob("*.json"):
-            with suppress(OSError, ValidationError):
-                upload = Upload.model_validate_json(entry.read_bytes())
-                if upload.id == entry.stem and self.path(upload).is_file():
-                    self._kept[upload.id] = upload
-                    self.bytes += upload.bytes
-        for entry in self._folder.iterdir():
-            if entry.stem not in self._kept:
-                with suppress(OSError):
-                    entry.unlink()
-
-
-class Incoming:
-    """An upload on its way in; written to the disk as it comes. An async context manager.
-
-    Args:
-        uploads: The folder.
-        name: Its label.
-        owner: Whose key it comes with.
-        once: It goes with the request that brings it.
-    """
-
-    def __init__(self, uploads: Uploads, name: str, owner: str, *, once: bool) -> None:
-        self._uploads = uploads
-        self._name = name
-        self._owner = owner
-        self._once = once
-        self._path = uploads.new_path()
-        self._handle = uploads.opened(self._path)
-        self._buffer = bytearray()
-        self._size = 0
-        self._kept = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        os.close(self._handle)
-        self._uploads.closed()
-        if not self._kept:
-            self._uploads.shrink(self._size)
-            self._path.unlink(missing_ok=True)
-
-    async def write(self, data: bytes) -> None:
-        """Take in a piece.
-
-        Raises:
-            Refusal: It is too large, there is no room, or the disk is full.
-            VideoError: What has come so far is no video.
-        """
-        self._buffer += data
-        if len(self._buffer) >= _BUFFER_BYTES:
-            await self._flush()
-
-    async def finish(self) -> Upload:
-        """Keep it; everything has come.
-
-        Raises:
-            Refusal: As `write`.
-            VideoError: It is no video, or none that is taken.
-        """
-        await self._flush()
-        if not self._size:
-            raise Refusal(422, "video_unreadable", "the video is empty", remedy="send the file")
+        if len(self._uploads) + self._incoming >= self._config.upload_count:
+            raise _no_room(f"{len(self._uploads)} uploads are kept, and that is the limit")
+        path = self._folder / secrets.token_hex(16)
+        size = 0
+        self._incoming += 1
         try:
-            await asyncio.to_thread(os.fsync, self._handle)
-            upload = await self._uploads.keep(
-                self._path, self._size, self._name, self._owner, once=self._once
+            with path.open("xb") as file:
+                path.chmod(0o600)
+                async for chunk in chunks:
+                    if self.bytes + len(chunk) > self._config.upload_quota:
+                        raise _no_room("the uploads fill the room that the server has for them")
+                    self.bytes += len(chunk)
+                    size += len(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+            if not size:
+                message = "the video is empty"
+                raise ApiError(422, "video_unreadable", message, remedy="send the file")
+            info = await self._inspect(path)
+            if info.duration is not None and info.duration > self._config.video_seconds:
+                raise VideoRefused(
+                    f"the video is {float(info.duration):.0f} s long, and the server takes "
+                    f"{self._config.video_seconds:g} s",
+                    remedy="cut it",
+                )
+            upload = Upload(
+                id=path.name,
+                owner=owner,
+                name=_label(name),
+                bytes=size,
+                content=await asyncio.to_thread(content_of, path),
+                probe=info,
+                created=round(time.time(), 3),
+                once=once,
+                stored=stored,
             )
-        except PromptliftError as error:
-            raise without_paths(error, self._path) from None
-        self._kept = True
-        return upload
-
-    async def _flush(self) -> None:
-        data, self._buffer = bytes(self._buffer), bytearray()
-        if not self._size and data:
-            check_video("the video", data[:_HEAD_BYTES])
-        self._uploads.grow(len(data))
-        self._size += len(data)
-        try:
-            await asyncio.to_thread(_write_all, self._handle, data)
+            if stored:
+                await self._store.add_upload(upload.id, upload.model_dump_json())
+            self._uploads[upload.id] = upload
+            return upload
         except OSError as error:
             raise _no_room(f"the upload cannot be written: {error.strerror}") from error
+        except PromptliftError as error:
+            raise without_paths(error, path) from None
+        finally:
+            self._incoming -= 1
+            if path.name not in self._uploads:
+                self.bytes -= size
+                path.unlink(missing_ok=True)
 
 
-def label(name: str) -> str:
+def _label(name: str) -> str:
     """What a client calls a file, as a label: no folder, nothing unprintable, not long."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    kept = "".join(c for c in last if unicodedata.category(c)[0] != "C" and c.isprintable())
-    return kept[-_LONGEST_LABEL:].strip()
+    shown = "".join(c for c in last if unicodedata.category(c)[0] != "C" and c.isprintable())
+    return shown[-_LONGEST_LABEL:].strip()
 
 
-def _write_all(handle: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(handle, rest) :]
-
-
-def _no_room(message: str) -> Refusal:
-    return Refusal(
+def _no_room(message: str) -> ApiError:
+    return ApiError(
         507,
         "no_room",
         message,
         remedy="delete uploads, wait until old ones go, or raise the server's limits",
         retry_after=60,
     )
+
+
+# Bodies: JSON or a form, limited in size and in slowness.
+
+
+def media_type(headers: Headers) -> str:
+    """The media type of a body, in lower case and without parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(
+    request: Request,
+    model: type[M],
+    uploads: Uploads,
+    *,
+    once: bool = True,
+    stored: bool = False,
+) -> tuple[M, Upload | None]:
+    """Read a body.
+
+    Args:
+        request: The request.
+        model: What the fields are.
+        uploads: Where a file goes.
+        once: The file goes with the request or its job.
+        stored: The file outlives the server.
+
+    Returns:
+        The fields; and the file, held, if there was one: release it when it is not needed.
+
+    Raises:
+        ApiError: It is not what is wanted, or too much of it.
+        VideoError: The file is no video.
+    """
+    upload: Upload | None = None
+    try:
+        if media_type(request.headers) == "application/json":
+            return model.model_validate_json(await request.body()), None
+        if media_type(request.headers) == "multipart/form-data":
+            async with request.form(
+                max_files=1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD
+            ) as form:
+                fields = dict(form)
+                if len(fields) < len(form.multi_items()):
+                    raise MultiPartException("a field is there twice")
+                if isinstance(file := fields.get(FILE_FIELD), UploadFile):
+                    del fields[FILE_FIELD]
+                    name, owner = file.filename or "", request.state.owner
+                    upload = await uploads.receive(
+                        name, owner, _chunks(file), once=once, stored=stored
+                    )
+                    uploads.hold(upload.id)
+                return model(**fields), upload
+    except ValidationError as error:
+        if upload is not None:
+            uploads.release(upload.id)
+            uploads.remove(upload.id)
+        raise invalid_request(error.errors(include_url=False, include_context=False)) from None
+    except (HTTPException, MultiPartException) as error:
+        if isinstance(error, ApiError):
+            raise
+        message = getattr(error, "detail", None) or str(error)
+        remedy = "send it as browsers and curl do: -F video=@clip.mp4"
+        raise ApiError(422, "invalid", f"the form is damaged: {message}", remedy=remedy) from None
+    raise ApiError(
+        415,
+        "media_type",
+        "the body is neither JSON nor a form",
+        remedy="send application/json, or multipart/form-data with the file in `video`",
+    )
+
+
+async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def body_schema(model: type[BaseModel], *, file_only: bool = False) -> dict[str, Any]:
+    """What OpenAPI should say of a body that `read_body` reads."""
+    plain = model.model_json_schema()
+    file = {"type": "string", "format": "binary", "description": "The video itself."}
+    form = {
+        **{name: value for name, value in plain.items() if name != "examples"},
+        "properties": {FILE_FIELD: file, **plain["properties"]},
+    }
+    content = {"multipart/form-data": {"schema": form}}
+    if not file_only:
+        content = {"application/json": {"schema": plain}, **content}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+class BodyMiddleware:
+    """Ends a request whose body is too large, or comes too slowly.
+
+    Starlette's own limit knows neither slowness nor problems.
+
+    Args:
+        app: The application.
+        upload_bytes: Most bytes of a file; a body of anything else may have a mebibyte.
+        seconds: To wait for more.
+        rate: Fewest bytes a second on average, after the first wait.
+    """
+
+    def __init__(self, app: ASGIApp, *, upload_bytes: int, seconds: float, rate: float) -> None:
+        self._app = app
+        self._upload_bytes = upload_bytes
+        self._seconds = seconds
+        self._rate = rate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with a limited way to its body."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        small = media_type(headers) == "application/json" or not scope["path"].startswith("/v1/")
+        most = _SMALL_BODY if small else self._upload_bytes + _SMALL_BODY
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > most:
+            await _too_large(most).response()(scope, receive, send)
+        else:
+            await self._app(scope, self._limited(receive, most), send)
+
+    def _limited(self, receive: Receive, most: int) -> Receive:
+        size, began, over = 0, time.monotonic(), False
+
+        async def limited() -> Message:
+            nonlocal size, over
+            if over:  # what comes now is that the client goes away, which may take any time
+                return await receive()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow() from None
+            size += len(message.get("body", b""))
+            if size > most:
+                raise _too_large(most)
+            late = time.monotonic() - began - self._seconds
+            if late > 0 and size < late * self._rate:
+                raise _too_slow()
+            over = not message.get("more_body", False)
+            return message
+
+        return limited
+
+
+def _too_large(most: int) -> ApiError:
+    message = f"the request is larger than the {most:,} bytes that are taken here"
+    return _ended(ApiError(413, "too_large", message, remedy="send a smaller one"))
+
+
+def _too_slow() -> ApiError:
+    message = "the request came too slowly"
+    return _ended(ApiError(408, "too_slow", message, remedy="send it again", retry_after=1))
+
+
+def _ended(error: ApiError) -> ApiError:
+    """The same with the end of the connection, so that nothing more of the body is read."""
+    error.headers = {**(error.headers or {}), "Connection": "close"}
+    return error

@@ -15,8 +15,8 @@ from promptlift.errors import EngineError, ItemEngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from promptlift.core.video import Size
     from promptlift.engines.base import Engine
+    from promptlift.types import Size
 
 __all__ = ["Delay", "FakeEngine", "Fault", "FaultyEngine"]
 

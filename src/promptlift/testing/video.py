@@ -12,14 +12,14 @@ from math import sin
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from promptlift.core.video import Size
 from promptlift.errors import OptionError
+from promptlift.types import Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from promptlift.core.video import RGB
-    from promptlift.testing.landscape import Camera
+    from promptlift.testing.landscape import CameraPosition
+    from promptlift.types import RGB
 
 __all__ = ["Motion", "synthetic_pictures", "synthetic_video"]
 
@@ -62,20 +62,20 @@ def synthetic_pictures(
         yield scene.picture(Size(*size), _camera(motion, time), time)
 
 
-def _camera(motion: Motion, time: float) -> Camera:
-    from promptlift.testing.landscape import Camera
+def _camera(motion: Motion, time: float) -> CameraPosition:
+    from promptlift.testing.landscape import CameraPosition
 
     match motion:
         case "pan":
-            return Camera(x=0.14 * time)
+            return CameraPosition(x=0.14 * time)
         case "tilt":
-            return Camera(y=0.10 - 0.05 * time)
+            return CameraPosition(y=0.10 - 0.05 * time)
         case "zoom":
-            return Camera(zoom=1.08**time)
+            return CameraPosition(zoom=1.08**time)
         case "shake":
-            return Camera(x=0.012 * sin(time * 23), y=0.010 * sin(time * 31 + 1))
+            return CameraPosition(x=0.012 * sin(time * 23), y=0.010 * sin(time * 31 + 1))
         case "static":
-            return Camera()
+            return CameraPosition()
 
 
 def synthetic_video(

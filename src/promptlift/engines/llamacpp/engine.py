@@ -1,99 +1,81 @@
-"""The port for GGUF vision models.
+"""The engine for GGUF vision models: llama.cpp's server in this process, asked over HTTP.
 
-Verified here with tiny models of random weights; no real checkpoint was run.
+xllamacpp runs llama.cpp in this process, and its server listens on loopback in any case, with a
+key that only this engine has. The OpenAI engine talks to it as to any other server.
+
+Verified with tiny models of random weights; no real checkpoint was run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TypeVar
+import ctypes
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
-from promptlift.core.tokens import family as token_family
+import psutil
+
 from promptlift.engines.base import Completion, EngineInfo, Request
-from promptlift.engines.llamacpp.hub import locate
-from promptlift.engines.llamacpp.machine import default_threads
-from promptlift.engines.llamacpp.model import Model, inspect_model
-from promptlift.engines.llamacpp.runtime import Runtime, Settings, software
-from promptlift.engines.wire.chat import messages, read_completion
-from promptlift.errors import ItemEngineError, OptionError
+from promptlift.engines.llamacpp.gguf import GgufModel, inspect_model, locate
+from promptlift.engines.openai import OpenAIEngine
+from promptlift.engines.settings import LlamaCppSettings, OpenAISettings
+from promptlift.errors import ConfigEngineError, EngineError, TransientEngineError
+from promptlift.tokens import family
 
 __all__ = ["LlamaCppEngine"]
 
-T = TypeVar("T")
-
-_CONTEXT = 8192
+_DEFAULT_CONTEXT = 8192
+_HOST = "127.0.0.1"
+_SILENT = -1
+# Large models on a processor are slow, and nothing but their work can make an answer late.
+_ANSWER_SECONDS = 24 * 3600.0
 
 
 class LlamaCppEngine:
     """A GGUF model and its projector, in this process.
 
-    The files are checked when the engine is first asked who it is, and loaded when it is first
-    asked anything else. It answers one request after the other; more of them wait. What is not
-    set by a request's `Sampling` is llama.cpp's default or the model's own.
+    The files are checked at the first call of any method, and loaded at the first request. It
+    answers one request at a time; more of them wait. What a request's `Sampling` does not set is
+    llama.cpp's default or the model's own.
 
     Args:
-        model: The model's file, or ``hub:OWNER/REPO:FILE``, which is then downloaded.
-        mmproj: The projector's file, likewise.
-        context: Tokens of prompt and answer together; at most what the model was trained for.
-            None for 8192, or that, if it is less.
-        threads: Threads that calculate; None for one less than there are physical cores.
-        gpu_layers: Layers on the GPU, where xllamacpp was built for one: 0 for none, None for as
-            many as fit.
-        family: Image-token family; None to go by the projector's type and the model's name.
-        max_images: The most images in one request.
+        settings: Which files, and how they are loaded.
 
     Raises:
-        OptionError: A number is too small, or there is no such family.
+        OptionError: There is no such image-token family.
     """
 
-    def __init__(
-        self,
-        model: str | Path,
-        mmproj: str | Path,
-        *,
-        context: int | None = None,
-        threads: int | None = None,
-        gpu_layers: int | None = None,
-        family: str | None = None,
-        max_images: int = 64,
-    ) -> None:
-        _at_least(1, context=context, threads=threads, max_images=max_images)
-        _at_least(0, gpu_layers=gpu_layers)
-        self._names = (model, mmproj)
-        self._context = context
-        self._threads = threads
-        self._gpu_layers = gpu_layers
-        self._family = token_family(family).name if family else None
-        self._max_images = max_images
-        self._worker = _worker()
-        self._inspected: Future[tuple[Model, str]] | None = None
-        self._loaded: Future[Runtime] | None = None
-        self._stops: set[threading.Event] = set()
+    def __init__(self, settings: LlamaCppSettings) -> None:
+        self.settings = settings
+        self._family = family(settings.family).name if settings.family else None
+        self._inspecting: asyncio.Task[tuple[GgufModel, str]] | None = None
+        self._starting: asyncio.Task[_Server] | None = None
 
     def __repr__(self) -> str:
-        return f"LlamaCppEngine({str(self._names[0])!r}, {str(self._names[1])!r})"
+        return f"LlamaCppEngine({str(self.settings.model)!r}, {str(self.settings.mmproj)!r})"
 
     async def describe(self) -> EngineInfo:
-        """Say who answers, after checking the files the first time.
+        """Say who answers, after checking the files the first time; nothing is loaded.
 
         Raises:
             ConfigEngineError: A file is missing, damaged or not what it is given for, or
-                xllamacpp is not installed or not for this processor.
+                xllamacpp is not installed.
             TransientEngineError: A file is to be downloaded, and the hub does not answer.
         """
-        model, version = await self._checked()
+        model, version = await self._inspected()
         return EngineInfo(
             name="llamacpp",
             model=model.name,
             revision=model.revision,
             version=version,
-            context=self._context_for(model),
+            context=self._context(model),
             family=self._family or model.family,
-            max_images=self._max_images,
-            origin=str(self._names[0]),
+            max_images=self.settings.max_images,
+            origin=str(self.settings.model),
         )
 
     async def complete(self, request: Request) -> Completion:
@@ -104,94 +86,171 @@ class LlamaCppEngine:
             ItemEngineError: The request does not fit the context, or is refused.
             ConfigEngineError: The model cannot be loaded, or takes no such requests.
         """
-        if len(request.frames) > self._max_images:
-            raise ItemEngineError(
-                f"{len(request.frames)} images are more than the {self._max_images} of a request",
-                remedy="show fewer frames",
-            )
-        runtime = await self._running()
-        stop = threading.Event()
-        self._stops.add(stop)
-        try:
-            return await asyncio.wrap_future(self._worker.submit(_ask, runtime, request, stop))
-        finally:
-            # Whoever was cancelled does not wait; the worker must not go on for nobody.
-            stop.set()
-            self._stops.discard(stop)
+        async with self._turn() as client:
+            return await client.complete(request)
+
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """Answer one request likewise, and call `on_text` with each piece of text as it comes.
+
+        Raises:
+            EngineError: As `complete`.
+        """
+        async with self._turn() as client:
+            return await client.stream(request, on_text)
 
     async def close(self) -> None:
-        """Stop what is under way and give back memory and threads; safe to call twice.
+        """Stop what is under way and free memory, threads and the port; safe to call twice.
 
         A request that comes later loads the model again.
         """
-        loaded, self._loaded = self._loaded, None
-        worker, self._worker = self._worker, _worker()
-        for stop in self._stops:
-            stop.set()
-        if loaded is not None:
-            worker.submit(_give_back, loaded)
-        await asyncio.to_thread(worker.shutdown)
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            with suppress(EngineError):
+                await (await asyncio.shield(starting)).close()
 
-    async def _checked(self) -> tuple[Model, str]:
-        if self._inspected is None or _failed(self._inspected):
-            self._inspected = self._worker.submit(_inspect, *self._names)
-        return await _result(self._inspected)
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[OpenAIEngine]:
+        """The running model, for one request at a time."""
+        server = await self._started()
+        async with server.turn:
+            if server.closed:
+                raise TransientEngineError(
+                    "the engine was closed before it answered", remedy="ask again"
+                )
+            yield server.client
 
-    async def _running(self) -> Runtime:
-        model, _ = await self._checked()
-        if self._loaded is None or _failed(self._loaded):
-            settings = Settings(
-                context=self._context_for(model),
-                threads=self._threads or default_threads(),
-                gpu_layers=self._gpu_layers,
-            )
-            self._loaded = self._worker.submit(Runtime, model, settings)
-        return await _result(self._loaded)
+    async def _inspected(self) -> tuple[GgufModel, str]:
+        if self._inspecting is None or _failed(self._inspecting):
+            self._inspecting = asyncio.create_task(asyncio.to_thread(_inspect, self.settings))
+        # Shielded: the cancellation of one caller must not cancel the work of the others.
+        return await asyncio.shield(self._inspecting)
 
-    def _context_for(self, model: Model) -> int:
-        wanted = self._context or _CONTEXT
+    async def _started(self) -> _Server:
+        model, _ = await self._inspected()
+        if self._starting is None or _failed(self._starting):
+            start = asyncio.to_thread(_Server, model, self.settings, self._context(model))
+            self._starting = asyncio.create_task(start)
+        return await asyncio.shield(self._starting)
+
+    def _context(self, model: GgufModel) -> int:
+        wanted = self.settings.context or _DEFAULT_CONTEXT
         return min(wanted, model.trained_context or wanted)
 
 
-def _worker() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="promptlift-llamacpp")
+class _Server:
+    """llama.cpp's server with a model in memory, and the client that may ask it.
+
+    Raises:
+        ConfigEngineError: llama.cpp cannot load the model.
+    """
+
+    def __init__(self, model: GgufModel, settings: LlamaCppSettings, context: int) -> None:
+        xllamacpp = _import_xllamacpp()
+        key = secrets.token_urlsafe(32)
+        parameters = _parameters(xllamacpp.CommonParams(), model, settings, context, key)
+        _trim_heap()
+        try:
+            self._server: Any = xllamacpp.Server(parameters)
+        except (RuntimeError, MemoryError) as error:
+            raise ConfigEngineError(
+                f"llama.cpp cannot load {model.path.name!r} (architecture {model.architecture}) "
+                f"with {model.mmproj.name!r} and a context of {context}",
+                remedy="check that both files are whole and belong together, that there is memory "
+                "for them, and that xllamacpp is new enough for the model",
+            ) from error
+        self.address = str(self._server.listening_address)
+        self.closed = False
+        # llama.cpp has one slot. Requests that waited there would each hold a connection, and
+        # the time for their answer would run.
+        self.turn = asyncio.Lock()
+        self.client = OpenAIEngine(
+            OpenAISettings(base_url=self.address, timeout=_ANSWER_SECONDS, retries=0),
+            api_key=key,
+            max_images=settings.max_images,
+        )
+
+    async def close(self) -> None:
+        """Break off the request under way, and end llama.cpp's threads."""
+        self.closed = True
+        await self.client.close()
+        server = [self.__dict__.pop("_server")]
+        await asyncio.to_thread(server.clear)  # its end waits for the request under way
 
 
-async def _result(future: Future[T]) -> T:
-    # Shielded, as one caller that is cancelled must not take it from the others.
-    return await asyncio.shield(asyncio.wrap_future(future))
+def _parameters(
+    params: Any, model: GgufModel, settings: LlamaCppSettings, context: int, key: str
+) -> Any:
+    params.model.path = str(model.path)
+    params.mmproj.path = str(model.mmproj)
+    params.offline = True
+    params.n_ctx = context
+    params.n_parallel = 1
+    params.warmup = False
+    params.verbosity = _SILENT
+    # The cache of an earlier prompt changes the last bits, and so may change the answer.
+    params.cache_prompt = False
+    params.cache_ram_mib = 0
+    params.cpuparams.n_threads = settings.threads or _default_threads()
+    params.cpuparams_batch.n_threads = params.cpuparams.n_threads
+    if settings.gpu_layers is not None:
+        params.n_gpu_layers = settings.gpu_layers
+        params.mmproj_use_gpu = settings.gpu_layers > 0
+    if model.image_tokens is not None:
+        # llama.cpp would shrink every picture to its own, lower limit, and say nothing.
+        params.image_max_tokens = model.image_tokens
+        params.image_min_tokens = 1
+    # By default the server lets in every program on the machine and, through a browser, every
+    # web page.
+    params.hostnames = [_HOST]
+    params.port = 0
+    params.n_threads_http = 2
+    params.api_keys = [key]
+    params.cors_origins = "http://localhost"
+    params.cors_credentials = False
+    params.ui = False
+    params.endpoint_slots = False
+    return params
 
 
-def _failed(future: Future[T]) -> bool:
-    return future.cancelled() or (future.done() and future.exception() is not None)
+def _default_threads() -> int:
+    """One thread less than there are physical cores, at least 1.
+
+    llama.cpp's threads wait for each other in a loop: where one of them has to share its core
+    with another program, all of them wait.
+    """
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return max(1, min(cores, allowed) - 1)
 
 
-def _inspect(model: str | Path, mmproj: str | Path) -> tuple[Model, str]:
-    version = software()
-    return inspect_model(locate(model), locate(mmproj)), version
+def _trim_heap() -> None:
+    """Hand freed memory back to the system, so that llama.cpp gets pages of zeros.
+
+    In a process that had decoded and computed a great deal, models loaded into reused memory were
+    seen to answer with garbage now and then; with fresh memory they were not.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
-def _ask(runtime: Runtime, request: Request, stop: threading.Event) -> Completion:
-    sampling = request.sampling
-    body = {
-        "messages": messages(request),
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "seed": sampling.seed,
-        # What was kept of an earlier prompt changes the last bits, and so may change the answer.
-        "cache_prompt": False,
-    }
-    return read_completion(runtime.ask(body, stop))
+def _import_xllamacpp() -> Any:
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise ConfigEngineError(
+            f"xllamacpp cannot be imported ({error})",
+            remedy="install it: pip install 'promptlift[llamacpp]'",
+        ) from error
+    return xllamacpp
 
 
-def _give_back(loaded: Future[Runtime]) -> None:
-    if not _failed(loaded):
-        loaded.result().close()
+def _inspect(settings: LlamaCppSettings) -> tuple[GgufModel, str]:
+    version = str(_import_xllamacpp().__version__)
+    model = inspect_model(locate(settings.model), locate(settings.mmproj))
+    # The version of xllamacpp ends in the build number of the llama.cpp inside.
+    return model, f"xllamacpp {version} (llama.cpp b{version.rpartition('.')[2]})"
 
 
-def _at_least(least: int, **numbers: int | None) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < least:
-            raise OptionError(
-                f"{name.replace('_', ' ')} is {number}", remedy=f"use at least {least}"
-            )
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or (task.done() and task.exception() is not None)

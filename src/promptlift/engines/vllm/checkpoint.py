@@ -1,7 +1,7 @@
-"""The model that is to be served: found, and known to be whole, before anything starts.
+"""The model to serve, located and verified before anything starts.
 
-vLLM takes a folder that is not there for a name on the hub, and finds a half-downloaded file
-only after minutes. Both are told apart here, from names, sizes and headers alone.
+vLLM takes a folder that does not exist for a name on the hub, and meets a half-downloaded file
+only after minutes. Both are recognized here, from names, sizes and headers alone.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptlift.engines.vllm.counting import family_name
-from promptlift.engines.vllm.tensors import DamagedTensors, Tensors, read_header
-from promptlift.errors import ConfigEngineError
+from promptlift.errors import BudgetError, ConfigEngineError, OptionError
+from promptlift.tokens import FAMILIES, UNKNOWN, Family, family_from_config
+from promptlift.types import Size
 
-__all__ = ["COSMOS", "Checkpoint", "Shape", "find_cosmos", "open_checkpoint"]
+__all__ = ["COSMOS", "Checkpoint", "KVCacheShape", "open_checkpoint"]
 
 COSMOS = "nvidia/Cosmos-UpsamplePrompt1-12B-Transfer"
 """The upsampler of Cosmos-Transfer1: Pixtral-12B, tuned for video prompts."""
@@ -25,16 +25,21 @@ _PIXTRAL_CONTEXT = 128_000
 _DOWNLOAD = f"download it whole: `hf download {COSMOS} --local-dir DIR/{COSMOS}`"
 _MISTRAL_TOKENIZERS = ("tekken.json", "tokenizer.model.v3", "tokenizer.model.v2")
 _HF_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")
+_MAX_HEADER = 100_000_000  # the safetensors format's own limit
+_SAMPLE = 65_536
+# As small as hint frames are, and beyond every limit, in both orientations.
+_SIDES = ((64, 48), (320, 180), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
+_SIZES = tuple(Size(*sides) for pair in _SIDES for sides in (pair, pair[::-1]))
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class KVCacheShape:
     """What the memory of a model's context depends on.
 
     Attributes:
-        layers: Layers that keep keys and values.
-        kv_heads: Heads of keys and values in each.
-        head_size: Numbers of each head.
+        layers: Layers that have keys and values.
+        kv_heads: Heads of keys and values in each layer.
+        head_size: Numbers in each head.
         longest: The longest context that the model was made for, in tokens.
     """
 
@@ -51,18 +56,19 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model that vLLM can be given.
+    """A model that vLLM can be started with.
 
     Attributes:
         source: The folder or the hub's name, as vLLM takes it.
         name: The name that the server answers to.
         mistral: Whether it is in Mistral's own format.
-        family: Image-token family in `promptlift.core.tokens`, ``unknown`` where its own files
-            make pictures dearer than any that is known; None to ask the server.
-        revision: Hash of the configuration and the layout of the weights; empty if not at hand.
-        weight_bytes: Size of the weights; None if they are not at hand.
-        shape: What its context costs; None if not known.
-        several_formats: Whether the weights lie there more than once.
+        family: Image-token family in `promptlift.tokens`; ``unknown`` where its own files make
+            images cost more than in any known family; None to ask the server.
+        revision: Hash of the configuration and the layout of the weights; empty where they are
+            not on this machine.
+        weight_bytes: Size of the weights; None where they are not on this machine.
+        shape: What its context costs; None where it is not known.
+        several_formats: Whether the folder has the weights in more than one format.
     """
 
     source: str
@@ -71,51 +77,36 @@ class Checkpoint:
     family: str | None = None
     revision: str = ""
     weight_bytes: int | None = None
-    shape: Shape | None = None
+    shape: KVCacheShape | None = None
     several_formats: bool = False
 
 
-def find_cosmos(folder: Path) -> Checkpoint:
-    """The Cosmos upsampler under `folder`, as Cosmos lays its checkpoints out, or in it.
-
-    Raises:
-        ConfigEngineError: It is not there, or not whole.
-    """
-    places = [folder / COSMOS, folder / COSMOS.partition("/")[2], folder]
-    for place in places:
-        if (place / "params.json").is_file() or (place / "config.json").is_file():
-            return _open_folder(place, COSMOS)
-    for place in places[:2]:
-        if place.is_dir():
-            raise _not_whole(place, "it has no params.json")
-    raise ConfigEngineError(
-        f"there is no checkpoint {COSMOS} in {str(folder)!r}: looked for params.json in "
-        + ", ".join(repr(str(place)) for place in places),
-        remedy=_DOWNLOAD,
-    )
-
-
 def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoint:
-    """The model that a person named: a folder, a name on the hub, or the Cosmos upsampler.
+    """The named model: a folder, a name on the hub, or the Cosmos upsampler.
 
-    A folder may be one of those in `checkpoint_dir`.
+    Args:
+        model: A folder, which may be one below `checkpoint_dir`, or a name on the hub; None or
+            `COSMOS` for the Cosmos upsampler in `checkpoint_dir`.
+        checkpoint_dir: The folder of Cosmos's checkpoints, or the upsampler's own folder.
 
     Raises:
-        ConfigEngineError: None was named, or it is not there, or not whole.
+        ConfigEngineError: None is named, or it is missing or incomplete.
     """
-    if checkpoint_dir is not None and (model is None or model == COSMOS):
-        return find_cosmos(checkpoint_dir.expanduser())
+    parent = None if checkpoint_dir is None else checkpoint_dir.expanduser()
+    if parent is not None and (model is None or model == COSMOS):
+        return _find_cosmos(parent)
     if model is None:
         raise ConfigEngineError(
             "no model is named", remedy="give --checkpoint-dir DIR, or a model's name or folder"
         )
     folder = Path(model).expanduser()
-    if checkpoint_dir is not None and (checkpoint_dir.expanduser() / folder).is_dir():
-        folder = checkpoint_dir.expanduser() / folder
+    if parent is not None and (parent / folder).is_dir():
+        folder = parent / folder
     if folder.is_dir():
         is_cosmos = folder.name == COSMOS.partition("/")[2]  # also where it is a link
         return _open_folder(folder, COSMOS if is_cosmos else folder.resolve().name)
-    if folder.exists() or _reads_like_a_path(model):
+    looks_like_path = model.startswith(("/", ".", "~")) or model.count("/") != 1
+    if folder.exists() or looks_like_path:
         raise ConfigEngineError(
             f"there is no model folder {model!r}",
             remedy="check the path; a name on the hub has the form OWNER/NAME",
@@ -123,42 +114,51 @@ def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoin
     return Checkpoint(source=model, name=model)
 
 
-def _reads_like_a_path(model: str) -> bool:
-    return model.startswith(("/", ".", "~")) or model.count("/") != 1
+def _find_cosmos(folder: Path) -> Checkpoint:
+    places = [folder / COSMOS, folder / COSMOS.partition("/")[2], folder]
+    for place in places:
+        if (place / "params.json").is_file() or (place / "config.json").is_file():
+            return _open_folder(place, COSMOS)
+    for place in places[:2]:
+        if place.is_dir():
+            raise _incomplete(place, "it has no params.json")
+    raise ConfigEngineError(
+        f"there is no checkpoint {COSMOS} in {str(folder)!r}: looked for params.json in "
+        + ", ".join(repr(str(place)) for place in places),
+        remedy=_DOWNLOAD,
+    )
 
 
 def _open_folder(folder: Path, name: str) -> Checkpoint:
-    folder = folder.resolve()  # one place has one name, whoever compares or reads it from where
+    folder = folder.resolve()  # one place has one name, whatever path led there
     mistral = (folder / "params.json").is_file()
     config = _read_json(folder, "params.json" if mistral else "config.json")
     tokenizers = _MISTRAL_TOKENIZERS if mistral else _HF_TOKENIZERS
     if not any((folder / tokenizer).is_file() for tokenizer in tokenizers):
-        raise _not_whole(folder, f"it has no tokenizer ({', '.join(tokenizers)})")
-    stem = "consolidated" if mistral else "model"
-    weights = [_read_weights(path) for path in _weight_files(folder, stem)]
+        raise _incomplete(folder, f"it has no tokenizer ({', '.join(tokenizers)})")
+    weights = _weight_files(folder, "consolidated" if mistral else "model")
+    revision = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for path in weights:
+        revision.update(_verify_weights(path).encode())
+    preprocessor, processor = (
+        _read_json(folder, file) if (folder / file).is_file() else None
+        for file in ("preprocessor_config.json", "processor_config.json")
+    )
     return Checkpoint(
         source=str(folder),
         name=name,
         mistral=mistral,
-        family=family_name(
-            config,
-            _read_if_there(folder, "preprocessor_config.json"),
-            _read_if_there(folder, "processor_config.json"),
-        ),
-        revision=_revision(config, weights),
-        weight_bytes=sum(each.file_bytes for each in weights),
+        family=_family_name(config, preprocessor, processor),
+        revision=revision.hexdigest()[:16],
+        weight_bytes=sum(path.stat().st_size for path in weights),
         shape=_mistral_shape(config) if mistral else _hf_shape(config),
         several_formats=any(folder.glob("model*.safetensors"))
         and any(folder.glob("consolidated*.safetensors")),
     )
 
 
-def _read_if_there(folder: Path, name: str) -> dict[str, Any] | None:
-    return _read_json(folder, name) if (folder / name).is_file() else None
-
-
 def _weight_files(folder: Path, stem: str) -> list[Path]:
-    """One file, or the shards that the index names; every one of them must be there."""
+    """One file, or the shards that the index names, every one of which must be there."""
     single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
     if single.is_file():
         return [single]
@@ -166,41 +166,95 @@ def _weight_files(folder: Path, stem: str) -> list[Path]:
         names = sorted(set(_read_json(folder, index.name).get("weight_map", {}).values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing or not names:
-            raise _not_whole(folder, f"of its weights are missing: {', '.join(missing) or 'all'}")
+            raise _incomplete(folder, f"weights are missing: {', '.join(missing) or 'all'}")
         return [folder / name for name in names]
-    raise _not_whole(folder, f"it has no {single.name}")
+    raise _incomplete(folder, f"it has no {single.name}")
 
 
-def _read_weights(path: Path) -> Tensors:
+def _verify_weights(path: Path) -> str:
+    """Check a safetensors file's length against its header; gives a hash of its layout.
+
+    The format: eight bytes with the length of the header, the header as JSON, then the tensors;
+    each entry of the header has the dtype, the shape and the two offsets of its data.
+    """
     try:
-        return read_header(path)
-    except DamagedTensors as damage:
-        raise _not_whole(path.parent, f"{path.name} {damage}") from damage
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            whole = size >= 8 and length <= min(_MAX_HEADER, size - 8)
+            header = file.read(length if whole else 16)
+            sample = file.read(_SAMPLE)
+    except OSError as error:
+        raise _incomplete(path.parent, f"{path.name} cannot be read: {error}") from error
+    if (start + header).startswith(b"version https://git-lfs"):
+        raise _incomplete(path.parent, f"{path.name} is only a Git LFS pointer to the weights")
+    if not whole:
+        what = f"{path.name} is cut off within its header, at {size:,} bytes"
+        raise _incomplete(path.parent, what)
+    try:
+        ends = [
+            entry["data_offsets"][1]
+            for name, entry in json.loads(header).items()
+            if name != "__metadata__"
+        ]
+        expected = 8 + length + max(ends, default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        what = f"{path.name} has a header that is not safetensors'"
+        raise _incomplete(path.parent, what) from error
+    if size != expected:
+        raise _incomplete(path.parent, f"{path.name} has {size:,} of {expected:,} bytes")
+    return hashlib.sha256(header + sample + str(size).encode()).hexdigest()
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _not_whole(folder, f"it has no {name}") from None
+        raise _incomplete(folder, f"it has no {name}") from None
     except (OSError, ValueError) as error:
-        raise _not_whole(folder, f"{name} cannot be read: {error}") from error
+        raise _incomplete(folder, f"{name} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise _not_whole(folder, f"{name} is not a JSON object")
+        raise _incomplete(folder, f"{name} is not a JSON object")
     return content
 
 
-def _not_whole(folder: Path, what: str) -> ConfigEngineError:
+def _incomplete(folder: Path, what: str) -> ConfigEngineError:
     return ConfigEngineError(
-        f"the checkpoint in {str(folder)!r} is not whole: {what}",
+        f"the checkpoint in {str(folder)!r} is incomplete: {what}",
         remedy=f"download it again; for the Cosmos upsampler {_DOWNLOAD}",
     )
 
 
-def _mistral_shape(params: dict[str, Any]) -> Shape | None:
+def _family_name(
+    config: dict[str, Any], preprocessor: dict[str, Any] | None, processor: dict[str, Any] | None
+) -> str | None:
+    """The family that counts a checkpoint's images; None where the kind of model is not known.
+
+    The preprocessor limits what an image costs, and the limit may have been raised. Where images
+    then cost more than in the family of that name, the model has to be measured: ``unknown``.
+    Where they cost less, the name stands, and images may be planned smaller than they could be.
+    """
+    try:
+        own = family_from_config(config, preprocessor, processor=processor)
+    except OptionError:
+        return None
+    usual = FAMILIES.get(own.name)
+    covered = usual and all(_cost(own, size) <= _cost(usual, size) for size in _SIZES)
+    return own.name if covered else UNKNOWN.name
+
+
+def _cost(family: Family, size: Size) -> int:
+    try:
+        return family.image(size)
+    except BudgetError:
+        return 0
+
+
+def _mistral_shape(params: dict[str, Any]) -> KVCacheShape | None:
     if not {"n_layers", "n_heads", "dim"} <= params.keys():
         return None
-    return Shape(
+    return KVCacheShape(
         layers=params["n_layers"],
         kv_heads=params.get("n_kv_heads", params["n_heads"]),
         head_size=params.get("head_dim", params["dim"] // params["n_heads"]),
@@ -208,22 +262,15 @@ def _mistral_shape(params: dict[str, Any]) -> Shape | None:
     )
 
 
-def _hf_shape(config: dict[str, Any]) -> Shape | None:
+def _hf_shape(config: dict[str, Any]) -> KVCacheShape | None:
     text = config.get("text_config", config)
     needed = {"num_hidden_layers", "num_attention_heads", "hidden_size", "max_position_embeddings"}
     if not needed <= text.keys():
         return None
     heads = text["num_attention_heads"]
-    return Shape(
+    return KVCacheShape(
         layers=text["num_hidden_layers"],
         kv_heads=text.get("num_key_value_heads") or heads,
         head_size=text.get("head_dim") or text["hidden_size"] // heads,
         longest=text["max_position_embeddings"],
     )
-
-
-def _revision(config: dict[str, Any], weights: list[Tensors]) -> str:
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for each in weights:
-        digest.update(each.digest.encode())
-    return digest.hexdigest()[:16]

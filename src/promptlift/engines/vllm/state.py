@@ -1,8 +1,7 @@
-"""Who owns the engine that is up: a file in the user's state folder, and how to trust it.
+"""Where an engine is reached, and the file that says which one ``promptlift engine up`` left.
 
-A process id is used again after a crash or a restart of the machine, so it counts only together
-with the time at which the process began. The file is named after the host, because a home folder
-may be shared by many.
+A process id is reused after a crash or a reboot, so it counts only together with the time at
+which the process started. The file is named after the host, because a home folder may be shared.
 """
 
 from __future__ import annotations
@@ -11,66 +10,200 @@ import dataclasses
 import json
 import os
 import re
+import secrets
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import platformdirs
 
-from promptlift.engines.vllm.control import Endpoint
-from promptlift.errors import ConfigEngineError
+from promptlift.errors import ConfigEngineError, TransientEngineError
 from promptlift.files import write_atomic
 
+if TYPE_CHECKING:
+    import httpx2
+
 __all__ = [
-    "State",
-    "Status",
+    "HOST",
+    "Endpoint",
+    "EngineState",
+    "EngineStatus",
     "clear_state",
-    "exclusive",
     "log_folder",
-    "process_identity",
+    "process_start",
     "read_state",
+    "state_path",
     "write_state",
 ]
 
-Status = Literal["starting", "ready", "sleeping"]
+HOST = "127.0.0.1"
+EngineStatus = Literal["starting", "ready", "sleeping"]
+
+_QUICK = 5.0
+_SLOW = 600.0  # weights of tens of gigabytes are read from disk again
+_REMEDY = "read `promptlift engine logs`, or take the engine down and up again"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where an engine listens, on loopback, and the key that it wants.
+
+    Attributes:
+        port: Its port.
+        key: Its key, which is secret.
+    """
+
+    port: int
+    key: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> Self:
+        """A free port, and a key that nobody can guess."""
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            return cls(probe.getsockname()[1], secrets.token_urlsafe(32))
+
+    @property
+    def base_url(self) -> str:
+        """The address of its OpenAI API."""
+        return f"http://{HOST}:{self.port}/v1"
+
+    def call(
+        self, method: str, path: str, body: object = None, timeout: float = _QUICK
+    ) -> httpx2.Response | None:
+        """Send one request; None where nobody answers."""
+        import httpx2
+
+        try:
+            return _http().request(
+                method,
+                f"http://{HOST}:{self.port}{path}",
+                json=body,
+                headers={"Authorization": f"Bearer {self.key}"},
+                timeout=timeout,
+            )
+        except httpx2.HTTPError:
+            return None
+
+    def is_healthy(self) -> bool:
+        """Whether the engine behind the server works."""
+        response = self.call("GET", "/health")
+        return response is not None and response.status_code == 200
+
+    def serves(self, model: str) -> bool:
+        """Whether it answers, to our key, that it has the model."""
+        response = self.call("GET", "/v1/models")
+        return response is not None and response.is_success and json.dumps(model) in response.text
+
+    def activity(self) -> tuple[int, float] | None:
+        """How busy it is, by its metrics; None where it does not answer.
+
+        Returns:
+            The requests that run or wait, and a number that grows with every request: where it
+            is the same twice, nothing happened in between.
+        """
+        from promptlift.engines.openai.protocol import sum_metrics
+
+        response = self.call("GET", "/metrics")
+        if response is None or not response.is_success:
+            return None
+        busy = sum_metrics(response.text, "num_requests_running", "num_requests_waiting")
+        done = sum_metrics(response.text, "prompt_tokens_total", "request_success_total")
+        return int(busy or 0), done or 0
+
+    def sleep(self, level: int) -> None:
+        """Have it release its GPU memory once its requests are answered.
+
+        Args:
+            level: 1 keeps the weights in main memory, 2 drops them.
+
+        Raises:
+            TransientEngineError: It does not answer.
+            ConfigEngineError: It was started without sleep mode.
+        """
+        self._post(f"/sleep?level={level}&mode=wait")
+
+    def wake(self, level: int) -> None:
+        """Wake it from a sleep of that level.
+
+        After level 2 the memory of the weights comes first, then the weights, and only then the
+        rest, so that no request meets a model without weights. Memory is requested once: versions
+        as old as 0.9.2 map it again without a check. They also keep trusting the prefix cache,
+        whose contents the sleep dropped; so it is reset in any case.
+
+        Raises:
+            TransientEngineError: It does not answer.
+        """
+        if level == 2:
+            self._post("/wake_up?tags=weights")
+            self._post("/collective_rpc", {"method": "reload_weights"})
+            self._post("/wake_up?tags=kv_cache")
+        else:
+            self._post("/wake_up")
+        self._post("/reset_prefix_cache")
+
+    def _post(self, path: str, body: object = None) -> None:
+        response = self.call("POST", path, body, _SLOW)
+        what = path.partition("?")[0]
+        if response is None:
+            raise TransientEngineError(f"the engine does not answer {what}", remedy=_REMEDY)
+        if response.status_code == 404:
+            raise ConfigEngineError(
+                "this engine was started without sleep mode",
+                remedy="take it down, and up again without --no-sleep",
+            )
+        if not response.is_success:
+            raise TransientEngineError(
+                f"the engine answers {what} with status {response.status_code}", remedy=_REMEDY
+            )
+
+
+@cache
+def _http() -> httpx2.Client:
+    import httpx2
+
+    # Never through a proxy; and no connection is kept, which would outlive its engine.
+    return httpx2.Client(trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """An engine that is up, or coming up.
+class EngineState:
+    """An engine that runs, or is starting.
 
     Attributes:
         status: What it is doing.
-        pid: Process id of the supervisor.
-        identity: What tells that process from a later one with the same id.
-        engine_pid: Process id of the engine, which is its group's too.
+        pid: Process id of its owner.
+        pid_start: When the owner started, as `process_start` gives it.
+        engine_pid: Process id of the engine, which is its process group's too; 0 before a start.
         port: Where it listens.
-        key: Its key; the file is for the user's eyes only.
+        key: Its key; the file is readable by its user only.
         model: The name that it serves.
-        source: The folder or name that it was given.
+        source: The folder or hub name that it was started with.
         revision: The model's revision, where it is known.
         family: Image-token family, where it is known.
         images: The most images in one request.
         context: Tokens of prompt and answer; None where vLLM chose.
         version: Version of vLLM.
-        note: What was decided about memory.
-        log: Where the engine writes.
+        note: How its memory was planned.
+        log: Where the engine writes; empty before a start.
         since: Unix time of the start.
+        can_sleep: Whether it was started with sleep mode.
         level: How deep it sleeps; 0 awake.
         restarts: How often it died and was started again.
+        control_port: Where its owner takes requests to sleep and wake it, with the same key; 0
+            for an owner that takes none.
     """
 
-    status: Status
+    status: EngineStatus
     pid: int
-    identity: str
+    pid_start: float | None
     engine_pid: int
     port: int
-    key: str = dataclasses.field(repr=False)
+    key: str = field(repr=False)
     model: str
     source: str
     revision: str
@@ -81,8 +214,10 @@ class State:
     note: str
     log: str
     since: float
+    can_sleep: bool = True
     level: int = 0
     restarts: int = 0
+    control_port: int = 0
 
     @property
     def endpoint(self) -> Endpoint:
@@ -90,121 +225,102 @@ class State:
         return Endpoint(self.port, self.key)
 
 
-def read_state() -> State | None:
+def read_state() -> EngineState | None:
     """The engine that is up; None where there is none. A file left by a crash is removed.
 
-    Makes no folder, and a home that cannot be read has no engine.
+    Creates no folder; a home that cannot be read has no engine.
     """
     try:
-        content = _path().read_bytes()
+        state = EngineState(**json.loads(_path().read_bytes()))
     except OSError:
         return None
-    try:
-        state = State(**json.loads(content))
     except (ValueError, TypeError):
         _remove()
         return None
-    if process_identity(state.pid) != state.identity:
+    if process_start(state.pid) != state.pid_start:
         clear_state(state)
         return None
     return state
 
 
-def write_state(state: State) -> None:
-    """Replace the file, whole or not at all; nobody else may read it."""
-    path = _own_folder() / _path().name
-    # The folder is the user's alone, so the file is out of reach before its own mode is set.
+def write_state(state: EngineState) -> None:
+    """Replace the file atomically; only its user can read it.
+
+    Raises:
+        ConfigEngineError: The state folder cannot be written.
+    """
+    path = state_path()
+    # The folder is private, so the file is out of reach before its own mode is set.
     write_atomic(path, json.dumps(dataclasses.asdict(state), indent=1).encode())
     path.chmod(0o600)
 
 
-def clear_state(state: State) -> None:
-    """Remove the file of an owner that is gone, and what its guardian may have left."""
-    if process_identity(state.pid) != state.identity and _is_engine(state):
+def clear_state(state: EngineState) -> None:
+    """Remove the file of an owner that is gone, and the engine that its watchdog may have left."""
+    if process_start(state.pid) != state.pid_start and _is_engine(state):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(state.engine_pid, signal.SIGKILL)
     _remove()
 
 
-def _remove() -> None:
-    with suppress(OSError):
-        _path().unlink()
+def process_start(pid: int) -> float | None:
+    """When a process started, in seconds since boot; None where it is gone or a zombie.
 
-
-@contextmanager
-def exclusive(purpose: str, *, wait: bool) -> Iterator[bool]:
-    """Keep others of this user on this host from the same purpose meanwhile.
-
-    Yields:
-        Whether it was had; always true with `wait`.
+    Since boot, because the time of day that the kernel derives for it moves with the clock.
     """
-    import fcntl  # not on Windows, where promptlift may still be asked what is up
+    import psutil
 
-    with (_own_folder() / f"{purpose}-{_host()}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
-def log_folder() -> Path:
-    """Where engines write."""
-    folder = _own_folder() / "logs"
-    folder.mkdir(exist_ok=True, mode=0o700)
-    return folder
-
-
-def process_identity(pid: int) -> str | None:
-    """When that process began, in a form that no later process shares; None if it is gone."""
-    if Path("/proc/self/stat").exists():
-        return _identity_from_proc(pid)
-    ps = ["ps", "-o", "lstart=", "-p", str(pid)]
-    done = subprocess.run(ps, capture_output=True, text=True, check=False)  # noqa: S603
-    return done.stdout.strip() or None
-
-
-def _identity_from_proc(pid: int) -> str | None:
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
+        process, boot = psutil.Process(pid), psutil.boot_time()
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return round(process.create_time() - boot, 2)
+    except psutil.Error:
         return None
-    # The name in brackets may hold anything; the state and the 22nd field come after it.
-    fields = status.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
 
 
-def _is_engine(state: State) -> bool:
-    """Whether the group's leader is still the engine, and not a stranger with its number."""
-    with suppress(OSError):
-        command = Path(f"/proc/{state.engine_pid}/cmdline").read_bytes().decode(errors="replace")
-        return "vllm" in command and str(state.port) in command.split("\0")
-    return False
+def _is_engine(state: EngineState) -> bool:
+    """Whether the group's leader is still the engine, and not another process with its id."""
+    import psutil
+
+    try:
+        command = psutil.Process(state.engine_pid).cmdline()
+    except psutil.Error:
+        return False
+    return str(state.port) in command and any(part.startswith("vllm") for part in command)
 
 
-def _path() -> Path:
-    return _folder() / f"engine-{_host()}.json"
+def state_path() -> Path:
+    """The state file's path, in a folder that is created where it is missing, and private.
 
-
-def _host() -> str:
-    return re.sub(r"[^\w.-]", "_", socket.gethostname())
-
-
-def _folder() -> Path:
-    return platformdirs.user_state_path("promptlift") / "vllm"
-
-
-def _own_folder() -> Path:
-    """The folder, made unless it is there, and closed to others."""
-    folder = _folder()
+    Raises:
+        ConfigEngineError: The folder cannot be written.
+    """
+    path = _path()
+    folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     except OSError as error:
         raise ConfigEngineError(
-            f"the engine's state cannot be kept in {str(folder)!r}: {error.strerror}",
-            remedy="set XDG_STATE_HOME to a folder that you may write to",
+            f"the engine's state folder {str(folder)!r} cannot be used: {error.strerror}",
+            remedy="set XDG_STATE_HOME to a folder that you can write to",
         ) from error
+    return path
+
+
+def log_folder() -> Path:
+    """Where engines write their logs."""
+    folder = state_path().parent / "logs"
+    folder.mkdir(exist_ok=True, mode=0o700)
     return folder
+
+
+def _path() -> Path:
+    host = re.sub(r"[^\w.-]", "_", socket.gethostname())
+    return platformdirs.user_state_path("promptlift") / "vllm" / f"engine-{host}.json"
+
+
+def _remove() -> None:
+    with suppress(OSError):
+        _path().unlink()

@@ -1,1 +1,0 @@
-"""What `benchmarks/batch.py` measures with, part by part."""

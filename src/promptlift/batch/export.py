@@ -1,0 +1,453 @@
+"""Exports of a run: JSON lines, Parquet, CSV, TSV, or a folder of text files.
+
+An export has the rows of the inputs in their order, each with the result that stands for it; rows
+that share an item each get its result. It is written beside and renamed, so its name holds a whole
+export or the earlier one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+from promptlift.batch.rows import Row, rows_of
+from promptlift.batch.status import (
+    FINISHED,
+    RowResult,
+    RowStatus,
+    failed_checks,
+    raw_record,
+    row_results,
+)
+from promptlift.errors import OptionError, OutputError
+from promptlift.files import replacing
+from promptlift.record import SCHEMA_VERSION
+from promptlift.store.run_dir import open_run
+from promptlift.text import compact_json, csv_cell, json_safe, plain_text
+
+__all__ = ["COLUMNS", "ExportColumns", "ExportForm", "Exported", "export", "json_line"]
+
+ExportForm: TypeAlias = Literal["jsonl", "parquet", "csv", "tsv", "sidecars"]
+FORMS: tuple[ExportForm, ...] = get_args(ExportForm)
+ColumnType: TypeAlias = Literal["string", "int64", "double", "bool", "json", "strings"]
+"""What a column holds besides null; ``json`` is the JSON text of each value."""
+
+COLUMNS: Mapping[str, ColumnType] = {
+    "id": "string",
+    "video": "string",
+    "prompt": "string",
+    "long_prompt": "string",
+    "status": "string",
+    "error_code": "string",
+    "error_message": "string",
+    "error_remedy": "string",
+    "error_retryable": "bool",
+    "failed_checks": "strings",
+    "key": "string",
+    "engine": "string",
+    "model": "string",
+    "revision": "string",
+    "target": "string",
+    "template": "string",
+    "prompt_tokens": "int64",
+    "completion_tokens": "int64",
+    "target_tokens": "int64",
+    "target_limit": "int64",
+    "seed": "int64",
+    "temperature": "double",
+    "attempts": "int64",
+    "seconds": "double",
+    "schema_version": "int64",
+}
+"""Our own columns in their order. The input's follow, and ``record`` is the last."""
+
+_RECORD = "record"
+_LISTING = "promptlift-sidecars.jsonl"
+# File names that Windows keeps for devices.
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(10)}
+_NAME_BYTES = 96
+
+_Found: TypeAlias = tuple[RowResult, dict[str, Any] | None]
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export holds.
+
+    Attributes:
+        written: Rows by status that are in it.
+        left_out: Rows by status that are not.
+        complete: Whether all rows of the inputs are known.
+    """
+
+    written: Counter[RowStatus] = field(default_factory=Counter)
+    left_out: Counter[RowStatus] = field(default_factory=Counter)
+    complete: bool = True
+
+
+def export(
+    run_dir: Path,
+    output: Path,
+    *,
+    form: ExportForm | None = None,
+    only: Collection[RowStatus] = FINISHED,
+    source: str | None = None,
+    record: bool | None = None,
+    write: Callable[[Iterable[_Found]], object] | None = None,
+) -> Exported:
+    """Write the rows of a run with their results, in the order of the input.
+
+    Args:
+        run_dir: The folder of the run, live, finished or dead.
+        output: The file, or the folder for ``sidecars``.
+        form: How; None to go by the name's ending, where no ending is ``sidecars``.
+        only: The statuses of the rows that are wanted. ``missing`` is a row without a result.
+        source: The one input whose rows are wanted; None for all.
+        record: Whether the whole record comes along; None for yes, except in CSV and TSV.
+        write: Writes the rows instead of a form, such as back into the files that they came from.
+            Takes each row with its record, as a stream.
+
+    Raises:
+        OptionError: The form is not clear, the folder is no run, there is no such input, or
+            PyArrow is not installed.
+        OutputError: The output cannot be written.
+    """
+    if write is None:
+        form = form or _form_of(output)
+    if form == "parquet":
+        from promptlift.batch.parquet import require_pyarrow
+
+        require_pyarrow("Parquet")
+    if form == "sidecars":
+        _check_sidecar_folder(output)
+    with open_run(run_dir, source=source) as run:
+        exported = Exported(complete=run.complete)
+
+        def wanted() -> Iterator[tuple[RowResult, str | None]]:
+            for result in row_results(run):
+                raw = None
+                if result.status in only:  # else its record need not be read
+                    result, raw = raw_record(run.index, result)
+                if result.status in only:
+                    exported.written[result.status] += 1
+                    yield result, raw
+                else:
+                    exported.left_out[result.status] += 1
+
+        found = ((one, None if raw is None else json.loads(raw)) for one, raw in wanted())
+        if write is not None:
+            write(found)
+        elif form == "sidecars":
+            _write_sidecars(found, output, record=record is not False)
+        else:
+            with_record = form not in ("csv", "tsv") if record is None else record
+            rows = (row for copy in run.inputs for row in rows_of(copy))
+            columns = ExportColumns(rows, record=with_record)
+            lines = (columns.line(*one) for one in wanted())
+            with replacing(output) as temporary:
+                _write_lines(lines, columns, temporary, form)
+    return exported
+
+
+def _form_of(output: Path) -> ExportForm:
+    suffix = output.suffix.lower().removeprefix(".")
+    if not suffix or output.is_dir():
+        return "sidecars"
+    for form in FORMS:
+        if suffix == form:
+            return form
+    raise OptionError(
+        f"the form of {output.name!r} is not clear from its name",
+        remedy="end it in .jsonl, .parquet, .csv or .tsv, name a folder, or give --form",
+    )
+
+
+def _write_lines(
+    lines: Iterable[dict[str, Any]], columns: ExportColumns, path: Path, form: ExportForm | None
+) -> None:
+    if form == "parquet":
+        from promptlift.batch.parquet import write_parquet
+
+        types = {**columns.types, _RECORD: "json"} if columns.record else columns.types
+        write_parquet(lines, types, path)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if form == "jsonl":
+            for line in lines:
+                file.write(f"{json_line(line)}\n")
+        else:
+            # With the default CRLF, a lone CR in a cell is quoted as well.
+            writer = csv.writer(file, delimiter="\t" if form == "tsv" else ",")
+            writer.writerow(map(csv_cell, columns.names))
+            for line in lines:
+                writer.writerow([csv_cell(line[name]) for name in columns.names])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def json_line(line: Mapping[str, Any]) -> str:
+    """One row as one JSON object, with its record nested as it was written."""
+    text = compact_json({name: value for name, value in line.items() if name != _RECORD})
+    if _RECORD not in line:
+        return text
+    return f'{text[:-1]},"{_RECORD}":{line[_RECORD] or "null"}}}'
+
+
+# ---- columns
+
+
+class ExportColumns:
+    """The columns of one export: the same for success and failure, and known before the first row.
+
+    A column of the input keeps its name, or is called ``input_<name>`` where that is taken. Its
+    type follows from all values of all rows: booleans, integers, numbers and texts stay what they
+    are; a column of lists, of objects or of several types holds the JSON text of each value; one
+    without any value holds texts.
+
+    Args:
+        rows: All rows of the export.
+        record: Whether there is a column with the whole record.
+
+    Attributes:
+        types: The type of each column, in their order, without the record.
+        record: As given.
+    """
+
+    def __init__(self, rows: Iterable[Row], *, record: bool = True) -> None:
+        self.record = record
+        found: dict[str, set[str]] = {}
+        for row in rows:
+            for name, value in _carried(row):
+                found.setdefault(name, set()).add(_type_of(value))
+        taken = {*COLUMNS, _RECORD, *found}
+        self._names: dict[str, str] = {}
+        for name in found:
+            column = name
+            if name in COLUMNS or name == _RECORD:
+                while column in taken:
+                    column = f"input_{column}"
+                taken.add(column)
+            self._names[name] = plain_text(column)
+        carried = {self._names[name]: _common_type(types) for name, types in found.items()}
+        self.types: dict[str, ColumnType] = {**COLUMNS, **carried}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns in their order."""
+        return (*self.types, _RECORD) if self.record else tuple(self.types)
+
+    def line(self, result: RowResult, record: str | None) -> dict[str, Any]:
+        """One row as column to value; the record stays JSON text.
+
+        Args:
+            result: What became of the row.
+            record: Its record as JSON text; None where there is none.
+        """
+        line: dict[str, Any] = dict.fromkeys(self.names)
+        line |= _own_values(result, {} if record is None else json.loads(record))
+        for name, value in _carried(result.row):
+            column = self._names[name]
+            line[column] = _as_type(value, self.types[column])
+        if self.record:
+            line[_RECORD] = record
+        return line
+
+
+def _carried(row: Row) -> Iterator[tuple[str, Any]]:
+    yield from row.extra.items()
+    yield from row.options.items()
+
+
+def _own_values(result: RowResult, record: Mapping[str, Any]) -> dict[str, Any]:
+    row, reason = result.row, result.reason(record)
+    engine, tokens = record.get("engine") or {}, record.get("tokens") or {}
+    sampling, timings = record.get("sampling") or {}, record.get("timings") or {}
+    counts = (tokens.get(name) for name in ("actual", "counted", "predicted"))
+    return {
+        "id": plain_text(row.id),
+        "video": plain_text(row.video),
+        "prompt": plain_text(row.prompt),
+        "long_prompt": record.get("prompt"),
+        "status": result.status,
+        "error_code": reason.code if reason else None,
+        "error_message": reason.message if reason else None,
+        "error_remedy": reason.remedy if reason else None,
+        "error_retryable": result.retryable if result.status == "failed" else None,
+        "failed_checks": failed_checks(record),
+        "key": result.key,
+        "engine": engine.get("name"),
+        "model": engine.get("model"),
+        "revision": engine.get("revision"),
+        "target": record.get("target"),
+        "template": record.get("template"),
+        "prompt_tokens": next((count for count in counts if count is not None), None),
+        "completion_tokens": tokens.get("completion"),
+        "target_tokens": tokens.get("target"),
+        "target_limit": tokens.get("target_limit"),
+        "seed": sampling.get("seed"),
+        "temperature": sampling.get("temperature"),
+        "attempts": len(record["attempts"]) if "attempts" in record else None,
+        "seconds": round(sum(timings.values()), 6) if timings else None,
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def _type_of(value: Any) -> str:
+    """A column type, ``null``, or ``large`` for an integer that a double does not hold exactly."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        if abs(value) <= 2**53:
+            return "int64"
+        return "large" if -(2**63) <= value < 2**63 else "json"
+    if isinstance(value, float):
+        return "double"
+    return "string" if isinstance(value, str) else "json"
+
+
+def _common_type(types: set[str]) -> ColumnType:
+    types = types - {"null"}
+    if not types:
+        return "string"
+    if types <= {"int64", "large"}:
+        return "int64"
+    if types <= {"int64", "double"}:
+        return "double"
+    return cast("ColumnType", types.pop()) if types in ({"string"}, {"bool"}) else "json"
+
+
+def _as_type(value: Any, kind: ColumnType) -> Any:
+    if value is None:
+        return None
+    if kind == "json":
+        return compact_json(value)
+    return json_safe(float(value) if kind == "double" else value)
+
+
+# ---- sidecars
+
+
+def _check_sidecar_folder(folder: Path) -> None:
+    """Check that the folder is new, empty, or holds an earlier export that nobody has changed."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{str(folder)!r} is a file", remedy="name a folder for --form sidecars")
+    listing = folder / _LISTING
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+        ours = {_LISTING, *(name for line in lines for name in json.loads(line)["files"])}
+        written_at = listing.stat().st_mtime_ns
+    except (OSError, ValueError, KeyError, TypeError):
+        ours, written_at = set(), 0
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_file() or entry.is_symlink():
+            why = "which is no regular file"
+        elif entry.name not in ours:
+            why = "which is not from an earlier export"
+        elif entry.stat().st_mtime_ns > written_at:
+            why = "which was changed since it was exported"
+        else:
+            continue
+        raise OutputError(
+            f"the folder {str(folder)!r} holds {entry.name!r}, {why}",
+            remedy="name a new folder, or move the file away",
+        )
+
+
+def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> None:
+    """Write ``NAME.txt`` with the prompt and ``NAME.json`` with the record for every row.
+
+    They are not written beside the videos: there a ``.txt`` is the *short* prompt, so the next
+    reading of that folder would take the result for the question. The folder is written beside its
+    place, and then takes that of an earlier export. The listing says which files are ours; it is
+    written last.
+    """
+    folder = folder.resolve()
+    temporary = folder.with_name(f".promptlift-{secrets.token_hex(8)}")
+    old = temporary.with_name(f"{temporary.name}-old")
+    taken: set[str] = set()
+    try:
+        temporary.mkdir()
+        listing = temporary / _LISTING
+        with listing.open("w", encoding="utf-8", newline="\n") as file:
+            for result, found in rows:
+                name = _sidecar_name(result.row, taken)
+                texts = {}
+                if found is not None and found.get("prompt") is not None:
+                    texts[f"{name}.txt"] = found["prompt"]
+                if record and found is not None:
+                    texts[f"{name}.json"] = json.dumps(found, ensure_ascii=False, indent=2)
+                for path, text in texts.items():
+                    content = f"{plain_text(text)}\n"
+                    (temporary / path).write_text(content, encoding="utf-8", newline="\n")
+                row = result.row
+                entry = {
+                    "files": list(texts),
+                    "id": row.id,
+                    "video": row.video,
+                    "prompt": row.prompt,
+                    "status": result.status,
+                    "key": result.key,
+                }
+                file.write(f"{compact_json(entry)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        listing.touch()
+        _check_sidecar_folder(folder)
+        if not folder.exists():
+            temporary.rename(folder)
+            return
+        for former in (folder, *folder.iterdir()):  # a mode such as 600 is kept
+            successor = temporary / former.relative_to(folder)
+            if successor.exists():
+                successor.chmod(stat.S_IMODE(former.stat().st_mode))
+        folder.rename(old)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the folder {str(folder)!r}: {error.strerror or error}",
+            remedy="choose another place or make room",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sidecar_name(row: Row, taken: set[str]) -> str:
+    """A file name without suffix: the row's id, or its video's name where it has no id.
+
+    A name that had to be changed to be safe on every file system, or that an earlier row has, gets
+    eight digits of the row's digest; a row that equals an earlier one gets a number besides.
+    """
+    own_id = not (row.digest.startswith(row.id) and row.video)
+    wanted = plain_text(row.id if own_id else PurePath(row.video).stem)
+    safe = "".join(c if c.isalnum() or c in "._- " else "_" for c in wanted)
+    # Letters of other scripts take up to four of the 255 bytes that a name may have.
+    safe = safe.encode()[:_NAME_BYTES].decode("utf-8", "ignore").strip(" .")
+    if not safe or safe.casefold().split(".")[0] in _RESERVED:
+        safe = f"_{safe}"
+    name = marked = f"{safe}-{row.digest[:8]}"
+    if safe == wanted and safe.casefold() not in taken:
+        name = safe
+    number = 2
+    while name.casefold() in taken:  # some file systems ignore case
+        name = f"{marked}-{number}"
+        number += 1
+    taken.add(name.casefold())
+    return name

@@ -1,0 +1,294 @@
+"""One item of a batch: which it is, whether it is finished, and what is done with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from promptlift import __version__
+from promptlift.batch.limits import ByteBudget
+from promptlift.batch.retrying import EngineDown, RetryingEngine
+from promptlift.batch.rows import (
+    ItemOptions,
+    OptionsResolver,
+    Row,
+    trouble_content,
+    unreadable_content,
+)
+from promptlift.errors import ConfigEngineError, OptionError, VideoError
+from promptlift.pipeline import (
+    EngineProfile,
+    Outcome,
+    Prepared,
+    Runner,
+    VideoCache,
+    answer,
+    prepare,
+)
+from promptlift.record import Failure, Record, Video
+from promptlift.store.index import Index, RetryPolicy
+from promptlift.store.results import ItemStatus, record_line, row_line, video_line
+from promptlift.video.source import content_of
+
+__all__ = ["BatchItem", "ContentHasher", "FilteredRows", "ItemRunner", "ResumeFilter", "Write"]
+
+Write = Callable[..., Awaitable[object]]
+"""Writes lines of `promptlift.store.results`, waiting while the disk is full."""
+
+_GONE = ""
+_HASHES = 10_000  # what is forgotten is soon known from the index
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One row's work.
+
+    Attributes:
+        row: The row.
+        options: Its options.
+        key: The item's identity; None while the video's content is not known.
+    """
+
+    row: Row
+    options: ItemOptions
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class FilteredRows:
+    """What some rows are.
+
+    Attributes:
+        todo: Items that are to be worked on, or whose content is to be hashed first.
+        finished: How many rows are finished, by the status of their items.
+        new: Rows that are finished and were not known to be these items: digest and key.
+    """
+
+    todo: list[BatchItem] = field(default_factory=list)
+    finished: Counter[ItemStatus] = field(default_factory=Counter)
+    new: list[tuple[str, str]] = field(default_factory=list)
+
+
+class ResumeFilter:
+    """Knows the results and the options. Like the index, for one thread at a time.
+
+    Args:
+        index: The results.
+        options: Gives rows their options.
+        retry: What is done again besides what a rerun always does.
+    """
+
+    def __init__(
+        self, index: Index, options: OptionsResolver, retry: RetryPolicy | None = None
+    ) -> None:
+        self._index = index
+        self._options = options
+        self._retry = retry
+
+    def partition(self, rows: Iterable[Row]) -> FilteredRows:
+        """Sort rows; each video is looked at once, however many of them name it."""
+        found = FilteredRows()
+        contents: dict[str, str | None] = {}
+        for row in rows:
+            item = self._item(row)
+            key = self._key(item, contents)
+            status = None if key is None else self.finished_status(key)
+            if key is None or status is None:
+                found.todo.append(replace(item, key=key))
+                continue
+            found.finished[status] += 1
+            if self._index.key_of(row.digest) != key:
+                found.new.append((row.digest, key))
+        return found
+
+    def finished_status(self, key: str) -> ItemStatus | None:
+        """Status of an item that is finished; None where it is to be worked on."""
+        state = self._index.state(key)
+        return state.status if state is not None and state.is_done(self._retry) else None
+
+    def finished_keys(self) -> Iterator[str]:
+        """The keys of the items that are finished."""
+        return (key for key, state in self._index.items() if state.is_done(self._retry))
+
+    def refresh(self) -> None:
+        """Read what other writers have added."""
+        self._index.refresh()
+
+    def _item(self, row: Row) -> BatchItem:
+        try:
+            return BatchItem(row, self._options.of(row))
+        except OptionError as error:
+            trouble = (error.code, error.message, error.remedy)
+            return BatchItem(replace(row, trouble=trouble), self._options.shared)
+
+    def _key(self, item: BatchItem, contents: dict[str, str | None]) -> str | None:
+        """An item's key; None where its video must be hashed first.
+
+        Args:
+            item: The item.
+            contents: What videos hold, as `_content` has it, of those that were looked at just now.
+        """
+        row = item.row
+        if row.trouble is not None:
+            return item.options.key(trouble_content(row), row.prompt)
+        if row.video not in contents:
+            contents[row.video] = self._content(row.video)
+        content = contents[row.video]
+        if content == _GONE:
+            return self._key_of_missing(item)
+        return None if content is None else item.options.key(content, row.prompt)
+
+    def _content(self, path: str) -> str | None:
+        """What a file holds, as it was noted; None where it was not, or not in this state."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - two hundred thousand of them
+        except (OSError, ValueError):
+            return _GONE
+        return self._index.content_of(path, status.st_size, status.st_mtime_ns)
+
+    def _key_of_missing(self, item: BatchItem) -> str:
+        """A video that is gone: what was finished with it stays finished."""
+        path, prompt = item.row.video, item.row.prompt
+        content = self._index.latest_content(path)
+        if content is not None:
+            known = item.options.key(content, prompt)
+            if self.finished_status(known) is not None:
+                return known
+        return item.options.key(unreadable_content(path), prompt)
+
+
+class ContentHasher:
+    """Tells what files hold; each is hashed once, however many rows it has.
+
+    Args:
+        run: Where files are read, such as `ProcessPool.call`.
+        write: Writes lines.
+    """
+
+    def __init__(self, run: Runner, write: Write) -> None:
+        self._run = run
+        self._write = write
+        self._hashes: OrderedDict[tuple[str, int, int], asyncio.Task[str]] = OrderedDict()
+
+    async def key_of(self, item: BatchItem) -> str:
+        """The key of an item; its video is hashed where that was not done before."""
+        if item.key is not None:
+            return item.key
+        return item.options.key(await self._content(item.row.video), item.row.prompt)
+
+    async def _content(self, path: str) -> str:
+        stamp = _stamp(path)
+        if stamp is None:
+            return unreadable_content(path)
+        task = self._hashes.get(stamp)
+        if task is None:
+            task = self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
+            if len(self._hashes) > _HASHES:
+                self._hashes.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _hash(self, stamp: tuple[str, int, int]) -> str:
+        path = stamp[0]
+        try:
+            content = await self._run(content_of, path)
+        except VideoError:
+            return unreadable_content(path)
+        if _stamp(path) == stamp:  # else it is being written
+            await self._write(video_line(*stamp, content))
+        return content
+
+
+class ItemRunner:
+    """Works on items; holds what they share. Belongs to one event loop.
+
+    Args:
+        engine: Who is asked.
+        profile: The engine's.
+        run: Where videos are read, such as `ProcessPool.call`.
+        write: Writes lines.
+        memory: Bytes of frames that may be held.
+    """
+
+    def __init__(
+        self,
+        engine: RetryingEngine,
+        profile: EngineProfile,
+        run: Runner,
+        write: Write,
+        *,
+        memory: int,
+    ) -> None:
+        self._engine = engine
+        self._profile = profile
+        self._write = write
+        self._videos = VideoCache(memory // 4, run)
+        self._budget = ByteBudget(memory - memory // 4)
+        self.key_of = ContentHasher(run, write).key_of
+
+    async def process(self, item: BatchItem, key: str, prepared: Prepared | None = None) -> Record:
+        """Prepare an item, have it answered, and write the result.
+
+        Args:
+            item: The item.
+            key: Its key.
+            prepared: What preparing it gave, where that was done before.
+
+        Raises:
+            ConfigEngineError: Every item would fail.
+            EngineDown: The engine is away for longer than the run has patience, or it was stopped.
+            OutputError: The results cannot be written to any more.
+        """
+        row, options = item.row, item.options.options
+        if row.trouble is not None:
+            code, message, remedy = row.trouble
+            record = Record(
+                key=key,
+                status="failed",
+                video=Video(name=Path(row.video).name),
+                short_prompt=row.prompt,
+                target=options.target,
+                error=Failure(code=code, message=message, remedy=remedy, retryable=False),
+                promptlift=__version__,
+            )
+            await self._write(record_line(record), row_line(row.digest, key))
+            return record
+        held = await self._budget.reserve()
+        try:
+            again = partial(prepare, row.video, row.prompt, options, self._profile, self._videos)
+            prepared = prepared or await again()
+            held = self._budget.settle(held, prepared.nbytes)
+            async with self._engine.limit.place():
+                outcome = await answer(prepared, self._engine, prepare_smaller=again)
+                if outcome.error is not None and _is_fatal(outcome, item):
+                    raise outcome.error
+                record = outcome.record
+                if record.key is None:
+                    record = record.model_copy(update={"key": key})
+                # A file may have been replaced since it was hashed: what was seen decides.
+                await self._write(record_line(record), row_line(row.digest, record.key or key))
+            return record
+        finally:
+            self._budget.release(held)
+
+
+def _stamp(path: str) -> tuple[str, int, int] | None:
+    """Path, size and time of change; None where there is no such file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path may be no text, which Path takes badly
+    except (OSError, ValueError):
+        return None
+    return path, status.st_size, status.st_mtime_ns
+
+
+def _is_fatal(outcome: Outcome, item: BatchItem) -> bool:
+    """Whether the run must stop; what only the row's own options ask for is the row's trouble."""
+    if isinstance(outcome.error, EngineDown):
+        return True
+    if not isinstance(outcome.error, ConfigEngineError):
+        return False
+    return not item.options.own or "ask" in outcome.record.timings

@@ -1,0 +1,147 @@
+"""What a run counts while it runs, for whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from promptlift.record import Record
+from promptlift.store.index import FIT
+
+__all__ = ["BatchProgress", "ItemCounts"]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCounts:
+    """What is counted of one item.
+
+    Attributes:
+        status: What became of it.
+        code: Of its failure; None for none.
+        retryable: Whether the next run tries it again.
+        prompt_tokens: Tokens of the prompt, as the engine counted.
+        answer_tokens: Tokens of all answers, likewise.
+    """
+
+    status: str
+    code: str | None
+    retryable: bool
+    prompt_tokens: int
+    answer_tokens: int
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """The counts of an item's record."""
+        return cls(
+            record.status,
+            None if record.error is None else record.error.code,
+            record.error is not None and record.error.retryable,
+            record.tokens.actual or 0,
+            sum(one.completion_tokens or 0 for one in record.attempts),
+        )
+
+
+@dataclass(slots=True)
+class BatchProgress:
+    """Counts of rows, except where they say otherwise.
+
+    Attributes:
+        total: Rows of the input; None until it was copied.
+        before: Rows by status that were finished when this run began.
+        now: Rows by status that this run has finished, items that share an answer each counted.
+        codes: Failures of this run by code.
+        again: Failures of this run that the next one tries again.
+        in_work: Items that were begun and are not finished.
+        in_flight: Requests that are with the engine.
+        asked: Items that were begun.
+        prompt_tokens: Tokens of prompts, as the engine counted.
+        answer_tokens: Tokens of answers, likewise.
+        requests: Requests that were sent.
+        repeats: Requests that were sent again after a failure that may pass.
+        engine_seconds: Seconds of requests, added up over all in flight.
+        decode_seconds: Seconds of decoding, added up over all workers.
+        limit: How many requests may be in flight at present.
+        workers: Processes that decode.
+        paused: Why nothing moves; None where it does.
+        began: When the run began, on the monotonic clock.
+    """
+
+    total: int | None = None
+    before: Counter[str] = field(default_factory=Counter)
+    now: Counter[str] = field(default_factory=Counter)
+    codes: Counter[str] = field(default_factory=Counter)
+    again: int = 0
+    in_work: int = 0
+    in_flight: int = 0
+    asked: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    requests: int = 0
+    repeats: int = 0
+    engine_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    limit: int = 0
+    workers: int = 0
+    paused: str | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.began
+
+    @property
+    def finished(self) -> int:
+        """Rows that are finished, by this run or an earlier one."""
+        return self.before.total() + self.now.total()
+
+    @property
+    def left(self) -> int | None:
+        """Rows that are not; None while the total is not known."""
+        return None if self.total is None else max(0, self.total - self.finished)
+
+    @property
+    def fit(self) -> int:
+        """Rows with a result that is fit to use."""
+        return sum(counts[status] for counts in (self.before, self.now) for status in FIT)
+
+    @property
+    def rejected(self) -> int:
+        """Rows whose answers all failed the review."""
+        return self.before["rejected"] + self.now["rejected"]
+
+    @property
+    def failed(self) -> int:
+        """Rows without an answer."""
+        return self.before["failed"] + self.now["failed"]
+
+    def settle(self, item: ItemCounts, rows: int) -> None:
+        """Note that rows are finished that share an item."""
+        self.now[item.status] += rows
+        if item.code is not None:
+            self.codes[item.code] += rows
+            self.again += rows * item.retryable
+        self.prompt_tokens += item.prompt_tokens
+        self.answer_tokens += item.answer_tokens
+
+    def counts(self) -> dict[str, Any]:
+        """All of it as JSON values, for a line of the store."""
+        return {
+            "total": self.total,
+            "before": dict(self.before),
+            "now": dict(self.now),
+            "in_work": self.in_work,
+            "in_flight": self.in_flight,
+            "limit": self.limit,
+            "requests": self.requests,
+            "repeats": self.repeats,
+            "prompt_tokens": self.prompt_tokens,
+            "answer_tokens": self.answer_tokens,
+            "engine_seconds": round(self.engine_seconds, 3),
+            "decode_seconds": round(self.decode_seconds, 3),
+            "workers": self.workers,
+            "seconds": round(self.seconds, 3),
+            "paused": self.paused,
+        }

@@ -1,0 +1,663 @@
+"""Inputs of a batch: JSON lines, CSV, TSV, Parquet, folders and patterns of videos.
+
+An input is read as a stream, so memory does not grow with its rows. A record that is no valid row
+becomes a row with an error and stops no other row. An input that is wrong as a whole, such as a
+table without a column ``video``, raises before its first row.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import math
+import os
+import re
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TextIO, TypeAlias, get_args
+
+from promptlift.batch.rows import Row
+from promptlift.errors import InputError, OptionError, PromptError, VideoRefused
+from promptlift.options import Options
+
+__all__ = [
+    "FORMATS",
+    "BadRecord",
+    "Input",
+    "InputFormat",
+    "InputRecord",
+    "missing_video_column",
+    "open_input",
+    "unreadable_input",
+]
+
+InputFormat: TypeAlias = Literal["videos", "jsonl", "csv", "tsv", "parquet"]
+FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
+
+_VIDEO_NAMES = """
+mp4 mov m4v mkv webm avi mpg mpeg m2v ts m2ts mts vob wmv asf flv f4v ogv ogg mxf nut 3gp 3g2 mj2
+y4m ivf obu av1 h263 h264 264 h265 265 hevc h266 266 vvc dv gxf wtv rm rmvb mjpeg mjpg
+gif webp png apng avif jpg jpeg bmp tif tiff
+"""
+_VIDEO_SUFFIXES = frozenset(f".{name}" for name in _VIDEO_NAMES.split())
+_FORMAT_OF_SUFFIX: dict[str, InputFormat] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    ".csv": "csv",
+    **dict.fromkeys((".tsv", ".tab"), "tsv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys(_VIDEO_SUFFIXES, "videos"),
+}
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh")
+_COLUMNS = ("video", "prompt", "id", "options")
+"""The columns with a meaning; all others are copied to the export."""
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_HEAD_BYTES = 4096
+_BUFFER_BYTES = 2**18
+_LINE_BYTES = 2**20
+_ARRAY_BYTES = 64 * 2**20
+_PROMPT_BYTES = 65_536
+_CSV_CHARACTERS = 131_072  # of one record; the csv module's limit for one cell
+
+
+class Input(Protocol):
+    """Rows from somewhere; `promptlift.batch` reads them once and keeps a copy in the run."""
+
+    @property
+    def description(self) -> str:
+        """What it is, such as an absolute path or pattern; names the copy in the run's folder."""
+        ...
+
+    @property
+    def stamp(self) -> Any:
+        """A JSON value that stays equal while the rows stay equal.
+
+        A complete copy with the same stamp is used again without reading the input. None where
+        nothing proves that the rows are the same, as for a folder. Compared before a reading and
+        after it: an input whose rows turn out to depend on other files gives None from then on.
+        """
+        ...
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, as a stream.
+
+        Raises:
+            InputError: The input is wrong as a whole; before the first row.
+        """
+        ...
+
+
+def open_input(source: str | Path, *, prompt: str | None, format: str | None = None) -> Input:  # noqa: A002
+    """Open a folder, a pattern, a video, a list of videos, or standard input.
+
+    Lists are JSON lines (or one JSON array of objects), CSV or TSV with a header, and Parquet.
+    Their columns are ``video``, ``prompt``, ``id`` and, except in CSV and TSV, ``options``: an
+    object with fields of `promptlift.Options`. Other columns are copied to the export.
+
+    A relative path counts from the folder of the list, or from the current folder where only that
+    has such a file. A row without a prompt takes the text of ``clip.txt`` beside ``clip.mp4``,
+    else `prompt`, else an empty one. An empty cell of CSV and an empty ``clip.txt`` are no value;
+    an empty string elsewhere is a prompt.
+
+    Args:
+        source: Path, pattern such as ``clips/**/*.mp4``, or ``-`` for JSON lines on stdin.
+        prompt: The short prompt of rows that have none, neither in the list nor beside the video.
+        format: One of `FORMATS`; None to detect it by name and content.
+
+    Raises:
+        OptionError: The format is unknown, or needs a package that is not installed.
+        InputError: The input is missing, or wrong as a whole.
+    """
+    if format is not None and format not in FORMATS:
+        raise OptionError(
+            f"there is no format {format!r}", remedy=f"use one of: {', '.join(FORMATS)}"
+        )
+    if str(source) == "-":
+        if format not in (None, "jsonl"):
+            raise OptionError(
+                f"standard input cannot be read as {format}", remedy="give JSON lines, or a file"
+            )
+        return _FileInput(None, prompt, partial(_json_records, None))
+    path = Path(source)
+    found = format or _detect(path)
+    if found == "videos":
+        return _Videos(path, prompt)
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder and not {found}", remedy="name a file in it")
+    if path.is_file() or not path.exists():
+        _head(path)
+    if found == "jsonl":
+        return _FileInput(path, prompt, partial(_json_records, path))
+    if found == "parquet":
+        from promptlift.batch.parquet import open_parquet, parquet_records
+
+        open_parquet(path).close()
+        return _FileInput(path, prompt, partial(parquet_records, path))
+    tabs = found == "tsv"
+    with _open_table(path, tabs=tabs):
+        return _FileInput(path, prompt, partial(_table_records, path, tabs=tabs))
+
+
+def _detect(path: Path) -> InputFormat:
+    named = _FORMAT_OF_SUFFIX.get(path.suffix.lower())
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # a pattern, or missing, which the reader reports
+        return "videos" if set(str(path)) & set("*?[") else named or "videos"
+    if stat.S_ISDIR(mode):
+        return "videos"
+    if not stat.S_ISREG(mode):  # a pipe, such as that of <(command)
+        return "jsonl"
+    if named is not None:
+        return named
+    head = _head(path)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if b"\0" in head:
+        return "videos"
+    if head.removeprefix(_BOM).lstrip()[:1] in (b"{", b"["):
+        return "jsonl"
+    raise InputError(
+        f"the format of {str(path)!r} is not clear",
+        remedy=f"name it with --format, one of: {', '.join(FORMATS)}",
+    )
+
+
+def _head(path: Path) -> bytes:
+    """The beginning of a list; an error for one that cannot be read or is compressed."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise unreadable_input(path, error) from error
+    if head.startswith(_COMPRESSED):
+        raise InputError(f"{str(path)!r} is compressed", remedy="unpack it")
+    return head
+
+
+def unreadable_input(path: Path | str, error: OSError) -> InputError:
+    """The error for an input that the system cannot read."""
+    return InputError(
+        f"cannot read {str(path)!r}: {error.strerror or error}",
+        remedy="check the path and its permissions",
+    )
+
+
+def missing_video_column(names: Iterable[str]) -> InputError:
+    """The error for a record or a table without the column ``video``."""
+    plain = {name.strip().lower(): name[:40] for name in names}
+    close = difflib.get_close_matches("video", plain, n=1)
+    remedy = "name the column with the paths of the videos 'video'"
+    if close:
+        remedy = f"rename {plain[close[0]]!r} to 'video'"
+    listed = ", ".join(map(repr, [*plain.values()][:10])) or "none"
+    return InputError(f"there is no column 'video', only {listed}", remedy=remedy)
+
+
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+# ---- rows of a file
+
+
+class BadRecord(NamedTuple):
+    """What stands in the place of a record and is none.
+
+    Attributes:
+        text: What the input has there; the same text is the same row in every run.
+        line: Its line in the input, from 1.
+        error: Why it is no record.
+    """
+
+    text: str
+    line: int
+    error: InputError
+
+
+InputRecord: TypeAlias = Mapping[str, Any] | BadRecord
+"""What a file has for one row, by the names of its columns."""
+
+
+class _FileInput:
+    """The rows of one file.
+
+    Args:
+        path: The file; None for standard input.
+        prompt: The short prompt of rows without one, where no text lies beside the video either.
+        read: Reads the records.
+    """
+
+    def __init__(
+        self, path: Path | None, prompt: str | None, read: Callable[[], Iterator[InputRecord]]
+    ) -> None:
+        self._path = path
+        self._prompt = prompt
+        self._read = read
+        self._current = Path.cwd()
+        regular = path is not None and path.is_file()
+        self._folder = path.absolute().parent if path is not None and regular else self._current
+        self._used_other_files = False
+        self.description = "-" if path is None else str(path.absolute())
+
+    @property
+    def stamp(self) -> Any:
+        """See `Input.stamp`: path, size and time of change, with the prompt.
+
+        None for what is no regular file, and for one changed so recently that another change could
+        get the same time: some file systems count in seconds.
+        """
+        if self._path is None or self._used_other_files:
+            return None
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        resolution = 2_000_000_000 if status.st_mtime_ns % 1_000_000_000 == 0 else 50_000_000
+        if not stat.S_ISREG(status.st_mode) or time.time_ns() - status.st_mtime_ns < resolution:
+            return None
+        return [self.description, status.st_size, status.st_mtime_ns, self._prompt]
+
+    def rows(self) -> Iterator[Row]:
+        """See `Input.rows`."""
+        self._used_other_files = False
+        for number, record in enumerate(self._read()):
+            if isinstance(record, BadRecord):
+                extra = {"line": record.line, "text": record.text[:1000]}
+                yield Row.broken(number, record.text, record.error, extra=extra)
+            else:
+                yield self._row(number, record)
+
+    def _row(self, number: int, record: Mapping[str, Any]) -> Row:
+        extra = {name: value for name, value in record.items() if name not in _COLUMNS}
+        video, prompt = record.get("video"), record.get("prompt")
+        row_id: Any = record.get("id")
+        if isinstance(row_id, int) and not isinstance(row_id, bool):
+            row_id = str(row_id)
+        try:
+            _check_type("id", row_id, "a text or a whole number")
+            if "video" not in record:
+                raise missing_video_column(record)
+            if not isinstance(video, str):
+                raise InputError(f"the video is {_shown(video)}", remedy="give the path of a file")
+            path = self._find(video)
+            options = _options_of(record.get("options"))
+            _check_type("prompt", prompt, "a text", PromptError)
+            if prompt is None:
+                self._used_other_files = True
+                prompt = _prompt_beside(path) or self._prompt or ""
+            return Row.of(number, path, prompt, id=row_id, options=options, extra=extra)
+        except InputError as error:
+            return Row.broken(
+                number,
+                json.dumps(dict(record), sort_keys=True, default=str),
+                error,
+                video=video if isinstance(video, str) else "",
+                prompt=prompt if isinstance(prompt, str) else "",
+                id=row_id if isinstance(row_id, str) else None,
+                extra=extra,
+            )
+
+    def _find(self, name: str) -> str:
+        """The absolute path of a video, in the input's folder or else the current one.
+
+        ``..`` stays in it, since that counts from where a link leads.
+        """
+        if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://|data:", name):
+            raise VideoRefused(
+                f"{name[:200]!r} is a URL, and promptlift fetches nothing",
+                remedy="download the video and give its path",
+            )
+        if not name or "\0" in name:
+            raise InputError(f"{name[:200]!r} is no path of a video", remedy="correct the row")
+        first, second = self._folder / name, self._current / name
+        if first == second or os.path.lexists(first):
+            return str(first)
+        self._used_other_files = True
+        return str(second if os.path.lexists(second) else first)
+
+
+def _check_type(name: str, value: Any, what: str, error: type[InputError] = InputError) -> None:
+    if value is not None and not isinstance(value, str):
+        raise error(f"the {name} is {_shown(value)}", remedy=f"give {what}")
+
+
+def _options_of(given: Any) -> Mapping[str, Any] | None:
+    """The options that a row sets; null is no value, since Parquet has every field in every row."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"the options are {_shown(given)}", remedy='give an object such as {"control": "edge"}'
+        )
+    options = {name: value for name, value in given.items() if value is not None}
+    _check_options(json.dumps(options, sort_keys=True))
+    return options
+
+
+@lru_cache(maxsize=1024)
+def _check_options(options: str) -> None:
+    """Check options of a row; the same ones come again and again in one input."""
+    Options().merged(json.loads(options))
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _prompt_beside(video: str) -> str:
+    """The text of ``clip.txt`` beside ``clip.mp4``; empty without such a file."""
+    path = Path(os.path.splitext(video)[0] + ".txt")  # noqa: PTH122 - "/" has no suffix to change
+    if not path.is_file():
+        return ""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_PROMPT_BYTES + 1)
+        if len(data) > _PROMPT_BYTES:
+            raise PromptError(
+                f"{str(path)!r} is longer than {_PROMPT_BYTES} bytes", remedy="shorten it"
+            )
+        return data.decode("utf-8-sig").strip()
+    except OSError as error:
+        raise PromptError(
+            f"cannot read {str(path)!r}: {error.strerror}", remedy="check its permissions"
+        ) from None
+    except UnicodeDecodeError:
+        raise PromptError(f"{str(path)!r} is not UTF-8", remedy="save it as UTF-8") from None
+
+
+# ---- JSON
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+# NaN and the infinities are not JSON and would make the export invalid, so they become null.
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None).decode
+
+
+def _json_records(path: Path | None) -> Iterator[InputRecord]:
+    """One JSON object a line, blank lines left out; or a file that is one JSON array of objects."""
+    with _open_binary(path) as file:
+        is_first = True
+        for number, raw in enumerate(_lines(file), 1):
+            line = raw.removeprefix(_BOM) if number == 1 else raw
+            if line.isspace():
+                continue
+            if is_first and line.lstrip().startswith(b"["):
+                yield from _array_records(path)
+                return
+            is_first = False
+            text = line.decode(errors="replace").strip()
+            try:
+                if len(line) > _LINE_BYTES:
+                    raise InputError(
+                        f"a line is longer than {_LINE_BYTES >> 20} MiB",
+                        remedy="leave large columns out",
+                    )
+                yield _object_or_bad(_decode(line.decode().strip()), text, number)
+            except InputError as error:
+                yield BadRecord(text, number, error)
+            except (ValueError, RecursionError) as error:  # also ten thousand digits or brackets
+                what = f"the line {_excerpt(text)} is not JSON: {error}"
+                remedy = 'write one object a line, such as {"video": "clip.mp4", "prompt": "dawn"}'
+                yield BadRecord(text, number, InputError(what, remedy=remedy))
+
+
+def _open_binary(path: Path | None) -> BinaryIO:
+    try:
+        if path is None:
+            # Not sys.stdin: a thread that waits in it when the process ends is fatal.
+            return open(0, "rb", buffering=_BUFFER_BYTES, closefd=False)
+        return path.open("rb", buffering=_BUFFER_BYTES)
+    except OSError as error:
+        raise unreadable_input(path or "standard input", error) from error
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; of one that is too long its beginning, one byte more than allowed."""
+    while line := file.readline(_LINE_BYTES + 1):
+        yield line
+        while len(line) > _LINE_BYTES and not line.endswith(b"\n"):
+            line = file.readline(_LINE_BYTES + 1)
+
+
+def _array_records(path: Path | None) -> Iterator[InputRecord]:
+    if path is None or not path.is_file() or path.stat().st_size > _ARRAY_BYTES:
+        raise InputError(
+            f"{str(path or '-')!r} is a JSON array and not JSON lines",
+            remedy="make lines of it with: jq -c '.[]'",
+        )
+    try:
+        items = _decode(path.read_bytes().removeprefix(_BOM).decode())
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{str(path)!r} begins as a JSON array and is not JSON", remedy="correct the file"
+        ) from None
+    for number, item in enumerate(items, 1):
+        yield _object_or_bad(item, json.dumps(item), number)
+
+
+def _object_or_bad(value: Any, text: str, line: int) -> InputRecord:
+    if isinstance(value, dict):
+        return value
+    what = f"the line {_excerpt(text)} is not a JSON object"
+    return BadRecord(text, line, InputError(what, remedy='write {"video": "clip.mp4"}'))
+
+
+# ---- CSV and TSV
+
+
+def _table_records(path: Path, *, tabs: bool) -> Iterator[InputRecord]:
+    """The records of a CSV or TSV file with a header; an empty cell is no value."""
+    with _open_table(path, tabs=tabs) as (names, records):
+        for line, text, cells in records:
+            if isinstance(cells, InputError):
+                yield BadRecord(_readable(text), line, cells)
+            elif error := _cells_error(cells, names):
+                yield BadRecord(_readable(text), line, error)
+            elif any(cells):
+                pairs = zip(names, cells, strict=False)
+                yield {"video": "", **{name: cell for name, cell in pairs if name and cell}}
+
+
+@contextmanager
+def _open_table(path: Path, *, tabs: bool) -> Iterator[tuple[list[str], Iterator[_CsvRecord]]]:
+    """The names in the header and the records after it; refuses a table without ``video``."""
+    if _head(path)[:2] in _UTF16_MARKS:
+        raise InputError(f"{str(path)!r} is UTF-16", remedy="save it as UTF-8")
+    # A byte that is not UTF-8 becomes a surrogate, and an error of its own row.
+    with path.open(
+        encoding="utf-8-sig", errors="surrogateescape", newline="", buffering=_BUFFER_BYTES
+    ) as file:
+        delimiter = "\t" if tabs else _delimiter_of(file.readline(_CSV_CHARACTERS))
+        file.seek(0)
+        records = _csv_records(file, delimiter)
+        _, _, cells = next(records, (0, "", InputError(f"{str(path)!r} is empty", remedy=_HEADER)))
+        if isinstance(cells, InputError):
+            raise cells
+        names = [cell.strip() for cell in cells]
+        if "video" not in names:
+            raise missing_video_column(names)
+        for column in names:
+            if column and names.count(column) > 1:
+                raise InputError(
+                    f"the column {column[:40]!r} stands twice in {str(path)!r}", remedy="rename one"
+                )
+        if "options" in names:
+            raise InputError(
+                "CSV and TSV have no column 'options'",
+                remedy="write JSON lines or Parquet, or rename the column to have it copied",
+            )
+        yield names, records
+
+
+_HEADER = "give it a header with a column 'video'"
+_CsvRecord: TypeAlias = tuple[int, str, list[str] | InputError]
+"""Line of its beginning, from 1, text and cells of a record, or why it is none."""
+
+
+def _csv_records(file: TextIO, delimiter: str) -> Iterator[_CsvRecord]:
+    """The records of a table; a broken one takes no other with it.
+
+    A quote that is never closed would swallow all lines after it. So the lines of the record under
+    way are remembered, and where it fails all but the first are read again.
+    """
+    again: deque[str] = deque()
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        length = 0
+        while line := again.popleft() if again else file.readline(_CSV_CHARACTERS):
+            length = length + len(line) if taken else len(line)
+            taken.append(line)
+            if length >= _CSV_CHARACTERS:
+                raise csv.Error("longer than a row can be: a quote may not be closed")
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    number = 1
+    while True:
+        taken.clear()
+        cells: list[str] | InputError
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            first = taken[0]
+            again.extendleft(reversed(taken[1:]))
+            rest = first if len(taken) == 1 else ""
+            while len(rest) >= _CSV_CHARACTERS and not rest.endswith(("\n", "\r")):
+                rest = file.readline(_CSV_CHARACTERS)
+            del taken[1:]
+            reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+            cells = InputError(
+                f"the line {_excerpt(_readable(first).strip())} is not a row: {error}",
+                remedy='put a cell with commas or quotes in quotes, and double those: "so ""it"""',
+            )
+        count = len(taken)
+        yield number, "".join(taken).strip(), cells
+        number += count
+
+
+def _delimiter_of(header: str) -> str:
+    """The separator that makes a column ``video`` of the header."""
+    for delimiter in ",;\t":
+        cells = next(csv.reader([header], delimiter=delimiter), [])
+        if "video" in [cell.strip() for cell in cells]:
+            return delimiter
+    return ","
+
+
+def _cells_error(cells: list[str], names: list[str]) -> InputError | None:
+    text = "".join(cells)
+    if not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text):
+        return InputError(
+            f"the row {_excerpt(_readable(text))} is not UTF-8", remedy="save the file as UTF-8"
+        )
+    if len(cells) > len(names):
+        return InputError(
+            f"a row has {len(cells)} cells and the header {len(names)}",
+            remedy="put a text with commas in quotes",
+        )
+    return None
+
+
+def _readable(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+# ---- folders and patterns
+
+
+class _Videos:
+    """One video, or all videos and images of a folder or a pattern.
+
+    The files of a folder come before those of the folders in it, both in the order of their names,
+    so that the order is the same in every run. Hidden files and folders are left out; links are
+    followed, but not in circles.
+
+    Args:
+        source: The video, the folder or the pattern (``*``, ``?``, ``[...]`` within a name,
+            ``**`` for folders of any depth).
+        prompt: The short prompt of those that have no text beside them.
+    """
+
+    stamp = None  # only a walk shows whether files were added or removed
+
+    def __init__(self, source: Path, prompt: str | None) -> None:
+        self._prompt = prompt
+        self._pattern: tuple[str, ...] = ("**", "*")
+        self.description = str(source.absolute())
+        if not os.path.lexists(source):
+            parts = source.parts
+            first = next((n for n, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+            source, self._pattern = Path(*parts[:first]), parts[first:]
+            if self._pattern[-1:] == ("**",):
+                self._pattern = (*self._pattern, "*")
+        self._root = source.absolute()
+        if not os.path.lexists(self._root):
+            raise InputError(f"there is no {str(self._root)!r}", remedy="check the path")
+
+    def rows(self) -> Iterator[Row]:
+        """See `Input.rows`."""
+        number = -1
+        for number, found in enumerate(self._walk() if self._root.is_dir() else [self._root]):
+            try:
+                if isinstance(found, OSError):
+                    raise unreadable_input(str(found.filename), found)
+                yield Row.of(number, str(found), _prompt_beside(str(found)) or self._prompt or "")
+            except InputError as error:
+                path = str(found.filename if isinstance(found, OSError) else found)
+                yield Row.broken(number, path, error, video=path)
+        if number < 0:
+            raise InputError(
+                f"there is no video or image in {self.description!r}",
+                remedy="check the path; a list of videos must be named itself",
+            )
+
+    def _walk(self) -> Iterator[Path | OSError]:
+        """The videos below the folder, and the errors of folders that cannot be read."""
+        unreadable: list[OSError] = []
+        for name, folders, files in os.walk(
+            self._root, followlinks=True, onerror=unreadable.append
+        ):
+            yield from unreadable
+            unreadable.clear()
+            folder = Path(name)
+            parts = folder.relative_to(self._root).parts
+            is_last = "**" not in self._pattern and len(parts) + 1 >= len(self._pattern)
+            folders[:] = sorted(
+                one
+                for one in folders
+                if not (is_last or one.startswith(".") or _is_circle(folder, folder / one))
+            )
+            for one in sorted(files):
+                is_video = Path(one).suffix.lower() in _VIDEO_SUFFIXES and not one.startswith(".")
+                if is_video and _matches((*parts, one), self._pattern):
+                    yield folder / one
+        yield from unreadable
+
+
+def _is_circle(folder: Path, inner: Path) -> bool:
+    return inner.is_symlink() and folder.resolve().is_relative_to(inner.resolve())
+
+
+def _matches(names: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    if not pattern or not names:
+        return not pattern and not names
+    if pattern[0] == "**":
+        return _matches(names, pattern[1:]) or _matches(names[1:], pattern)
+    return fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])

@@ -1,0 +1,484 @@
+"""The run over many items: skip what is finished, prepare, have answered, write, know when to stop.
+
+Every item is a task of its own; nothing waits for a batch. It passes three bounds: the process pool
+that decodes, the byte budget of frames in memory, and the limit of requests in flight. Twice as
+many items as requests are under way, so that the next ones are prepared while the engine answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from promptlift.batch.items import BatchItem, FilteredRows, ItemRunner, ResumeFilter, Write
+from promptlift.batch.limits import AdaptiveLimit
+from promptlift.batch.progress import BatchProgress, ItemCounts
+from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
+from promptlift.batch.rows import (
+    OptionsResolver,
+    count_rows,
+    row_json,
+    rows_of,
+)
+from promptlift.engines.base import CountsWaiting, Engine
+from promptlift.errors import (
+    ConfigEngineError,
+    InputError,
+    OptionError,
+    OutputError,
+    PromptliftError,
+)
+from promptlift.options import Options
+from promptlift.pipeline import (
+    PRELOAD,
+    EngineProfile,
+    profile_of,
+)
+from promptlift.store.index import Index, RetryPolicy
+from promptlift.store.results import (
+    PartWriter,
+    StoreFull,
+    end_line,
+    progress_line,
+    row_line,
+)
+from promptlift.store.run_dir import (
+    PARTS,
+    InputCopy,
+    RunCommand,
+    RunConfig,
+    copy_input,
+    create_run_dir,
+    ensure_config,
+    input_copies,
+)
+from promptlift.video.workers import IsolationLimits, ProcessPool
+
+if TYPE_CHECKING:
+    from promptlift.batch.readers import Input
+
+__all__ = ["BatchRun", "RunSettings", "Stop"]
+
+T = TypeVar("T")
+Stop = Literal["done", "limit", "time", "signal", "engine_down", "config", "output"]
+_CHUNK = 1000
+_PROGRESS_SECONDS = 10.0
+_REFRESH_SECONDS = 5.0
+_WAITING_SECONDS = 2.0
+_COUNT_SECONDS = 0.2
+_FULL = "the disk is full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How a run goes about it; nothing here changes an answer.
+
+    Attributes:
+        retry: What is done again besides what a rerun always does.
+        limit: The most items to begin; None for all.
+        stop_after: Seconds after which nothing more is begun; None for never.
+        concurrency: The most requests in flight; it begins with as many.
+        most: The most requests in flight where `concurrency` is None and it is found out.
+        workers: Processes that decode.
+        memory: Bytes of frames that may be held.
+        patience: Seconds that an engine may be away.
+        decode_seconds: Seconds that one look at one video may take.
+        shard: ``(i, n)`` to do the i-th of n parts of the rows only, counted from 1.
+        accept_changes: Go on in a folder that was begun with other options.
+        part_seconds: Age at which a part of the results is complete; None for any.
+    """
+
+    retry: RetryPolicy | None = None
+    limit: int | None = None
+    stop_after: float | None = None
+    concurrency: int | None = None
+    most: int = 256
+    workers: int = max(1, min(8, os.cpu_count() or 1))
+    memory: int = 1 << 30
+    patience: float = 600.0
+    decode_seconds: float = 60.0
+    shard: tuple[int, int] | None = None
+    accept_changes: bool = False
+    part_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "stop_after", "concurrency", "workers", "memory", "decode_seconds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise OptionError(f"{name} is {value}", remedy="give a value above 0")
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise OptionError(
+                f"the shard is {self.shard[0]}/{self.shard[1]}",
+                remedy="give one such as 3/8, the third of eight",
+            )
+
+
+class BatchRun:
+    """One run in one folder; see ``docs/design/0002-batch.md`` for what it promises.
+
+    Made and used in one event loop.
+
+    Args:
+        engine: Who is asked; the caller's to close. It should not try again by itself.
+        options: How items are treated where their rows say nothing.
+        rows: The input; None for the rows that the folder has.
+        run_dir: The folder; made where it is missing.
+        settings: How the run goes about it.
+        command: Is kept in the folder for a retry; None to keep what is there.
+
+    Attributes:
+        progress: What is counted while it runs.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: Options,
+        rows: Input | None,
+        run_dir: Path,
+        settings: RunSettings,
+        command: RunCommand | None = None,
+    ) -> None:
+        self.progress = BatchProgress(workers=settings.workers)
+        self._engine = engine
+        self._options = options
+        self._input = rows
+        self._run_dir = run_dir
+        self._settings = settings
+        self._command = command
+        most = settings.concurrency or settings.most
+        self._limit = AdaptiveLimit(most, settings.concurrency)
+        self._breaker = CircuitBreaker(settings.patience, self._engine_is_down)
+        self._retrying = RetryingEngine(engine, self._limit, self._breaker)
+        # As many again as may be in flight, so that the next clips are decoded while the engine is
+        # still busy with the prompts of this one.
+        self._places = asyncio.Semaphore(2 * most + 4 * settings.workers)
+        self._index_thread = ThreadPoolExecutor(1, "batch-index")
+        self._statuses: dict[bytes, str | None] = {}  # of items of this run; None while under way
+        self._followers: Counter[bytes] = Counter()
+        self._stopping = threading.Event()
+        self._pool: ProcessPool | None = None
+        self._copied: asyncio.Event | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._why: Stop | None = None
+
+    async def run(self) -> Stop:
+        """Do what is to be done, and give why it ended.
+
+        Raises:
+            PromptliftError: The folder, the input or the engine cannot be used; what was
+                finished until then is written.
+        """
+        self._task = asyncio.current_task()
+        settings = self._settings
+        profile = await self._reach_engine()
+        create_run_dir(self._run_dir)
+        config = RunConfig.of(self._options, profile.info, self._command)
+        ensure_config(self._run_dir, config, accept_changes=settings.accept_changes)
+        try:
+            with Index(self._run_dir) as index:
+                await self._with_index(index.refresh)
+                resume = ResumeFilter(
+                    index, OptionsResolver(self._options, profile.info), settings.retry
+                )
+                with PartWriter(
+                    self._run_dir / PARTS,
+                    turn=index.highest_turn + 1,
+                    part_seconds=settings.part_seconds,
+                ) as writer:
+                    await self._work(resume, writer, profile)
+        finally:
+            self._index_thread.shutdown(wait=False, cancel_futures=True)
+        return self._why or "done"
+
+    def stop(self, why: Stop = "signal") -> None:
+        """Begin nothing more; what is with the engine is waited for."""
+        if self._why is not None:
+            return
+        self._why = why
+        if why != "limit":
+            self._retrying.stop()
+            self._stopping.set()
+            if self._copied is not None:
+                self._copied.set()
+
+    def cancel(self) -> None:
+        """Stop now; what is finished is written."""
+        self.stop()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _reach_engine(self) -> EngineProfile:
+        """Describe the engine, waiting until it is there."""
+        await self._retrying.reach()
+        return await profile_of(self._retrying)
+
+    def _stop_for(self, error: BaseException) -> None:
+        """Stop for an error that is no single item's."""
+        if isinstance(error, OutputError):
+            self.stop("output")
+        else:
+            self.stop("config" if isinstance(error, ConfigEngineError) else "engine_down")
+
+    async def _work(self, resume: ResumeFilter, writer: PartWriter, profile: EngineProfile) -> None:
+        try:
+            async with _periodically(self._periodic(writer, resume)):
+                copies = await self._copies()
+                await self._process_rows(copies, resume, writer, profile)
+        except BaseExceptionGroup as errors:
+            error = errors.exceptions[0]
+            self._stop_for(error)
+            raise error from None
+        except PromptliftError as error:
+            self._stop_for(error)
+            raise
+        finally:
+            counts = self.progress.counts()
+            with contextlib.suppress(StoreFull):
+                writer.append(progress_line(counts), end_line(self._why or "done"))
+
+    async def _process_rows(
+        self,
+        copies: list[InputCopy],
+        resume: ResumeFilter,
+        writer: PartWriter,
+        profile: EngineProfile,
+    ) -> None:
+        """Work on all rows that are not finished."""
+        settings = self._settings
+        limits = IsolationLimits(wall_seconds=settings.decode_seconds)
+        self._pool = pool = ProcessPool(settings.workers, limits, preload=PRELOAD)
+        write = partial(self._write, writer)
+        items = ItemRunner(self._retrying, profile, pool.call, write, memory=settings.memory)
+        try:
+            async with pool, asyncio.TaskGroup() as group:
+                await self._feed(copies, resume, items, write, group)
+        finally:
+            await self._count()
+
+    async def _copies(self) -> list[InputCopy]:
+        """The rows of the run, copied into the folder first; none where it was stopped meanwhile.
+
+        Raises:
+            InputError: The input cannot be read, or the folder has no rows.
+        """
+        if self._input is None:
+            copies = input_copies(self._run_dir)
+            if not copies:
+                raise InputError(
+                    f"{str(self._run_dir)!r} holds no rows",
+                    remedy="run `promptlift batch run` with an input",
+                )
+        else:
+            copied = await self._copy(self._input)
+            copies = [] if copied is None else [copied]
+        shard = self._settings.shard
+        if copies:
+            counts = await asyncio.to_thread(lambda: [count_rows(copy, shard) for copy in copies])
+            self.progress.total = sum(counts)
+        return copies
+
+    async def _copy(self, source: Input) -> InputCopy | None:
+        loop, copied = asyncio.get_running_loop(), asyncio.Event()
+        result: list[InputCopy | BaseException] = []
+
+        def copy() -> None:
+            try:
+                result.append(
+                    copy_input(
+                        self._run_dir,
+                        source.description,
+                        lambda: source.stamp,
+                        self._lines(source),
+                        pause=self._pause,
+                    )
+                )
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                result.append(error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(copied.set)
+
+        # A thread that the end of the process does not wait for: it may read from a pipe.
+        self._copied = copied
+        threading.Thread(target=copy, name="batch-input", daemon=True).start()
+        await copied.wait()
+        if self._stopping.is_set() or not result:
+            return None
+        if isinstance(result[0], BaseException):
+            raise result[0]
+        return result[0]
+
+    def _lines(self, source: Input) -> Iterator[bytes]:
+        for row in source.rows():
+            if self._stopping.is_set():
+                raise InputError("the run was stopped", remedy="run the same command again")
+            yield row_json(row)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for room for the copy of the input."""
+        self.progress.paused = _FULL
+        if self._stopping.wait(seconds):
+            raise InputError("the run was stopped", remedy="run the same command again")
+        self.progress.paused = None
+
+    async def _feed(
+        self,
+        copies: list[InputCopy],
+        resume: ResumeFilter,
+        items: ItemRunner,
+        write: Write,
+        group: asyncio.TaskGroup,
+    ) -> None:
+        """Begin item after item, as there is room for them."""
+        rows = chain.from_iterable(rows_of(copy, self._settings.shard) for copy in copies)
+
+        def next_chunk() -> tuple[int, FilteredRows]:
+            chunk = list(islice(rows, _CHUNK))
+            return len(chunk), resume.partition(chunk)
+
+        while True:
+            count, found = await self._with_index(next_chunk)
+            if not count or self._why is not None:
+                return
+            self.progress.before.update(found.finished)
+            if found.new:
+                await write(*(row_line(digest, key) for digest, key in found.new))
+            for item in found.todo:
+                await self._places.acquire()
+                if not self._may_begin():
+                    return
+                self.progress.in_work += 1
+                self.progress.asked += 1
+                group.create_task(self._process(item, resume, items, write))
+
+    def _may_begin(self) -> bool:
+        limit = self._settings.limit
+        if limit is not None and self.progress.asked >= limit:
+            self.stop("limit")
+        return self._why is None
+
+    async def _process(
+        self, item: BatchItem, resume: ResumeFilter, items: ItemRunner, write: Write
+    ) -> None:
+        """Work on an item; rows of one key are answered once, and all are counted."""
+        progress, digest = self.progress, item.row.digest
+        try:
+            name = await items.key_of(item)
+            key = bytes.fromhex(name)
+            if item.key is None and key not in self._statuses:
+                status = await self._with_index(partial(resume.finished_status, name))
+                if status is not None:
+                    progress.before[status] += 1
+                    await write(row_line(digest, name))
+                    return
+            if key in self._statuses:
+                await write(row_line(digest, name))
+                known = self._statuses.get(key)
+                if known is None:
+                    self._followers[key] += 1
+                else:
+                    progress.now[known] += 1
+                return
+            self._statuses[key] = None
+            try:
+                record = await items.process(item, name)
+            except BaseException:
+                del self._statuses[key]
+                raise
+            self._statuses[key] = record.status
+            progress.settle(ItemCounts.of(record), 1 + self._followers.pop(key, 0))
+        except EngineDown:
+            if self._why is None:
+                raise
+        finally:
+            progress.in_work -= 1
+            self._places.release()
+
+    def _periodic(
+        self, writer: PartWriter, resume: ResumeFilter
+    ) -> list[tuple[float, Callable[[], Awaitable[object]]]]:
+        """What is done every so many seconds beside the items."""
+        stop_after, engine = self._settings.stop_after, self._engine
+
+        async def count() -> None:
+            await self._count()
+            if stop_after is not None and self.progress.seconds >= stop_after:
+                self.stop("time")
+
+        async def report() -> None:
+            await asyncio.to_thread(writer.append, progress_line(self.progress.counts()))
+
+        async def refresh() -> None:
+            await self._with_index(resume.refresh)
+
+        work: list[tuple[float, Callable[[], Awaitable[object]]]] = [
+            (_COUNT_SECONDS, count),
+            (_PROGRESS_SECONDS, report),
+            (_REFRESH_SECONDS, refresh),
+        ]
+        if isinstance(engine, CountsWaiting):
+            waiting = engine.waiting
+
+            async def hold() -> None:
+                self._limit.held = bool(await waiting())
+
+            work.append((_WAITING_SECONDS, hold))
+        return work
+
+    async def _count(self) -> None:
+        """Bring the progress up to date."""
+        progress, retrying = self.progress, self._retrying
+        progress.requests, progress.repeats = retrying.requests, retrying.repeats
+        progress.engine_seconds = retrying.seconds
+        progress.decode_seconds = 0.0 if self._pool is None else self._pool.seconds_busy
+        progress.in_flight, progress.limit = self._limit.in_flight, self._limit.now
+
+    async def _write(self, writer: PartWriter, *lines: bytes) -> Path:
+        part = await writer.write(*lines, on_full=self._disk_is_full)
+        if self.progress.paused == _FULL:
+            self.progress.paused = None
+        return part
+
+    def _disk_is_full(self, _: StoreFull) -> None:
+        self.progress.paused = _FULL
+
+    def _engine_is_down(self, down: bool) -> None:
+        last = self._breaker.last
+        why = f": {last.message}" if last is not None else ""
+        self.progress.paused = f"the engine does not answer{why}" if down else None
+
+    async def _with_index(self, work: Callable[[], T]) -> T:
+        """Run what reads the index in the one thread that may."""
+        return await asyncio.get_running_loop().run_in_executor(self._index_thread, work)
+
+
+@asynccontextmanager
+async def _periodically(
+    work: Iterable[tuple[float, Callable[[], Awaitable[object]]]],
+) -> AsyncIterator[None]:
+    """Do each of these every so many seconds while the block runs."""
+
+    async def repeat(seconds: float, do: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(PromptliftError):  # what keeps failing shows where it matters
+                await do()
+
+    tasks = [asyncio.create_task(repeat(seconds, do)) for seconds, do in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

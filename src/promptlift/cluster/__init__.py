@@ -1,0 +1,1 @@
+"""Batch runs on a cluster."""

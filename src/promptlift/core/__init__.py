@@ -1,1 +1,0 @@
-"""The pure part: no input or output, no clock, no third-party import but pydantic."""

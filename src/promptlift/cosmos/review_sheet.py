@@ -1,0 +1,147 @@
+"""The review sheet: one page that a person reads before spending GPU hours."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from functools import partial
+from importlib.resources import files
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from promptlift import __version__
+from promptlift.cosmos.formats import CONTROLS
+from promptlift.cosmos.plan import ItemResult
+from promptlift.cosmos.upsample import SpecResult
+from promptlift.errors import PromptliftError
+from promptlift.language import ENGLISH_FUNCTION_WORDS
+from promptlift.options import Options
+from promptlift.review.faithful import stem
+from promptlift.targets.templates import fixed_by, free_under
+from promptlift.text import counted
+from promptlift.types import Box, Instant, Size
+from promptlift.video import VideoRegion, hint_frames, isolated_call, open_video
+
+__all__ = ["render_review_sheet"]
+
+_STATUSES = {
+    "done": "long prompt in place",
+    "kept": "left as it was",
+    "rejected": "no answer fit to use",
+    "failed": "failed",
+}
+_WORD = re.compile(r"[^\W_]+")
+_PICTURE = Size(480, 4 * 480)
+_DECODERS = 2
+
+
+def render_review_sheet(
+    specs: Sequence[SpecResult], options: Options, *, dry_run: bool = False
+) -> str:
+    """The page for specs that are upsampled: frames, prompts, reviews and tokens of each item.
+
+    A record says which frames were shown; they are decoded again, each video in a process of its
+    own. Of an item whose engine looked at none, those that it would have been shown are.
+
+    Args:
+        specs: What became of them.
+        options: The options that their items were upsampled with.
+        dry_run: Whether the changes were not written.
+    """
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("review_sheet.html.j2")
+    style = files(__package__).joinpath("templates/review_sheet.css").read_text(encoding="utf-8")
+    items = [item for spec in specs for item in spec.items]
+    with ThreadPoolExecutor(_DECODERS, thread_name_prefix="review-sheet") as threads:
+        pictures = threads.map(partial(_pictures, options=options), items)
+        return template.render(
+            specs_with_pictures=[(spec, [next(pictures) for _ in spec.items]) for spec in specs],
+            counts=Counter(item.status for item in items),
+            statuses=_STATUSES,
+            style=Markup(style),  # noqa: S704 - a file of this package
+            dry_run=dry_run,
+            version=__version__,
+            counted=counted,
+            marked=_marked,
+            fixed_by=fixed_by,
+            free_under=free_under,
+            controls_of=lambda plan: tuple(CONTROLS[key][0] for key in plan.controls),
+        )
+
+
+class _Picture(NamedTuple):
+    address: str
+    seconds: float
+    size: Size
+
+
+def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
+    """The hint frames of an item; none where they cannot be read any more."""
+    if item.plan is None or item.record is None:
+        return ()
+    plan, frames = item.plan, item.record.frames
+    times = [Fraction(frame.exact_seconds) for frame in frames]
+    region = plan.region or plan.mask_path
+    try:
+        pictures = isolated_call(_decode, plan.video_path, region, times, options)
+    except PromptliftError:
+        return ()
+    if len(pictures) != len(frames):
+        return pictures
+    sizes = [Size(frame.width, frame.height) for frame in frames]
+    return tuple(one._replace(size=size) for one, size in zip(pictures, sizes, strict=True))
+
+
+def _decode(
+    video: str, region: Box | str | None, times: Sequence[Fraction], options: Options
+) -> tuple[_Picture, ...]:
+    """The frames at some times, else those that the options choose, as data: addresses."""
+    from PIL import Image
+
+    choice = options.strategy, options.frames, options.fps, options.exact
+    source = video if region is None else VideoRegion(video, region, *choice)
+    with open_video(source) as reader:
+        if region is not None:
+            frames = reader.first(options.frames, _PICTURE)
+        elif times:
+            frames = reader.frames_at([Instant.exact(time) for time in times], _PICTURE)
+        else:  # an engine that looks at none was asked
+            strategy, count, fps, exact = choice
+            frames = hint_frames(
+                reader, box=_PICTURE, strategy=strategy, count=count, fps=fps, exact=exact
+            )
+        pictures = []
+        for frame in frames:
+            file = io.BytesIO()
+            Image.fromarray(frame.image).save(file, "JPEG", quality=82)
+            address = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+            pictures.append(_Picture(address, float(frame.time), reader.info.size))
+        return tuple(pictures)
+
+
+def _marked(long: str, short: str) -> Iterator[tuple[str, bool]]:
+    """The long prompt in pieces, each with whether it is one of the user's own words."""
+    words = map(str.lower, _WORD.findall(short))
+    own = {stem(word) for word in words if word not in ENGLISH_FUNCTION_WORDS}
+    position = 0
+    for match in _WORD.finditer(long):
+        word = match[0].lower()
+        if word in ENGLISH_FUNCTION_WORDS or stem(word) not in own:
+            continue
+        yield long[position : match.start()], False
+        yield match[0], True
+        position = match.end()
+    yield long[position:], False

@@ -1,0 +1,481 @@
+"""What Cosmos-Transfer1's own command does with a spec, step by step, without running it.
+
+Read from cosmos-transfer1 at commit 5005e82; each rule names its file and lines there. `check_spec`
+follows ``torchrun transfer.py --controlnet_specs SPEC --upsample_prompt`` and stops where that
+would stop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from promptlift.cosmos.formats import CONTROLS, MASK_SUFFIXES
+from promptlift.cosmos.spec_file import read_text
+from promptlift.errors import BudgetError, SpecError, VideoError
+from promptlift.planning import Budget, Cost, make_plan
+from promptlift.tokens import PIXTRAL
+from promptlift.tokens.text import counter_for
+from promptlift.types import Size, VideoInfo
+from promptlift.video import probe
+
+__all__ = ["CheckEnd", "CheckFinding", "CheckResult", "check_spec", "control_size"]
+
+COMMIT = "5005e82"
+CONTEXT = 4096
+RESERVE = 300
+_SIGMA_MAX = 70.0
+_SIGMA_ALONE = 80
+_FRAMES = 2
+
+_DIFFUSION = "cosmos_transfer1/diffusion/inference"
+PIPELINE = f"{_DIFFUSION}/world_generation_pipeline.py"
+UTILS = f"{_DIFFUSION}/inference_utils.py"
+TRANSFER = f"{_DIFFUSION}/transfer.py"
+PREPROCESSORS = f"{_DIFFUSION}/preprocessors.py"
+UPSAMPLER = "cosmos_transfer1/auxiliary/upsampler/model/upsampler.py"
+MISC = "cosmos_transfer1/utils/misc.py"
+READER = "cosmos_transfer1/utils/io.py"
+AUGMENTORS = "cosmos_transfer1/diffusion/datasets/augmentors/control_input.py"
+WRITER = "cosmos_transfer1/auxiliary/guardrail/common/io_utils.py"
+_VIDEO = "cosmos_transfer1/utils/video_utils.py"
+_REGIONAL = "cosmos_transfer1/utils/regional_prompting_utils.py"
+
+_PREPROCESSED = ("depth", "seg", "keypoint", "vis", "edge")
+BOX = Size(1280, 704)
+"""VIDEO_RES_SIZE_INFO["720"]["16,9"], whatever the video's own shape."""
+
+_DESCRIBE = "describe the following images"
+# As argparse has it in transfer.py:55-61.
+_DEFAULT_PROMPT = (
+    "The video captures a stunning, photorealistic scene with remarkable attention to detail, "
+    "giving it a lifelike appearance that is almost indistinguishable from reality. It appears "
+    "to be from a high-budget 4K movie, showcasing ultra-high-definition quality with impeccable "
+    "resolution."
+)
+
+CheckOutcome: TypeAlias = Literal["works", "cut", "fails", "ignored", "blind"]
+"""What comes of ``--upsample_prompt``.
+
+``works``: the model is shown two frames and has room to answer. ``cut``: there is less room than
+the answer may take. ``fails``: an exception. ``ignored``: the flag silently does nothing.
+``blind``: the model is asked without any picture, silently.
+"""
+
+_Json: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFinding:
+    """One sentence about what happens.
+
+    Attributes:
+        text: The sentence.
+        source: File and lines of the rule in cosmos-transfer1; empty for promptlift's own.
+    """
+
+    text: str
+    source: str = ""
+
+
+class CheckEnd(Exception):
+    """The command goes no further.
+
+    Args:
+        text: The sentence that says so.
+        source: File and lines of the rule.
+        outcome: What comes of it.
+    """
+
+    def __init__(self, text: str, source: str, outcome: CheckOutcome = "fails") -> None:
+        super().__init__(text)
+        self.outcome = outcome
+        self.finding = CheckFinding(text, source)
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """One run of the upsampler, or what becomes of it.
+
+    Attributes:
+        spec: The spec file.
+        line: The line of a batch file; None without one.
+        outcome: What comes of it.
+        findings: Why, in sentences with their sources.
+        control: The control that is shown; None for none.
+        video: The file that is shown, or that the control is made from.
+        made: Whether the control is made first.
+        size: Pixels of each frame that is shown.
+        frames: How many frames are shown.
+        tokens: Tokens of the whole prompt.
+        better: What promptlift would show instead.
+    """
+
+    spec: Path
+    line: int | None = None
+    outcome: CheckOutcome = "works"
+    findings: list[CheckFinding] = field(default_factory=list)
+    control: str | None = None
+    video: str | None = None
+    made: bool = False
+    size: Size | None = None
+    frames: int | None = None
+    tokens: int | None = None
+    better: Cost | None = None
+
+    @property
+    def room(self) -> int | None:
+        """Tokens left for the answer; below 0 where the prompt alone is too long."""
+        return None if self.tokens is None else CONTEXT - self.tokens
+
+
+def check_spec(
+    spec: Path,
+    *,
+    batch: Path | None = None,
+    prompt: str | None = None,
+    input_video: str | None = None,
+    sigma_max: float | None = None,
+    root: Path | None = None,
+) -> list[CheckResult]:
+    """Go Cosmos-Transfer1's way with a spec, or with each item of a batch.
+
+    Args:
+        spec: The file for ``--controlnet_specs``.
+        batch: The file for ``--batch_input_path``.
+        prompt: ``--prompt``.
+        input_video: ``--input_video_path``.
+        sigma_max: ``--sigma_max``.
+        root: The folder that the command is run in; None for the current one, or the nearest
+            above the spec from which the paths lead somewhere.
+
+    Returns:
+        One result for the spec, or one for each line of the batch.
+
+    Raises:
+        SpecError: A file cannot be read, or is of another kind.
+    """
+    text = _read(spec)
+    try:
+        controls, arguments = _load(spec, text)
+        video = input_video or arguments.get("input_video_path") or ""
+        sigma = arguments.get("sigma_max") if sigma_max is None else sigma_max
+        _validate(controls, video, _SIGMA_MAX if sigma is None else sigma)
+        items = [_Item(None, video, prompt or arguments.get("prompt", _DEFAULT_PROMPT), {})]
+        if batch is not None:
+            items = list(_batch_items(batch))
+    except CheckEnd as end:
+        return [CheckResult(spec, outcome=end.outcome, findings=[end.finding])]
+    folders = [root] if root is not None else [Path(), *spec.absolute().parents]
+    return [
+        _Check(folders, controls, arguments, item, CheckResult(spec, item.line)).result()
+        for item in items
+    ]
+
+
+class _Item(NamedTuple):
+    """What is upsampled: the line of a batch, its video, its prompt, its overrides."""
+
+    line: int | None
+    video: str | None
+    prompt: str | None
+    overrides: _Json
+
+
+def _read(path: Path) -> str:
+    try:
+        return read_text(path)
+    except SpecError as error:
+        raise SpecError(f"{str(path)!r}: {error.message}", remedy=error.remedy) from None
+
+
+def _load(path: Path, text: str) -> tuple[dict[str, _Json], dict[str, Any]]:
+    """The controls and the other arguments of a spec, as Cosmos's loader takes them."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        if '"visual_input"' in text.lstrip("\ufeff").lstrip().partition("\n")[0]:
+            raise SpecError(
+                f"{str(path)!r} is a batch file",
+                remedy="give the controlnet spec that it is run with, and this with --batch",
+            ) from None
+        what = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise CheckEnd(f"json.load stops at {what}.", f"{UTILS}:1198-1199") from None
+    if not isinstance(content, dict):
+        raise CheckEnd("The spec is not one JSON object: AttributeError.", f"{UTILS}:1204")
+    has_path = any(isinstance(one, dict) and "control_path" in one for one in content.values())
+    if has_path or ("video_path" in content and "input_video_path" not in content):
+        raise CheckEnd(
+            "This is a Cosmos-Transfer2.5 spec: that generator has no prompt upsampler and no "
+            "--upsample_prompt.",
+            "cosmos-transfer2.5/cosmos_transfer2/config.py:311-520",
+            "ignored",
+        )
+    for key, value in content.items():
+        if key in CONTROLS and not isinstance(value, dict):
+            raise CheckEnd(f'"{key}" is not a JSON object: an exception.', f"{UTILS}:1239-1244")
+        if key not in CONTROLS and isinstance(value, dict):
+            what = f'"{key}" is no control: ValueError: Invalid hint_key.'
+            raise CheckEnd(what, f"{UTILS}:1207-1209")
+    controls = {key: value for key, value in content.items() if key in CONTROLS}
+    return controls, {key: value for key, value in content.items() if key not in CONTROLS}
+
+
+def _validate(controls: Mapping[str, _Json], video: str, sigma: object) -> None:
+    """Cosmos's own checks of the controls, in their order."""
+    for key, config in controls.items():
+        if not video and (not isinstance(sigma, int | float) or sigma < _SIGMA_ALONE):
+            raise CheckEnd(
+                f"There is no input_video_path and sigma_max is {sigma}: ValueError. With "
+                f"--sigma_max {_SIGMA_ALONE} it would go on.",
+                f"{UTILS}:1236-1237",
+            )
+        if not video and "input_control" not in config:
+            what = f'"{key}" has no input_control and there is no input_video_path: ValueError.'
+            raise CheckEnd(what, f"{UTILS}:1239-1242")
+        weight = config.get("control_weight", "0.5")
+        if isinstance(weight, str) and weight.endswith(".pt"):
+            continue
+        try:
+            usable = float(weight) >= 0
+        except (TypeError, ValueError):
+            usable = False
+        if not usable:
+            what = f'The control_weight of "{key}" is {weight!r}: ValueError.'
+            raise CheckEnd(what, f"{UTILS}:1264-1275")
+
+
+def _batch_items(path: Path) -> Iterator[_Item]:
+    """Each line, as Cosmos reads it: all of them before anything else."""
+    for number, line in enumerate(_read(path).splitlines(), 1):
+        try:
+            item = json.loads(line.strip())
+        except json.JSONDecodeError as error:
+            what = "is blank" if not line.strip() else f"is no JSON: {error.msg}"
+            raise CheckEnd(
+                f"Line {number} of the batch {what}: nothing runs.", f"{READER}:36"
+            ) from None
+        if not isinstance(item, dict):
+            what = f"Line {number} of the batch is not an object: AttributeError."
+            raise CheckEnd(what, f"{TRANSFER}:300")
+        overrides = item.get("control_overrides") or {}
+        yield _Item(number, item.get("visual_input"), item.get("prompt"), overrides)
+
+
+def control_size(source: Size) -> Size:
+    """The size of a control that is made from a video: inside 1280x704, whatever the shape.
+
+    Raises:
+        CheckEnd: It cannot be written.
+    """
+    ratio = min(BOX.width / source.width, BOX.height / source.height)
+    made = source
+    if ratio < 1:
+        made = Size(int(ratio * source.width + 0.5), int(ratio * source.height + 0.5))
+    if made.width % 2 or made.height % 2:
+        raise CheckEnd(
+            f"The control that is made from {source} is {made}, and H.264 in yuv420p takes no odd "
+            "side: ValueError from save_video.",
+            f"{AUGMENTORS}:104-125; {WRITER}:69-78",
+        )
+    return made
+
+
+@dataclass(slots=True)
+class _Check:
+    """One item's way through the pipeline."""
+
+    folders: list[Path]
+    controls: Mapping[str, _Json]
+    arguments: _Json
+    item: _Item
+    out: CheckResult
+
+    def result(self) -> CheckResult:
+        """Go the way to its end."""
+        out = self.out
+        try:
+            if any(key in self.controls for key in ("vis", "edge", "seg", "depth")):
+                self._preprocess()
+                self._check_regions()
+                if self.item.prompt is None:
+                    raise CheckEnd(
+                        "The item has no prompt: TypeError, 'NoneType' object is not "
+                        "subscriptable.",
+                        f"{PIPELINE}:717",
+                    )
+            self._choose()
+            info = self._probe(out.video)
+            if info is None:
+                raise CheckEnd(
+                    f"{out.video} cannot be read: no frame comes of it, and the model is silently "
+                    "asked without a picture.",
+                    f"{MISC}:45-48; {UPSAMPLER}:96-105",
+                    "blind",
+                )
+            self._count(info)
+        except CheckEnd as end:
+            out.outcome = end.outcome
+            out.findings.append(end.finding)
+        self._add_better()
+        return out
+
+    def _add(self, text: str, source: str = "") -> None:
+        self.out.findings.append(CheckFinding(text, source))
+
+    def _preprocess(self) -> None:
+        """Make the controls that have no video, before anything is upsampled."""
+        item = self.item
+        needed = [
+            key
+            for key, config in self.controls.items()
+            if key in _PREPROCESSED
+            and not {**config, **(item.overrides.get(key) or {})}.get("input_control")
+        ]
+        if needed and self._probe(item.video) is None:
+            raise CheckEnd(
+                f"The {' and '.join(needed)} control is to be made from the input video "
+                f"{item.video or ''!r}, which cannot be read.",
+                f"{TRANSFER}:324-332; {PREPROCESSORS}:141-188",
+            )
+
+    def _check_regions(self) -> None:
+        """Go through the regional prompts as the preprocessors do."""
+        given = self.arguments.get("regional_prompts")
+        regions = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+        for number, region in enumerate(regions):
+            where, named = f"regional_prompts[{number}]", region.get("region_definitions_path")
+            if not {"mask_prompt", "region_definitions_path"} & region.keys():
+                self._add(
+                    f"{where} names no region: ValueError after the upsampling, since prompts "
+                    "and regions are counted.",
+                    f"{_REGIONAL}:191-195",
+                )
+            if "mask_prompt" in region or not isinstance(named, str):
+                continue
+            suffix = PurePath(named).suffix.lower()
+            if suffix not in MASK_SUFFIXES or self._probe(named) is None:
+                raise CheckEnd(
+                    f"The region of {where} is {named[:200]!r}, which is no video that is there: "
+                    "ValueError: Invalid video file.",
+                    f"{PREPROCESSORS}:115-123; {_VIDEO}:102-116",
+                )
+            if self.item.line not in (None, 1):
+                raise CheckEnd(
+                    "The first item has put a tensor's name, which ends in .pt, in the place of "
+                    f"the mask of {where}: ValueError: Invalid video file.",
+                    f"{PREPROCESSORS}:119-123; {TRANSFER}:324-333",
+                )
+        if regions:
+            self._add("Regional prompts are not upsampled.", f"{TRANSFER}:335-340")
+
+    def _choose(self) -> None:
+        """Find the video that is shown: of vis, else edge, else the first of seg and depth."""
+        controls, out = self.controls, self.out
+        shown = [key for key in ("vis", "edge") if key in controls]
+        shown += [key for key in controls if key in ("seg", "depth")]
+        if not shown:
+            has = f"only {', '.join(controls)}" if controls else "no control"
+            raise CheckEnd(
+                f"The spec has {has}: without vis, edge, seg or depth no upsampler is made, and "
+                "the flag silently does nothing.",
+                f"{PIPELINE}:264-277,713",
+                "ignored",
+            )
+        key = shown[0]
+        given = controls[key].get("input_control")
+        if key in self.item.overrides:
+            self._add(
+                f'The override of "{key}" is not looked at: the upsampler reads the controls of '
+                "the spec and not those of the item.",
+                f"{PIPELINE}:302-315; {TRANSFER}:313-333",
+            )
+        if given is not None and not isinstance(given, str):
+            raise CheckEnd(f'The input_control of "{key}" is no path.', f"{UPSAMPLER}:97-105")
+        if given is None and key in ("seg", "depth"):
+            raise CheckEnd(
+                f'"{key}" has no input_control in the spec, and what the preprocessor makes is '
+                "not passed on: TypeError, 'NoneType' object is not iterable.",
+                f"{PIPELINE}:315; {UPSAMPLER}:96-105",
+            )
+        out.control, out.made, out.video = key, given is None, self.item.video
+        if given is not None:
+            out.video = given
+            self._add(
+                f'The model is shown the control "{key}", {given}, and not the video itself.',
+                f"{PIPELINE}:264-269,302-317",
+            )
+        elif not out.video:
+            raise CheckEnd("There is no video to make the control from.", f"{UTILS}:680")
+        else:
+            self._add(
+                f'The model is shown the control "{key}", made from {out.video}, and not the '
+                "video itself.",
+                f"{PIPELINE}:264-266,305-312",
+            )
+
+    def _count(self, info: VideoInfo) -> None:
+        """The arithmetic of the bare request."""
+        out = self.out
+        # OpenCV and imageio turn a video upright, and take its pixels for square.
+        size = Size(info.coded_width, info.coded_height)
+        out.size = source = Size(size.height, size.width) if info.rotation % 180 else size
+        if out.made:
+            out.size = control_size(source)
+            if out.size != source:
+                self._add(f"It is shrunk from {source} to fit {BOX}.", f"{AUGMENTORS}:104-125")
+        out.frames, text = self._asked(info)
+        out.tokens = PIXTRAL.prompt(out.size, out.frames, text)
+        room = CONTEXT - out.tokens
+        shown = "Its only frame" if out.frames == 1 else "Its first two frames"
+        cost = f"{shown}, {out.size}, and the prompt take {out.tokens:,} tokens of {CONTEXT:,}"
+        where = f"{UPSAMPLER}:55; {MISC}:40-55"
+        if room < 0:
+            raise CheckEnd(f"{cost}, {-room:,} too many: vLLM raises ValueError.", where)
+        if room < RESERVE:
+            out.outcome = "cut"
+            self._add(
+                f"{cost}, so that {room:,} are left for an answer of up to {RESERVE}: one that is "
+                "cut in the middle is passed on all the same.",
+                f"{UPSAMPLER}:55,117-118; {MISC}:40-55",
+            )
+        else:
+            self._add(f"{cost}; {room:,} are left for an answer of {RESERVE}.", where)
+
+    def _add_better(self) -> None:
+        """What promptlift would do with the same: the video itself, as large as fits."""
+        own = self._probe(self.item.video)
+        info = own or self._probe(self.out.video)
+        if info is None:
+            return
+        frames, text = self._asked(info)
+        try:
+            made = make_plan(info.size, frames, Budget(chat_tokens=text))
+        except BudgetError:
+            return
+        self.out.better = made.chosen
+        what = "the video itself" if own else "the control"
+        self._add(
+            f"promptlift shows {what} at {made.size}: {made.chosen.prompt_tokens:,} tokens, with "
+            f"{RESERVE} kept for the answer."
+        )
+
+    def _asked(self, info: VideoInfo) -> tuple[int, int]:
+        """How many frames are shown, and the tokens of the text that goes with them."""
+        frames = 1 if info.is_still else min(_FRAMES, info.frame_count or _FRAMES)
+        prompt = self.item.prompt or _DESCRIBE
+        return frames, PIXTRAL.chat("", prompt, frames, counter_for(PIXTRAL))
+
+    def _probe(self, named: str | None) -> VideoInfo | None:
+        """What a file is, from where the command would find it; None if it has no picture."""
+        if not named or not isinstance(named, str):
+            return None
+        try:
+            paths = (folder / named for folder in self.folders)
+            there = next((path for path in paths if path.exists()), None)
+            return None if there is None else probe(there)
+        except (VideoError, OSError, ValueError):  # a name too long, or with a null in it
+            return None

@@ -1,0 +1,249 @@
+"""Look at everything a run needs, and say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from promptlift.engines.vllm.device import GIB, choose_gpu, gib, read_gpus
+from promptlift.engines.vllm.launch import is_torchrun_variable
+from promptlift.errors import PromptliftError
+
+__all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "check_run"]
+
+Status = Literal["ok", "note", "fail"]
+
+_PACKAGES = ("av", "numpy", "pillow", "mistral-common", "tiktoken", "pydantic", "httpx2")
+_DECODERS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4", "prores", "mjpeg")
+_SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check.
+
+    Attributes:
+        name: What was looked at.
+        status: ``ok``; ``note`` for what some uses need or will trip over; ``fail`` for what
+            every use needs, or what was asked for and is not there.
+        detail: What was found.
+        remedy: What to do; empty where nothing is to be done.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+
+def check_core() -> Iterator[Finding]:
+    """Python, packages, codecs, cache folder and disk, vocabulary."""
+    system = f"{platform.system()} {platform.machine()}"
+    detail = f"Python {platform.python_version()} on {system}, {sys.executable}"
+    yield Finding("Python", "ok", detail)
+
+    found, missing = [], []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        remedy = f"pip install {' '.join(missing)}"
+        yield Finding("packages", "fail", f"missing: {', '.join(missing)}", remedy)
+        return
+    yield Finding("packages", "ok", ", ".join(found))
+
+    import av
+
+    absent = [name for name in (*_DECODERS, "libx264") if name not in av.codecs_available]
+    if absent:
+        remedy = "install the wheel of PyAV instead of a build of your own: pip install av"
+        yield Finding("codecs", "note", f"missing: {', '.join(absent)}", remedy)
+    else:
+        version = ".".join(map(str, av.library_versions["libavcodec"]))
+        detail = f"libavcodec {version}, all decoders and the H.264 encoder"
+        yield Finding("codecs", "ok", detail)
+
+    folder = Path(os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        remedy = "set PROMPTLIFT_CACHE to a folder that can be written; runs work without, slower"
+        yield Finding("cache folder", "note", f"{folder}: {error.strerror}", remedy)
+    else:
+        detail = f"{folder}, {gib(free)} free"
+        if free < GIB:
+            yield Finding("cache folder", "note", detail, "make room on the disk")
+        else:
+            yield Finding("cache folder", "ok", detail)
+
+    from promptlift.tokens.tekken import load_counter
+
+    try:
+        tokens = load_counter()("Test prompt")
+    except PromptliftError as error:
+        yield Finding("vocabulary", "fail", error.message, error.remedy)
+    else:
+        yield Finding("vocabulary", "ok", f"'Test prompt' is {tokens} tokens of tekken")
+
+
+def check_machine(environ: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """GPUs and their free memory, torchrun's variables, shared memory in a container."""
+    environ = os.environ if environ is None else environ
+    try:
+        gpus = read_gpus(environ)
+    except PromptliftError as error:
+        yield Finding("GPU", "note", error.message, error.remedy)
+    else:
+        if not gpus:
+            yield Finding("GPU", "ok", "none found; the embedded engine and servers need none")
+        for gpu in gpus:
+            detail = f"{gpu.index}: {gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free"
+            if gpu.free < gpu.total * 3 // 4:
+                remedy = "look at nvidia-smi, and end what is no longer needed"
+                yield Finding("GPU", "note", detail, remedy)
+            else:
+                yield Finding("GPU", "ok", detail)
+
+    # An engine that promptlift starts is kept from these; another vLLM would hang on them.
+    found = sorted(name for name, value in environ.items() if is_torchrun_variable(name, value))
+    if found:
+        remedy = "nothing for engines that promptlift starts; unset them for a vLLM of your own"
+        yield Finding("torchrun", "note", f"set: {', '.join(found)}", remedy)
+    else:
+        yield Finding("torchrun", "ok", "none of its variables is set")
+
+    if _SHM.is_dir():
+        size = shutil.disk_usage(_SHM).total
+        if size < GIB:
+            remedy = "in Docker, run with --ipc=host or --shm-size=8g"
+            yield Finding("shared memory", "note", gib(size), remedy)
+        else:
+            yield Finding("shared memory", "ok", gib(size))
+
+
+def check_models(
+    *,
+    checkpoint_dir: Path | None = None,
+    vllm_python: str | None = None,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+) -> Iterator[Finding]:
+    """Look at every engine; what was asked for by name must be there.
+
+    Args:
+        checkpoint_dir: The folder of the Cosmos checkpoints.
+        vllm_python: The interpreter that has vLLM.
+        base_url: Address of a server.
+        api_key_env: The variable that holds its key.
+    """
+    yield _check_vllm(vllm_python)
+    if checkpoint_dir is not None:
+        yield from _check_checkpoint(checkpoint_dir)
+    yield _check_running_engine()
+    if importlib.util.find_spec("xllamacpp") is None:
+        remedy = "pip install 'promptlift[llamacpp]'"
+        yield Finding("llama.cpp", "note", "not installed; GGUF models cannot be run", remedy)
+    else:
+        version = importlib.metadata.version("xllamacpp")
+        yield Finding("llama.cpp", "ok", f"xllamacpp {version}")
+    if base_url is not None:
+        try:
+            yield asyncio.run(_check_server(base_url, api_key_env))
+        except PromptliftError as error:
+            yield Finding("server", "fail", error.message, error.remedy)
+
+
+def _check_vllm(python: str | None) -> Finding:
+    from promptlift.engines.vllm.launch import find_installation
+
+    try:
+        found = find_installation(python)
+    except PromptliftError as error:
+        # Missing vLLM hinders nobody who did not ask for it.
+        return Finding("vLLM", "note" if python is None else "fail", error.message, error.remedy)
+    return Finding("vLLM", "ok", f"{found.version}, {found.python}")
+
+
+def _check_checkpoint(folder: Path) -> Iterator[Finding]:
+    """The checkpoint must be whole, and is held against the GPU's free memory."""
+    from promptlift.engines.settings import VllmSettings
+    from promptlift.engines.vllm.checkpoint import open_checkpoint
+    from promptlift.engines.vllm.device import free_ram, plan_memory
+
+    settings = VllmSettings(checkpoint_dir=folder)
+    try:
+        checkpoint = open_checkpoint(None, folder)
+        yield Finding("checkpoint", "ok", f"{checkpoint.name} in {checkpoint.source} is whole")
+        plan = plan_memory(checkpoint, settings, choose_gpu(read_gpus(), None), free_ram())
+    except PromptliftError as error:
+        yield Finding("checkpoint", "fail", error.message, error.remedy)
+        return
+    yield Finding("memory", "ok", plan.note)
+
+
+def _check_running_engine() -> Finding:
+    from promptlift.engines.vllm.state import read_state
+
+    state = read_state()
+    if state is None:
+        return Finding("engine", "ok", "none is up")
+    minutes = (time.time() - state.since) / 60
+    detail = f"{state.model} on vLLM {state.version}, {state.status}, up for {minutes:.0f} min"
+    if state.status == "ready" and not state.endpoint.is_healthy():
+        remedy = "see `promptlift engine logs`, or end it with `promptlift engine down`"
+        return Finding("engine", "fail", f"{detail}, but it does not answer", remedy)
+    return Finding("engine", "ok", detail)
+
+
+async def _check_server(base_url: str, api_key_env: str | None) -> Finding:
+    from promptlift.engines.openai import OpenAIEngine
+    from promptlift.engines.settings import OpenAISettings
+
+    engine = OpenAIEngine(
+        OpenAISettings(base_url=base_url, api_key_env=api_key_env, retries=0, timeout=10)
+    )
+    try:
+        info = await engine.describe()
+    finally:
+        await engine.close()
+    context = f"context of {info.context:,} tokens" if info.context else "context unknown"
+    family = info.family or "unknown"
+    detail = f"{info.model} on {info.version}, {context}, family {family}"
+    return Finding("server", "ok", detail)
+
+
+def check_run() -> Iterator[Finding]:
+    """A clip is drawn, looked at and described from end to end, with the embedded engine."""
+    from promptlift.api import upsample
+    from promptlift.testing import synthetic_video
+
+    start = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            clip = synthetic_video(Path(folder) / "clip.mp4", seconds=1, size=(320, 180))
+            record = upsample(clip, "a red balloon drifts over hills", engine="embedded")
+    except PromptliftError as error:
+        yield Finding("a whole run", "fail", error.message, error.remedy)
+        return
+    seconds = time.perf_counter() - start
+    words = len((record.prompt or "").split())
+    good = record.status in ("ok", "repaired")
+    detail = f"{words} words for a clip of one second, {seconds:.1f} s with drawing it"
+    yield Finding("a whole run", "ok" if good else "fail", detail)

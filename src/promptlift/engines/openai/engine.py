@@ -1,0 +1,329 @@
+"""The engine behind an OpenAI-compatible API.
+
+Images are sent as ``data:`` URLs only; no server is ever given a URL or a path to fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from promptlift.engines.base import Completion, EngineInfo, Request
+from promptlift.engines.openai.http import HttpClient, UnsupportedParameter, read_key
+from promptlift.engines.openai.protocol import (
+    NO_SUCH_PAGE,
+    ServedModel,
+    chat_messages,
+    find_model,
+    read_completion,
+    read_count,
+    read_events,
+    sum_metrics,
+)
+from promptlift.engines.settings import OpenAISettings
+from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
+from promptlift.tokens import family_for_model
+from promptlift.types import Frame, Sampling
+
+__all__ = ["ImageEncoder", "OpenAIEngine"]
+
+_METRICS_SECONDS = 5.0
+_FEW_COLOURS = 256
+_JPEG_QUALITY = 95
+
+
+class OpenAIEngine:
+    """A model behind an OpenAI-compatible API.
+
+    Args:
+        settings: Where the server is, which model, and how long to wait; or only the address.
+        api_key: The key itself, for programs that made it, such as one that started the server;
+            otherwise `OpenAISettings.api_key_env` names the variable that holds it.
+        max_images: The most images in one request; a server may take fewer.
+
+    Raises:
+        ConfigEngineError: The address or the key cannot be used.
+        OptionError: A setting has a value that makes no sense.
+    """
+
+    def __init__(
+        self, settings: OpenAISettings | str, *, api_key: str | None = None, max_images: int = 64
+    ) -> None:
+        if isinstance(settings, str):
+            settings = OpenAISettings(base_url=settings)
+        self.settings = settings
+        self._client = HttpClient(
+            settings.base_url,
+            read_key(settings.api_key_env, api_key),
+            timeout=settings.timeout,
+            retries=settings.retries,
+        )
+        self._max_images = max_images
+        self._model: ServedModel | None = None
+        self._images = ImageEncoder()
+        self._limit_name = "max_tokens"
+        self._can_count = True
+        self._can_stream = True
+        self._images_accepted = 0
+        self._describing = asyncio.Lock()
+        self._probing = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"OpenAIEngine({self._client.base!r}, model={self.settings.model!r})"
+
+    async def describe(self) -> EngineInfo:
+        """Say who answers, asking the server the first time.
+
+        Raises:
+            ConfigEngineError: Refused; or several models are served and none is named; or the
+                context in the settings is more than the server has.
+            TransientEngineError: The server does not answer.
+        """
+        model = await self._served_model()
+        return EngineInfo(
+            name="openai",
+            model=model.name,
+            revision="",
+            version=f"{model.software} {model.version}" if model.version else "unknown",
+            context=self.settings.context or model.context,
+            family=self.settings.family
+            or family_for_model(model.name)
+            or family_for_model(model.origin),
+            max_images=self._max_images if model.takes_images else 0,
+            origin=model.origin,
+        )
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer one request.
+
+        Raises:
+            TransientEngineError: No answer in time, or only errors that may pass.
+            ItemEngineError: The server refuses this request.
+            ConfigEngineError: Every request would fail; also where the model takes no images.
+        """
+        model = await self._served_model()
+        images = len(request.frames)
+        self._check_images(images, model)
+        try:
+            completion = await self._complete(request, model)
+        except ItemEngineError as error:
+            refusal = error
+        else:
+            self._images_accepted = max(self._images_accepted, images)
+            return completion
+        if await self._takes_no_images(images, model):
+            raise ConfigEngineError(
+                f"{model.name} refuses {images} images, however small, and takes text",
+                remedy="serve a vision model, and let it take that many images a prompt "
+                "(vLLM: --limit-mm-per-prompt)",
+            )
+        raise refusal
+
+    async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
+        """Answer one request, and call `on_text` with each piece of the text as it comes.
+
+        A server that refuses to stream, or does not know one of the request's fields, is asked
+        for the answer as a whole, and from then on always.
+
+        Raises:
+            TransientEngineError: The answer broke off, or did not come within one attempt.
+            ItemEngineError: The server refuses this request.
+            ConfigEngineError: Every request would fail; also where the model takes no images.
+        """
+        model = await self._served_model()
+        self._check_images(len(request.frames), model)
+        if not self._can_stream:
+            return await self.complete(request)
+        limit_name = self._limit_name
+        body = await self._body(request, model)
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+        try:
+            completion = await self._chat(body, partial(read_events, on_text=on_text))
+        except ItemEngineError:
+            completion = await self.complete(request)
+            # It is no refusal to stream where only the limit's name was wrong.
+            self._can_stream = self._limit_name != limit_name
+        self._images_accepted = max(self._images_accepted, len(request.frames))
+        return completion
+
+    async def count(self, request: Request) -> int | None:
+        """Tokens of a request's whole prompt as the server counts them, images included.
+
+        Only vLLM counts images, and up to 0.16 not for models in Hugging Face's format.
+
+        Returns:
+            None where the server cannot count, or not this request.
+
+        Raises:
+            EngineError: The server does not answer, or not to us.
+        """
+        model = await self._served_model()
+        if not self._can_count or model.software != "vllm":
+            return None
+        body = await self._body(request, model)
+        try:
+            count = await self._client.call(
+                self._client.root + "/tokenize",
+                {"model": body["model"], "messages": body["messages"]},
+                read=read_count,
+                absent=NO_SUCH_PAGE,
+            )
+        except ItemEngineError:
+            return None
+        self._can_count = count is not None
+        return count
+
+    async def waiting(self) -> int | None:
+        """How many requests the server has taken in and not begun, from anybody.
+
+        Returns:
+            None where the server is no vLLM, or does not say within a few seconds.
+        """
+        try:
+            if (await self._served_model()).software != "vllm":
+                return None
+            return await self._client.call(
+                self._client.root + "/metrics", read=_read_waiting, within=_METRICS_SECONDS
+            )
+        except EngineError:
+            return None
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        await self._client.close()
+
+    async def _served_model(self) -> ServedModel:
+        async with self._describing:
+            if self._model is None:
+                model = await find_model(self._client, self.settings.model)
+                wanted = self.settings.context
+                if wanted and model.context and wanted > model.context:
+                    raise ConfigEngineError(
+                        f"a context of {wanted} is asked for, and {model.name} is served with "
+                        f"{model.context}",
+                        remedy=f"ask for at most {model.context}, or start the server with more",
+                    )
+                self._model = model
+            return self._model
+
+    def _check_images(self, images: int, model: ServedModel) -> None:
+        if images and not model.takes_images:
+            raise ConfigEngineError(
+                f"{model.name} takes no images, as it is served",
+                remedy="serve a vision model (llama-server: with its --mmproj)",
+            )
+        if images > self._max_images:
+            raise ItemEngineError(
+                f"{images} images are more than the {self._max_images} of a request",
+                remedy="show fewer frames",
+            )
+
+    async def _body(self, request: Request, model: ServedModel) -> dict[str, Any]:
+        urls = await asyncio.to_thread(self._images.data_urls, request) if request.frames else ()
+        sampling = request.sampling
+        return {
+            "model": model.name,
+            "messages": chat_messages(request, urls),
+            self._limit_name: sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "seed": sampling.seed,
+        }
+
+    async def _complete(self, request: Request, model: ServedModel) -> Completion:
+        """Send; where an API knows the answer's limit by its newer name only, send it so."""
+        try:
+            return await self._chat(await self._body(request, model))
+        except UnsupportedParameter as error:
+            if error.parameter != "max_tokens":
+                raise
+            self._limit_name = "max_completion_tokens"
+            return await self._chat(await self._body(request, model))
+
+    async def _chat(
+        self,
+        body: dict[str, Any],
+        events: Callable[[AsyncIterator[object]], Awaitable[Completion]] | None = None,
+    ) -> Completion:
+        completion = await self._client.call(
+            "/chat/completions", body, read=read_completion, read_events=events
+        )
+        assert completion is not None, "only a status in `absent` gives None"
+        return completion
+
+    async def _takes_no_images(self, images: int, model: ServedModel) -> bool:
+        """Whether the model, and not the item, is the reason for a refusal.
+
+        The status is 400 in both cases, and only the text differs. So the server is asked again,
+        once, with tiny images, and without any.
+        """
+        frame = Frame(Fraction(0), np.full((64, 64, 3), 128, np.uint8), wanted=Fraction(0))
+        async with self._probing:
+            if images <= self._images_accepted:
+                return False
+            for frames in ((frame,) * images, ()):
+                request = Request(text="?", frames=frames, sampling=Sampling(max_tokens=1))
+                try:
+                    await self._complete(request, model)
+                except ItemEngineError:
+                    continue
+                except EngineError:
+                    return False
+                self._images_accepted = max(self._images_accepted, len(frames))
+                return not frames
+        return False
+
+
+def _read_waiting(metrics: object) -> int | None:
+    waiting = sum_metrics(metrics, "num_requests_waiting") if isinstance(metrics, str) else None
+    return None if waiting is None else int(waiting)
+
+
+# ---- images
+
+
+class ImageEncoder:
+    """Encodes the frames of requests, and remembers the URLs for as long as the frames live.
+
+    Edges, masks and maps, where a colour has a meaning or a line is one pixel wide, become PNG;
+    camera pictures become JPEG of quality 95 without chroma subsampling.
+
+    Frames are told apart by identity: the same object, which nobody changes, is the same picture.
+    """
+
+    def __init__(self) -> None:
+        self._urls: dict[tuple[int, bool], str] = {}
+
+    def data_urls(self, request: Request) -> tuple[str, ...]:
+        """The URL of each of a request's frames."""
+        lossless = request.source_kind is not None
+        return tuple(self._data_url(frame, lossless=lossless) for frame in request.frames)
+
+    def _data_url(self, frame: Frame, *, lossless: bool) -> str:
+        key = (id(frame), lossless)
+        url = self._urls.get(key)
+        if url is None:
+            url = self._urls[key] = _encode(frame, lossless=lossless)
+            # Called before the frame's address can be another's.
+            weakref.finalize(frame, self._urls.pop, key, None).atexit = False
+        return url
+
+
+def _encode(frame: Frame, *, lossless: bool) -> str:
+    picture = Image.fromarray(frame.image)
+    buffer = io.BytesIO()
+    if lossless or picture.getcolors(_FEW_COLOURS) is not None:
+        picture.save(buffer, "PNG", compress_level=1)
+        media = "image/png"
+    else:
+        picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        media = "image/jpeg"
+    return f"data:{media};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

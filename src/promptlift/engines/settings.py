@@ -1,0 +1,196 @@
+"""The settings of engines, each described once: for programs, texts and the command line."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from promptlift.errors import OptionError
+
+__all__ = [
+    "VLLM_CONTEXT",
+    "EngineSettings",
+    "LlamaCppSettings",
+    "OpenAISettings",
+    "VllmSettings",
+]
+
+VLLM_CONTEXT: Final = 9216
+"""Holds two frames at Pixtral's limit of 1024 pixels a side, the text and the answer."""
+
+
+def _field(
+    default: Any,
+    description: str,
+    option: str | None = None,
+    metavar: str | None = None,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+) -> Any:
+    """A setting.
+
+    Args:
+        default: Its default; ``...`` for none.
+        description: What it is, for a list of options: no capital, no full stop.
+        option: The command-line option for it; None where commands do not offer it.
+        metavar: What stands for its value in help.
+        ge: The least value of a number.
+        gt: What a number must be above.
+    """
+    extra: dict[str, Any] = {"option": option, "metavar": metavar}
+    return Field(default, description=description, json_schema_extra=extra, ge=ge, gt=gt)
+
+
+def _split_words(value: object) -> object:
+    return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+
+class EngineSettings(BaseModel):
+    """The settings of an engine that has none, and the base of the others.
+
+    Raises:
+        OptionError: A setting is unknown, missing, or has a value that makes no sense.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    engine: ClassVar[str] = "embedded"
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as failure:
+            error = failure.errors(include_url=False)[0]
+            name, fields = str(error["loc"][0]), type(self).model_fields
+            if error["type"] == "extra_forbidden":
+                raise OptionError(
+                    f"the engine {self.engine!r} takes no {name!r}",
+                    remedy=f"it takes {', '.join(fields)}" if fields else "leave it out",
+                ) from None
+            if error["type"] == "missing":
+                raise OptionError(
+                    f"the engine {self.engine!r} needs {name}",
+                    remedy=f"give --{name.replace('_', '-')}, the {fields[name].description}",
+                ) from None
+            raise OptionError(
+                f"{name} is {error['input']!r}",
+                remedy=error["msg"].replace("Input should be", "it should be"),
+            ) from None
+
+
+class OpenAISettings(EngineSettings):
+    """How an OpenAI-compatible server is asked.
+
+    Attributes:
+        base_url: The API's address, such as ``http://localhost:8000/v1``; http or https, without
+            a user name or a password.
+        model: The model's name; None for the only one that the server has.
+        api_key_env: Name of the environment variable that holds the key; None for no key.
+        context: Tokens of prompt and answer together; None for what the server says. A hosted
+            API says nothing, and `EngineInfo.context` is then None.
+        family: Image-token family; None to go by the model's name.
+        timeout: Seconds for one attempt, from connecting to the last byte.
+        retries: Attempts after the first, for errors that may pass; 0 for a caller who tries
+            again by itself, as `TransientEngineError.wait` says.
+    """
+
+    engine = "openai"
+
+    base_url: str = _field(..., "address of the API", "--base-url", "URL")
+    model: str | None = _field(None, "name of the model", "--model", "NAME")
+    api_key_env: str | None = _field(
+        None, "the variable that holds the key", "--api-key-env", "NAME"
+    )
+    context: int | None = _field(None, "tokens of prompt and answer", ge=1)
+    family: str | None = _field(None, "family that counts the model's tokens", "--family", "NAME")
+    timeout: float = _field(300.0, "seconds for one attempt", gt=0)
+    retries: int = _field(4, "attempts after the first", ge=0)
+
+
+class VllmSettings(EngineSettings):
+    """How a vLLM of our own is started.
+
+    Attributes:
+        model: A name on the hub or a folder; None for the Cosmos upsampler.
+        checkpoint_dir: The folder that holds the Cosmos checkpoints, or the checkpoint itself.
+        python: The interpreter of the environment that has vLLM; None to search for one.
+        gpu: Index of the GPU; None for the one with the most free memory.
+        context: Tokens of prompt and answer together; None for the most that memory allows, up
+            to 9216.
+        images: The most images in one request.
+        sequences: The most requests that are processed at a time.
+        quantization: ``fp8`` halves the weights on GPUs that support it; None to leave them.
+        fast_start: Trade throughput for a quick start: nothing is compiled or captured.
+        sleep: Start with sleep mode, so that the engine can release its GPU memory.
+        idle_sleep: Seconds without a request after which the engine sleeps; None for never.
+        start_timeout: Seconds that a start may take.
+        arguments: Further arguments, passed to ``vllm serve`` unchanged.
+        retries: Attempts after the first where the engine runs and fails; 0 for a caller who
+            tries again by itself. A request that it died under is asked again in any case.
+    """
+
+    engine = "vllm"
+
+    model: str | None = _field(None, "model on the hub or its folder", "--model", "NAME")
+    checkpoint_dir: Path | None = _field(
+        None, "folder of the Cosmos checkpoints", "--checkpoint-dir", "PATH"
+    )
+    python: str | None = _field(None, "the Python that has vLLM", "--vllm-python", "PATH")
+    gpu: int | None = _field(None, "index of the GPU", "--gpu")
+    context: int | None = _field(None, "tokens of prompt and answer", ge=1)
+    images: int = _field(2, "most images in a request", ge=1)
+    sequences: int = _field(16, "requests at a time", ge=1)
+    quantization: str | None = _field(None, "fp8 on the GPUs that can", "--quantization", "NAME")
+    fast_start: bool = _field(False, "start sooner, answer slower", "--fast-start")
+    sleep: bool = _field(True, "start with the ability to sleep")
+    idle_sleep: float | None = _field(None, "seconds after which it sleeps when idle", gt=0)
+    start_timeout: float = _field(1800, "seconds that a start may take", gt=0)
+    arguments: Annotated[tuple[str, ...], BeforeValidator(_split_words)] = _field(
+        (), "further arguments of vllm serve"
+    )
+    retries: int = _field(1, "attempts after the first", ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.idle_sleep is not None and not self.sleep:
+            raise OptionError(
+                "idle_sleep is set for an engine without sleep mode",
+                remedy="leave one of --idle-sleep and --no-sleep out",
+            )
+        return self
+
+
+class LlamaCppSettings(EngineSettings):
+    """Which GGUF model is loaded, and how.
+
+    Attributes:
+        model: The model's file, or ``hub:OWNER/REPO:FILE``, which is then downloaded.
+        mmproj: The projector's file, likewise.
+        context: Tokens of prompt and answer together; at most what the model was trained for.
+            None for 8192, or that, if it is less.
+        threads: Threads that calculate; None for one less than there are physical cores.
+        gpu_layers: Layers on the GPU, where xllamacpp was built for one: 0 for none, None for as
+            many as fit.
+        family: Image-token family; None to go by the projector's type and the model's name.
+        max_images: The most images in one request.
+    """
+
+    engine = "llamacpp"
+
+    model: str | Path = _field(..., "the model's GGUF file", "--model", "NAME")
+    mmproj: str | Path = _field(..., "the projector's GGUF file", "--mmproj", "FILE")
+    context: int | None = _field(None, "tokens of prompt and answer", ge=1)
+    threads: int | None = _field(None, "threads that calculate", "--threads", ge=1)
+    gpu_layers: int | None = _field(None, "layers on the GPU", "--gpu-layers", ge=0)
+    family: str | None = _field(None, "family that counts the model's tokens", "--family", "NAME")
+    max_images: int = _field(64, "most images in a request", ge=1)

@@ -1,0 +1,147 @@
+"""A small process between the owner and the engine: when the owner ends, the engine ends.
+
+Run by path, with the standard library alone: ``_watchdog.py OWNER LOG -- COMMAND...``.
+
+The owner holds the write end of the watchdog's standard input. The kernel closes it when the
+owner ends, whatever ended it; the watchdog reads the end of the file and ends the engine's whole
+process group. It checks its parent's id as well, because a process that the owner forked may
+hold the pipe open after it. In the other direction the kernel kills the engine when the watchdog
+dies (Linux), and the owner ends the group when it finds its watchdog gone. Processes that leave
+the group are found too, because the watchdog adopts the engine's orphans (Linux).
+
+It writes one line with the engine's process id, and one with its exit status once it has ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+__all__: list[str] = []
+
+_GRACE = 4.0  # seconds between SIGTERM and SIGKILL
+_POLL = 0.25
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(arguments: list[str]) -> int:
+    """Start the command, wait for its end or the owner's, and leave no process behind."""
+    owner, log, _, *command = arguments
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _stop)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    engine = _start(command, log)
+    _report(str(engine.pid))
+    try:
+        _wait(engine, int(owner))
+    except _Stopped:
+        pass
+    finally:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        _end_group(engine)
+    _report(str(engine.returncode))
+    return 0
+
+
+class _Stopped(Exception):
+    """The watchdog itself got a signal to end."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+def _start(command: list[str], log: str) -> subprocess.Popen[bytes]:
+    with open(log, "ab") as output:  # noqa: PTH123 - no import that is not needed
+        return subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Safe here: the watchdog has one thread and no locks.
+            preexec_fn=_die_with_watchdog,
+        )
+
+
+def _die_with_watchdog() -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _wait(engine: subprocess.Popen[bytes], owner: int) -> None:
+    """Return when the engine has ended, or the owner has."""
+    while engine.poll() is None:
+        readable, _, _ = select.select([0], [], [], _POLL)
+        if readable and not os.read(0, 1024):
+            return
+        if os.getppid() != owner:
+            return
+
+
+def _end_group(engine: subprocess.Popen[bytes]) -> None:
+    """Terminate the group, kill what is left after a grace period, and every orphan."""
+    _signal_group(engine.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE
+    while _group_exists(engine) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _signal_group(engine.pid, signal.SIGKILL)
+    engine.wait()
+    while children := _children():
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        _reap()
+        time.sleep(0.02)
+
+
+def _group_exists(engine: subprocess.Popen[bytes]) -> bool:
+    engine.poll()
+    if engine.returncode is not None:
+        _reap()
+    try:
+        os.killpg(engine.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _signal_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _reap() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
+
+
+def _report(line: str) -> None:
+    with suppress(OSError):  # the owner may be gone
+        os.write(1, f"{line}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

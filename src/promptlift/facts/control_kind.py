@@ -1,0 +1,306 @@
+"""What kind of video it is: a camera picture, or one of the control videos made from one.
+
+Every control kind is a set of properties that must all hold. Each property gives a score from 0
+to 1 (a ramp between a value that speaks against the kind and one that speaks for it), and the
+weakest one decides, so that a single contrary property is enough to keep a camera picture from
+being taken for a control. The ramps were set on NVIDIA's sample clips and on some 650 darkened,
+hazy, grey, noisy and softened photographs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from promptlift.facts.image_ops import codes, luma, spread_indices, tint, upper, window_max
+from promptlift.facts.model import Confident
+from promptlift.types import Kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from promptlift.facts.image_ops import Plane
+
+__all__ = ["Sharpness", "Texture", "control_kind", "sharpness", "texture"]
+
+_SAMPLES = 4  # pictures that are looked at
+_SMALLEST = 48  # pixels a side, below which windows and blocks say nothing
+_BLOCK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """Properties of a few pictures, measured after stretching them to full brightness.
+
+    Levels are 0 to 255, shares 0 to 1.
+
+    Attributes:
+        gain: Factor of that stretch.
+        spread: Standard deviation of luma.
+        chroma_90: 90th percentile of the difference between the largest and smallest component.
+        chroma_99: 99th percentile of the same.
+        black: Share of pixels darker than 20.
+        white: Share of pixels brighter than 235.
+        flat: Share of 5 x 5 windows whose components span at most 8 levels.
+        midtone: Share of windows off the black whose components span 9 to 48 levels, as texture
+            and shading do, and drawn regions do not.
+        colours: Number of colours (4 bits a component) that cover 80 % of the pixels.
+        hues: Number of vivid colours (2 bits a component) that cover at least 0.2 % each.
+        foreground: Share of pixels brighter than 48.
+        occupied: Share of 16 x 16 blocks that hold some foreground.
+        bands: Number of bands of rows that hold something brighter than 64, with black rows
+            between them.
+        thinness: Share of the foreground that vanishes when opened by 7 x 7 pixels.
+        block_variation: Coefficient of variation of the brightest pixel of the blocks.
+        steepness: Sharpest step between neighbours over the sharpest step across 12 pixels; 1
+            for a hard edge, 1/12 for a ramp.
+        detail_75: 75th percentile of the absolute Laplacian.
+        detail_90: 90th percentile of the same.
+    """
+
+    gain: float
+    spread: float
+    chroma_90: float
+    chroma_99: float
+    black: float
+    white: float
+    flat: float
+    midtone: float
+    colours: int
+    hues: int
+    foreground: float
+    occupied: float
+    bands: float
+    thinness: float
+    block_variation: float
+    steepness: float
+    detail_75: float
+    detail_90: float
+
+
+def texture(images: NDArray[np.uint8]) -> Texture | None:
+    """Measure the texture of pictures ``(count, height, width, 3)``; None where too small."""
+    chosen = _without_pillars(images[spread_indices(len(images), _SAMPLES)])
+    if min(chosen.shape[1:3]) < _SMALLEST:
+        return None
+    top = float(upper(luma(chosen[:, ::2, ::2]), 99.7))
+    gain = 255 / min(max(top, 8), 255)
+    stretch = np.minimum(np.arange(256) * gain, 255).astype(np.uint8)
+    rgb = stretch[chosen]
+    grey = np.minimum(luma(chosen) * np.float32(gain), 255)
+    few = rgb[:, ::2, ::2]
+    chroma_90, chroma_99 = np.percentile(tint(few), [90, 99])
+    span = _span(rgb)
+    lit = span[grey[:, 2:-2, 2:-2] >= 20]
+    detail_75, detail_90 = np.percentile(_laplacian(grey)[:, ::2, ::2], [75, 90])
+    foreground, occupied, thinness, block_variation = _figure(grey)
+    colours, hues = _colours(few)
+    return Texture(
+        gain=gain,
+        spread=float(grey.std()),
+        chroma_90=float(chroma_90),
+        chroma_99=float(chroma_99),
+        black=float((grey < 20).mean()),
+        white=float((grey > 235).mean()),
+        flat=float((span <= 8).mean()),
+        midtone=float(((lit > 8) & (lit <= 48)).mean()) if lit.size else 0.0,
+        colours=colours,
+        hues=hues,
+        foreground=foreground,
+        occupied=occupied,
+        bands=_bands(grey / np.float32(gain)),
+        thinness=thinness,
+        block_variation=block_variation,
+        steepness=_steepness(grey),
+        detail_75=float(detail_75),
+        detail_90=float(detail_90),
+    )
+
+
+def _without_pillars(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut off black bars at both sides, which would pass for a drawing's black ground."""
+    lit = np.flatnonzero(images.max(axis=0).max(axis=0).max(axis=-1) > 24)
+    width = images.shape[2]
+    if lit.size == 0 or lit[0] < width * 0.03 or lit[-1] >= width * 0.97:
+        return images
+    return images[:, :, lit[0] : lit[-1] + 1]
+
+
+def _span(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Largest range of any component in each 5 x 5 window."""
+    planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))
+    spans = [window_max(plane, 2) - ~window_max(~plane, 2) for plane in planes]
+    widest: NDArray[np.uint8] = np.maximum(np.maximum(spans[0], spans[1]), spans[2])
+    return widest
+
+
+def _laplacian(grey: Plane) -> Plane:
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    return np.abs(grey[:, 1:-1, 1:-1] - around / 4)
+
+
+def _steepness(grey: Plane) -> float:
+    near = upper(np.abs(np.diff(grey, axis=2)), 99.8)
+    far = upper(np.abs(grey[:, :, 12:] - grey[:, :, :-12]), 99.8)
+    return float(near / np.maximum(far, np.float32(1)))
+
+
+def _figure(grey: Plane) -> tuple[float, float, float, float]:
+    """Foreground share, occupied blocks, thinness and variation of the blocks' maxima."""
+    lit = grey > 48
+    opened = window_max(~window_max(~lit, 3), 3)
+    core = lit[:, 6:-6, 6:-6]
+    thinness = 1 - float((opened & core).sum()) / max(float(core.sum()), 1)
+    count, height, width = grey.shape
+    rows, columns = height // _BLOCK, width // _BLOCK
+    blocks = grey[:, : rows * _BLOCK, : columns * _BLOCK]
+    peaks = blocks.reshape(count, rows, _BLOCK, columns, _BLOCK).max(axis=(2, 4))
+    figure = peaks[peaks > 60]
+    variation = float(figure.std() / figure.mean()) if figure.size else 0.0
+    return float(core.mean()), float((peaks > 60).mean()), thinness, variation
+
+
+def _bands(grey: Plane) -> float:
+    lit = (grey > 64).any(axis=2).astype(np.int8)
+    starts = (np.diff(lit, axis=1, prepend=np.int8(0)) == 1).sum(axis=1)
+    return float(np.median(starts))
+
+
+def _colours(rgb: NDArray[np.uint8]) -> tuple[int, int]:
+    """Colours that cover 80 % of the pixels, and vivid colours that cover 0.2 % each."""
+    counts = np.bincount(codes(rgb, 4).ravel(), minlength=4096)
+    shares = np.cumsum(np.sort(counts)[::-1]) / counts.sum()
+    vivid = rgb[tint(rgb) > 96]
+    hues = np.bincount(codes(vivid, 2), minlength=64) >= 0.002 * counts.sum()
+    return int(np.searchsorted(shares, 0.8)) + 1, int(hues.sum())
+
+
+_Control = Literal["edge", "depth", "seg", "blur", "lines", "mask"]
+
+_CONTROL = 0.6  # score from which a control is believed
+_CAMERA = 0.35  # score up to which the picture is surely none
+_EMPTY = 0.97  # share of black from which too little is left to decide
+
+
+def control_kind(found: Texture | None) -> Confident[Kind] | None:
+    """Tell the kind of video from its texture; None where it is not clear."""
+    if found is None or found.spread < 2:
+        return None
+    scores = _scores(found)
+    best: _Control = max(get_args(_Control), key=scores.__getitem__)
+    score = scores[best]
+    if score >= _CONTROL:
+        return Confident[Kind](value=best, confidence=round(0.5 + 0.49 * score, 2))
+    if score <= _CAMERA and found.black < _EMPTY:
+        return Confident[Kind](value="rgb", confidence=round(0.99 - score, 2))
+    return None
+
+
+def _scores(t: Texture) -> dict[_Control, float]:
+    grey = _ramp(t.chroma_99, 40, 15)
+    bright = _ramp(t.gain, 4, 3)
+    drawn = _ramp(t.midtone, 0.25, 0.12)
+    drawing = max(0.5, _ramp(t.bands, 4.5, 3.2))  # many bands may be lines of writing
+    scatter = (1 - t.flat) / max(t.occupied, 0.01)  # points lie everywhere, lines leave gaps
+    edge = (
+        grey,
+        bright,
+        drawing,
+        _ramp(t.black, 0.42, 0.55),
+        _ramp(t.thinness, 0.9, 0.97),
+        _ramp(t.steepness, 0.6, 0.75),
+        _ramp(t.occupied, 0.08, 0.16),
+        _ramp(t.midtone, 0.2, 0.08),
+        _ramp(t.block_variation, 0.38, 0.28),
+        _ramp(scatter, 0.95, 0.85),
+    )
+    mask = (
+        grey,
+        bright,
+        drawn,
+        _ramp(t.black + t.white, 0.92, 0.97),
+        _ramp(t.thinness, 0.6, 0.3),
+        _ramp(t.steepness, 0.3, 0.42),
+        _ramp(t.black, 0.01, 0.03),
+        _ramp(t.white, 0.002, 0.01),
+    )
+    lines = (
+        bright,
+        drawn,
+        drawing,
+        _ramp(t.black, 0.5, 0.65),
+        _ramp(t.chroma_99, 120, 180),
+        _ramp(t.thinness, 0.08, 0.15),
+        _ramp(t.hues, 1, 3),
+        _ramp(t.occupied, 0.08, 0.16),
+    )
+    seg = (
+        bright,
+        drawn,
+        _ramp(t.chroma_90, 80, 140),
+        _ramp(t.flat, 0.4, 0.6),
+        _ramp(t.colours, 24, 14),
+        _ramp(t.hues, 1, 3),
+        _ramp(t.steepness, 0.24, 0.34),
+    )
+    depth = (
+        _ramp(t.chroma_99, 30, 12),
+        bright,
+        _ramp(t.flat, 0.5, 0.65),
+        _ramp(t.detail_75, 1.5, 0.9),
+        _ramp(t.detail_90, 2.4, 1.8),
+        _ramp(t.steepness, 0.24, 0.31),
+        _ramp(t.spread, 22, 34),
+        _ramp(t.colours, 2.5, 4),
+    )
+    points = (  # of a lidar that leaves most of the picture black
+        grey,
+        _ramp(t.gain, 6.5, 5.5),
+        _ramp(t.black, 0.38, 0.46),
+        _ramp(t.thinness, 0.9, 0.97),
+        _ramp(scatter, 0.8, 0.9),
+        _ramp(t.midtone, 0.2, 0.08),
+        _ramp(t.foreground, 0.04, 0.08),
+        _ramp(t.block_variation, 0.1, 0.2),  # near and far differ; writing is all of one level
+        _ramp(t.steepness, 0.6, 0.75),
+    )
+    blur = (
+        _ramp(t.gain, 6, 4),
+        _ramp(t.steepness, 0.155, 0.13),
+        _ramp(t.detail_90, 4, 2),
+        _ramp(t.spread, 5, 12),
+        max(0.5, _ramp(t.chroma_99, 12, 25)),  # a grey one may be a picture that is soft by nature
+    )
+    return {
+        "edge": min(edge),
+        "mask": min(mask),
+        "lines": min(lines),
+        "seg": min(*seg, 1 - min(lines)),  # lines are drawn regions too, and something more
+        "depth": max(min(depth), min(points)),
+        "blur": min(blur),
+    }
+
+
+def _ramp(value: float, against: float, speaks_for: float) -> float:
+    return min(max((value - against) / (speaks_for - against), 0.0), 1.0)
+
+
+Sharpness = Literal["sharp", "soft", "blurred"]
+
+_BLURRED, _SOFT, _SHARP = 0.155, 0.24, 0.34  # steepness of the sharpest steps
+_PLAIN = 8.0  # levels of spread below which there is nothing to be sharp
+
+
+def sharpness(texture: Texture) -> Confident[Sharpness] | None:
+    """Tell sharp, soft and blurred pictures apart; None where nothing shows or in between."""
+    steep = texture.steepness
+    if texture.spread < _PLAIN or _SOFT < steep < _SHARP:
+        return None
+    if steep >= _SHARP:
+        confidence = round(min(0.6 + steep - _SHARP, 0.95), 2)
+        return Confident[Sharpness](value="sharp", confidence=confidence)
+    if steep > _BLURRED:
+        return Confident[Sharpness](value="soft", confidence=0.7)
+    return Confident[Sharpness](value="blurred", confidence=0.9)

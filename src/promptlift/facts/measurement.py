@@ -1,0 +1,148 @@
+"""All facts of one set of thumbnails."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from promptlift.facts.camera import camera, movement, moving
+from promptlift.facts.control_kind import control_kind, sharpness, texture
+from promptlift.facts.image_ops import halve, lab, luma, spread_indices
+from promptlift.facts.light_and_color import light, palette
+from promptlift.facts.model import Facts
+from promptlift.facts.motion import find_cuts, measure_motion
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from promptlift.facts.image_ops import Plane
+    from promptlift.facts.model import Camera, Confident, Movement
+    from promptlift.types import Thumbnails
+
+__all__ = ["measure_facts"]
+
+T = TypeVar("T")
+
+_COLOUR_SAMPLES = 6
+_COLOUR_PIXELS = 4000  # of each sample
+_LONG, _PIECE = 99, 33  # pictures
+_SURE = 0.55  # confidence below which a fact is left out
+
+
+def measure_facts(thumbnails: Thumbnails, motion: Thumbnails | None = None) -> Facts:
+    """Measure everything that can be told without a model.
+
+    Args:
+        thumbnails: Pictures of about 320 pixels at about 8 a second; a single one for a still.
+        motion: Luma in short bursts, where the thumbnails are too few to show motion. Then there
+            is nothing on cuts, and on movement beside the camera's.
+
+    Returns:
+        The facts; what is not sure is None. Control videos have no camera, light or palette:
+        those of the video they stand for cannot be seen in them.
+    """
+    images = thumbnails.images
+    if len(images) == 0:
+        return Facts()
+    found = texture(images)
+    kind = control_kind(found)
+    control = kind is not None and kind.value != "rgb"
+    if control and kind is not None and kind.value != "blur":
+        return Facts(kind=kind)
+    clear = sharpness(found) if found is not None else None
+    if control:
+        return Facts(kind=kind, sharpness=clear)
+    moves: Confident[Movement] | None = None
+    cuts: tuple[float, ...] | None = None
+    if motion is not None:
+        how = _camera_of_bursts(motion)
+    else:
+        grey = luma(images)
+        seconds = np.array([float(time) for time in thumbnails.times])
+        runs, starts = _runs(thumbnails, grey)
+        how, moves = _motion(grey, seconds, runs)
+        cuts = _cut_times(thumbnails, seconds, starts)
+    pixels = _pixels(images)
+    return Facts(
+        kind=kind,
+        camera=_sure(how),
+        movement=_sure(moves),
+        light=_sure(light(pixels)),
+        palette=_sure(palette(pixels)),
+        sharpness=clear,
+        cuts=cuts,
+    )
+
+
+def _camera_of_bursts(pictures: Thumbnails) -> Confident[Camera] | None:
+    seconds = np.array([float(time) for time in pictures.times])
+    _, starts = np.unique(pictures.stretches or (0,) * len(seconds), return_index=True)
+    bursts = [slice(a, b) for a, b in pairwise([*starts.tolist(), len(seconds)])]
+    found = measure_motion(pictures.images.astype(np.float32), seconds, bursts)
+    return camera([found]) if found is not None else None
+
+
+def _cut_times(
+    strip: Thumbnails, seconds: NDArray[np.float64], cuts: list[int]
+) -> tuple[float, ...] | None:
+    """When the shot changes; None where only stretches of a clip were sampled."""
+    if not strip.contiguous or len(seconds) < 2:
+        return None
+    return tuple(round(float(seconds[cut]), 3) for cut in cuts)
+
+
+def _runs(strip: Thumbnails, grey: Plane) -> tuple[list[slice], list[int]]:
+    """Unbroken runs of pictures, and the cuts among them."""
+    stretches = np.array(strip.stretches or (0,) * len(grey))
+    starts = [0, *(np.flatnonzero(np.diff(stretches)) + 1).tolist(), len(grey)]
+    small = halve(halve(grey)) if min(grey.shape[1:]) >= 64 else grey
+    step = 4 if small is not grey else 1
+    runs: list[slice] = []
+    cuts: list[int] = []
+    for start, stop in pairwise(starts):
+        inside = find_cuts(strip.images[start:stop, ::step, ::step], small[start:stop])
+        cuts += [start + cut for cut in inside]
+        edges = [start, *(start + cut for cut in inside), stop]
+        runs += [slice(a, b) for a, b in pairwise(edges)]
+    return runs, cuts
+
+
+def _motion(
+    grey: Plane, seconds: NDArray[np.float64], runs: list[slice]
+) -> tuple[Confident[Camera] | None, Confident[Movement] | None]:
+    """The camera's motion, and what else moves where the camera stands still."""
+    pieces = [piece for run in runs for piece in _pieces(run)]
+    motions = [
+        m for piece in pieces if (m := measure_motion(grey[piece], seconds[piece])) is not None
+    ]
+    how = camera(motions)
+    if how is None or how.value.moves != ("static",):
+        return how, None
+    shares = [(share, run) for run in runs if (share := moving(grey[run])) is not None]
+    if not shares:
+        return how, None
+    weights = [run.stop - run.start for _, run in shares]
+    mean = np.average([share for share, _ in shares], axis=0, weights=weights)
+    return how, movement(mean.astype(np.float32))
+
+
+def _pieces(run: slice) -> list[slice]:
+    """A long run in a few pieces, spread over it, so that a long video costs no more."""
+    length = run.stop - run.start
+    if length <= _LONG:
+        return [run]
+    starts = np.linspace(run.start, run.stop - _PIECE, _LONG // _PIECE).astype(int).tolist()
+    return [slice(start, start + _PIECE) for start in starts]
+
+
+def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """CIELAB colours of an even sample of the pixels, ``(pixels, 3)``."""
+    chosen = images[spread_indices(len(images), _COLOUR_SAMPLES)]
+    step = max(1, round(float(np.sqrt(chosen[0, ..., 0].size / _COLOUR_PIXELS))))
+    return lab(chosen[:, ::step, ::step].reshape(-1, 3))
+
+
+def _sure(fact: Confident[T] | None) -> Confident[T] | None:
+    return fact if fact is not None and fact.confidence >= _SURE else None

@@ -1,0 +1,197 @@
+"""Which script and which language a text is written in."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ENGLISH_FUNCTION_WORDS",
+    "FUNCTION_WORDS",
+    "UNSPACED",
+    "dominant_script",
+    "guess_language",
+    "script_counts",
+    "script_of",
+    "word_set",
+]
+
+# Scripts that put no space between words.
+UNSPACED = frozenset({"han", "kana", "thai", "lao", "khmer", "burmese"})
+
+_TEXTS = 64  # the checks on one answer ask about the same texts ten times
+
+# First and last code point of each block, ascending.
+_BLOCKS = (
+    (0x0041, 0x024F, "latin"),
+    (0x0250, 0x02AF, "latin"),
+    (0x0370, 0x03FF, "greek"),
+    (0x0400, 0x052F, "cyrillic"),
+    (0x0530, 0x058F, "armenian"),
+    (0x0590, 0x05FF, "hebrew"),
+    (0x0600, 0x06FF, "arabic"),
+    (0x0750, 0x077F, "arabic"),
+    (0x0900, 0x097F, "devanagari"),
+    (0x0980, 0x0DFF, "indic"),
+    (0x0E00, 0x0E7F, "thai"),
+    (0x0E80, 0x0EFF, "lao"),
+    (0x1000, 0x109F, "burmese"),
+    (0x10A0, 0x10FF, "georgian"),
+    (0x1100, 0x11FF, "hangul"),
+    (0x1200, 0x139F, "ethiopic"),
+    (0x1780, 0x17FF, "khmer"),
+    (0x1C80, 0x1C8F, "cyrillic"),
+    (0x1E00, 0x1EFF, "latin"),
+    (0x1F00, 0x1FFF, "greek"),
+    (0x2C60, 0x2C7F, "latin"),
+    (0x2E80, 0x2FDF, "han"),
+    (0x3005, 0x3007, "han"),
+    (0x3040, 0x30FF, "kana"),
+    (0x3130, 0x318F, "hangul"),
+    (0x31F0, 0x31FF, "kana"),
+    (0x3400, 0x4DBF, "han"),
+    (0x4E00, 0x9FFF, "han"),
+    (0xA640, 0xA69F, "cyrillic"),
+    (0xA720, 0xA7FF, "latin"),
+    (0xAC00, 0xD7AF, "hangul"),
+    (0xF900, 0xFAFF, "han"),
+    (0xFB50, 0xFDFF, "arabic"),
+    (0xFE70, 0xFEFE, "arabic"),
+    (0xFF21, 0xFF5A, "latin"),
+    (0xFF66, 0xFF9F, "kana"),
+    (0x20000, 0x3134F, "han"),
+)
+_STARTS = [first for first, _, _ in _BLOCKS]
+
+
+@lru_cache(maxsize=4096)
+def script_of(char: str) -> str:
+    """Name the script of one letter or combining mark.
+
+    Returns:
+        A lower-case name such as ``latin`` or ``han``; ``other`` where the block is not known.
+    """
+    code = ord(char)
+    at = bisect_right(_STARTS, code) - 1
+    if at < 0 or code > _BLOCKS[at][1]:
+        return "other"
+    return _BLOCKS[at][2]
+
+
+def script_counts(text: str) -> Counter[str]:
+    """Count the letters of a text by script; anything but a letter is not counted."""
+    return Counter(dict(_counted(text)))
+
+
+@lru_cache(maxsize=_TEXTS)
+def _counted(text: str) -> tuple[tuple[str, int], ...]:
+    counts: Counter[str] = Counter()
+    for char, number in Counter(filter(str.isalpha, text)).items():
+        counts[script_of(char)] += number
+    return tuple(counts.items())
+
+
+@lru_cache(maxsize=_TEXTS)
+def dominant_script(text: str) -> str | None:
+    """Name the script that most letters of a text are in; None where it has no letter.
+
+    Han and kana count as one where kana is present: that is how Japanese is written.
+    """
+    counts = script_counts(text)
+    if counts["kana"]:
+        counts["kana"] += counts.pop("han", 0)
+    return max(counts, key=counts.__getitem__) if counts else None
+
+
+def word_set(words: str) -> frozenset[str]:
+    """Make a set of words that are written with spaces between them."""
+    return frozenset(words.split())
+
+
+# Words that carry grammar, not content, by language; used to tell languages apart and to leave
+# them out of what an answer must keep.
+FUNCTION_WORDS: dict[str, frozenset[str]] = {
+    "English": word_set("""
+        a about above across after again against all along also although always am among an
+        and another any are around as at away back be because been before behind being below
+        beneath beside between beyond both but by can could did do does doing done down
+        during each either else even ever every few for from further gets getting gives
+        given had has have having he her here hers herself him himself his how however i if
+        in inside into is it its itself just last least less let like many may me might mine
+        more most much must my near neither next no nor not now of off often on once one
+        only onto or other our out outside over own per quite rather same she should since
+        so some something soon still such than that the their them then there these they
+        this those though through throughout till to together too toward towards under until
+        up upon us very via was we well were what when where whether which while who whole
+        whom whose why will with within without would yet you your
+    """),
+    "German": word_set("""
+        aber alle als am an auch auf aus bei beim bis das dass dem den der des die dies
+        diese dieser doch dort durch ein eine einem einen einer eines er es fällt für gegen
+        hat hinter ihre ihrem ihren im in ins ist kein keine mehr mit nach neben nicht noch
+        nur ob oder ohne sehr sich sie sind so über um und unter vom von vor war werden wie
+        wird während zu zum zur zwischen
+    """),
+    "French": word_set("""
+        au aux avec ce ces cette chez comme contre dans de derrière des devant donc du elle
+        elles en entre est et eux il ils je jusque la le les leur leurs lui mais ne nous on
+        ou où par pas pendant pour qu que qui sa sans se ses si son sont sous sur tandis
+        très un une vers vous à été être
+    """),
+    "Spanish": word_set("""
+        al ante bajo como con contra cuando de del desde detrás donde durante el ella ellas
+        ellos en entre es esta este esto está están hacia hasta la las le les lo los
+        mientras muy más ni no nos o para pero por que se sin sobre son su sus también tras
+        un una uno unos y ya
+    """),
+    "Italian": word_set("""
+        accanto agli ai al alla alle anche che con contro da dal dalla dalle degli dei del
+        della delle di dietro dove durante e ed è gli i il in la le lo ma mentre nel nella
+        nelle non per più poi quando sono su sua sue sul sulla suo tra un una uno verso
+    """),
+    "Portuguese": word_set("""
+        ao aos as até com como contra da das de depois do dos durante e em enquanto entre
+        está estão foi mais mas na nas no nos não o os ou para pela pelas pelo pelos por que
+        se sem seu seus sob sobre sua suas são também um uma à às é
+    """),
+    "Dutch": word_set("""
+        aan achter als bij dan dat de deze die dit door een en er haar heeft het hij hun in
+        is langs maar met naar naast niet nog of om onder ook op over te terwijl tegen tot
+        tussen uit van voor was wordt zich zijn zonder
+    """),
+}
+
+ENGLISH_FUNCTION_WORDS = FUNCTION_WORDS["English"]
+
+_BY_WORD: dict[str, list[str]] = {}
+for _language, _words in FUNCTION_WORDS.items():
+    for _word in _words:
+        _BY_WORD.setdefault(_word, []).append(_language)
+
+
+def guess_language(words: Iterable[str], *, share: float = 0.08) -> str | None:
+    """Guess the language of words in Latin letters by the function words among them.
+
+    Args:
+        words: Lower-case words.
+        share: The least share of the words that must be function words of the language.
+
+    Returns:
+        A language of `FUNCTION_WORDS`, or None where no language stands out.
+    """
+    counts = Counter(words)
+    hits: Counter[str] = Counter()
+    for word, number in counts.items():
+        for language in _BY_WORD.get(word, ()):
+            hits[language] += number
+    ranked = hits.most_common(2)
+    if not ranked or ranked[0][1] < share * counts.total():
+        return None
+    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+        return None
+    return ranked[0][0]

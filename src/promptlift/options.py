@@ -1,0 +1,281 @@
+"""The options of one item, each described once.
+
+The command line, the columns of a table, the fields of a request and the page's form are made from
+the fields of `Options`, so that a value means the same everywhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from promptlift.errors import OptionError
+from promptlift.instants import Strategy
+from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.targets import target as find_target
+from promptlift.targets.templates import template as find_template
+from promptlift.text import FRACTION_PATTERN, SIZE_PATTERN, parse_box, parse_fraction, parse_size
+from promptlift.types import Box, Control, Kind, Size
+
+__all__ = ["ITEM_OPTIONS", "OnReject", "Options", "Strategy"]
+
+OnReject = Literal["fail", "best", "original"]
+
+_SHARE = r"(?:0|1|0?\.\d{1,17})"  # part of a side
+_PLAIN = re.compile(r"[\w.:/-]+")
+_LONGEST_SHOWN = 80  # characters of a value that a message shows
+
+
+def _parse_names(value: object) -> object:
+    """A form or a cell has one text where JSON has a list."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("give a number")
+    return value
+
+
+_Number = BeforeValidator(_no_boolean)
+
+
+def _target_name(value: str) -> str:
+    """The target's own spelling, so that one target is one key."""
+    return find_target(value).name
+
+
+class Options(BaseModel):
+    """How one video and one short prompt are treated.
+
+    Raises:
+        OptionError: An option is unknown, or has a value that makes no sense.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    frames: Annotated[int, _Number] = Field(2, ge=1, le=64, description="How many frames to show.")
+    strategy: Strategy = Field(
+        "spread",
+        description="Which frames: spread over the clip, the first, at --fps frames a second from "
+        "the start, or where the scenes change most.",
+    )
+    fps: Annotated[
+        Fraction,
+        BeforeValidator(parse_fraction),
+        PlainSerializer(str, when_used="json"),
+        WithJsonSchema({"type": "string", "pattern": f"^(?:{FRACTION_PATTERN})$"}),
+    ] = Field(
+        Fraction(2),
+        ge=Fraction(1, 3600),
+        le=1000,
+        description="Frames a second for the strategy fps, such as 2, 0.5 or 30000/1001.",
+    )
+    exact: bool = Field(
+        False, description="Never take a nearby keyframe for the frame at the exact time."
+    )
+    size: (
+        Annotated[
+            Size,
+            BeforeValidator(parse_size),
+            PlainSerializer(str, when_used="json"),
+            WithJsonSchema({"type": "string", "pattern": f"^{SIZE_PATTERN}$"}),
+        ]
+        | None
+    ) = Field(None, description="Fit each frame into this box, such as 640x360.")
+    max_side: Annotated[int, _Number] | None = Field(
+        None, ge=1, le=100_000, description="Longest side of a frame in pixels."
+    )
+    context: Annotated[int, _Number] | None = Field(
+        None,
+        ge=1,
+        le=100_000_000,
+        description="Tokens of prompt and answer together; what the engine has, or 4096 where it "
+        "does not say.",
+    )
+    reserve: Annotated[int, _Number] = Field(
+        DEFAULT_RESERVE, ge=1, le=1_000_000, description="Tokens kept for the answer."
+    )
+    template: str | None = Field(
+        None,
+        max_length=100,
+        description="The words around yours: verbatim/1 (the Cosmos upsampler's) or instruct/1 "
+        "(every other model's).",
+    )
+    control: Kind | None = Field(
+        None, description="What kind of picture the video is, where the measurement is wrong."
+    )
+    controls: Annotated[tuple[Control, ...], BeforeValidator(_parse_names)] = Field(
+        (),
+        max_length=len(get_args(Control)),
+        description="What the generator follows besides the prompt; else what the video shows.",
+    )
+    region: (
+        Annotated[
+            Box,
+            BeforeValidator(parse_box),
+            WithJsonSchema({"type": "string", "pattern": f"^{_SHARE}(,{_SHARE}){{3}}$"}),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Show this part of the picture only: left,top,right,bottom, from 0 to 1.",
+    )
+    mask: Path | None = Field(
+        None,
+        description="Show the part of the picture only where this mask video is white.",
+    )
+    target: Annotated[str, AfterValidator(_target_name)] = Field(
+        "cosmos-transfer1", max_length=100, description="The generator that the prompt is for."
+    )
+    target_tokenizer: Path | None = Field(
+        None,
+        description="tokenizer.json or spiece.model of the target, to count its tokens exactly.",
+    )
+    temperature: Annotated[float, _Number] = Field(
+        0.6, ge=0, le=2, description="0 for the likeliest answer."
+    )
+    seed: Annotated[int, _Number] = Field(
+        0, ge=-(2**63), lt=2**63, description="Makes an answer repeatable where the engine can."
+    )
+    attempts: Annotated[int, _Number] = Field(
+        3, ge=1, le=10, description="How often to ask until an answer passes the review."
+    )
+    on_reject: OnReject = Field(
+        "fail",
+        description="What the result is when no answer passes: none, the best one, or your own "
+        "words.",
+    )
+    isolated: bool = Field(False, description="Decode in a process that can be killed.")
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _option_error(error.errors(include_url=False)[0]) from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.size is not None and self.max_side is not None:
+            raise OptionError(
+                f"both a size ({self.size}) and a longest side ({self.max_side}) are given",
+                remedy="give one",
+            )
+        if self.region is not None and self.mask is not None:
+            raise OptionError("both a region and a mask are given", remedy="give one")
+        if self.template is not None:
+            find_template(self.template)
+        return self
+
+    @property
+    def fallback_context(self) -> int:
+        """The context to plan for where the engine has none of its own."""
+        return DEFAULT_CONTEXT if self.context is None else self.context
+
+    def merged(self, values: Mapping[str, Any]) -> Options:
+        """These options with the values that a row or a request sets for itself.
+
+        Raises:
+            OptionError: One is unknown, belongs to the whole run, or makes no sense.
+        """
+        if not values:
+            return self
+        for name in values:
+            if name not in ITEM_OPTIONS and name != "mask":
+                raise _unknown(name)
+        changed = {field: getattr(self, field) for field in self.model_fields_set}
+        return Options(**{**changed, **values})
+
+
+_RUN_OPTIONS = frozenset({"isolated", "target_tokenizer"})
+"""What belongs to a whole run: how videos are decoded, and files of the machine."""
+
+ITEM_OPTIONS: Final = tuple(
+    name for name in Options.model_fields if name not in {*_RUN_OPTIONS, "mask"}
+)
+"""The names that a row or a request may set; a row may set ``mask`` too, a file like its video."""
+
+_EXPECTED = {
+    "int_parsing": "give a whole number",
+    "int_type": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_parsing": "give a number",
+    "float_type": "give a number",
+    "finite_number": "give a number",
+    "bool_parsing": "give true or false",
+    "bool_type": "give true or false",
+    "string_type": "give a text",
+    "tuple_type": 'give a list such as ["edge", "depth"]',
+}
+
+
+def _option_error(error: ErrorDetails) -> OptionError:
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return _unknown(name)
+    return OptionError(f"{name} is {_shown(error['input'])}", remedy=_remedy(name, error))
+
+
+def _remedy(name: str, error: ErrorDetails) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"use one of: {', '.join(_choices(name))}"
+    if kind.startswith(("greater_than", "less_than")):
+        bounds = {
+            bound: getattr(limit, bound)
+            for limit in Options.model_fields[name].metadata
+            for bound in ("ge", "le", "lt")
+            if hasattr(limit, bound)
+        }
+        return f"give a value from {bounds['ge']} to {bounds.get('le', bounds.get('lt'))}"
+    return _EXPECTED.get(kind, error["msg"])
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    return {
+        "strategy": get_args(Strategy),
+        "on_reject": get_args(OnReject),
+        "control": get_args(Kind),
+        "controls": get_args(Control),
+    }[name]
+
+
+def _unknown(name: str) -> OptionError:
+    if name in _RUN_OPTIONS:
+        return OptionError(
+            f"a row cannot set the option {name!r}",
+            remedy=f"give --{name.replace('_', '-')} for the whole run",
+        )
+    close = difflib.get_close_matches(name, Options.model_fields, n=1)
+    remedy = f"did you mean {close[0]!r}" if close else f"use {', '.join(Options.model_fields)}"
+    return OptionError(f"there is no option {name[:_LONGEST_SHOWN]!r}", remedy=remedy)
+
+
+def _shown(value: object) -> str:
+    try:
+        plain = isinstance(value, str) and _PLAIN.fullmatch(value)
+        text = str(value) if plain or not isinstance(value, str) else repr(value)
+    except ValueError:  # Python does not write integers of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -1,0 +1,371 @@
+"""From a video and a short prompt to all that is needed to ask an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from promptlift.engines.base import Request
+from promptlift.errors import ConfigEngineError, OptionError, PromptliftError
+from promptlift.options import Options
+from promptlift.pipeline.context_fit import Adjustment, EngineProfile
+from promptlift.pipeline.video_cache import VideoCache
+from promptlift.planning import Budget, Plan, make_plan
+from promptlift.record import item_key, settings_digest
+from promptlift.targets import target
+from promptlift.targets.templates import Turn, template
+from promptlift.text import check_short_prompt, counted
+from promptlift.tokens.text import counter_for, load_target_counter
+from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
+from promptlift.video import Source, VideoRegion
+from promptlift.video.session import PRELOAD as _VIDEO_MODULES
+from promptlift.video.session import AnalysedError, FrameChoice, VideoAnalysis, frame_count
+
+__all__ = [
+    "PRELOAD",
+    "ItemPlan",
+    "Prepared",
+    "Progress",
+    "Stage",
+    "choose_template",
+    "options_as_json",
+    "prepare",
+    "settings_of",
+    "source_name",
+    "work_key",
+]
+
+PRELOAD: Final = (*_VIDEO_MODULES, "promptlift.pipeline.prepare")
+"""Modules that a worker process may import before its first call."""
+
+Stage: TypeAlias = Literal["prepare", "ask"]
+Progress: TypeAlias = Callable[[Stage, "Prepared | None"], None]
+"""Called when a stage begins, with what is known by then."""
+
+_COSMOS_UPSAMPLER = "cosmosupsampleprompt1"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is needed to ask an engine about one item, or why it cannot be asked. Picklable.
+
+    Attributes:
+        name: The file's name without its folder; empty for bytes and lists of images.
+        short_prompt: The user's words.
+        options: How the item is treated.
+        profile: Who is asked.
+        key: The item's identity by content; None if preparing failed before there was one.
+        template: Name of the template; None if preparing failed before it was chosen.
+        template_reason: Why it is that template.
+        analysis: What is known of the video; None if it could not be read.
+        plan: Which frames at which size.
+        frames: The frames as they are shown.
+        request: What the engine is asked; None where there is an error.
+        adjustment: What the engine taught about the size of the prompt.
+        error: Why it cannot be asked.
+        seconds: How long preparing took.
+    """
+
+    name: str
+    short_prompt: str
+    options: Options
+    profile: EngineProfile | None = None
+    key: str | None = None
+    template: str | None = None
+    template_reason: str | None = None
+    analysis: VideoAnalysis | None = None
+    plan: Plan | None = None
+    frames: tuple[Frame, ...] = ()
+    request: Request | None = None
+    adjustment: Adjustment = field(default_factory=Adjustment)
+    error: PromptliftError | None = None
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is nothing to ask."""
+        return self.error is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the frames."""
+        return sum(frame.image.nbytes for frame in self.frames)
+
+    @property
+    def predicted_tokens(self) -> int | None:
+        """Tokens of what is sent, by the formula; a clip may give fewer frames than planned."""
+        if self.plan is None or not self.frames:
+            return None
+        assert self.profile is not None, "it was planned for an engine"
+        images = sum(self.profile.family.image(frame.size) for frame in self.frames)
+        return images + self.plan.text_tokens - self.adjustment.extra_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPlan:
+    """Plans the frames of an item once its video is analysed; picklable, for another process.
+
+    Attributes:
+        short_prompt: The user's words, checked.
+        options: How the item is treated.
+        profile: Who is asked.
+        adjustment: What the engine taught about the size of the prompt.
+    """
+
+    short_prompt: str
+    options: Options
+    profile: EngineProfile
+    adjustment: Adjustment
+
+    def __call__(self, analysis: VideoAnalysis) -> tuple[int, Size]:
+        """See `promptlift.video.session.FramePlan`."""
+        plan = self.plan(analysis)
+        return plan.chosen.frames, plan.size
+
+    def kind(self, analysis: VideoAnalysis) -> Kind | None:
+        """The kind of control video that is shown; None for an ordinary picture."""
+        kind = self.options.control or (analysis.facts.kind.value if analysis.facts.kind else None)
+        return None if kind == "rgb" else kind
+
+    def turn(self, analysis: VideoAnalysis) -> Turn:
+        """What is said besides the images."""
+        kind = self.kind(analysis)
+        controls: tuple[Control, ...] = self.options.controls
+        if not controls and kind is not None and kind != "rgb":
+            controls = (kind,)
+        words = template(choose_template(self.options, self.profile.info)[0])
+        return words.render(self.short_prompt, kind, controls, target(self.options.target))
+
+    def plan(self, analysis: VideoAnalysis) -> Plan:
+        """How the frames of the video are shown to the engine.
+
+        Raises:
+            ConfigEngineError: The engine takes fewer images, or has less context.
+            BudgetError: Nothing fits, or the size that the user insists on does not.
+        """
+        info, options, family = self.profile.info, self.options, self.profile.family
+        frames = frame_count(analysis.info, options.frames)
+        if frames > info.max_images:
+            raise ConfigEngineError(
+                f"{counted(frames, 'frame')} are to be shown, and {info.name} takes "
+                f"{info.max_images}",
+                remedy=f"show at most {info.max_images}, or raise the engine's limit",
+            )
+        turn = self.turn(analysis)
+        chat = family.chat(turn.system, turn.text, frames, counter_for(family))
+        context = _context(info, options)
+        budget = Budget(
+            family,
+            context if self.adjustment.context is None else self.adjustment.context,
+            options.reserve,
+            chat + self.adjustment.extra_tokens,
+        )
+        plan = make_plan(
+            analysis.info.size, frames, budget, size=options.size, max_side=options.max_side
+        )
+        return replace(
+            plan,
+            strategy=options.strategy,
+            exact=options.exact,
+            shrinks=self.adjustment.shrinks,
+        )
+
+
+async def prepare(
+    source: Source,
+    short_prompt: str,
+    options: Options,
+    profile: EngineProfile,
+    videos: VideoCache,
+    *,
+    progress: Progress | None = None,
+    adjustment: Adjustment | None = None,
+    with_frames: bool = False,
+) -> Prepared:
+    """Analyse a video, plan its frames, read them, and write the request.
+
+    For an engine that reads neither text nor frames nothing is planned and no frames are read.
+
+    What can go wrong with an item does not raise: it is in the result, with how far the item came.
+
+    Args:
+        source: The video.
+        short_prompt: The user's words; empty for "describe what is there".
+        options: How.
+        profile: Who will be asked.
+        videos: Reads videos and remembers them.
+        progress: Called when the stage begins.
+        adjustment: What the engine taught about the size of the prompt, when an item is prepared
+            again.
+        with_frames: Plan and read the frames for an engine that does not look at them, too.
+    """
+    start = time.perf_counter()
+    if progress is not None:
+        progress("prepare", None)
+    prepared = Prepared(
+        name=source_name(source),
+        short_prompt=short_prompt,
+        options=options,
+        profile=profile,
+        adjustment=adjustment or Adjustment(),
+    )
+    try:
+        prepared = await _prepare(source, prepared, profile, videos, with_frames=with_frames)
+    except AnalysedError as failure:
+        known = _with_analysis(prepared, profile, failure.analysis)
+        prepared = replace(known, error=failure.error)
+    except PromptliftError as error:
+        prepared = replace(prepared, error=error)
+    return replace(prepared, seconds=round(time.perf_counter() - start, 6))
+
+
+async def _prepare(
+    source: Source,
+    prepared: Prepared,
+    profile: EngineProfile,
+    videos: VideoCache,
+    *,
+    with_frames: bool,
+) -> Prepared:
+    options = prepared.options
+    prepared = replace(prepared, short_prompt=check_short_prompt(prepared.short_prompt))
+    if options.target_tokenizer is not None:
+        load_target_counter(options.target_tokenizer)  # a wrong file costs no decoding
+    item = ItemPlan(prepared.short_prompt, options, profile, prepared.adjustment)
+    video = _cut(source, options)
+    plan: Plan | None = None
+    frames: tuple[Frame, ...] = ()
+    if profile.info.reads_text or with_frames:
+        # The vocabulary is read from disk once; after that it costs less than a thread.
+        await asyncio.to_thread(counter_for, profile.family)
+        analysis, frames = await videos.read(
+            video,
+            FrameChoice(options.strategy, options.frames, options.fps, options.exact),
+            item,
+            detail="low" if profile.info.reads_text else "full",
+            isolated=options.isolated,
+        )
+        plan = item.plan(analysis)
+    else:
+        analysis = await videos.analyse(video, detail="full", isolated=options.isolated)
+    prepared = _with_analysis(prepared, profile, analysis)
+    turn = item.turn(analysis)
+    request = Request(
+        text=turn.text,
+        system=turn.system,
+        frames=frames,
+        sampling=Sampling(options.reserve, options.temperature, options.seed),
+        short_prompt=prepared.short_prompt,
+        facts=analysis.facts,
+        source_kind=item.kind(analysis),
+        key=prepared.key or "",
+    )
+    return replace(prepared, plan=plan, frames=frames, request=request)
+
+
+def _with_analysis(prepared: Prepared, profile: EngineProfile, analysis: VideoAnalysis) -> Prepared:
+    name, reason = choose_template(prepared.options, profile.info)
+    settings = settings_of(prepared.options, profile.info)
+    return replace(
+        prepared,
+        analysis=analysis,
+        template=name,
+        template_reason=reason,
+        key=work_key(settings, content=analysis.content, short_prompt=prepared.short_prompt),
+    )
+
+
+def _cut(source: Source, options: Options) -> Source:
+    """The source, or the region of it that the options name."""
+    region = options.region if options.mask is None else str(options.mask)
+    if region is None:
+        return source
+    if not isinstance(source, str | bytes | os.PathLike):
+        raise OptionError(
+            "a region is given, and the video is a list of pictures", remedy="cut the pictures"
+        )
+    return VideoRegion(source, region, options.strategy, options.frames, options.fps, options.exact)
+
+
+def choose_template(options: Options, info: EngineInfo) -> tuple[str, str]:
+    """The name of the template, and why it is that one."""
+    if options.template is not None:
+        return options.template, "chosen with --template"
+    if not info.reads_text:
+        return "verbatim/1", f"the {info.name} engine reads no instruction"
+    if _is_cosmos_upsampler(info.model) or _is_cosmos_upsampler(info.origin):
+        return "verbatim/1", "the Cosmos upsampler was trained without an instruction"
+    return "instruct/1", "a general model needs an instruction"
+
+
+def _is_cosmos_upsampler(name: str) -> bool:
+    """By a name or a path; GGUF files, Ollama and the hub's cache each write it their own way."""
+    return _COSMOS_UPSAMPLER in re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def options_as_json(options: Options) -> dict[str, Any]:
+    """The options that an answer depends on, as JSON values; what was left open is null.
+
+    These are the options as the user gave them. The plan follows from these and from how much the
+    engine takes today; an engine that comes back with a larger context does not make finished
+    work another.
+    """
+    values = options.model_dump(
+        mode="json",
+        exclude={"template", "target_tokenizer", "attempts", "on_reject", "isolated"},
+    )
+    return values if options.strategy == "fps" else {**values, "fps": None}
+
+
+@lru_cache(maxsize=256)
+def settings_of(options: Options, info: EngineInfo) -> str:
+    """Digest of all that an answer depends on besides the video and the short prompt."""
+    return settings_digest(
+        options=options_as_json(options),
+        engine=[info.name, info.model, info.revision],
+        template=choose_template(options, info)[0],
+    )
+
+
+def work_key(settings: str, *, content: str, short_prompt: str) -> str:
+    """The key of one item, known before its video is decoded.
+
+    Args:
+        settings: See `settings_of`.
+        content: The video's, as `promptlift.files.content_id` gives it.
+        short_prompt: The user's words, checked.
+    """
+    return item_key(settings, content=content, prompt=short_prompt)
+
+
+def _context(info: EngineInfo, options: Options) -> int:
+    """Tokens that prompt and answer may take together.
+
+    Raises:
+        ConfigEngineError: More are asked for than the engine has.
+    """
+    if info.context is None:
+        return options.fallback_context
+    if options.context is None:
+        return info.context
+    if options.context > info.context:
+        raise ConfigEngineError(
+            f"a context of {options.context:,} tokens is asked for, and {info.name} has "
+            f"{info.context:,}",
+            remedy="ask for less, or start the engine with more",
+        )
+    return options.context
+
+
+def source_name(source: Source) -> str:
+    """The file's name without its folder; empty for bytes and lists of images."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsencode(Path(source).name).decode("utf-8", "replace")
+    return ""

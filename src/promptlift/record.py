@@ -1,0 +1,238 @@
+"""The result of one upsampling with everything about how it came to be, and its identity.
+
+One schema serves success and failure, so that a file of records has one shape from its first
+line. `SCHEMA_VERSION` grows with every change that a reader must know of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from promptlift.errors import PromptliftError
+from promptlift.facts.model import Facts
+from promptlift.planning import Plan
+from promptlift.review import Check, Verdict
+from promptlift.types import EngineInfo, Frame, Sampling, VideoInfo
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Attempt",
+    "Failure",
+    "FrameInfo",
+    "Record",
+    "Reviewed",
+    "Status",
+    "Tokens",
+    "Video",
+    "item_key",
+    "settings_digest",
+]
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+Status = Literal["ok", "repaired", "rejected", "failed", "planned"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Video(_Model):
+    """Which video.
+
+    Attributes:
+        name: The file's name without its folder; empty for bytes and lists of images.
+        content: Hash of the content, with its kind before the colon; None if never read.
+        probe: What the probe said; None if it failed.
+        warnings: What a person should know of how it was read.
+    """
+
+    name: str
+    content: str | None = None
+    probe: VideoInfo | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class FrameInfo(_Model):
+    """One frame as it was shown.
+
+    Attributes:
+        seconds: Its true time from the start of the video.
+        exact_seconds: The same as a fraction, such as ``"7/30"``.
+        width: Pixels across.
+        height: Pixels down.
+        snapped: Whether a nearby keyframe stood in.
+        corrupt: Whether the decoder called the picture damaged.
+    """
+
+    seconds: float
+    exact_seconds: str
+    width: int
+    height: int
+    snapped: bool
+    corrupt: bool
+
+    @classmethod
+    def of(cls, frame: Frame) -> FrameInfo:
+        """The same, as it goes into a record."""
+        return cls(
+            seconds=round(float(frame.time), 6),
+            exact_seconds=str(frame.time),
+            width=frame.size.width,
+            height=frame.size.height,
+            snapped=frame.snapped,
+            corrupt=frame.corrupt,
+        )
+
+
+class Tokens(_Model):
+    """Counted and foretold.
+
+    Attributes:
+        predicted: Tokens of the prompt as the formula has it; None before the plan.
+        counted: Tokens of the prompt as the engine counted before it was asked; None if it cannot.
+        actual: Tokens of the prompt as the engine counted with its answer; None if it does not.
+        completion: Tokens of the answer as the engine counted; None if it does not.
+        target: Tokens of the result for the target's text encoder; None without a result.
+        target_limit: The most that the target takes.
+        target_estimated: Whether `target` is an estimate from above.
+    """
+
+    predicted: int | None = None
+    counted: int | None = None
+    actual: int | None = None
+    completion: int | None = None
+    target: int | None = None
+    target_limit: int | None = None
+    target_estimated: bool = True
+
+
+class Reviewed(_Model):
+    """The verdict on the answer and every check behind it."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+
+
+class Attempt(_Model):
+    """One time that the engine was asked.
+
+    Attributes:
+        text: The answer as it came.
+        finish_reason: Why it ended.
+        verdict: What the review made of it.
+        failed: Names of the checks that it failed.
+        sampling: How it was drawn.
+        completion_tokens: As the engine counted; None if it does not.
+        seconds: How long the engine took.
+    """
+
+    text: str
+    finish_reason: str
+    verdict: Verdict
+    failed: tuple[str, ...]
+    sampling: Sampling
+    completion_tokens: int | None
+    seconds: float
+
+
+class Failure(_Model):
+    """Why there is no result; see `promptlift.errors`."""
+
+    code: str
+    message: str
+    remedy: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, error: PromptliftError) -> Failure:
+        """The same, as it goes into a record."""
+        return cls(
+            code=error.code, message=error.message, remedy=error.remedy, retryable=error.retryable
+        )
+
+
+class Record(_Model):
+    """The result of one upsampling.
+
+    Attributes:
+        schema_version: The version of this schema.
+        key: The item's identity by content; None if it failed before there was one.
+        status: ``ok``, ``repaired`` or ``rejected`` by the review, ``failed`` with an `error`, or
+            ``planned`` where the engine was not to be asked.
+        video: Which video.
+        short_prompt: The user's words.
+        prompt: The result; None where there is none fit to use.
+        target: The generator that the prompt is for.
+        engine: Who answered.
+        plan: Which frames at which size, and what they cost.
+        frames: The frames as they were shown.
+        tokens: Foretold and counted.
+        facts: What was measured.
+        review: The verdict on the best attempt; None without an answer.
+        attempts: Every time that the engine was asked.
+        sampling: How the best attempt was drawn.
+        template: Name and version of the words around the user's.
+        template_reason: Why it is that template.
+        timings: Seconds of each stage.
+        error: Why there is no result.
+        promptlift: Version of this package.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: str | None = None
+    status: Status
+    video: Video
+    short_prompt: str
+    prompt: str | None = None
+    target: str
+    engine: EngineInfo | None = None
+    plan: Plan | None = None
+    frames: tuple[FrameInfo, ...] = ()
+    tokens: Tokens = Tokens()
+    facts: Facts | None = None
+    review: Reviewed | None = None
+    attempts: tuple[Attempt, ...] = ()
+    sampling: Sampling | None = None
+    template: str | None = None
+    template_reason: str | None = None
+    timings: dict[str, float] = {}
+    error: Failure | None = None
+    promptlift: str
+
+
+def settings_digest(**parts: Any) -> str:
+    """The part of an item's identity that many items share.
+
+    Args:
+        **parts: Everything that the answer depends on besides video and prompt, as JSON values.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of the parts as JSON with sorted keys.
+    """
+    return _sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")))
+
+
+def item_key(settings: str, *, content: str, prompt: str) -> str:
+    """Identity by content: the same for the same work, whatever the file is called.
+
+    Args:
+        settings: What `settings_digest` gave.
+        content: Hash of the video's content, with its kind before the colon.
+        prompt: The short prompt.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of the three as a JSON list.
+    """
+    # By hand, since a resume names each item of a million anew.
+    return _sha256(f"[{_quoted(settings)},{_quoted(content)},{_quoted(prompt)}]")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,405 @@
+"""What the server keeps on disk: jobs, results, uploads and the page's batches, in one SQLite file.
+
+One transaction writes whatever waits for it, so that many requests share one fsync. Reads happen
+where they are needed: in WAL mode they never wait for the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from promptlift.errors import OutputError
+from promptlift.record import Record
+
+__all__ = ["JobRow", "JobStore", "StoredBatch", "StoredResult"]
+
+_VERSION: Final = 1
+_FORGET_TOGETHER: Final = 500
+_RETRY_SECONDS: Final = 1.0
+_SCHEMA: Final = """
+PRAGMA journal_mode = WAL;
+BEGIN;
+CREATE TABLE job (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, client TEXT NOT NULL,
+    created REAL NOT NULL, request TEXT NOT NULL, search TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued', ended REAL, key TEXT, error TEXT,
+    events INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX job_owner ON job (owner, seq);
+CREATE INDEX job_open ON job (seq) WHERE ended IS NULL;
+CREATE INDEX job_ended ON job (ended) WHERE ended IS NOT NULL;
+CREATE TABLE result (
+    seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at REAL NOT NULL, status TEXT NOT NULL,
+    retryable INTEGER NOT NULL, prompt TEXT NOT NULL, record TEXT NOT NULL
+);
+CREATE INDEX result_at ON result (at);
+CREATE TABLE upload (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE batch (
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, name TEXT NOT NULL,
+    created REAL NOT NULL, rows TEXT NOT NULL
+);
+CREATE INDEX batch_owner ON batch (owner, seq);
+CREATE INDEX batch_created ON batch (created);
+PRAGMA user_version = 1;
+COMMIT;
+"""
+# A later result replaces an earlier one, unless it is worse: a failure never hides a prompt.
+_PUT_RESULT: Final = """
+INSERT INTO result (key, at, status, retryable, prompt, record) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET at = excluded.at, status = excluded.status,
+    retryable = excluded.retryable, prompt = excluded.prompt, record = excluded.record
+WHERE CASE excluded.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
+    >= CASE result.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
+"""
+_JOB_COLUMNS: Final = (
+    "job.id, job.owner, job.client, job.created, job.request, job.state, job.ended, job.key, "
+    "job.error, job.events"
+)
+# What is deleted by age; the page's batches are as old as their creation.
+_OLD: Final = (("result", "at"), ("job", "ended"), ("batch", "created"))
+
+
+class JobRow(NamedTuple):
+    """A job as it is stored; ``request`` and ``error`` are JSON, times are seconds since 1970."""
+
+    id: str
+    owner: str
+    client: str
+    created: float
+    request: str
+    state: str
+    ended: float | None
+    key: str | None
+    error: str | None
+    events: int
+
+
+class StoredResult(NamedTuple):
+    """The result of an item: its status, whether a rerun asks again, and the record as JSON."""
+
+    status: str
+    retryable: bool
+    record: str
+
+
+class StoredBatch(NamedTuple):
+    """A batch of the page; ``rows`` is JSON."""
+
+    id: str
+    owner: str
+    name: str
+    created: float
+    rows: str
+
+
+class _Write(NamedTuple):
+    sql: str
+    values: Sequence[Any]
+    durable: bool
+    done: asyncio.Future[int]
+
+
+class JobStore:
+    """Jobs, results, uploads and batches. Belongs to one event loop.
+
+    Args:
+        path: The database; made where it is missing.
+
+    Raises:
+        OutputError: It cannot be read or written to, or a newer version wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._reader = self._connect()
+            version = self._reader.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._reader.executescript(_SCHEMA)
+            elif version != _VERSION:
+                raise OutputError(
+                    f"{str(path)!r} was written by another version of promptlift "
+                    f"(format {version}, not {_VERSION})",
+                    remedy="use that version, or name another folder with --data",
+                )
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(
+                f"cannot open the database {str(path)!r}: {error}",
+                remedy="check the disk and the file's permissions, or name another folder with "
+                "--data",
+            ) from error
+        self._writer = self._connect()
+        self._waiting: list[_Write] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Write what waits, and close."""
+        if self._committing is not None:
+            await self._committing
+        self._writer.close()
+        self._reader.close()
+
+    async def writable(self) -> bool:
+        """Whether something can be written now."""
+        try:
+            await self._write("PRAGMA user_version = 1")
+        except OutputError:
+            return False
+        return True
+
+    # Results.
+
+    def result(self, key: str) -> StoredResult | None:
+        """The result of an item; None where it has none."""
+        sql = "SELECT status, retryable, record FROM result WHERE key = ?"
+        row = self._reader.execute(sql, (key,)).fetchone()
+        return StoredResult(row[0], bool(row[1]), row[2]) if row else None
+
+    async def put_result(self, key: str, record: Record, text: str) -> None:
+        """Store what became of an item; waits for room on a full disk.
+
+        Args:
+            key: The item's key.
+            record: What became of it.
+            text: The same as JSON.
+        """
+        retryable = record.error is not None and record.error.retryable
+        prompt = (record.prompt or "").casefold()
+        values = (key, _now(), record.status, retryable, prompt, text)
+        await self._write(_PUT_RESULT, values, wait=True)
+
+    # Jobs.
+
+    async def add_job(self, row: JobRow, search: str) -> None:
+        """Store an accepted job; it is on the disk when this returns.
+
+        Args:
+            row: The job.
+            search: What `search` finds it by, besides its state and its prompt.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        sql = (
+            "INSERT INTO job (id, owner, client, created, request, search) "
+            "VALUES (?, ?, ?, ?, ?, ?)"
+        )
+        values = (row.id, row.owner, row.client, row.created, row.request, search.casefold())
+        await self._write(sql, values, durable=True)
+
+    async def end_job(self, row: JobRow) -> None:
+        """Store how a job ended; waits for room on a full disk."""
+        sql = "UPDATE job SET state = ?, ended = ?, key = ?, error = ?, events = ? WHERE id = ?"
+        values = (row.state, row.ended, row.key, row.error, row.events, row.id)
+        await self._write(sql, values, wait=True)
+
+    def job(self, job_id: str, owner: str) -> JobRow | None:
+        """The job of that id, if it is that owner's."""
+        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE id = ? AND owner = ?"  # noqa: S608
+        row = self._reader.execute(sql, (job_id, owner)).fetchone()
+        return JobRow(*row) if row else None
+
+    def jobs(self, owner: str, limit: int) -> list[JobRow]:
+        """An owner's newest jobs, the newest first."""
+        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE owner = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608
+        return [JobRow(*row) for row in self._reader.execute(sql, (owner, limit)).fetchall()]
+
+    def open_jobs(self) -> list[JobRow]:
+        """Jobs that have not ended, the oldest first."""
+        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE ended IS NULL ORDER BY seq"  # noqa: S608
+        return [JobRow(*row) for row in self._reader.execute(sql).fetchall()]
+
+    async def search(
+        self, owner: str, words: Iterable[str], limit: int
+    ) -> list[tuple[JobRow, str | None]]:
+        """An owner's newest jobs that have all of these words, in the job or in the prompt.
+
+        Returns:
+            Each with its record as JSON; None where it has none.
+        """
+        wanted = [word.casefold() for word in words]
+        text = "(job.search || ' ' || job.state || ' ' || coalesce(result.prompt, ''))"
+        sql = (
+            f"SELECT {_JOB_COLUMNS}, result.record FROM job "  # noqa: S608
+            "LEFT JOIN result ON result.key = job.key WHERE job.owner = ? "
+            + f"AND instr({text}, ?) " * len(wanted)
+            + "ORDER BY job.seq DESC LIMIT ?"
+        )
+
+        def find() -> list[tuple[JobRow, str | None]]:
+            with contextlib.closing(self._connect()) as db:
+                found = db.execute(sql, (owner, *wanted, limit)).fetchall()
+            return [(JobRow(*row[:-1]), row[-1]) for row in found]
+
+        return await asyncio.to_thread(find)
+
+    async def states(self, owner: str, job_ids: Sequence[str]) -> dict[str, str]:
+        """The states of jobs by id; where one has finished, the status of its record."""
+        sql = (
+            "SELECT job.id, CASE job.state WHEN 'finished' THEN coalesce(result.status, 'failed') "
+            "ELSE job.state END FROM job LEFT JOIN result ON result.key = job.key "
+            "WHERE job.owner = ? AND job.id IN (SELECT value FROM json_each(?))"
+        )
+
+        def find() -> dict[str, str]:
+            with contextlib.closing(self._connect()) as db:
+                return dict(db.execute(sql, (owner, json.dumps(job_ids))).fetchall())
+
+        return await asyncio.to_thread(find)
+
+    # Uploads.
+
+    def uploads(self) -> list[str]:
+        """All uploads, each as JSON."""
+        rows = self._reader.execute("SELECT value FROM upload").fetchall()
+        return [value for (value,) in rows]
+
+    async def add_upload(self, upload_id: str, value: str) -> None:
+        """Store an upload.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        await self._write("INSERT INTO upload VALUES (?, ?)", (upload_id, value), durable=True)
+
+    def remove_upload(self, upload_id: str) -> None:
+        """Forget an upload, soon; its file is the caller's, and a start ignores what has none."""
+        self._enqueue("DELETE FROM upload WHERE id = ?", (upload_id,))
+
+    # Batches of the page.
+
+    async def add_batch(self, row: StoredBatch) -> None:
+        """Store a batch.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        sql = "INSERT INTO batch (id, owner, name, created, rows) VALUES (?, ?, ?, ?, ?)"
+        await self._write(sql, row, durable=True)
+
+    def batch(self, batch_id: str, owner: str) -> StoredBatch | None:
+        """The batch of that id, if it is that owner's."""
+        sql = "SELECT id, owner, name, created, rows FROM batch WHERE id = ? AND owner = ?"
+        row = self._reader.execute(sql, (batch_id, owner)).fetchone()
+        return StoredBatch(*row) if row else None
+
+    def batches(self, owner: str, limit: int) -> list[StoredBatch]:
+        """An owner's newest batches, the newest first."""
+        sql = (
+            "SELECT id, owner, name, created, rows FROM batch WHERE owner = ? "
+            "ORDER BY seq DESC LIMIT ?"
+        )
+        return [StoredBatch(*row) for row in self._reader.execute(sql, (owner, limit)).fetchall()]
+
+    # Retention.
+
+    async def forget(self, before: float) -> int:
+        """Delete results and ended jobs and batches of before a time.
+
+        Jobs that have not ended stay, however old. Few rows are deleted at once, so that other
+        writes have their turn.
+
+        Args:
+            before: Seconds since 1970.
+
+        Returns:
+            How many rows are gone.
+
+        Raises:
+            OutputError: They cannot be deleted.
+        """
+        gone = 0
+        for table, column in _OLD:
+            sql = (
+                f"DELETE FROM {table} WHERE seq IN "  # noqa: S608
+                f"(SELECT seq FROM {table} WHERE {column} < ? LIMIT {_FORGET_TOGETHER})"
+            )
+            while deleted := await self._write(sql, (before,)):
+                gone += deleted
+        return gone
+
+    # Writing.
+
+    async def _write(
+        self, sql: str, values: Sequence[Any] = (), *, durable: bool = False, wait: bool = False
+    ) -> int:
+        """Execute a statement, and wait until it is committed.
+
+        Args:
+            sql: The statement.
+            values: Its parameters.
+            durable: Wait for the disk as well: a power failure does not undo it.
+            wait: Try again while there is no room, rather than fail.
+
+        Returns:
+            How many rows it changed.
+        """
+        while True:
+            try:
+                return await asyncio.shield(self._enqueue(sql, values, durable=durable))
+            except OutputError:
+                if not wait:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    def _enqueue(
+        self, sql: str, values: Sequence[Any] = (), *, durable: bool = False
+    ) -> asyncio.Future[int]:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Write(sql, values, durable, done))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_waiting())
+        return done
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            writes, self._waiting = self._waiting, []
+            try:
+                changed = await asyncio.to_thread(_commit, self._writer, writes)
+            except sqlite3.Error as error:
+                for one in writes:
+                    one.done.set_exception(
+                        OutputError(
+                            f"the server's database cannot be written: {error}",
+                            remedy="check the disk, then send it again",
+                        )
+                    )
+                    one.done.exception()  # retrieved, for those that nobody awaits any more
+            else:
+                for one, count in zip(writes, changed, strict=True):
+                    one.done.set_result(count)
+        self._committing = None
+
+    def _connect(self) -> sqlite3.Connection:
+        # The loop may be another thread's than the constructor's; one at a time uses a connection.
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+        db.execute("PRAGMA busy_timeout = 30000")
+        return db
+
+
+def _commit(db: sqlite3.Connection, writes: list[_Write]) -> list[int]:
+    """Execute writes in one transaction; gives how many rows each changed."""
+    durable = any(one.durable for one in writes)
+    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        changed = [max(0, db.execute(one.sql, one.values).rowcount) for one in writes]
+        db.execute("COMMIT")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return changed
+
+
+def _now() -> float:
+    return round(time.time(), 3)

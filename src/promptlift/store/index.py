@@ -1,0 +1,413 @@
+"""What all parts of a run say together: the state of every item and where its record is.
+
+Parts are read without locks and from where the last reading stopped. Which of several results
+stands does not depend on the order of reading: a better status stands before a worse one, and among
+equals, as for rows and videos, the later line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, Self, cast
+
+import msgspec
+
+from promptlift.errors import OutputError
+from promptlift.record import Record
+from promptlift.store.results import (
+    SCHEMA,
+    EndLine,
+    ItemStatus,
+    PartName,
+    ProgressLine,
+    ResultLine,
+    RowLine,
+    VideoLine,
+    WriterLine,
+    path_text,
+)
+
+__all__ = [
+    "FIT",
+    "PARTS",
+    "Index",
+    "KeyState",
+    "PartDamage",
+    "RetryPolicy",
+    "WriterLog",
+]
+
+PARTS: Final = "parts"
+"""The folder of the parts in a run's folder."""
+
+RetryPolicy = Literal["failed", "rejected", "all"]
+
+FIT: frozenset[str] = frozenset({"ok", "repaired"})
+"""The states with a result that is fit to use."""
+
+_RANK: Final[dict[str, int]] = {"failed": 1, "rejected": 2, "repaired": 3, "ok": 3}
+_PROGRESS_LINES = 360
+
+
+class KeyState(msgspec.Struct, frozen=True, gc=False):
+    """The result that stands for an item.
+
+    Attributes:
+        status: What became of it.
+        code: Of the failure or of the first failed check; None for neither.
+        retryable: Whether its failure may pass by itself.
+    """
+
+    status: ItemStatus
+    code: str | None
+    retryable: bool
+
+    def is_done(self, retry: RetryPolicy | None = None) -> bool:
+        """Whether a rerun leaves the item as it is.
+
+        Args:
+            retry: What is done again besides failures that may pass.
+        """
+        if self.status == "failed":
+            return not self.retryable and retry not in ("failed", "all")
+        return self.status != "rejected" or retry not in ("rejected", "all")
+
+
+class _Stored(msgspec.Struct, frozen=True, gc=False):
+    """The state of an item and the place of its line: part, first byte, bytes."""
+
+    state: KeyState
+    part: int
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class WriterLog:
+    """What a writer said of itself.
+
+    Attributes:
+        name: ``<host>-<pid>-<random>``.
+        turn: Later writers have a higher one.
+        start: Its ``writer`` line; None if that is damaged.
+        progress: Its last hour of ``progress`` lines, oldest first.
+        end: Its ``end`` line; None if it has not ended by itself.
+    """
+
+    name: str
+    turn: int
+    start: WriterLine | None = None
+    progress: list[ProgressLine] = field(default_factory=list)
+    end: EndLine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartDamage:
+    """What is wrong with one part.
+
+    Attributes:
+        part: Name of the file.
+        writer: Who wrote it.
+        lines: Whole lines that were left out because they cannot be understood.
+        torn: Bytes after the last newline. No damage while its writer lives.
+        error: Why the file could not be read; None for nothing.
+    """
+
+    part: str
+    writer: str
+    lines: int = 0
+    torn: int = 0
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Part:
+    path: Path
+    name: PartName
+    place: int = 0  # bytes that have been read for good, up to a newline
+    lines: int = 0
+    torn: int = 0
+    error: str | None = None
+
+
+class _Result(msgspec.Struct, tag_field="kind", tag="result", gc=False):
+    """`ResultLine` without its record, which is passed over."""
+
+    key: str
+    status: str
+    code: str | None
+    retryable: bool
+
+
+_decode = msgspec.json.Decoder(
+    _Result | RowLine | VideoLine | WriterLine | ProgressLine | EndLine
+).decode
+_decode_result = msgspec.json.Decoder(ResultLine).decode
+
+
+class Index:
+    """The results of a run as they are now; for one thread at a time.
+
+    It never writes, so it serves on a folder that may only be read, and while others append.
+
+    Args:
+        run_dir: The folder of the run; it need not exist yet.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self._handle: tuple[int, int] | None = None
+        self._forget()
+
+    @classmethod
+    def load(cls, run_dir: Path) -> Self:
+        """Read all parts. Raises as `refresh`."""
+        index = cls(run_dir)
+        index.refresh()
+        return index
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file that `record` keeps open; the index can still be used."""
+        if self._handle is not None:
+            os.close(self._handle[1])
+            self._handle = None
+
+    def refresh(self) -> int:
+        """Read what has been added since the last time, new parts too.
+
+        Returns:
+            The number of lines that were read.
+
+        Raises:
+            OutputError: The folder cannot be read, or a newer version of promptlift wrote it.
+        """
+        sizes = self._sizes()
+        if any(sizes.get(part.path.name, -1) < part.place for part in self._parts):
+            self._forget()  # a part is gone or was cut: what it said is found by reading anew
+        known = {part.path.name for part in self._parts}
+        for name in sizes.keys() - known:
+            parsed = PartName.parse(name)
+            if parsed is not None:
+                self._parts.append(_Part(self.run_dir / PARTS / name, parsed))
+        todo = [n for n, part in enumerate(self._parts) if sizes[part.path.name] > part.place]
+        try:
+            return sum(self._read(n) for n in sorted(todo, key=lambda n: self._parts[n].name))
+        except OutputError:
+            self._forget()
+            raise
+
+    def state(self, key: str) -> KeyState | None:
+        """The result that stands for an item; None where it has none."""
+        found = self._results.get(bytes.fromhex(key))
+        return None if found is None else found.state
+
+    def key_of(self, row_digest: str) -> str | None:
+        """The key of the item that a row was last found to be; None where none was noted."""
+        found = self._rows.get(bytes.fromhex(row_digest))
+        return None if found is None else found[0].hex()
+
+    def content_of(self, path: str, size: int, mtime_ns: int) -> str | None:
+        """What a path holds, if its size and time of change are as they were last noted."""
+        found = self._videos.get(path_text(path))
+        if found is None or (found[1].size, found[1].mtime_ns) != (size, mtime_ns):
+            return None
+        return found[1].content
+
+    def latest_content(self, path: str) -> str | None:
+        """What a path was last noted to hold, whatever it holds now."""
+        found = self._videos.get(path_text(path))
+        return None if found is None else found[1].content
+
+    def record(self, key: str) -> Record:
+        """The record that stands for an item. Raises as `raw_record`."""
+        return Record.model_validate_json(self.raw_record(key))
+
+    def raw_record(self, key: str) -> bytes:
+        """The same as JSON text, byte for byte as it was written.
+
+        Raises:
+            KeyError: The item has no result.
+            OutputError: The line can no longer be read, or has changed.
+        """
+        found = self._results.get(bytes.fromhex(key))
+        if found is None:
+            raise KeyError(key)
+        path = self._parts[found.part].path
+        try:
+            result = _decode_result(os.pread(self._open(found.part), found.length, found.offset))
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except msgspec.DecodeError:
+            result = None
+        if result is None or result.key != key:
+            raise OutputError(
+                f"the line of {key[:12]} in {str(path)!r} has changed since it was read",
+                remedy="run the same command again: it does over what was lost",
+            )
+        return bytes(result.record)
+
+    def items(self) -> Iterator[tuple[str, KeyState]]:
+        """Every key that has a result, and the state that stands."""
+        return ((key.hex(), found.state) for key, found in self._results.items())
+
+    def counts(self) -> Counter[KeyState]:
+        """How many items have each state."""
+        return Counter(found.state for found in self._results.values())
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @property
+    def writers(self) -> list[WriterLog]:
+        """What the writers said of themselves, the later ones last."""
+        return sorted(self._writers.values(), key=lambda log: (log.turn, log.name))
+
+    @property
+    def damage(self) -> list[PartDamage]:
+        """The parts that something is wrong with."""
+        return [
+            PartDamage(part.path.name, part.name.writer, part.lines, part.torn, part.error)
+            for part in sorted(self._parts, key=lambda part: part.name)
+            if part.lines or part.torn or part.error
+        ]
+
+    @property
+    def highest_turn(self) -> int:
+        """The turn of the latest writer; 0 where there was none."""
+        return max((part.name.turn for part in self._parts), default=0)
+
+    def _forget(self) -> None:
+        self.close()
+        self._parts: list[_Part] = []
+        self._writers: dict[str, WriterLog] = {}
+        self._results: dict[bytes, _Stored] = {}
+        self._states: dict[tuple[str, str | None, bool], KeyState] = {}
+        self._rows: dict[bytes, tuple[bytes, int]] = {}
+        self._videos: dict[str, tuple[int, VideoLine]] = {}
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes of each part that is there."""
+        folder = self.run_dir / PARTS
+        try:
+            with os.scandir(folder) as entries:
+                return {
+                    entry.name: entry.stat().st_size
+                    for entry in entries
+                    if entry.name.endswith(".jsonl") and entry.is_file()
+                }
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+
+    def _read(self, number: int) -> int:
+        part = self._parts[number]
+        part.error, part.torn, count = None, 0, 0
+        try:
+            with part.path.open("rb", buffering=1 << 20) as file:
+                file.seek(part.place)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        part.torn = len(line)  # being written, or torn by a kill
+                        break
+                    count += 1
+                    self._take(number, part, line)
+                    part.place += len(line)
+        except OSError as error:
+            part.error = error.strerror or str(error)
+        return count
+
+    def _take(self, number: int, part: _Part, line: bytes) -> None:
+        try:
+            value = _decode(line)
+            if type(value) is _Result:
+                self._take_result(value, number, part.place, len(line) - 1)
+            elif type(value) is RowLine:
+                self._take_row(value, number)
+            elif type(value) is VideoLine:
+                self._take_video(value, number)
+            else:
+                self._take_writer(cast("WriterLine | ProgressLine | EndLine", value), part)
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            part.lines += line != b"\n"
+
+    def _take_result(self, line: _Result, number: int, offset: int, length: int) -> None:
+        rank = _RANK.get(line.status)
+        if rank is None:
+            return  # a status of a newer version: to this one the item has no result
+        said = (line.status, line.code, line.retryable)
+        state = self._states.get(said)
+        if state is None:
+            status = cast("ItemStatus", line.status)
+            state = self._states[said] = KeyState(status, line.code, line.retryable)
+        key = _digest(line.key, 32)
+        known = self._results.get(key)
+        if known is not None:
+            stands = _RANK[known.state.status]
+            if rank < stands or (rank == stands and self._is_later(known.part, number)):
+                return
+        self._results[key] = _Stored(state, number, offset, length)
+
+    def _take_row(self, line: RowLine, number: int) -> None:
+        row = _digest(line.row, 16)
+        known = self._rows.get(row)
+        if known is None or not self._is_later(known[1], number):
+            self._rows[row] = (_digest(line.key, 32), number)
+
+    def _take_video(self, line: VideoLine, number: int) -> None:
+        known = self._videos.get(line.path)
+        if known is None or not self._is_later(known[0], number):
+            self._videos[line.path] = (number, line)
+
+    def _take_writer(self, line: WriterLine | ProgressLine | EndLine, part: _Part) -> None:
+        name = part.name
+        log = self._writers.setdefault(name.writer, WriterLog(name.writer, name.turn))
+        if isinstance(line, ProgressLine):
+            log.progress = [*log.progress[1 - _PROGRESS_LINES :], line]
+        elif isinstance(line, EndLine):
+            log.end = line
+        elif line.schema > SCHEMA:
+            raise OutputError(
+                f"{str(part.path)!r} was written by promptlift {line.promptlift}, in a format "
+                "that this version does not know",
+                remedy="use that version or a newer one for this folder",
+            )
+        else:
+            log.start = log.start or line
+
+    def _is_later(self, one: int, other: int) -> bool:
+        return self._parts[one].name > self._parts[other].name
+
+    def _open(self, number: int) -> int:
+        """The file of a part, kept open until another is asked for."""
+        if self._handle is None or self._handle[0] != number:
+            self.close()
+            self._handle = number, os.open(self._parts[number].path, os.O_RDONLY)
+        return self._handle[1]
+
+
+def _digest(text: str, size: int) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != size:
+        raise ValueError(f"{text!r} is not {2 * size} hexadecimal digits")
+    return digest
+
+
+def _unreadable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot read {str(path)!r}: {error.strerror or error}",
+        remedy="see that it is there and may be read",
+    )

@@ -1,0 +1,330 @@
+"""A run in an object store: a local folder that is worked in, and a copy of it behind a URL.
+
+Nothing can be appended to an object, so results are written to local parts, and each part is put
+into the store once, when it is complete. What a kill left is put there by the next run on the same
+machine. ``run.json`` and the copies of inputs are put whole when they change; where both the folder
+and the store have one when a run begins, the store's holds.
+
+A part is put by the process that wrote it, or, once that is gone, by any process on its machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Final, TypeAlias
+
+from promptlift.errors import OptionError, OutputError
+from promptlift.store.index import PARTS
+from promptlift.store.results import PartName, process_runs, this_host, writer_process
+from promptlift.store.run_dir import INPUTS, RUN_FILE
+
+__all__ = ["UPLOAD_SECONDS", "RemoteBehind", "RemoteRun", "RunPlace", "local_copy"]
+
+RunPlace: TypeAlias = Path | str
+"""Where a run is: a folder, or a URL that fsspec opens."""
+
+UPLOAD_SECONDS: Final = 10.0
+"""Seconds after which a part is complete and is put into the store."""
+
+_TRIES = 6
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 60.0
+_HEAD_BYTES = 4096
+
+
+class RemoteBehind(OutputError):
+    """The run is on this machine's disk, and not all of it in the object store."""
+
+    exit_code: ClassVar[int] = 75
+
+
+class RemoteRun:
+    """The local folder of a run in an object store.
+
+    Args:
+        url: Where the run is, such as ``s3://bucket/run``.
+        folder: The local folder; None for one in the user's cache that the URL names.
+        pause_s: Seconds before a transfer that failed is tried again, doubled each time.
+
+    Attributes:
+        url: As given, without a slash at the end.
+        folder: The local folder, which is there.
+
+    Raises:
+        OptionError: fsspec, or what it needs for such URLs, is not installed, or does not open it.
+    """
+
+    def __init__(
+        self, url: str, folder: Path | None = None, *, pause_s: float = _FIRST_PAUSE_S
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.folder = folder or _cache_folder(self.url)
+        self._pause_s = pause_s
+        self._files, self._root = _open_store(self.url)
+        self._busy = threading.Lock()
+        self._same: dict[str, tuple[int, int]] = {}  # size and time of what the store has as well
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def pull(self) -> None:
+        """Get what the store has and the folder has not, or has another of.
+
+        Raises:
+            OutputError: The store cannot be read.
+        """
+        try:
+            self._with_retries(self._pull)
+        except Exception as error:
+            raise OutputError(
+                f"cannot read {self.url!r}: {_reason(error)}",
+                remedy="see that the store answers, and your credentials",
+            ) from error
+
+    def push(self, *, final: bool = False) -> None:
+        """Put what this machine has and the store has not.
+
+        Args:
+            final: Whether no writer of this process is open any more.
+
+        Raises:
+            RemoteBehind: The store cannot be written to.
+        """
+        try:
+            self._with_retries(lambda: self._push(final=final))
+        except Exception as error:
+            raise RemoteBehind(
+                f"cannot write to {self.url!r}: {_reason(error)}; what is not there is in "
+                f"{str(self.folder)!r}",
+                remedy="run the same command again on this machine: it uploads that first",
+            ) from error
+
+    def put(self, path: Path) -> None:
+        """Put one complete part, once; for a writer's `on_part`. Raises what the store raises."""
+        with self._busy:
+            self._put(path.relative_to(self.folder).as_posix())
+
+    @contextlib.contextmanager
+    def syncing(self, seconds: float, say: Callable[[str], None]) -> Iterator[Path]:
+        """Work in the folder: get the store's state before, put parts beside, all at the end.
+
+        Args:
+            seconds: Between two looks for what is to be put.
+            say: Called with one line when uploads begin to fail, and when they go on.
+
+        Raises:
+            OutputError: The store cannot be read.
+            RemoteBehind: Not all of it could be put there at the end.
+        """
+        self._remove_abandoned()
+        self.pull()
+        self.push()
+        closing = threading.Event()
+        thread = threading.Thread(target=self._push_often, args=(closing, seconds, say))
+        thread.daemon = True
+        thread.start()
+        try:
+            yield self.folder
+        finally:
+            closing.set()
+            thread.join()
+            self.push(final=True)
+
+    def _push_often(
+        self, closing: threading.Event, seconds: float, say: Callable[[str], None]
+    ) -> None:
+        pause, failing = seconds, False
+        while not closing.wait(pause):
+            try:
+                with self._busy:
+                    self._push(final=False)
+            except Exception as error:  # noqa: BLE001 - every store raises its own kinds
+                pause = min(2 * max(pause, self._pause_s), _LONGEST_PAUSE_S)
+                if not failing:
+                    say(
+                        f"promptlift: uploads to {self.url} are paused: {_reason(error)}; "
+                        f"results are kept in {self.folder} and are uploaded later"
+                    )
+                failing = True
+            else:
+                if failing:
+                    say(f"promptlift: uploads to {self.url} go on")
+                pause, failing = seconds, False
+
+    def _with_retries(self, work: Callable[[], None]) -> None:
+        for attempt in range(_TRIES):
+            try:
+                with self._busy:
+                    return work()
+            except Exception:
+                if attempt == _TRIES - 1:
+                    raise
+            time.sleep(self._pause_s * 2**attempt)
+        return None
+
+    def _pull(self) -> None:
+        there = self._list()
+        for name in sorted(there, key=_order):
+            if not self._is_same(name, there[name]):
+                self._get(name)
+            self._note(name)
+
+    def _is_same(self, name: str, size: int) -> bool:
+        """Compared by size and head: the header of a copied input tells copies apart."""
+        path = self.folder / name
+        if not path.exists() or path.stat().st_size != size:
+            return False
+        if name.startswith(f"{PARTS}/"):
+            return True
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        return bool(self._files.cat_file(f"{self._root}/{name}", start=0, end=len(head)) == head)
+
+    def _get(self, name: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        temporary = self.folder / _temporary_name()
+        try:
+            self._files.get_file(f"{self._root}/{name}", str(temporary))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _push(self, *, final: bool) -> None:
+        names = [RUN_FILE] if (self.folder / RUN_FILE).exists() else []
+        names += [f"{INPUTS}/{path.name}" for path in self.folder.glob(f"{INPUTS}/[!.]*.jsonl")]
+        names += [f"{PARTS}/{name}" for name in self._complete_parts(final=final)]
+        for name in sorted(names, key=_order):
+            self._put(name)
+
+    def _complete_parts(self, *, final: bool) -> Iterator[PartName]:
+        """The parts of this machine that do not change any more."""
+        found = [PartName.parse(path.name) for path in self.folder.glob(f"{PARTS}/*.jsonl")]
+        parts = sorted(name for name in found if name is not None)
+        last = {part.writer: part.number for part in parts}
+        for part in parts:
+            host, pid = writer_process(part.writer)
+            if host != this_host():
+                continue
+            if pid == os.getpid():
+                complete = final or part.number < last[part.writer]
+            else:
+                complete = not process_runs(pid)
+            if complete:
+                yield part
+
+    def _put(self, name: str) -> None:
+        """Put a file into the store, unless it is there as it is now."""
+        path = self.folder / name
+        if self._same.get(name) == _signature(path):
+            return
+        target = f"{self._root}/{name}"
+        self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+        if "file" in _protocols(self._files):  # an object appears when it is whole, a file earlier
+            beside = f"{self._root}/{_temporary_name()}"
+            self._files.put_file(str(path), beside)
+            Path(beside).replace(target)
+        else:
+            self._files.put_file(str(path), target)
+        self._note(name)
+
+    def _note(self, name: str) -> None:
+        self._same[name] = _signature(self.folder / name)
+
+    def _list(self) -> dict[str, int]:
+        self._files.invalidate_cache()
+        try:
+            found = self._files.find(self._root, detail=True)
+        except FileNotFoundError:
+            return {}
+        start = len(self._root) + 1
+        sizes = {path[start:]: int(entry["size"]) for path, entry in found.items()}
+        return {name: size for name, size in sizes.items() if _belongs_to_run(name)}
+
+    def _remove_abandoned(self) -> None:
+        """Remove what transfers have left that a kill broke off."""
+        for path in self.folder.glob(".transfer-*"):
+            pid = path.name.split("-")[1]
+            if pid.isdigit() and not process_runs(int(pid)):
+                path.unlink(missing_ok=True)
+
+
+def local_copy(place: RunPlace) -> Path:
+    """The folder of a run to read from: the one named, or one that has what the store has now.
+
+    Raises:
+        OptionError: The URL cannot be opened, or no run is there.
+        OutputError: The store cannot be read.
+    """
+    if isinstance(place, Path):
+        return place
+    remote = RemoteRun(place)
+    remote.pull()
+    if not any(remote.folder.glob("[!.]*")):
+        raise OptionError(
+            f"there is no run at {place!r}",
+            remedy="name the URL that `promptlift batch run` was given with -o",
+        )
+    return remote.folder
+
+
+def _cache_folder(url: str) -> Path:
+    import platformdirs
+
+    cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
+    return Path(cache) / "runs" / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _open_store(url: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise OptionError(
+            f"a run at {url!r} needs fsspec, which is not installed",
+            remedy="pip install 'promptlift[objects]'",
+        ) from error
+    try:
+        files, root = url_to_fs(url)
+    except (ImportError, ValueError, OSError) as error:
+        raise OptionError(
+            f"cannot open {url!r}: {error}",
+            remedy="install what fsspec needs for such URLs, such as s3fs or gcsfs",
+        ) from error
+    return files, str(root).rstrip("/")
+
+
+def _protocols(files: Any) -> tuple[str, ...]:
+    named = files.protocol
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def _belongs_to_run(name: str) -> bool:
+    folder, _, file = name.rpartition("/")
+    if folder == PARTS:
+        return PartName.parse(file) is not None
+    return name == RUN_FILE or (
+        folder == INPUTS and file.endswith(".jsonl") and not file.startswith(".")
+    )
+
+
+def _order(name: str) -> tuple[bool, str]:
+    """``run.json`` before all else, so that what is there is always known for a run."""
+    return name != RUN_FILE, name
+
+
+def _signature(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _temporary_name() -> str:
+    return f".transfer-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

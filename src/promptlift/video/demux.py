@@ -1,0 +1,422 @@
+"""Packets of the one video stream that is shown, and where its keyframes are.
+
+The container is read through a Python file object, with a list of the demuxers that may be
+used and every nested open refused, so no name in a file is ever followed.
+
+The times of a container's index are decoding times (DTS) in MP4 and AVI and presentation times
+(PTS) in Matroska; seeking is by presentation time. `Key` keeps the two apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import av
+from av.codec.context import CodecContext, ThreadType
+from av.error import FFmpegError
+from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from promptlift.errors import VideoRefused
+from promptlift.video.source import check_video, describe_unknown, unreadable_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from av.container import InputContainer
+    from av.index import IndexEntries
+    from av.packet import Packet
+
+    from promptlift.video.source import Limits, Opened
+
+__all__ = [
+    "ContainerKeys",
+    "Demuxer",
+    "Key",
+    "Keys",
+    "PacketEntry",
+    "ScannedKeys",
+    "count_listed_packets",
+    "has_full_index",
+    "listed_packets",
+    "scan_packets",
+    "stamp_of",
+]
+
+_DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,vvc,av1,obu,"
+    "ivf,asf,flv,ogg,mxf,nut,dv,gxf,wtv,rm,yuv4mpegpipe,h263,vc1,mjpeg"
+)
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+_BUFFER_BYTES = 256 * 1024
+_RAW_RATE = Fraction(25)  # what players assume for a raw stream without a rate
+_READ_ERRORS = 32  # unreadable packets in a row after which the rest is given up
+_ERRORS = (FFmpegError, OSError, ValueError, EOFError)
+
+
+class Demuxer:
+    """The video stream of one file.
+
+    Args:
+        opened: The file, which stays the caller's to close.
+        limits: The most pixels that a picture may have.
+
+    Attributes:
+        stream: The stream that is shown: the largest one that is not cover art.
+
+    Raises:
+        VideoUnreadable: No demuxer knows the file, or there is no video in it.
+        VideoRefused: It is a playlist, or its pictures are too large.
+    """
+
+    stream: VideoStream
+
+    def __init__(self, opened: Opened, limits: Limits) -> None:
+        check_video(opened.name, opened.head)
+        self._opened = opened
+        self._limits = limits
+        self._open()
+
+    @property
+    def name(self) -> str:
+        """What to call the file in messages."""
+        return self._opened.name
+
+    @property
+    def container(self) -> InputContainer:
+        """The container, as PyAV knows it."""
+        return self._container
+
+    @property
+    def tick(self) -> Fraction:
+        """Seconds of one unit of the stream's clock."""
+        return self.stream.time_base or 1 / self.raw_rate
+
+    @property
+    def raw_rate(self) -> Fraction:
+        """Frames a second of a stream that carries no times."""
+        # For raw streams average_rate is only the demuxer's default, guessed_rate is the stream's.
+        return self.stream.guessed_rate or self.stream.average_rate or _RAW_RATE
+
+    @property
+    def reorder_depth(self) -> int:
+        """How many frames may be decoded ahead of the one that is shown."""
+        return self.stream.codec_context.reorder_depth
+
+    @property
+    def has_guessed_times(self) -> bool:
+        """Whether times are libav's guess: AVI has none, which B-frames make ambiguous."""
+        return self.container.format.name == "avi" and self.reorder_depth > 0
+
+    @property
+    def decoder(self) -> VideoCodecContext:
+        """The decoder of the stream; another one after `reopen`."""
+        return self._decoder
+
+    @property
+    def _decoder_limits(self) -> dict[str, str]:
+        """The limit as libavcodec takes it: for each picture, with its padding to whole blocks."""
+        return {"max_pixels": str(self._limits.max_pixels * 5 // 4 + 2**16)}
+
+    def close(self) -> None:
+        """Close the container; the file stays open."""
+        self._container.close()
+
+    def reopen(self) -> None:
+        """Start again at the first packet, whatever the container can do."""
+        self._container.close()
+        self._open()
+
+    def seek(self, stamp: int) -> bool:
+        """Go to a keyframe at or before a stamp; False where the container cannot."""
+        try:
+            self._container.seek(stamp, stream=self.stream)
+        except _ERRORS:
+            return False
+        return True
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """Give the stream's packets from here on; unreadable ones are left out."""
+        errors = 0
+        while errors < _READ_ERRORS:
+            try:
+                for packet in self._container.demux(self.stream):
+                    if packet.size:
+                        errors = 0
+                        yield packet
+            except (*_ERRORS, IndexError):  # PyAV: a packet of a stream that began midway
+                errors += 1
+            else:
+                return
+
+    def _open(self) -> None:
+        self._opened.file.seek(0)
+        try:
+            self._container = av.open(
+                self._opened.file,
+                "r",
+                options=self._decoder_limits,
+                container_options={
+                    "format_whitelist": _DEMUXERS,
+                    # A list of one protocol that does not exist: none. Demuxers that open other
+                    # files by themselves, past io_open, hand it on.
+                    "protocol_whitelist": "none",
+                },
+                metadata_errors="replace",
+                buffer_size=_BUFFER_BYTES,
+                io_open=_refuse_nested,
+            )
+        except _ERRORS as error:
+            raise self._not_opened(error) from error
+        try:
+            self.stream = self._choose()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _not_opened(self, error: Exception) -> Exception:
+        head = self._opened.head
+        if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
+            return unreadable_error(
+                self.name,
+                "the file was cut off before its index (moov), which holds everything needed"
+                " to read it",
+                "download or copy it again",
+            )
+        reason = getattr(error, "strerror", None) or str(error)
+        looks = describe_unknown(head)
+        return unreadable_error(self.name, f"{looks} ({reason})" if "known" in looks else looks)
+
+    def _choose(self) -> VideoStream:
+        # Cover art, chapter thumbnails, and tiles that only make a picture together.
+        parts = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
+        streams = [
+            stream
+            for stream in self._container.streams
+            if isinstance(stream, VideoStream)
+            and getattr(stream, "codec_context", None) is not None
+            and not stream.disposition & parts
+        ]
+        if not streams:
+            raise self._no_video()
+        chosen = max(streams, key=_rank)
+        for stream in self._container.streams:
+            stream.discard = Discard.default if stream is chosen else Discard.all
+        self._check_pixels(chosen.codec_context.width, chosen.codec_context.height)
+        self._decoder = _decoder_of(chosen)
+        self._decoder.options = self._decoder_limits
+        self._decoder.thread_type = ThreadType.AUTO
+        return chosen
+
+    def _no_video(self) -> Exception:
+        kinds = {stream.type for stream in self._container.streams}
+        if "audio" in kinds:
+            return unreadable_error(self.name, "it holds sound but no video")
+        return unreadable_error(self.name, "there is no video in it that can be decoded")
+
+    def _check_pixels(self, width: int, height: int) -> None:
+        if width * height > self._limits.max_pixels:
+            raise VideoRefused(
+                f"{self.name}: {width}x{height} pictures are over the limit of"
+                f" {self._limits.max_pixels} pixels",
+                remedy="scale the video down first, or raise the limit",
+            )
+
+
+def stamp_of(packet: Packet[VideoStream]) -> int | None:
+    """Give the time at which a packet is decoded, or shown where only that is known."""
+    return packet.dts if packet.dts is not None else packet.pts
+
+
+def _rank(stream: VideoStream) -> tuple[int, bool, int]:
+    context = stream.codec_context
+    is_default = bool(stream.disposition & Disposition.default)
+    return context.width * context.height, is_default, -stream.index
+
+
+def _decoder_of(stream: VideoStream) -> VideoCodecContext:
+    """Give the stream's decoder; for WebM with alpha libvpx, the only one that reads it."""
+    library = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if library is None or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    try:
+        decoder = CodecContext.create(library, "r")
+    except FFmpegError:
+        return stream.codec_context
+    assert isinstance(decoder, VideoCodecContext)
+    return decoder
+
+
+def _refuse_nested(*_: object) -> NoReturn:
+    raise PermissionError("nested files are not opened")
+
+
+_TOP_BOXES = 256  # top-level boxes of an MP4 that are looked at for a fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A keyframe.
+
+    Attributes:
+        stamp: Its time by the index's own clock.
+        time: The time at which it is shown; an estimate where the index has decoding times.
+    """
+
+    stamp: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class PacketEntry:
+    """What one packet says of itself, in ticks of the stream's clock.
+
+    Attributes:
+        stamp: When it is decoded; a running number where packets carry no times.
+        time: When it is shown, None where unknown.
+        duration: How long it is shown, 0 where unknown.
+        size: Bytes.
+        is_key: Whether decoding can start with it.
+    """
+
+    stamp: int
+    time: int | None
+    duration: int
+    size: int
+    is_key: bool
+
+
+class Keys(Protocol):
+    """The keyframes of a stream, in order."""
+
+    def before(self, time: int) -> Key | None:
+        """Give the last keyframe shown at or before a time."""
+        ...
+
+    def after(self, time: int) -> Key | None:
+        """Give the first keyframe shown after a time."""
+        ...
+
+
+class ContainerKeys:
+    """Keyframes from the container's index.
+
+    Args:
+        demuxer: The container; its index is looked up anew at each call, because it is gone
+            once the container is opened again.
+        delay: What to add to a time of the index to get the time at which a frame is shown.
+    """
+
+    def __init__(self, demuxer: Demuxer, delay: int) -> None:
+        self._demuxer = demuxer
+        self._delay = delay
+
+    @property
+    def _entries(self) -> IndexEntries:
+        return self._demuxer.stream.index_entries
+
+    def before(self, time: int) -> Key | None:
+        """See `Keys`."""
+        return self._at(self._entries.search_timestamp(time - self._delay, backward=True))
+
+    def after(self, time: int) -> Key | None:
+        """See `Keys`."""
+        return self._at(self._entries.search_timestamp(time - self._delay + 1, backward=False))
+
+    def _at(self, position: int) -> Key | None:
+        if position < 0:
+            return None
+        stamp = self._entries[position].timestamp
+        return Key(stamp, stamp + self._delay)
+
+
+class ScannedKeys:
+    """Keyframes from a pass over the packets."""
+
+    def __init__(self, entries: tuple[PacketEntry, ...]) -> None:
+        self._keys = sorted(
+            (Key(e.stamp, e.stamp if e.time is None else e.time) for e in entries if e.is_key),
+            key=lambda key: key.time,
+        )
+        self._times = [key.time for key in self._keys]
+
+    def before(self, time: int) -> Key | None:
+        """See `Keys`."""
+        position = bisect_right(self._times, time)
+        return self._keys[position - 1] if position else None
+
+    def after(self, time: int) -> Key | None:
+        """See `Keys`."""
+        position = bisect_right(self._times, time)
+        return self._keys[position] if position < len(self._keys) else None
+
+
+def scan_packets(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
+    """Read every packet of the stream without decoding any; the demuxer is left at the end."""
+    entries: list[PacketEntry] = []
+    is_cut = False
+    for packet in demuxer.packets():
+        if not packet.is_discard:
+            stamp = stamp_of(packet)
+            number = len(entries) if stamp is None else stamp
+            duration = packet.duration or 0
+            entry = PacketEntry(number, packet.pts, duration, packet.size, packet.is_keyframe)
+            entries.append(entry)
+            is_cut = packet.is_corrupt
+    return tuple(entries[:-1] if is_cut else entries)  # the last one of a file that was cut off
+
+
+def listed_packets(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
+    """Read the container's index."""
+    return tuple(
+        PacketEntry(e.timestamp, None, 0, e.size, e.is_keyframe)
+        for e in demuxer.stream.index_entries
+        if not e.is_discard
+    )
+
+
+def count_listed_packets(demuxer: Demuxer) -> int:
+    """Count what `listed` gives; at once where an edit list has added and dropped nothing."""
+    entries = demuxer.stream.index_entries
+    untouched = len(entries) == demuxer.stream.frames
+    if untouched and not (entries[0].is_discard or entries[-1].is_discard):
+        return len(entries)
+    return sum(not entry.is_discard for entry in entries)
+
+
+def has_full_index(demuxer: Demuxer, opened: Opened) -> bool:
+    """Say whether the container lists every packet, and the file holds them all.
+
+    A fragmented MP4 lists only what was read so far; a file that was cut off lists more than
+    it holds.
+    """
+    entries = demuxer.stream.index_entries
+    count = demuxer.stream.frames
+    if not count or len(entries) < count:
+        return False
+    last = entries[-1]
+    return last.pos + last.size <= opened.size and not _has_fragments(opened.file)
+
+
+def _has_fragments(file: BinaryIO) -> bool:
+    """Look for a ``moof`` among the top-level boxes of an MP4."""
+    place, position = file.tell(), 0
+    try:
+        for _ in range(_TOP_BOXES):
+            file.seek(position)
+            head = file.read(16)
+            if head[4:8] == b"moof":
+                return True
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:], "big") if size == 1 else size
+            if len(head) < 8 or size < 8:
+                return False
+            position += size
+        return True
+    finally:
+        file.seek(place)

@@ -1,0 +1,321 @@
+"""Pictures that Pillow reads, still, animated or as a list, as a video."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import warnings
+from abc import abstractmethod
+from bisect import bisect_right
+from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from promptlift.errors import OptionError, VideoRefused, VideoUnreadable
+from promptlift.files import content_id
+from promptlift.types import Frame, PacketIndex, Size, VideoInfo, fit
+from promptlift.video.reader import Reader, due_times, stack
+from promptlift.video.scale import on_black
+from promptlift.video.source import image_format, open_source, unreadable_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from PIL.Image import Image as Picture
+
+    from promptlift.types import RGB, Instant, Thumbnails
+    from promptlift.video.source import ImageSource as PictureSource
+    from promptlift.video.source import Limits, Opened
+
+__all__ = ["ImageFile", "ImageList", "ImageSequence"]
+
+_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    struct.error,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,  # of a later picture than the first
+)
+_EXIF_ORIENTATION = 0x0112
+_ROTATIONS = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}
+_UNTIMED = Fraction(1, 10)  # what browsers show a GIF frame that gives no time for
+_MOVING = ("gif", "webp", "png", "avif")
+_PIXEL_FORMATS = {
+    "RGB": "rgb24",
+    "RGBA": "rgba",
+    "L": "gray",
+    "LA": "ya8",
+    "P": "pal8",
+    "1": "monow",
+    "CMYK": "cmyk",
+    "I;16": "gray16le",
+    "I": "gray16le",
+}
+
+
+class ImageSequence(Reader):
+    """Numbered pictures as a video: what an image and a list have in common.
+
+    Attributes:
+        info: What they are.
+        times: Seconds at which each is shown, from 0.
+    """
+
+    times: tuple[Fraction, ...]
+
+    @abstractmethod
+    def picture(self, number: int) -> Picture:
+        """Give one picture, upright, as decoded."""
+
+    @property
+    def index(self) -> PacketIndex:
+        """Empty: pictures have no packets."""
+        return PacketIndex()
+
+    def frames_at(
+        self,
+        instants: Sequence[Instant],
+        box: Size,
+        *,
+        stretch: bool = False,
+        native: bool = False,  # noqa: ARG002 - pictures have no colours but RGB
+    ) -> tuple[Frame, ...]:
+        """The frames shown then; every picture is a keyframe, so always the exact ones."""
+        wanted: dict[int, Fraction] = {}
+        for instant in instants:
+            wanted.setdefault(self._number_at(instant.time), instant.time)
+        return tuple(self._frame(number, time, box, stretch) for number, time in wanted.items())
+
+    def first(
+        self,
+        count: int,
+        box: Size,
+        *,
+        stretch: bool = False,
+        native: bool = False,  # noqa: ARG002
+    ) -> tuple[Frame, ...]:
+        """The first frames, see `Reader`."""
+        times = self.times[:count]
+        return tuple(self._frame(number, time, box, stretch) for number, time in enumerate(times))
+
+    def thumbnails(
+        self,
+        *,
+        side: int = 320,
+        fps: int = 8,
+        max_seconds: int = 30,
+        keep: Sequence[Instant] = (),  # noqa: ARG002 - a picture is as easily read again
+    ) -> Thumbnails:
+        """Thumbnails of the whole sequence or of stretches of it, see `Reader`."""
+        size = fit(self.info.size, Size(side, side))
+        stretches: dict[int, int] = {}
+        for stretch, times in enumerate(due_times(self.info.duration, fps, Fraction(max_seconds))):
+            for time in times:
+                stretches.setdefault(self._number_at(time), stretch)
+        images = [_to_rgb(self.picture(number), size) for number in stretches]
+        shown = [self.times[number] for number in stretches]
+        return stack(images, shown, tuple(stretches.values()), self.info.size)
+
+    def _number_at(self, time: Fraction) -> int:
+        return max(0, bisect_right(self.times, time) - 1)
+
+    def _frame(self, number: int, wanted: Fraction, box: Size, stretch: bool) -> Frame:
+        picture = self.picture(number)
+        size = box if stretch else fit(Size(picture.width, picture.height), box)
+        return Frame(self.times[number], _to_rgb(picture, size), wanted)
+
+
+class ImageFile(ImageSequence):
+    """The pictures of one file.
+
+    Args:
+        opened: The file; closed by `close`.
+        kind: Its format, as `image_format` names it.
+        limits: The most pixels of a picture.
+
+    Raises:
+        VideoUnreadable: The picture is cut off or damaged.
+        VideoRefused: It has too many pixels.
+    """
+
+    def __init__(self, opened: Opened, kind: str, limits: Limits) -> None:
+        self._opened = opened
+        self._image = _open(opened, kind, limits)
+        durations = tuple(self._durations()) if kind in _MOVING else ()
+        self.times = (Fraction(0), *accumulate(durations[:-1]))
+        if not durations:
+            self.picture(0)  # a picture that is cut off fails here, as a video does
+        moving = len(durations) > 1
+        duration = sum(durations, Fraction(0)) if moving else None
+        self.info = _info(self._image, kind, len(self.times), duration, opened.size)
+
+    @property
+    def content_id(self) -> str:
+        """The name of the content, see `Reader`."""
+        return content_id(self._opened.file, self._opened.size)
+
+    def picture(self, number: int) -> Picture:
+        """One picture, upright, as decoded."""
+        try:
+            self._image.seek(number)
+            self._image.load()
+            return ImageOps.exif_transpose(self._image)
+        except _ERRORS as error:
+            raise _damaged(self._opened, error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._image.close()
+        self._opened.file.close()
+
+    def _durations(self) -> Iterator[Fraction]:
+        """Read every picture once; WebP gives the duration of one only when it is decoded."""
+        try:
+            for number in range(getattr(self._image, "n_frames", 1)):
+                self._image.seek(number)
+                self._image.load()
+                milliseconds = self._image.info.get("duration") or 0
+                yield Fraction(milliseconds).limit_denominator(1000) / 1000 or _UNTIMED
+        except _ERRORS as error:
+            raise _damaged(self._opened, error) from error
+
+
+def _open(opened: Opened, kind: str, limits: Limits) -> Picture:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
+            image = Image.open(opened.file, formats=[kind])
+    except Image.DecompressionBombError as error:
+        raise _too_large(opened, str(error), limits) from error
+    except _ERRORS as error:
+        raise _damaged(opened, error) from error
+    if image.width * image.height > limits.max_pixels:
+        raise _too_large(opened, f"{image.width}x{image.height}", limits)
+    return image
+
+
+def _too_large(opened: Opened, what: str, limits: Limits) -> VideoRefused:
+    return VideoRefused(
+        f"{opened.name}: {what} is over the limit of {limits.max_pixels} pixels",
+        remedy="scale the picture down first, or raise the limit",
+    )
+
+
+def _damaged(opened: Opened, error: Exception) -> Exception:
+    # Pillow's text for an unidentified picture is the file object's, which says nothing.
+    reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+    why = f"the picture is cut off or damaged{reason}"
+    return unreadable_error(opened.name, why, "copy or download it again")
+
+
+def _info(image: Picture, kind: str, count: int, duration: Fraction | None, size: int) -> VideoInfo:
+    rotation = _ROTATIONS.get(image.getexif().get(_EXIF_ORIENTATION, 1), 0)
+    coded = Size(image.width, image.height)
+    shown = Size(coded.height, coded.width) if rotation % 180 else coded
+    return VideoInfo(
+        container=kind,
+        codec=kind,
+        width=shown.width,
+        height=shown.height,
+        coded_width=coded.width,
+        coded_height=coded.height,
+        rotation=rotation,
+        sample_aspect_ratio=Fraction(1),
+        frame_rate=count / duration if duration else None,
+        duration=duration,
+        frame_count=count,
+        pixel_format=_PIXEL_FORMATS.get(image.mode, image.mode.lower()),
+        bit_depth=16 if image.mode.startswith("I") else 8,
+        transfer="sdr",
+        full_range=True,
+        has_alpha=image.has_transparency_data,
+        is_still=count == 1,
+        size_bytes=size,
+    )
+
+
+class ImageList(ImageSequence):
+    """A list of pictures, shown one after another.
+
+    Args:
+        sources: The pictures.
+        limits: The most pixels of a picture.
+        rate: Pictures a second.
+
+    Raises:
+        VideoUnreadable: The list is empty, or one of them is not a picture.
+        VideoError: As `ImageFile`, for any of the pictures.
+        OptionError: The rate is not above 0.
+    """
+
+    def __init__(self, sources: tuple[PictureSource, ...], limits: Limits, rate: Fraction) -> None:
+        if not sources:
+            raise VideoUnreadable("the list of pictures is empty", remedy="give at least one")
+        if rate <= 0:
+            raise OptionError(f"a rate of {rate} pictures a second", remedy="give one above 0")
+        self._sources = sources
+        self._limits = limits
+        self.times = tuple(number / rate for number in range(len(sources)))
+        digest = hashlib.sha256()
+        infos = []
+        for source in sources:
+            image = self._open(source)
+            infos.append(image.info)
+            digest.update(image.content_id.encode())
+            image.close()
+        self._content_id = f"sha256:{digest.hexdigest()}"
+        self.info = replace(
+            infos[0],
+            container="images",
+            frame_rate=rate,
+            duration=len(sources) / rate,
+            frame_count=len(sources),
+            is_still=len(sources) == 1,
+            size_bytes=0,
+        )
+
+    @property
+    def content_id(self) -> str:
+        """The name of the content, see `Reader`."""
+        return self._content_id
+
+    def picture(self, number: int) -> Picture:
+        """One picture, upright, as decoded."""
+        image = self._open(self._sources[number])
+        try:
+            return image.picture(0).copy()
+        finally:
+            image.close()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _open(self, source: PictureSource) -> ImageFile:
+        opened = open_source(source, self._limits)
+        try:
+            kind = image_format(opened.head)
+            if kind is None:
+                raise unreadable_error(
+                    opened.name, "it is not a picture", "give a list of pictures"
+                )
+            return ImageFile(opened, kind, self._limits)
+        except BaseException:
+            opened.file.close()
+            raise
+
+
+def _to_rgb(picture: Picture, size: Size) -> RGB:
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip and not scale
+        grey = np.asarray(picture).astype(np.int64).clip(0, 65535) // 257
+        picture = Image.fromarray(grey.astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = Image.fromarray(on_black(np.asarray(picture.convert("RGBA"))))
+    resized = picture.convert("RGB").resize((size.width, size.height), Image.Resampling.LANCZOS)
+    return np.array(resized)

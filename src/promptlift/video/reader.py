@@ -1,0 +1,304 @@
+"""What every opened video can do, however it is read, and the hint frames of a strategy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from promptlift import instants as hints
+from promptlift.types import Size, Thumbnails
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from promptlift.types import RGB, Frame, Instant, PacketIndex, VideoInfo
+
+_LONGEST = Fraction(3)  # seconds of one stretch of a long video
+
+__all__ = ["Reader", "due_times", "exact_instants", "hint_frames", "stack"]
+
+
+class Reader(ABC):
+    """An opened video; a context manager that closes it.
+
+    A reader is for one thread at a time. Every method may be called in any order and any number
+    of times. All of them raise `promptlift.errors.VideoUnreadable` where no picture can be had.
+
+    Attributes:
+        info: What the video is.
+        warnings: What a person should know of how it is read.
+    """
+
+    info: VideoInfo
+    warnings: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def index(self) -> PacketIndex:
+        """Times, sizes and keyframes of the packets, read without decoding; may be empty."""
+
+    @property
+    @abstractmethod
+    def content_id(self) -> str:
+        """The name of the content, whatever the file is called.
+
+        ``sha256:<hex>`` of all bytes up to 64 MiB; above, ``sha256-sampled:<hex>`` of the size
+        and of blocks of the file; for a list of pictures, the hash of their hashes.
+        """
+
+    @abstractmethod
+    def frames_at(
+        self,
+        instants: Sequence[Instant],
+        box: Size,
+        *,
+        stretch: bool = False,
+        native: bool = False,
+    ) -> tuple[Frame, ...]:
+        """Give the frames on show at ascending instants, scaled to fit into a box.
+
+        An instant before the first frame gives the first frame; one after the end, the last
+        frame that can be decoded. A frame that several instants share is given once. Where an
+        instant has a window, a keyframe inside it may be taken instead (`Frame.snapped`).
+
+        Args:
+            instants: The moments to look at, ascending.
+            box: The most pixels across and down; nothing is enlarged.
+            stretch: Give frames of the very size of `box`, enlarged and stretched as need be.
+            native: Give `promptlift.video.clip.NativeFrame` where the video's own colours can
+                be kept, for a clip.
+
+        Returns:
+            At most as many frames as instants, in order, each with its true time.
+        """
+
+    @abstractmethod
+    def first(
+        self, count: int, box: Size, *, stretch: bool = False, native: bool = False
+    ) -> tuple[Frame, ...]:
+        """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
+
+    @abstractmethod
+    def thumbnails(
+        self,
+        *,
+        side: int = 320,
+        fps: int = 8,
+        max_seconds: int = 30,
+        keep: Sequence[Instant] = (),
+    ) -> Thumbnails:
+        """Give a small copy for measuring: at most `fps` pictures a second, all of one size.
+
+        Of a video longer than `max_seconds`, a few separate stretches are taken.
+
+        Args:
+            side: The most pixels across and down.
+            fps: The most pictures a second of video.
+            max_seconds: The longest video that is sampled as a whole.
+            keep: Ascending instants that `frames_at` will be asked for; where they can be had in
+                passing they are kept for it.
+        """
+
+    def samples(self, *, keep: Sequence[Instant] = ()) -> tuple[Thumbnails, Thumbnails | None]:
+        """Give the least that shows kind, light, colours and camera; see `thumbnails`.
+
+        Returns:
+            A few thumbnails in colour; and small ones of luma, ``(count, height, width)``, in
+            short bursts that are spread over the video, or None where the first are enough.
+        """
+        return self.thumbnails(keep=keep), None
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back the file; safe to call twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def due_times(
+    duration: Fraction | None, fps: int, max_seconds: Fraction, parts: int = 5
+) -> tuple[tuple[Fraction, ...], ...]:
+    """Give the times to sample, one tuple for each stretch.
+
+    A video of up to `max_seconds` is one stretch. Of a longer one, a few stretches of at most
+    three seconds are spread over its length.
+
+    Args:
+        duration: Seconds; None is taken for `max_seconds`.
+        fps: Samples a second.
+        max_seconds: The longest video that is sampled as a whole, and the most that the stretches
+            add up to.
+        parts: How many stretches there are of a longer one.
+    """
+    whole = duration if duration is not None else max_seconds
+    if whole <= max_seconds:
+        return (_grid(Fraction(0), whole, fps),)
+    length = min(_LONGEST, max_seconds / parts)
+    centres = (whole * (2 * part + 1) / (2 * parts) for part in range(parts))
+    return tuple(_grid(centre - length / 2, length, fps) for centre in centres)
+
+
+def stack(
+    images: Sequence[NDArray[np.uint8]],
+    times: Sequence[Fraction],
+    stretches: tuple[int, ...],
+    source: Size,
+) -> Thumbnails:
+    """Put pictures of one size together, in order even where timestamps are damaged."""
+    order = sorted(range(len(times)), key=lambda place: times[place])
+    contiguous = len(set(stretches)) <= 1
+    return Thumbnails(
+        np.stack([images[place] for place in order]),
+        tuple(times[place] for place in order),
+        source,
+        contiguous,
+        () if contiguous else tuple(stretches[place] for place in order),
+    )
+
+
+def _grid(start: Fraction, length: Fraction, fps: int) -> tuple[Fraction, ...]:
+    count = max(1, -(-length * fps // 1))
+    return tuple(start + Fraction(number, fps) for number in range(int(count)))
+
+
+_SCENE_SIDE = 96
+_SAMPLED_PIXELS = 20_000
+
+
+def hint_frames(
+    reader: Reader,
+    *,
+    box: Size,
+    strategy: str = "spread",
+    count: int = hints.DEFAULT_COUNT,
+    fps: Fraction = hints.DEFAULT_RATE,
+    exact: bool = False,
+    stretch: bool = False,
+    native: bool = False,
+) -> tuple[Frame, ...]:
+    """The frames that stand for a video.
+
+    Args:
+        reader: The video.
+        box: The most pixels across and down; nothing is enlarged.
+        strategy: One of `promptlift.instants.STRATEGIES`.
+        count: How many, at least 1.
+        fps: Frames a second, for the strategy ``fps`` only.
+        exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
+        stretch: Give frames of the very size of `box`.
+        native: Keep the video's own colours too, for a clip; see `Reader.frames_at`.
+
+    Returns:
+        Frames in order of time, no two the same; fewer than `count` where there are fewer.
+
+    Raises:
+        OptionError: An unknown strategy, no frames asked for, or a rate that is not above 0.
+        VideoUnreadable: No picture can be had.
+    """
+    hints.check_options(strategy, count, fps)
+    if strategy == "first":
+        return _in_order(reader.first(count, box, stretch=stretch, native=native))
+    if strategy == "fps":
+        instants = hints.at_rate(reader.info.duration, count, fps)
+    elif strategy == "scenes":
+        thumbnails = reader.thumbnails(side=_SCENE_SIDE)
+        instants = hints.scenes(thumbnails.times, _changes(thumbnails), count)
+    else:
+        return _spread(reader, count, box, exact=exact, stretch=stretch, native=native)
+    return _in_order(reader.frames_at(instants, box, stretch=stretch, native=native))
+
+
+def exact_instants(
+    reader: Reader, count: int, *, strategy: str, fps: Fraction, exact: bool
+) -> tuple[Instant, ...]:
+    """The instants whose exact frames `hint_frames` will read, where that is certain.
+
+    Args:
+        reader: The video.
+        count: As for `hint_frames`.
+        strategy: Likewise.
+        fps: Likewise.
+        exact: Likewise.
+
+    Returns:
+        Ascending; none where a strategy reads from the start, has to see the video first, or takes
+        keyframes, which cost next to nothing.
+    """
+    if strategy == "fps":
+        return hints.at_rate(reader.info.duration, count, fps)
+    duration = _duration(reader) if strategy == "spread" else None
+    if duration is None or (duration > hints.LONG_CLIP and not exact):
+        return ()
+    return hints.spread(duration, count, index=reader.index, exact=exact)[0]
+
+
+def _spread(
+    reader: Reader, count: int, box: Size, *, exact: bool, stretch: bool, native: bool
+) -> tuple[Frame, ...]:
+    duration = _duration(reader)
+    if duration is None:
+        return reader.first(count, box, stretch=stretch, native=native)
+    centres, retries = hints.spread(duration, count, index=reader.index, exact=exact)
+    found = _by_instant(reader.frames_at(centres, box, stretch=stretch, native=native))
+    for others in retries:
+        again = [
+            (centre.time, other)
+            for centre, other in zip(centres, others, strict=True)
+            if centre.time in found and _is_blank(found[centre.time].image)
+        ]
+        if not again:
+            break
+        better = _by_instant(
+            reader.frames_at([other for _, other in again], box, stretch=stretch, native=native)
+        )
+        for place, other in again:
+            if other.time in better and not _is_blank(better[other.time].image):
+                found[place] = better[other.time]
+    return _in_order(found.values())
+
+
+def _by_instant(frames: Iterable[Frame]) -> dict[Fraction, Frame]:
+    return {frame.wanted: frame for frame in frames}
+
+
+def _in_order(frames: Iterable[Frame]) -> tuple[Frame, ...]:
+    """Ascending, and each frame once, even where a file's timestamps are damaged."""
+    once = {frame.time: frame for frame in frames}
+    return tuple(once[time] for time in sorted(once))
+
+
+def _duration(reader: Reader) -> Fraction | None:
+    """Seconds, from the packets where the container does not say; None if they do not either."""
+    if reader.info.duration:
+        return reader.info.duration
+    times = reader.index.times
+    return times[-1] if len(times) > 1 else None
+
+
+def _is_blank(image: RGB) -> bool:
+    step = max(1, round((image.size / 3 / _SAMPLED_PIXELS) ** 0.5))
+    values = image[::step, ::step].reshape(-1, 3)
+    low, high = np.percentile(values, hints.BLANK_PERCENTILES, axis=0)
+    return hints.is_blank(float((high - low).max()))
+
+
+def _changes(thumbnails: Thumbnails) -> tuple[float, ...]:
+    """How much each thumbnail differs from the one before it: mean levels of 255."""
+    pictures = thumbnails.images.astype(np.int16)
+    steps = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
+    return (0.0, *steps.tolist())

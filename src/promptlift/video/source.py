@@ -1,0 +1,344 @@
+"""Open a video safely: regular local files and bytes only, identified by content.
+
+Nothing here, and nothing that reads through it, follows a name that stands inside a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+from promptlift.errors import VideoError, VideoNotFound, VideoRefused, VideoUnreadable
+from promptlift.files import content_id
+
+if TYPE_CHECKING:
+    from promptlift.types import Box, VideoInfo
+    from promptlift.video.reader import Reader
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "ImageSource",
+    "Limits",
+    "Opened",
+    "Source",
+    "VideoRegion",
+    "check_video",
+    "content_of",
+    "image_format",
+    "open_source",
+    "open_video",
+    "probe",
+    "unreadable_error",
+]
+
+_PICTURES = (
+    (0, b"GIF8", "gif"),
+    (8, b"WEBP", "webp"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (0, b"\xff\xd8\xff", "jpeg"),
+    (0, b"II*\x00", "tiff"),
+    (0, b"MM\x00*", "tiff"),
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
+    (0, b"BM", "bmp"),
+)
+_PLAYLISTS = (
+    (b"#EXTM3U", "an HLS playlist"),
+    (b"ffconcat version", "a concat script"),
+    (b"<?xml", "an XML document"),
+    (b"<MPD", "a DASH playlist"),
+    (b"v=0", "an SDP description"),
+    (b"[playlist]", "a playlist"),
+)
+_OTHERS = (
+    (0, b"ID3", "an MP3 sound file"),
+    (0, b"\xff\xfb", "an MP3 sound file"),
+    (0, b"\xff\xf3", "an MP3 sound file"),
+    (0, b"\xff\xf1", "an AAC sound file"),
+    (0, b"fLaC", "a FLAC sound file"),
+    (8, b"WAVE", "a WAV sound file"),
+    (4, b"ftypheic", "a HEIC picture"),
+    (4, b"ftypheix", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC picture"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"MZ", "a program"),
+)
+
+_REMEDY = "give a video, or a picture as JPEG, PNG, WebP or GIF"
+
+
+def image_format(head: bytes) -> str | None:
+    """Name the picture format that Pillow reads (``gif``, ``webp``, ...), or None."""
+    for offset, magic, name in _PICTURES:
+        if head[offset : offset + len(magic)] == magic:
+            return name
+    return None
+
+
+def check_video(name: str, head: bytes) -> None:
+    """Refuse what is certainly no video before a demuxer sees it.
+
+    Raises:
+        VideoRefused: A playlist or script, which would make a player open other files.
+        VideoUnreadable: A sound file, a document, an archive, a kind of picture that is not read.
+    """
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    for magic, kind in _PLAYLISTS:
+        if text.startswith(magic):
+            raise VideoRefused(
+                f"{name}: it is {kind}, not a video", remedy="give the video file itself"
+            )
+    kind_of = _other_kind(head)
+    if kind_of is not None:
+        raise unreadable_error(name, f"it is {kind_of}, which is not read")
+
+
+def unreadable_error(name: str, why: str, remedy: str = _REMEDY) -> VideoError:
+    """Build the one error for a file that gives no picture."""
+    return VideoUnreadable(f"{name}: {why}", remedy=remedy)
+
+
+def describe_unknown(head: bytes) -> str:
+    """Say what unrecognised content looks like."""
+    start = head.lstrip()[:64].lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is an HTML page, not a video"
+    if not head.strip(b"\x00"):
+        return "it holds nothing but zeros"
+    if b"\x00" not in head and _is_text(head):
+        return "it is text, not a video"
+    return "no known video format was found in it"
+
+
+def _other_kind(head: bytes) -> str | None:
+    for offset, magic, kind in _OTHERS:
+        if head[offset : offset + len(magic)] == magic:
+            return kind
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        head[:-4].decode("utf-8")  # the last character may be cut in half
+    except UnicodeDecodeError:
+        return len(head) < 8 and head.isascii()
+    return True
+
+
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRegion:
+    """A part of the picture of a video, as a source: its hint frames are cut to it.
+
+    Attributes:
+        video: The video, a path or the bytes of a file.
+        region: A box, or the path of a mask video that is white where the region is.
+        strategy: Which frames are cut; see `promptlift.instants.STRATEGIES`.
+        frames: How many.
+        fps: Frames a second, for the strategy ``fps`` only.
+        exact: Forbid keyframes near the wanted instants.
+    """
+
+    video: ImageSource
+    region: Box | str
+    strategy: str = "spread"
+    frames: int = 2
+    fps: Fraction = Fraction(2)
+    exact: bool = False
+
+
+Source: TypeAlias = ImageSource | Sequence[ImageSource] | VideoRegion
+
+_HEAD_BYTES = 64 * 1024
+_LONGEST_NAME = 200  # characters of a path in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a file is taken on before it is refused.
+
+    Attributes:
+        max_pixels: Most pixels of one decoded picture; the default takes 8192x8192.
+        max_bytes: Most bytes of one file.
+    """
+
+    max_pixels: int = 8192 * 8192 * 11 // 10
+    max_bytes: int = 64 * 2**30
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source that is open for reading.
+
+    Attributes:
+        file: The bytes; closed by whoever called `open_source`.
+        name: What to call it in a message, safe to print.
+        size: Length in bytes.
+        head: The first 64 KiB.
+    """
+
+    file: BinaryIO
+    name: str
+    size: int
+    head: bytes
+
+
+def open_source(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Opened:
+    """Open a regular file, or bytes, for reading.
+
+    Raises:
+        VideoNotFound: There is no such file, or it may not be read.
+        VideoRefused: It is a directory, a pipe or a device, or it is too large.
+        VideoUnreadable: It is empty.
+    """
+    name = "the given bytes" if isinstance(source, bytes) else printable(os.fspath(source))
+    file = io.BytesIO(source) if isinstance(source, bytes) else _open_path(source, name)
+    try:
+        size = file.seek(0, io.SEEK_END)
+        _check_size(name, size, limits)
+        file.seek(0)
+        head = file.read(_HEAD_BYTES)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return Opened(file, name, size, head)
+
+
+def content_of(path: str | os.PathLike[str]) -> str:
+    """Hash of a file's content, see `promptlift.files.content_id`; nothing is decoded.
+
+    Raises:
+        VideoError: It cannot be read.
+    """
+    opened = open_source(path)
+    with opened.file as file:
+        return content_id(file, opened.size)
+
+
+def printable(name: str) -> str:
+    """Give a file name without control characters and undecodable bytes, for messages."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= _LONGEST_NAME else f"...{shown[-_LONGEST_NAME:]}"
+
+
+def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
+    # The kind is checked before opening, because opening a device can do something, and again
+    # on the open file, because the name may mean another file by then. O_NONBLOCK keeps the
+    # open of a named pipe from waiting for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        _check_regular(name, Path(path).stat().st_mode)
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:
+        raise _cannot_open(name, error) from error
+    try:
+        _check_regular(name, os.fstat(descriptor).st_mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _cannot_open(name: str, error: Exception) -> VideoNotFound:
+    code = getattr(error, "errno", None)
+    if code in (errno.ENOENT, errno.ENOTDIR):
+        return VideoNotFound(f"{name}: no such file", remedy="check the name and the folder")
+    if code in (errno.EACCES, errno.EPERM):
+        return VideoNotFound(
+            f"{name}: no permission to read it", remedy="make the file readable for this user"
+        )
+    reason = getattr(error, "strerror", None) or str(error)
+    return VideoNotFound(f"{name}: cannot be opened ({reason})", remedy="check the name")
+
+
+def _check_regular(name: str, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
+    kind = next((text for is_kind, text in kinds if is_kind(mode)), "a device")
+    raise VideoRefused(
+        f"{name}: it is {kind}, not a file", remedy="give a regular file, or the bytes themselves"
+    )
+
+
+def _check_size(name: str, size: int, limits: Limits) -> None:
+    if size == 0:
+        raise VideoUnreadable(f"{name}: it is empty", remedy="copy or download the file again")
+    if size > limits.max_bytes:
+        raise VideoRefused(
+            f"{name}: {size} bytes are more than the limit of {limits.max_bytes}",
+            remedy="cut the video, or raise the limit",
+        )
+
+
+def open_video(
+    source: Source, *, limits: Limits = DEFAULT_LIMITS, rate: Fraction = Fraction(1)
+) -> Reader:
+    """Open a video for reading; use it in a ``with`` statement.
+
+    Args:
+        source: A path, the bytes of a file, a list of either, one picture each, or a region of
+            a video.
+        limits: What is refused as too large.
+        rate: Pictures a second of a list; a file knows its own.
+
+    Returns:
+        A reader that holds the file open.
+
+    Raises:
+        VideoNotFound: There is no such file, or it may not be read.
+        VideoRefused: It is not a regular file, it is a playlist, or it is too large.
+        VideoUnreadable: No picture can be had from it.
+        OptionError: The rate is not above 0.
+        SpecError: The region's mask cannot be used, or next to nothing of the picture is left.
+    """
+    # PyAV and Pillow are for the process that decodes; one with children for that needs neither.
+    from promptlift.video.images import ImageFile, ImageList
+    from promptlift.video.movie import MovieReader
+
+    if isinstance(source, VideoRegion):
+        from promptlift.video.region import open_region
+
+        return open_region(source, limits)
+    if not isinstance(source, str | bytes | os.PathLike):
+        return ImageList(tuple(source), limits, rate)
+    opened = open_source(source, limits)
+    try:
+        kind = image_format(opened.head)
+        if kind is not None:
+            return ImageFile(opened, kind, limits)
+        return MovieReader(opened, limits)
+    except BaseException:
+        opened.file.close()
+        raise
+
+
+def probe(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
+    """Say what a video is; decodes its first frame only.
+
+    Raises:
+        VideoError: As `open_video`.
+    """
+    with open_video(source, limits=limits) as reader:
+        return reader.info

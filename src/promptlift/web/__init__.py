@@ -1,0 +1,1 @@
+"""The page at ``/``: the server's jobs in a browser."""

@@ -1,0 +1,93 @@
+"""Pictures for the page and its example clips; a worker process loads this module alone."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from promptlift.testing.video import Motion, synthetic_video
+from promptlift.types import Size
+
+if TYPE_CHECKING:
+    from promptlift.types import RGB
+    from promptlift.video.session import VideoAnalysis
+
+__all__ = ["EXAMPLE_CLIPS", "draw_example", "encode_picture", "first_picture", "fixed_frames"]
+
+
+class ExampleClip(NamedTuple):
+    """A clip that is drawn when it is first wanted.
+
+    Attributes:
+        title: The text of its button.
+        prompt: A short prompt that fits.
+        motion: What the camera does.
+        size: Width and height in pixels.
+        seed: Which scene.
+    """
+
+    title: str
+    prompt: str
+    motion: Motion
+    size: tuple[int, int]
+    seed: int
+
+
+EXAMPLE_CLIPS: Final = {
+    "balloon": ExampleClip(
+        "Balloon, 720p", "a red hot-air balloon drifts over the hills", "pan", (1280, 720), 0
+    ),
+    "hills": ExampleClip(
+        "Hills, 480p", "a balloon rises above wooded hills", "tilt", (640, 480), 3
+    ),
+}
+
+
+def draw_example(name: str, path: str) -> None:
+    """Write an example clip as MP4; takes seconds, so it is for a worker process."""
+    clip = EXAMPLE_CLIPS[name]
+    with TemporaryDirectory(dir=Path(path).parent) as folder:
+        drawn = Path(folder) / "drawn.mp4"
+        synthetic_video(
+            drawn, seconds=3, fps=12, size=clip.size, motion=clip.motion, seed=clip.seed
+        )
+        drawn.replace(path)
+
+
+def first_picture(path: str, side: int) -> bytes:
+    """The first picture of a video as WebP; for a worker process, since videos are not trusted.
+
+    Args:
+        path: The video.
+        side: Longest side in pixels.
+
+    Raises:
+        VideoError: It cannot be read.
+    """
+    from promptlift.video import open_video
+
+    with open_video(path) as reader:
+        return encode_picture(reader.first(1, Size(side, side))[0].image, "webp")
+
+
+def fixed_frames(count: int, size: Size, analysis: VideoAnalysis) -> tuple[int, Size]:
+    """A plan of a video's frames that is made already; see `promptlift.video.session`."""
+    del analysis
+    return count, size
+
+
+def encode_picture(image: RGB, form: Literal["png", "webp"]) -> bytes:
+    """A picture as a file.
+
+    Args:
+        image: RGB, ``(height, width, 3)``, 8 bits a component.
+        form: PNG, which keeps every pixel, or WebP.
+    """
+    from PIL import Image
+
+    content = BytesIO()
+    settings = {"compress_level": 3} if form == "png" else {"quality": 88, "method": 3}
+    Image.fromarray(image).save(content, form, **settings)
+    return content.getvalue()

@@ -1,0 +1,298 @@
+"""Options, jobs and texts as the templates show them: plain values, no HTTP."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from promptlift.language import ENGLISH_FUNCTION_WORDS
+from promptlift.options import ITEM_OPTIONS, Options
+from promptlift.record import Failure, Record, Reviewed
+from promptlift.review import Review
+from promptlift.review.faithful import stem
+from promptlift.server.jobs import Job
+from promptlift.targets import TARGETS
+from promptlift.targets.templates import TEMPLATES
+from promptlift.text import counted
+
+__all__ = [
+    "FIELDS",
+    "FILTERS",
+    "GLOBALS",
+    "SPEC_TARGETS",
+    "JobView",
+    "cosmos_spec",
+    "file_stem",
+    "job_view",
+    "marked_prompts",
+]
+
+_STATES = {
+    "ok": "fit to use",
+    "repaired": "fit, cleaned",
+    "rejected": "not fit to use",
+    "failed": "failed",
+    "cancelled": "stopped",
+    "running": "running",
+    "queued": "waiting",
+}
+
+# ---- the form: every option of an item is a field; these say in which group and order
+
+_MAIN_OPTIONS = ("target", "strategy", "frames")
+_MORE_FIRST = ("size", "max_side", "fps", "exact", "control", "controls", "context", "reserve")
+_STRATEGIES = {
+    "spread": "spread over the clip",
+    "first": "the first of the clip",
+    "fps": "at a steady rate from the start",
+    "scenes": "where the picture changes most",
+}
+_CHOICES = {
+    "strategy": _STRATEGIES,
+    "target": {name: f"{name}, {one.limit:,} tokens" for name, one in TARGETS.items()},
+    "template": {name: name for name in TEMPLATES},
+}
+_BOUNDS = {"minimum": "min", "ge": "min", "maximum": "max", "le": "max"}
+
+
+class FormField(NamedTuple):
+    """A field of the form, made from an option.
+
+    Attributes:
+        name: The option.
+        label: The same to read.
+        help: Its description.
+        kind: ``select``, ``number``, ``text``, ``checkbox`` or ``checkboxes``.
+        choices: Values and their texts.
+        attributes: HTML attributes of the input: its bounds or its pattern.
+        optional: Whether it may be left empty, so that it is determined automatically.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: str
+    choices: dict[str, str]
+    attributes: dict[str, Any]
+    optional: bool
+
+
+def _form_field(name: str, schema: dict[str, Any]) -> FormField:
+    """The field of an option, from its part of the JSON schema of `Options`."""
+    value = schema["anyOf"][0] if "anyOf" in schema else schema
+    names = value.get("enum") or value.get("items", {}).get("enum") or ()
+    choices = _CHOICES.get(name) or {one: one for one in names}
+    attributes: dict[str, Any] = {}
+    match value.get("type"):
+        case "array":
+            kind = "checkboxes"
+        case "boolean":
+            kind = "checkbox"
+        case "integer" | "number" as number:
+            kind = "number"
+            attributes = {_BOUNDS[key]: limit for key, limit in value.items() if key in _BOUNDS}
+            attributes["step"] = "any" if number == "number" else 1
+        case _ if choices:
+            kind = "select"
+        case _:
+            kind = "text"
+            if "pattern" in value:
+                attributes["pattern"] = value["pattern"].removeprefix("^").removesuffix("$")
+    label = name.upper() if name == "fps" else name.replace("_", " ").capitalize()
+    text = schema["description"].replace("--", "")
+    return FormField(name, label, text, kind, choices, attributes, "anyOf" in schema)
+
+
+_SCHEMA = Options.model_json_schema()["properties"]
+FIELDS: Final = {name: _form_field(name, _SCHEMA[name]) for name in ITEM_OPTIONS}
+"""The fields of the form by option."""
+
+# ---- the words of the short prompt in the long one
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+class MarkedText(NamedTuple):
+    """A piece of a text, and whether it is a word of the other prompt: ``kept``, ``lost`` or ''."""
+
+    text: str
+    mark: str = ""
+
+
+class MarkedPrompts(NamedTuple):
+    """Both prompts in pieces.
+
+    Attributes:
+        short: The short prompt; words that are not in the long one are ``lost``.
+        long: The long prompt; words of the short one are ``kept``.
+        kept: How many words of the short prompt are in the long one.
+        total: How many words the short prompt has, without function words.
+    """
+
+    short: list[MarkedText]
+    long: list[MarkedText]
+    kept: int
+    total: int
+
+
+def marked_prompts(short: str, long: str) -> MarkedPrompts:
+    """Mark the words that two prompts share; endings and function words do not count."""
+    wanted, given = ({root for _, root in _words(text)} for text in (short, long))
+    kept = wanted & given
+    return MarkedPrompts(
+        _marked(short, dict.fromkeys(wanted - given, "lost") | dict.fromkeys(kept, "kept")),
+        _marked(long, dict.fromkeys(kept, "kept")),
+        len(kept),
+        len(wanted),
+    )
+
+
+def _words(text: str) -> list[tuple[re.Match[str], str]]:
+    found = ((match, match[0].lower()) for match in _WORD.finditer(text))
+    return [(match, stem(word)) for match, word in found if word not in ENGLISH_FUNCTION_WORDS]
+
+
+def _marked(text: str, marks: dict[str, str]) -> list[MarkedText]:
+    pieces, place = [], 0
+    for match, root in _words(text):
+        if root in marks:
+            pieces += [MarkedText(text[place : match.start()]), MarkedText(match[0], marks[root])]
+            place = match.end()
+    pieces.append(MarkedText(text[place:]))
+    return [piece for piece in pieces if piece.text]
+
+
+# ---- a job
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job for its template; what is not known yet is None.
+
+    Attributes:
+        job: The job.
+        record: Its record.
+        has_video: Whether the server still has the video.
+        text: The long prompt, or the best attempt where none was fit to use.
+        tokens: Tokens of the text for the target's encoder; None where they are not counted.
+        estimated: Whether `tokens` is an estimate from above.
+        review: The verdict on the text.
+    """
+
+    job: Job
+    record: Record | None
+    has_video: bool
+    text: str | None = None
+    tokens: int | None = None
+    estimated: bool = False
+    review: Reviewed | Review | None = None
+
+    @property
+    def marked(self) -> MarkedPrompts:
+        """Both prompts with the words that they share."""
+        return marked_prompts(self.record.short_prompt if self.record else "", self.text or "")
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why there is no answer."""
+        return self.job.error or (self.record.error if self.record else None)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the clip."""
+        probe = self.record.video.probe if self.record else None
+        return float(probe.duration) if probe and probe.duration else None
+
+    @property
+    def no_model(self) -> bool:
+        """Whether the text was made without a model."""
+        engine = self.record.engine if self.record else None
+        return engine is not None and engine.name == "embedded"
+
+
+def job_view(job: Job, record: Record | None, *, has_video: bool) -> JobView:
+    """Everything that is known of a job now."""
+    if record is None:
+        return JobView(job, None, has_video)
+    # Where no answer was fit to use, the review is of the attempt with that sampling.
+    texts = (one.text for one in record.attempts if one.sampling == record.sampling)
+    text = record.prompt if record.prompt is not None else next(texts, None)
+    tokens = record.tokens
+    return JobView(
+        job, record, has_video, text, tokens.target, tokens.target_estimated, record.review
+    )
+
+
+# ---- filters and globals of the templates
+
+
+def _size(width: int, height: int) -> str:
+    return f"{width}×{height}"
+
+
+def _ago(seconds: float) -> str:
+    spent = max(0, round(time.time() - seconds))
+    if spent < 60:
+        return "just now"
+    if spent < 3600:
+        return f"{spent // 60} min ago"
+    if spent < 86_400:
+        return f"{spent // 3600} h ago"
+    return time.strftime("%d %b %Y", time.gmtime(seconds))
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+FILTERS: Final = {"ago": _ago, "clock": _clock, "count": counted, "size": _size}
+
+# ---- spec files of Cosmos
+
+SPEC_TARGETS: Final = ("cosmos-transfer1", "cosmos-transfer2.5", "cosmos-predict2.5")
+"""The targets that `cosmos_spec` knows."""
+
+_CONTROL_KEYS = {"edge": "edge", "depth": "depth", "seg": "seg", "blur": "vis"}
+_UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
+
+
+def file_stem(name: str) -> str:
+    """The name of a video as the beginning of a file name: without suffix and odd characters."""
+    return _UNSAFE.sub("-", name.rpartition(".")[0] or name)[:60] or "prompt"
+
+
+def cosmos_spec(record: Record, text: str) -> dict[str, Any]:
+    """A spec for one of the `SPEC_TARGETS`, with that target's defaults for everything else.
+
+    A control video is itself the control; of a camera picture the edges are.
+    """
+    name = record.video.name
+    kind = record.facts.kind.value if record.facts and record.facts.kind else "rgb"
+    control: dict[str, Any] = {"control_weight": 1.0}
+    if kind in _CONTROL_KEYS:
+        path_key = "input_control" if record.target == "cosmos-transfer1" else "control_path"
+        control[path_key] = name
+    controls = {_CONTROL_KEYS.get(kind, "edge"): control}
+    if record.target == "cosmos-transfer1":
+        return {"prompt": text, "input_video_path": name, **controls}
+    named = {"name": file_stem(name), "prompt": text}
+    if record.target == "cosmos-transfer2.5":
+        return {**named, "video_path": name, **controls}
+    return {**named, "inference_type": "video2world", "input_path": name}
+
+
+GLOBALS: Final = {
+    "states": _STATES,
+    "strategies": _STRATEGIES,
+    "spec_targets": SPEC_TARGETS,
+    "fields": FIELDS,
+    "defaults": Options(),
+    "main_options": _MAIN_OPTIONS,
+    "more_options": (
+        *_MORE_FIRST,
+        *(name for name in ITEM_OPTIONS if name not in (*_MAIN_OPTIONS, *_MORE_FIRST)),
+    ),
+    "compared_options": ("size", "frames", "strategy", "target"),
+}

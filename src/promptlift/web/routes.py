@@ -1,0 +1,695 @@
+"""The pages, their fragments, the events and pictures of jobs, downloads, and the key."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from importlib.resources import files
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Path as InPath
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import TypeAdapter, ValidationError
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from promptlift import __version__
+from promptlift.facts.model import Facts
+from promptlift.files import write_atomic
+from promptlift.options import ITEM_OPTIONS, Options
+from promptlift.planning import Plan
+from promptlift.record import FrameInfo, Record
+from promptlift.review import review
+from promptlift.server.errors import ApiError, invalid_request
+from promptlift.server.jobs import Event, Job, JobRequest
+from promptlift.server.routes import EventStream, ServiceDep
+from promptlift.server.schemas import UpsampleRequest
+from promptlift.server.security import COOKIE, SESSION_SECONDS
+from promptlift.server.service import Service
+from promptlift.server.uploads import Upload
+from promptlift.targets import estimate_tokens, target
+from promptlift.text import parse_size
+from promptlift.video.session import AnalysedError, Detail, FrameChoice
+from promptlift.web import media, presenters
+from promptlift.web.presenters import JobView
+
+__all__ = [
+    "FORM_FIELDS",
+    "accept_job",
+    "attachment",
+    "key_page",
+    "needs_key",
+    "page",
+    "parse_form",
+    "read_form",
+    "render_template",
+    "router",
+]
+
+HexId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
+FORM_FIELDS: Final = ("upload_id", "prompt", "engine", *ITEM_OPTIONS)
+_MOST_FIELDS = 200
+_VARIATIONS = 3
+_MOST_COLUMNS = 6
+_MOST_PIXELS = 2**26  # 64 frames of 1024x1024; nobody shows a model more
+_LONGEST_TEXT = 50_000
+_LISTED = 60
+_RECENT = 5
+_SEEDS = 2**31
+_POSTER_SIDE, _THUMBNAIL_SIDE = 480, 192
+_SIDES = ("a", "b", "c")
+_PLAN = TypeAdapter(Plan)
+_CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
+_BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 9"/>'
+
+router = APIRouter()
+
+
+# ---- static files and templates
+
+_STATIC = StaticFiles(packages=[(__package__, "static")])
+
+
+@cache
+def _asset(name: str) -> str:
+    """The address of a static file; it changes with the content, so that it can be cached."""
+    content = (files(__package__) / "static" / name).read_bytes()
+    return f"/page/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
+
+
+@router.get("/page/static/{name:path}")
+async def static_file(request: Request, name: str) -> Response:
+    """A file of the page."""
+    answer = await _STATIC.get_response(name, request.scope)
+    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return answer
+
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; "
+        "img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    # With no-referrer, browsers send forms with "Origin: null", which is refused as foreign.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
+}
+
+
+def _page_values(request: Request) -> dict[str, Any]:
+    service: Service = request.app.state.service
+    return {
+        "tab": request.url.path,
+        "engines": list(service.engines),
+        "locked": bool(service.config.keys),
+        "limits": service.config,
+    }
+
+
+_TEMPLATES = Jinja2Templates(
+    env=Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ),
+    context_processors=[_page_values],
+)
+_TEMPLATES.env.filters.update(presenters.FILTERS)
+_TEMPLATES.env.globals.update(
+    presenters.GLOBALS, asset=_asset, version=__version__, examples=media.EXAMPLE_CLIPS
+)
+
+
+def render_template(name: str, **values: Any) -> str:
+    """A template without a request, such as an event's fragment."""
+    return _TEMPLATES.get_template(name).render(**values)
+
+
+def page(
+    request: Request, name: str, *, status: int = 200, push: str | None = None, **values: Any
+) -> Response:
+    """A page, or a fragment of one.
+
+    Args:
+        request: The request.
+        name: The template.
+        status: HTTP status.
+        push: The address that the browser shows from now on.
+        **values: For the template.
+    """
+    headers = _HEADERS if push is None else {**_HEADERS, "HX-Push-Url": push}
+    return _TEMPLATES.TemplateResponse(request, name, values, status_code=status, headers=headers)
+
+
+# ---- forms
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form without the empty ones; several values of one are joined by commas."""
+    async with request.form(max_files=0, max_fields=_MOST_FIELDS) as form:
+        fields: dict[str, str] = {}
+        for name, value in form.multi_items():
+            if isinstance(value, str) and value:
+                fields[name] = f"{fields[name]},{value}" if name in fields else value
+        return fields
+
+
+def parse_form(fields: Mapping[str, Any]) -> UpsampleRequest:
+    """The request that a form makes.
+
+    Raises:
+        ApiError: A field has a wrong value, or there is no video.
+        OptionError: An option has a wrong value.
+    """
+    if "upload_id" not in fields:
+        raise ApiError(
+            422, "no_video", "there is no video yet", remedy="choose one, record one, or an example"
+        )
+    Options().merged({name: fields[name] for name in ITEM_OPTIONS if name in fields})
+    try:
+        return UpsampleRequest(**{name: fields[name] for name in FORM_FIELDS if name in fields})
+    except ValidationError as error:
+        wrong = invalid_request(error.errors(include_url=False, include_context=False)).failure
+        raise ApiError(422, wrong.code, wrong.message, remedy="correct that field") from None
+
+
+async def accept_job(service: Service, request: Request, fields: UpsampleRequest) -> Job:
+    """Accept a job, as ``POST /v1/jobs`` does.
+
+    Raises:
+        ApiError: The video is gone, or the queue is full.
+        OptionError: The options exclude each other.
+    """
+    owner = request.state.owner
+    name = service.jobs.video_ref(fields, owner).name
+    return await service.jobs.accept(JobRequest(fields, owner, name), request.state.client)
+
+
+def _with_another_seed(fields: UpsampleRequest) -> UpsampleRequest:
+    seed = secrets.randbelow(_SEEDS)
+    return fields.model_copy(update={"seed": seed, "fresh": False})
+
+
+# ---- the key: it is entered once, and the browser then has a session
+
+
+def needs_key(request: Request) -> bool:
+    """Whether the server has keys and this browser has no session."""
+    return bool(request.app.state.service.config.keys) and not request.state.owner
+
+
+def key_page(request: Request, *, wrong: bool = False, then: str | None = None) -> Response:
+    """The page that asks for the key, and goes on to what was asked for."""
+    if then is None:
+        then = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return page(request, "key.html", status=401, wrong=wrong, then=then)
+
+
+@router.post("/page/enter")
+async def start_session(request: Request) -> Response:
+    """Check the key, and begin a session."""
+    form = await read_form(request)
+    then = form.get("then", "/")
+    inside = then.startswith("/") and not then.startswith(("//", "/\\")) and then.isprintable()
+    then = then if inside else "/"
+    auth = request.app.state.auth
+    owner = auth.owner({"x-api-key": form.get("key", "").strip()})
+    if not owner:
+        return key_page(request, wrong=True, then=then)
+    answer = RedirectResponse(then, status_code=303)
+    answer.set_cookie(
+        COOKIE,
+        auth.issue_session(owner),
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.post("/page/leave")
+async def end_session() -> Response:
+    """End the session of this browser."""
+    answer = RedirectResponse("/", status_code=303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+# ---- one video
+
+
+async def _job(request: Request, service: ServiceDep, job_id: HexId) -> Job:
+    return service.jobs.get(job_id, request.state.owner)
+
+
+JobDep = Annotated[Job, Depends(_job)]
+
+
+def _view(service: Service, job: Job) -> JobView:
+    return presenters.job_view(job, service.jobs.record(job), has_video=_has_video(service, job))
+
+
+def _has_video(service: Service, job: Job) -> bool:
+    try:
+        service.jobs.video_ref(job.request.fields, job.owner)
+    except ApiError:
+        return False
+    return True
+
+
+def _clip(service: Service, fields: UpsampleRequest | None, owner: str) -> Upload | None:
+    """The upload of ``_clip.html``; None where it is gone."""
+    try:
+        return service.uploads.get((fields.upload_id if fields else None) or "", owner)
+    except ApiError:
+        return None
+
+
+@router.get("/")
+async def home_page(request: Request, service: ServiceDep, job: str = "") -> Response:
+    """One video and one prompt; with ``job``, that job."""
+    if needs_key(request):
+        return key_page(request)
+    owner = request.state.owner
+    view, problem = None, None
+    if job:
+        try:
+            view = _view(service, service.jobs.get(job, owner))
+        except ApiError as error:
+            problem = error.failure
+    asked = view.job.request.fields if view else None
+    return page(
+        request,
+        "home.html",
+        view=view,
+        problem=problem,
+        asked=asked,
+        clip=_clip(service, asked, owner),
+        recent=[] if view else await service.jobs.search(owner, (), _RECENT),
+    )
+
+
+@router.get("/page/picker")
+async def picker(request: Request) -> Response:
+    """The empty place for a video."""
+    return page(request, "_picker.html")
+
+
+@router.get("/page/clips/{upload_id}")
+async def clip_fragment(request: Request, service: ServiceDep, upload_id: HexId) -> Response:
+    """An upload, with the field that names it."""
+    return page(request, "_clip.html", clip=service.uploads.get(upload_id, request.state.owner))
+
+
+@router.get("/page/clips/{upload_id}/poster")
+async def clip_poster(request: Request, service: ServiceDep, upload_id: HexId) -> Response:
+    """The first picture of an upload."""
+    path = service.uploads.path(service.uploads.get(upload_id, request.state.owner))
+    work = partial(service.pool.call, media.first_picture, str(path), _POSTER_SIDE)
+    picture = await service.run_decode(request.state.client, work)
+    return Response(picture, headers=_CACHED, media_type="image/webp")
+
+
+_drawing = asyncio.Lock()
+
+
+@router.post("/page/examples/{name}")
+async def add_example(request: Request, service: ServiceDep, name: str) -> Response:
+    """Add an example to the uploads; it is drawn once."""
+    if name not in media.EXAMPLE_CLIPS:
+        raise ApiError(404, "not_found", "there is no such example", remedy="choose another")
+    path = service.config.data / "page" / "examples" / f"{name}.mp4"
+    async with _drawing:
+        if not path.exists():
+            await asyncio.to_thread(path.parent.mkdir, mode=0o700, parents=True, exist_ok=True)
+            await service.pool.call(media.draw_example, name, str(path))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield await asyncio.to_thread(path.read_bytes)
+
+    upload = await service.uploads.receive(path.name, request.state.owner, chunks())
+    return page(
+        request,
+        "_clip.html",
+        clip=upload,
+        suggestion=media.EXAMPLE_CLIPS[name].prompt,
+    )
+
+
+@router.post("/page/jobs")
+async def start_job(request: Request, service: ServiceDep) -> Response:
+    """Accept a job, and show it."""
+    return await _started(service, request, parse_form(await read_form(request)))
+
+
+@router.get("/page/jobs/{job_id}")
+async def job_fragment(request: Request, service: ServiceDep, job: JobDep) -> Response:
+    """A job as it stands now."""
+    return page(request, "_job.html", view=_view(service, job))
+
+
+async def _started(service: Service, request: Request, fields: UpsampleRequest) -> Response:
+    job = await accept_job(service, request, fields)
+    return page(request, "_job.html", push=f"/?job={job.id}", view=_view(service, job))
+
+
+@router.post("/page/jobs/{job_id}/stop")
+async def stop_job(request: Request, service: ServiceDep, job: JobDep) -> Response:
+    """Cancel a job."""
+    await service.jobs.cancel(job)
+    return page(request, "_job.html", view=_view(service, job))
+
+
+@router.post("/page/jobs/{job_id}/variations")
+async def start_variations(request: Request, service: ServiceDep, job: JobDep) -> Response:
+    """The same with several other seeds, side by side."""
+    jobs = [
+        await accept_job(service, request, _with_another_seed(job.request.fields))
+        for _ in range(_VARIATIONS)
+    ]
+    ids = ",".join(one.id for one in jobs)
+    return Response(headers={"HX-Redirect": f"/compare?jobs={ids}"})
+
+
+@router.post("/page/jobs/{job_id}/review")
+async def review_edited(request: Request, service: ServiceDep, job: JobDep) -> Response:
+    """Review a text that a person has edited, by the checks of the engine's answers."""
+    record = _record(service, job)
+    text = (await read_form(request)).get("text", "")[:_LONGEST_TEXT]  # the page sends no more
+    goal = target(record.target)
+    measured = record.facts.kind.value if record.facts and record.facts.kind else None
+    kind = job.request.options.control or measured
+    verdict = review(
+        text,
+        finish_reason="stop",
+        short_prompt=record.short_prompt,
+        target=goal,
+        facts=record.facts,
+        control=None if kind == "rgb" else kind,
+    )
+    view = replace(
+        _view(service, job),
+        text=text,
+        tokens=estimate_tokens(text, goal),
+        estimated=True,
+        review=verdict,
+    )
+    return page(request, "_reviewed.html", view=view)
+
+
+def _record(service: Service, job: Job) -> Record:
+    record = service.jobs.record(job)
+    if record is None:
+        raise ApiError(404, "record_not_found", "this job has no record", remedy="run it again")
+    return record
+
+
+@router.post("/page/jobs/{job_id}/download")
+async def download_result(request: Request, service: ServiceDep, job: JobDep) -> Response:
+    """The text as it stands in the form, the record, or a Cosmos spec with that text."""
+    record = _record(service, job)
+    form = await read_form(request)
+    stem = presenters.file_stem(job.request.name)
+    text = " ".join(form.get("text", record.prompt or "").split())
+    match form.get("as"):
+        case "record":
+            content = record.model_dump_json(indent=2)
+            return attachment(content, f"{stem}.record.json", "application/json")
+        case "spec":
+            if record.target not in presenters.SPEC_TARGETS:
+                raise ApiError(
+                    422,
+                    "no_spec",
+                    f"no format of spec files is known for {record.target}",
+                    remedy="download the text instead",
+                )
+            spec = json.dumps(presenters.cosmos_spec(record, text), indent=4, ensure_ascii=False)
+            return attachment(f"{spec}\n", f"{stem}.{record.target}.json", "application/json")
+    return attachment(f"{text}\n", f"{stem}.txt", "text/plain")
+
+
+def attachment(content: str, name: str, media_type: str) -> Response:
+    """A file that the browser saves."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, headers=headers, media_type=f"{media_type}; charset=utf-8")
+
+
+@router.post("/page/jobs/{job_id}/{how}")
+async def repeat_job(
+    request: Request, service: ServiceDep, job: JobDep, how: Literal["again", "retry"]
+) -> Response:
+    """The same with another seed, or the same once more."""
+    fields = job.request.fields
+    if how == "again":
+        fields = _with_another_seed(fields)
+    else:
+        fields = fields.model_copy(update={"fresh": True})
+    return await _started(service, request, fields)
+
+
+# ---- a job while it runs, and its pictures
+
+
+@router.get("/page/jobs/{job_id}/events")
+async def job_fragments(
+    service: ServiceDep,
+    job: JobDep,
+    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
+) -> Response:
+    """The events of a job as fragments of the page; ``over`` is the last."""
+    after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    if job.done and after >= job.events.last:
+        return Response(status_code=204)  # ends the browser's own reconnecting
+    return EventStream(_follow(service, job, after))
+
+
+async def _follow(service: Service, job: Job, after: int) -> AsyncGenerator[bytes, None]:
+    async for event in job.events.follow(after):
+        if event is None:
+            yield KEEPALIVE_COMMENT
+        elif event.name in ("attempt", "piece"):
+            yield event.encode()  # put in as text by the page's script, never as HTML
+        elif fragment := _event_fragment(service, job, event):
+            name, html = fragment
+            yield format_sse_event(data_str=html, event=name, id=str(event.number))
+    if job.done:
+        html = render_template("_job.html", view=_view(service, job))
+        yield format_sse_event(data_str=html, event="over", id=str(job.events.last))
+
+
+def _event_fragment(service: Service, job: Job, event: Event) -> tuple[str, str] | None:
+    data = json.loads(event.data)
+    match event.name:
+        case "queued" | "stage":
+            stage = data.get("stage", "queued")
+            return "stage", render_template(
+                "_progress.html", stage=stage, waiting=data.get("waiting")
+            )
+        case "facts":
+            facts = Facts.model_validate_json(event.data)
+            return "facts", render_template("_facts.html", facts=facts)
+        case "plan":
+            return "plan", render_template(
+                "_cost.html", plan=_PLAN.validate_json(event.data), tokens=None
+            )
+        case "frames":
+            frames = [FrameInfo(**one) for one in data["frames"]]
+            upload = service.uploads.get(job.request.fields.upload_id or "", job.owner)
+            seconds = float(upload.probe.duration) if upload.probe.duration else None
+            shown = {"frames": frames, "count": len(frames), "seconds": seconds}
+            return "frames", render_template("_frames.html", job=job, has_video=True, **shown)
+        case "text":
+            return "text", render_template("_text.html", text=data["text"])
+    return None
+
+
+@router.get("/page/jobs/{job_id}/frames/{number}")
+async def frame_picture(
+    request: Request,
+    service: ServiceDep,
+    job: JobDep,
+    number: Annotated[int, InPath(ge=0, lt=64)],
+    count: Annotated[int, Query(ge=1, le=64)],
+    size: Annotated[str, Query(pattern="^[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$")],
+    form: Literal["png", "webp"] = "webp",
+) -> Response:
+    """A frame at the size that the model sees; as ``png`` with every pixel as it was."""
+    options = job.request.options
+    video = service.jobs.video_ref(job.request.fields, job.owner)
+    box = parse_size(size)
+    if count > options.frames or count * box.pixels > _MOST_PIXELS:
+        raise ApiError(422, "invalid", "the job has no such frames", remedy="load the page again")
+    choice = FrameChoice(options.strategy, count, options.fps, options.exact)
+    plan = partial(media.fixed_frames, count, box)
+    detail = _detail(service, job)
+    work = partial(service.videos.read, video.path, choice, plan, detail=detail)
+    try:
+        _, frames = await service.run_decode(request.state.client, work)
+    except AnalysedError as failed:
+        raise failed.error from None
+    if number >= len(frames):
+        raise ApiError(404, "not_found", "there is no such frame", remedy="load the page again")
+    picture = await asyncio.to_thread(media.encode_picture, frames[number].image, form)
+    return Response(picture, headers=_CACHED, media_type=f"image/{form}")
+
+
+def _detail(service: Service, job: Job) -> Detail:
+    """How the video was analysed for its job: the frames are then in the cache."""
+    try:
+        info = service.engines.get(job.request.fields.engine).info
+    except ApiError:
+        return "full"
+    return "low" if info and info.reads_text else "full"
+
+
+@router.get("/page/jobs/{job_id}/thumbnail")
+async def job_thumbnail(request: Request, service: ServiceDep, job: JobDep) -> Response:
+    """A thumbnail of a job's video, stored so that it outlives the upload; else a blank picture."""
+    record = service.jobs.record(job)
+    name = hashlib.sha256(((record and record.video.content) or job.id).encode()).hexdigest()[:32]
+    path = service.config.data / "page" / "thumbnails" / f"{name}.webp"
+    if not path.exists() and _has_video(service, job):
+        video = service.jobs.video_ref(job.request.fields, job.owner).path
+        work = partial(service.pool.call, media.first_picture, str(video), _THUMBNAIL_SIDE)
+        picture = await service.run_decode(request.state.client, work)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(write_atomic, path, picture)
+    if not path.exists():
+        return Response(_BLANK, media_type="image/svg+xml")
+    return Response(path.read_bytes(), headers=_CACHED, media_type="image/webp")
+
+
+# ---- history
+
+
+@router.get("/history")
+async def history_page(
+    request: Request, service: ServiceDep, q: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """The jobs of this key that have all of these words, the newest first."""
+    if needs_key(request):
+        return key_page(request)
+    return page(request, "history.html", **await _history(service, request.state.owner, q))
+
+
+@router.get("/page/history")
+async def history_list(
+    request: Request, service: ServiceDep, q: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """The list alone, as the search is typed."""
+    push = f"/history?q={quote(q)}" if q else "/history"
+    values = await _history(service, request.state.owner, q)
+    return page(request, "_history.html", push=push, **values)
+
+
+async def _history(service: Service, owner: str, q: str) -> dict[str, Any]:
+    found = await service.jobs.search(owner, q.split(), _LISTED)
+    return {"entries": found, "q": q, "most": _LISTED if len(found) == _LISTED else None}
+
+
+# ---- comparison
+
+
+@router.get("/compare")
+async def compare_page(
+    request: Request, service: ServiceDep, jobs: Annotated[str, Query(max_length=500)] = ""
+) -> Response:
+    """One clip, treated in several ways."""
+    if needs_key(request):
+        return key_page(request)
+    found: list[Job] = []
+    problem = None
+    if jobs:
+        try:
+            found = _jobs_of(service, jobs, request.state.owner)
+        except ApiError as error:
+            problem = error.failure
+    asked = found[0].request.fields if found else None
+    return page(
+        request,
+        "compare.html",
+        problem=problem,
+        asked=asked,
+        clip=_clip(service, asked, request.state.owner),
+        variants=[job.request.fields for job in found[: len(_SIDES)]],
+        **_columns(service, found),
+    )
+
+
+@router.post("/page/compare")
+async def start_compare(request: Request, service: ServiceDep) -> Response:
+    """Accept a job for each column of the form."""
+    form = await read_form(request)
+    shared = {name: value for name, value in form.items() if "." not in name}
+    variants = []
+    for side in _SIDES:
+        if f"{side}.on" in form:
+            own = {name[2:]: form[name] for name in form if name.startswith(f"{side}.")}
+            variants.append(parse_form(shared | own))
+    if len({one.model_dump_json() for one in variants}) < max(2, len(variants)):
+        raise ApiError(
+            422,
+            "same",
+            "there is nothing to compare: two variants are the same",
+            remedy="choose another engine or change an option in one",
+        )
+    jobs = [await accept_job(service, request, one) for one in variants]
+    values = _columns(service, jobs)
+    return page(request, "_columns.html", push=f"/compare?jobs={values['ids']}", **values)
+
+
+@router.get("/page/compare")
+async def compare_columns(
+    request: Request, service: ServiceDep, jobs: Annotated[str, Query(max_length=500)]
+) -> Response:
+    """The columns as they stand now."""
+    found = _jobs_of(service, jobs, request.state.owner)
+    return page(request, "_columns.html", **_columns(service, found))
+
+
+def _jobs_of(service: Service, ids: str, owner: str) -> list[Job]:
+    return [service.jobs.get(one, owner) for one in ids.split(",")[:_MOST_COLUMNS]]
+
+
+def _columns(service: Service, jobs: list[Job]) -> dict[str, Any]:
+    """The values of ``_columns.html``; the titles name the engine where there are several."""
+    labels = {name: field.label for name, field in presenters.FIELDS.items()}
+    settings = []
+    for job in jobs:
+        values = {"Engine": job.request.fields.engine or service.engines.first.label}
+        options = job.request.options
+        values |= {label: _setting(getattr(options, name)) for name, label in labels.items()}
+        settings.append(values)
+    differ = [name for name in labels.values() if len({one[name] for one in settings}) > 1]
+    if len(service.engines) > 1:
+        differ = ["Engine", *differ]
+    return {
+        "columns": [
+            {
+                "title": ", ".join(f"{name}: {one[name]}" for name in differ) or "The same",
+                "view": _view(service, job),
+            }
+            for one, job in zip(settings, jobs, strict=True)
+        ],
+        "ids": ",".join(job.id for job in jobs),
+        "over": all(job.done for job in jobs),
+    }
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return {"None": "automatic", "True": "yes", "False": "no"}.get(str(value), str(value))

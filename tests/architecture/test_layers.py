@@ -1,0 +1,187 @@
+"""The direction of imports, and what each room may load."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import promptlift
+from promptlift.cli.main import loading
+
+ROOT = Path(promptlift.__file__).parent
+
+# What every room may import: the values and the arithmetic that everything else is made of.
+PURE = {"errors", "text", "types", "language", "instants", "targets", "review", "record"}
+BASE = PURE | {"facts", "files", "options", "planning", "tokens", "__init__"}
+# A room may import from itself, from the base and from the rooms named.
+MAY_IMPORT: dict[str, set[str]] = {
+    **{room: set() for room in BASE | {"background"}},
+    "__init__": {"*"},  # lazily
+    "__main__": {"cli"},
+    "video": set(),
+    "engines": set(),
+    "testing": {"engines", "video"},
+    "planning": {"video"},
+    "pipeline": {"video", "facts", "engines"},
+    "api": {"background", "engines", "video", "pipeline"},
+    "store": {"pipeline"},
+    "batch": {"engines", "video", "pipeline", "store"},
+    "cosmos": {"background", "batch", "engines", "video", "pipeline", "store"},
+    "cluster": {"batch", "engines", "video", "pipeline", "store"},
+    "server": {"engines", "video", "pipeline", "web"},  # web: app.py adds the page
+    "web": {"server", "testing", "video"},
+    "client": set(),
+    "sweep": {"engines", "video", "testing"},
+    "doctor": {"api", "engines", "testing"},
+    "cli": {"*"},
+}
+HEAVY = {
+    "av",
+    "numpy",
+    "PIL",
+    "mistral_common",
+    "tiktoken",
+    "pydantic",
+    "rich",
+    "httpx2",
+    "ray",
+    "pyarrow",
+    "fastapi",
+    "uvicorn",
+    "jinja2",
+    "matplotlib",
+    "msgspec",
+}
+
+
+def modules() -> list[Path]:
+    """Every source file of the package."""
+    return sorted(ROOT.rglob("*.py"))
+
+
+def room(parts: tuple[str, ...]) -> str:
+    """The room that a module lies in: its package, or itself at the top level."""
+    return parts[0].removesuffix(".py")
+
+
+def imported(tree: ast.AST) -> list[str]:
+    """The full names of everything imported anywhere in a module, type checking included."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_one_way(path: Path) -> None:
+    """No module imports from a room that its own room does not stand on."""
+    here = room(path.relative_to(ROOT).parts)
+    allowed = MAY_IMPORT[here] | BASE | {here}
+    for name in imported(ast.parse(path.read_text())):
+        if not name.startswith("promptlift."):
+            continue
+        part = name.split(".")[1]
+        there = part if (ROOT / part).is_dir() or (ROOT / f"{part}.py").exists() else "__init__"
+        assert "*" in allowed or there in allowed, f"{here} imports {name}"
+
+
+def pure_modules() -> list[Path]:
+    """The source files of the rooms that hold no more than values and arithmetic."""
+    return [path for path in modules() if room(path.relative_to(ROOT).parts) in PURE]
+
+
+@pytest.mark.parametrize("path", pure_modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_values_and_arithmetic_do_no_input_or_output(path: Path) -> None:
+    """These rooms import nothing but the standard library, pydantic and each other, and no I/O."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for name in imported(node)
+    }
+    barred = {"os", "pathlib", "time", "random.random", "logging", "socket", "subprocess", "io"}
+    for name in set(imported(tree)) - typing_only:
+        top = name.split(".")[0]
+        assert top in {*sys.stdlib_module_names, "pydantic", "promptlift"}, name
+        assert top not in barred, name
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after running the code."""
+    script = f"{code}\nimport sys; print(*{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """``import promptlift`` is free: every name is loaded on first use."""
+    assert not loaded_by("import promptlift") & HEAVY
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """``promptlift --help`` loads click and no more."""
+    code = (
+        "import contextlib, io\n"
+        "from promptlift.cli.main import _run\n"
+        "with contextlib.redirect_stdout(io.StringIO()): _run(['--help'])"
+    )
+    assert not loaded_by(code) & HEAVY
+
+
+def test_the_formats_of_the_cosmos_command_are_those_that_are_read() -> None:
+    """The list stands in the command as well, so that its help loads no reader."""
+    from promptlift.cli.cosmos import FORMATS
+    from promptlift.cosmos import formats
+
+    assert tuple(formats.FORMATS) == FORMATS
+
+
+def test_the_garbage_collector_rests_while_modules_are_loaded() -> None:
+    """It is there again afterwards, also after an import that fails."""
+    with pytest.raises(ModuleNotFoundError), loading():
+        assert not gc.isenabled()
+        import promptlift.no_such_module  # type: ignore[import-not-found]  # noqa: F401
+    assert gc.isenabled()
+    gc.unfreeze()
+
+
+def test_planning_a_size_never_loads_the_decoder() -> None:
+    """The budget of a bare size is arithmetic: no PyAV, no NumPy, no pydantic."""
+    heavy = {"av", "numpy", "PIL", "pydantic", "mistral_common"}
+    assert (
+        not loaded_by("import promptlift\npromptlift.plan(promptlift.Size(1280, 720), 'x')") & heavy
+    )
+    command = "_run(['budget', '1280x720', '--family', 'qwen2.5-vl'])"
+    code = (
+        "import contextlib, io\n"
+        "from promptlift.cli.main import _run\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): {command}"
+    )
+    assert not loaded_by(code) & heavy
+
+
+def test_a_server_never_loads_the_decoder() -> None:
+    """It has children for videos; in itself PyAV would be 16 MiB for nothing."""
+    pytest.importorskip("fastapi")
+    assert "av" not in loaded_by("import promptlift.server.run, promptlift.web.routes")
+
+
+def test_every_public_name_is_there() -> None:
+    """Each name in ``__all__`` can be had, and ``dir`` shows exactly those."""
+    for name in promptlift.__all__:
+        assert getattr(promptlift, name) is not None
+    assert sorted(dir(promptlift)) == sorted(promptlift.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'upsampel'"):
+        _ = promptlift.upsampel

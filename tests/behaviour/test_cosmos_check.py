@@ -1,0 +1,279 @@
+"""`promptlift cosmos check`: what NVIDIA's own command would do with a spec."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptlift.cli.main import _run
+from promptlift.cosmos import check_spec
+from promptlift.cosmos.transfer1_check import CheckEnd, CheckResult, control_size
+from promptlift.errors import SpecError
+from promptlift.testing import synthetic_video
+from promptlift.types import Size
+
+SHORT = "a robotic arm hand over a coffee cup to a woman in a modern office."
+"""The prompt of Cosmos's sample specs; with two frames of 640x480 it is 2,479 tokens."""
+
+CLIPS = {
+    "vga": (640, 480),
+    "hd": (1280, 720),
+    "odd": (1000, 750),
+    "pal": (720, 576),
+    "tight": (896, 512),
+}
+VGA, HD, PAL = "assets/vga.mp4", "assets/hd.mp4", "assets/pal.mp4"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder laid out like Cosmos's repository, with clips of several sizes."""
+    root = tmp_path_factory.mktemp("cosmos")
+    (root / "assets").mkdir()
+    for name, size in CLIPS.items():
+        synthetic_video(root / "assets" / f"{name}.mp4", seconds=0.1, size=size)
+    synthetic_video(root / "assets" / "one.mp4", seconds=0, size=(1280, 720))
+    (root / "assets" / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (root / "assets" / "boxes.json").write_text("[[0, 0, 1, 1]]")
+    return root
+
+
+def put(checkout: Path, content: Any, name: str = "spec.json") -> Path:
+    """Write a spec beside the clips: a text as it is, else JSON."""
+    path = checkout / "assets" / name
+    text = content if isinstance(content, str) else json.dumps(content)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run(checkout: Path, content: Any, **command: Any) -> CheckResult:
+    """What becomes of one spec."""
+    (found,) = check_spec(put(checkout, content), **command)
+    return found
+
+
+def text_of(found: CheckResult) -> str:
+    """All that is said about it, sources included."""
+    return "\n".join(f"{one.text} [{one.source}]" for one in found.findings)
+
+
+def base(video: str = VGA, /, **members: Any) -> dict[str, Any]:
+    """A spec as NVIDIA's samples are."""
+    return {"prompt": SHORT, "input_video_path": video, **members}
+
+
+def from_file(video: str) -> dict[str, str]:
+    """A control with a video of its own."""
+    return {"input_control": video}
+
+
+def regional(*regions: dict[str, Any]) -> dict[str, Any]:
+    """A spec with regional prompts, which works but for them."""
+    return base(vis={}, regional_prompts=[{"prompt": "a cup", **region} for region in regions])
+
+
+def mask(name: str) -> dict[str, str]:
+    """A region that a file defines."""
+    return {"region_definitions_path": name}
+
+
+ALL = {name: from_file(VGA) for name in ("seg", "edge", "vis")}
+# Content, outcome, what else the result has, and what is said of it.
+CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
+    "the documented example": (
+        base(edge={"control_weight": 1.0}),
+        "works",
+        {"control": "edge", "made": True, "size": Size(640, 480), "frames": 2, "tokens": 2479},
+        "world_generation_pipeline.py:264-266,305-312]",
+    ),
+    "720p": (
+        base(HD, edge={}),
+        "fails",
+        {"size": Size(1252, 704), "tokens": 4699, "room": -603},
+        "603 too many",
+    ),
+    "vis before edge": (base(**ALL), "works", {"control": "vis"}, ""),
+    "seg and depth in their order": (
+        base(HD, seg=from_file(VGA), depth=from_file(HD)),
+        "works",
+        {"control": "seg", "video": VGA, "made": False, "size": Size(640, 480)},
+        "",
+    ),
+    "depth and seg": (base(depth=from_file(VGA), seg=from_file(HD)), "works", {}, '"depth"'),
+    "seg without a file": (base(seg={}), "fails", {}, "world_generation_pipeline.py:315"),
+    "no control that is upsampled": (base(keypoint={}), "ignored", {}, "only keypoint"),
+    "no control": (base(), "ignored", {"control": None}, "no control"),
+    "an unreadable control": (
+        base(edge=from_file("assets/noise.mp4")),
+        "blind",
+        {},
+        "silently asked without a picture",
+    ),
+    "no video": (base("assets/absent.mp4", vis={}), "fails", {}, "preprocessors.py"),
+    "regions that work": (
+        regional({"region_definitions_path": [0, 0, 1, 1]}, mask(HD), {"mask_prompt": "cup"}),
+        "works",
+        {},
+        "Regional prompts are not upsampled",
+    ),
+    "a mask that is absent": (regional(mask("assets/absent.mp4")), "fails", {}, ":115-123"),
+    "a mask that is no video": (regional(mask("assets/boxes.json")), "fails", {}, ":115-123"),
+    "no region": (regional({}), "works", {}, "regional_prompts[0] names no region: ValueError"),
+    "a small sigma": (base("", depth=from_file(HD)), "fails", {}, "utils.py:1236-1237"),
+    "sigma 80": (base("", depth=from_file(HD), sigma_max=80.0), "fails", {"tokens": 4699}, ""),
+    "too little room": (
+        base("assets/tight.mp4", vis={}, prompt="cup " * 200),
+        "cut",
+        {},
+        "passed on all the same",
+    ),
+    "an empty prompt": (base(vis={}, prompt=""), "works", {"tokens": 2 * 30 * 41 + 3 + 4}, ""),
+    "a prompt of null": (base(vis={}, prompt=None), "fails", {}, "pipeline.py:717"),
+    "one frame": (
+        base(HD, edge=from_file("assets/one.mp4")),
+        "works",
+        {"frames": 1},
+        "Its only frame",
+    ),
+    "an odd side": (base("assets/odd.mp4", edge={}), "fails", {}, "1000x750 is 939x704"),
+    "a weight map": (base(vis={"control_weight": "weights.pt"}), "works", {}, ""),
+    "Transfer2.5": ({"name": "a", "video_path": VGA, "edge": {}}, "ignored", {}, "Transfer2.5"),
+    "a control_path": ({"prompt": SHORT, "edge": {"control_path": VGA}}, "ignored", {}, "2.5"),
+    **{
+        f"the loader refuses {content!r}": (content, "fails", {}, f"inference_utils.py:{lines}")
+        for content, lines in {
+            "[]": "1204",
+            '{"prompt": "x", }': "1198-1199",
+            '{"canny": {}}': "1207-1209",
+            '{"edge": true}': "1239-1244",
+            '{"input_video_path": "", "sigma_max": 90, "edge": {}}': "1239-1242",
+            '{"input_video_path": "x", "edge": {"control_weight": -1}}': "1264-1275",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_becomes_of_a_spec(checkout: Path, case: str) -> None:
+    """As when NVIDIA's command is run, each rule with its source; only what promptlift itself
+    would do stands without one.
+    """
+    content, outcome, values, text = CASES[case]
+    found = run(checkout, content)
+    assert found.outcome == outcome
+    assert {name: getattr(found, name) for name in values} == values
+    assert text in text_of(found)
+    for one in found.findings:
+        assert one.source or one.text.startswith("promptlift ")
+
+
+def test_the_command_line_wins_over_the_spec(checkout: Path) -> None:
+    """A prompt, a video and a sigma given there count; without a prompt there is a long default."""
+    found = run(checkout, base(vis={}), input_video=PAL, prompt="Test prompt")
+    assert found.size == Size(720, 576)
+    assert found.tokens == 2 * 36 * 46 + 5
+    assert run(checkout, base("", depth=from_file(HD)), sigma_max=80).tokens == 4699
+    default = run(checkout, {"input_video_path": VGA, "vis": {}})
+    assert (default.tokens or 0) > 2465 + 40
+
+
+def test_a_made_control_is_shrunk_into_a_box() -> None:
+    """Inside 1280x704 whatever its shape, and never enlarged; H.264 takes no odd side."""
+    for source, made in [((1280, 720), (1252, 704)), ((720, 1280), (396, 704)), ((320, 180),) * 2]:
+        assert control_size(Size(*source)) == Size(*made)
+    with pytest.raises(CheckEnd):
+        control_size(Size(704, 1280))  # 387x704: NVIDIA's own portrait size
+
+
+def test_other_files_are_the_users_mistake(checkout: Path) -> None:
+    """A missing file, a folder, another encoding, a batch in the spec's place: errors of ours."""
+    (checkout / "latin.json").write_bytes(b'{"prompt": "caf\xe9"}')
+    batch = put(checkout, '{"visual_input": "a.mp4"}\n{"visual_input": "b.mp4"}', "batch.jsonl")
+    for path in (checkout / "absent.json", checkout, checkout / "latin.json", batch):
+        with pytest.raises(SpecError, match=path.name):
+            check_spec(path)
+
+
+def item(video: str = VGA, overrides: Any = None) -> str:
+    """A line of a batch."""
+    line = {"visual_input": video, "prompt": SHORT}
+    return json.dumps(line if overrides is None else line | {"control_overrides": overrides})
+
+
+def batch_of(checkout: Path, lines: list[str], content: Any) -> list[CheckResult]:
+    """What becomes of each line of a batch."""
+    batch = put(checkout, "\n".join(lines), "batch.jsonl")
+    return check_spec(put(checkout, content), batch=batch)
+
+
+def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
+    """Where the control is made, each item has its own; the spec's own clip is shown for all, and
+    overrides are not looked at.
+    """
+    found = batch_of(checkout, [item(), item(HD)], base(edge={}))
+    assert [(one.line, one.outcome) for one in found] == [(1, "works"), (2, "fails")]
+    override = {"edge": from_file(PAL)}
+    found = batch_of(checkout, [item(HD, override), item(PAL)], base(edge=from_file(VGA)))
+    assert [one.video for one in found] == [VGA] * 2
+    assert ["override" in text_of(one) for one in found] == [True, False]
+    override = {"seg": from_file(VGA)}
+    (found_seg,) = batch_of(checkout, [item(VGA, override)], base(seg={}))
+    assert (found_seg.outcome, "TypeError" in text_of(found_seg)) == ("fails", True)
+    (no_prompt,) = batch_of(checkout, [json.dumps({"visual_input": VGA})], base(edge={}))
+    assert "world_generation_pipeline.py:717" in text_of(no_prompt)
+    for line in ("", "{", "[]"):  # all lines are read before the first is worked on
+        (stopped,) = batch_of(checkout, [item(), line, item()], base(edge={}))
+        assert (stopped.line, stopped.outcome) == (None, "fails")
+
+
+def test_a_mask_video_fails_from_the_second_item_of_a_batch_on(checkout: Path) -> None:
+    """The preprocessor overwrites the path with that of its tensor, and stops at that."""
+    lines = [item()] * 3
+    found = batch_of(checkout, lines, regional(mask(HD)))
+    assert [one.outcome for one in found] == ["works", "fails", "fails"]
+    assert "ends in .pt" in text_of(found[1])
+    boxed = batch_of(checkout, lines, regional({"region_definitions_path": [0, 0, 1, 1]}))
+    assert [one.outcome for one in boxed] == ["works"] * 3
+
+
+def test_paths_count_from_the_repository(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder given, else the current one, else one above the spec."""
+    monkeypatch.chdir(tmp_path)
+    assert run(checkout, base(vis={})).outcome == "works"
+    assert run(checkout, base(vis={}), root=tmp_path).outcome == "fails"
+    assert run(checkout, base(vis={}), root=checkout).outcome == "works"
+
+
+def test_the_command_prints_and_judges(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A block for each spec with its sources, or JSON; 0 only where all work."""
+    good = put(checkout, base(vis={}), "good.json")
+    bad = put(checkout, base(HD, vis={}), "bad.json")
+    assert _run(["cosmos", "check", str(good)]) == 0
+    assert f"{good}: works" in capsys.readouterr().out
+    assert _run(["cosmos", "check", str(good), str(bad)]) == 1
+    out = capsys.readouterr().out
+    assert f"{bad}: FAILS" in out
+    assert "[auxiliary/upsampler/model/upsampler.py:55; utils/misc.py:40-55]" in out
+    assert _run(["cosmos", "check", str(put(checkout, base(HD, edge={}))), "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["outcome"], found["control"], found["tokens"]) == ("fails", "edge", 4699)
+    assert (found["room"], found["better"]["width"]) == (-603, 912)
+    assert found["findings"][0]["source"]
+
+
+@pytest.mark.clips
+def test_the_samples_of_nvidia(cosmos_assets: Path) -> None:
+    """The 640x480 samples work; those of 720p and without a video fail, as they do when run."""
+    outcomes = {
+        path.stem.removeprefix("inference_cosmos_transfer1_"): check_spec(path)[0].outcome
+        for path in [*cosmos_assets.glob("*.json"), *cosmos_assets.glob("regional*/*.json")]
+    }
+    short = {name: outcome for name, outcome in outcomes.items() if name.endswith("short_prompt")}
+    assert list(short.values()) == ["works"] * 4
+    assert outcomes["uniform_weights"] == "works"
+    assert outcomes["multi_control"] == outcomes["single_control_regional_prompt"] == "fails"

@@ -1,0 +1,168 @@
+"""``promptlift cosmos upsample`` as a user calls it, with the engine that needs no model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loaders import cosmos as rules
+from loaders.desk import Desk
+from promptlift.cli.main import _run
+
+SHORT = "a red hot-air balloon drifts over the hills"
+SPEC = {"prompt": SHORT, "input_video_path": "assets/rgb.mp4", "edge": {"control_weight": 1.0}}
+STRICT = {"name": "a", "prompt": SHORT, "video_path": "assets/rgb.mp4", "edge": {}}
+
+
+def call(*arguments: str | Path) -> int:
+    """Run the command with the embedded engine."""
+    return _run(["cosmos", "upsample", "--engine", "embedded", *map(str, arguments)])
+
+
+def test_the_result_stands_beside_the_spec(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stdout names the files that were written; stderr says what the spec was taken for, what
+    became of the item, and that no model was asked.
+    """
+    desk.put("spec.json", SPEC)
+    assert call("spec.json") == 0
+    out, err = capsys.readouterr()
+    assert out.split() == ["spec.upsampled.promptlift.json", "spec.upsampled.json"]
+    assert "Cosmos-Transfer1 controlnet spec (--format transfer1)" in err
+    assert "8 -> " in err
+    assert "looking at the video" in err
+    assert "no vision-language model is set up" in err
+    _, arguments = rules.transfer1_spec(desk.folder / "spec.upsampled.json")
+    assert len(arguments["prompt"].split()) > 20
+
+
+def test_items_that_fail_make_the_exit_code_1(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are done; each failure is one line with spec, line and reason."""
+    desk.put("spec.jsonl", [STRICT, {**STRICT, "name": "b", "video_path": "no.mp4"}])
+    assert call("spec.jsonl", "-q") == 1
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    assert line.startswith(
+        "promptlift: error: spec.jsonl: line 2: failed: the video 'no.mp4' is not"
+    )
+    assert "spec.upsampled.jsonl" in out
+
+
+def test_unusable_specs_make_the_exit_code_2_and_the_others_go_on(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A broken file, and two that want one place: each is named, and the good one is done."""
+    desk.put("bad.json", '{"prompt": "x",}')
+    desk.put("good.json", SPEC)
+    desk.put("other/good.json", SPEC)
+    assert call("bad.json", "good.json", "other/good.json", "-o", "out", "-q") == 2
+    _, err = capsys.readouterr()
+    bad, clash = err.splitlines()
+    assert bad.startswith("promptlift: error: bad.json: not JSON at line 1, column 16")
+    assert clash.startswith("promptlift: error: other/good.json: its result would be 'good.json'")
+    assert (desk.folder / "out/good.json").exists()
+
+
+def test_many_items_kept_for_one_reason_are_one_line(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch that is done already does not fill the screen, and its exit code is 0."""
+    desk.put("spec.jsonl", [{**STRICT, "name": str(n)} for n in range(5)])
+    call("spec.jsonl", "-q", "--in-place")
+    capsys.readouterr()
+    assert call("spec.jsonl", "--in-place") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if "kept" in line]
+    already = "upsampled already by the engine 'embedded'; --again does it anew"
+    assert lines == [f"promptlift: spec.jsonl: 5 items kept: {already}", "promptlift: 5 kept"]
+
+
+def test_a_dry_run_shows_the_change_and_writes_nothing(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A unified diff with the short and the long prompt, and the name of the sidecar."""
+    desk.put("spec.json", SPEC)
+    assert call("spec.json", "--dry-run", "--review-sheet", "sheet.html") == 0
+    assert "not written (dry run)" in Path("sheet.html").read_text(encoding="utf-8")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("# would write ")
+    assert lines[1] == "--- spec.json"
+    assert lines[2].endswith("spec.upsampled.json")
+    assert [line[:20] for line in lines if line.startswith(("-  ", "+  "))] == [
+        '-    "prompt": "a re',
+        '+    "prompt": "A re',
+    ]
+    names = {path.name for path in desk.folder.iterdir()}
+    assert names == {"assets", "sheet.html", "spec.json"}
+
+
+def test_a_batch_with_its_spec(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without its spec or a name the batch's format is open; with either it is done."""
+    desk.put("base.json", SPEC)
+    desk.put("batch.jsonl", [{"visual_input": "assets/rgb.mp4", "prompt": SHORT}])
+    assert call("batch.jsonl", "-q") == 2
+    assert "--format transfer1-batch" in capsys.readouterr().err
+    assert call("batch.jsonl", "-q", "--controlnet-specs", "none.json") == 2
+    assert "none.json': it cannot be read: no such file" in capsys.readouterr().err
+    assert call("batch.jsonl", "--controlnet-specs", "base.json") == 0
+    assert call("batch.jsonl", "--format", "predict1", "-o", "out") == 0
+
+
+def test_a_run_that_is_kept_can_be_read_as_a_batch(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --run-dir the run is one of `promptlift batch`, whose commands tell of it."""
+    desk.put("spec.json", SPEC)
+    assert call("spec.json", "--run-dir", "run", "-q") == 0
+    capsys.readouterr()
+    assert _run(["batch", "show", "run", "spec"]) == 0
+    assert SHORT in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--in-place", "-o", "out"], "exclude each other"),
+        (["--format", "yaml"], "is not one of"),
+        (["--root", "nowhere"], "does not exist"),
+        (["--engine", "none"], "no engine 'none'"),
+        (["--template", "none/1"], "no template 'none/1'"),
+        (["--frames", "0"], "frames is 0"),
+    ],
+)
+def test_mistakes_in_the_call(
+    desk: Desk, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """Each ends the call with an error instead of failing item by item; nothing is written."""
+    desk.put("spec.json", SPEC)
+    assert call("spec.json", *arguments) == 2
+    assert said in capsys.readouterr().err
+    assert not (desk.folder / "spec.upsampled.json").exists()
+
+
+def test_the_sidecar_has_the_whole_record(desk: Desk) -> None:
+    """Everything that a run on its own would tell is in the sidecar, with the paths."""
+    desk.put("spec.json", {**SPEC, "depth": {"input_control": "assets/depth.mp4"}})
+    call("spec.json", "-q")
+    content = json.loads(Path("spec.upsampled.promptlift.json").read_text(encoding="utf-8"))
+    (entry,) = content["items"]
+    record = entry.pop("record")
+    assert content["format"] == "transfer1"
+    assert entry == {
+        "where": "",
+        "status": "done",
+        "reason": "",
+        "short_prompt": SHORT,
+        "prompt": record["prompt"],
+        "video": "assets/rgb.mp4",
+        "video_path": str((desk.folder / "assets/rgb.mp4").resolve()),
+        "look_at": "rgb",
+        "controls": ["edge", "depth"],
+        "region": None,
+        "mask": None,
+    }
+    assert record["short_prompt"] == SHORT

@@ -1,0 +1,122 @@
+"""The review sheet: one page, safe to open, with everything that a person wants to compare."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from loaders.desk import lay, long, make_clips
+from promptlift.cosmos import render_review_sheet
+from promptlift.engines import Request
+from promptlift.options import Options
+from promptlift.testing import FakeEngine
+
+SHORT = "a robot arm hands a red cup to a woman"
+EVIL = 'a <script>alert(1)</script> & "quoted" cup</p>'
+
+
+class Outline(HTMLParser):
+    """Keeps the tags and attributes in their order and checks that each tag is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag and its attributes."""
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in {"meta", "img", "br", "link"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Check that it closes the tag opened last."""
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A sheet of specs with one item of each status, in which the texts try to be markup."""
+    clips = make_clips(tmp_path_factory.mktemp("clips"))
+    desk = lay(clips, tmp_path_factory.mktemp("desk"))
+
+    def reply(request: Request) -> str:
+        short = request.short_prompt
+        return "I cannot help with that." if "refuse" in short else long(short)
+
+    desk.engine = FakeEngine(reply, context=4096)
+    common = {"video_path": "assets/rgb.mp4", "edge": {"control_weight": 1.0}}
+    prompts = [SHORT, EVIL, "refuse this cup", " ".join(["a robot arm hands over a cup"] * 15)]
+    lines = [{"name": str(n), "prompt": p, **common} for n, p in enumerate(prompts)]
+    lines.append({**lines[0], "name": "x", "video_path": "<b>.mp4"})
+    region = {"prompt": "a red cup", "region_definitions_path": [0, 0, 0.5, 1]}
+    regional = {"prompt": "", "input_video_path": "assets/rgb.mp4", "regional_prompts": [region]}
+    specs = desk.put("a&b.jsonl", lines), desk.put("c.json", regional)
+    results = desk.run(*specs, regions=True, run_dir=desk.folder / "run")
+    return render_review_sheet(results, Options())
+
+
+def test_nothing_comes_from_elsewhere_and_text_is_text(page: str) -> None:
+    """One card for each item, every tag closed, no script, no address but data:, and what specs
+    and models say is escaped.
+    """
+    outline = Outline(page)
+    assert outline.tags.count("article") == 7
+    assert not set(outline.tags) & {"script", "link", "iframe", "object", "base", "form"}
+    addresses = [value for name, value in outline.attributes if name in ("src", "href")]
+    assert addresses
+    assert all(value.startswith("data:image/jpeg;base64,") for value in addresses)
+    assert not [name for name, _ in outline.attributes if name.startswith("on")]
+    assert "default-src 'none'" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script>" not in page
+    for text in ("&lt;script&gt;alert(1)&lt;/script&gt;", "a&amp;b.jsonl", "&lt;b&gt;.mp4"):
+        assert text in page
+
+
+def test_short_and_long_stand_side_by_side_with_kept_words_marked(page: str) -> None:
+    """The user's content words are marked in the long prompt, and the rest is not."""
+    assert SHORT in page
+    for word in ("robot", "arm", "hands", "red", "cup", "woman"):
+        assert f"<mark>{word}</mark>" in page
+    assert "<mark>to</mark>" not in page
+    assert "<mark>light</mark>" not in page
+    assert long(SHORT) in re.sub(r"</?mark>", "", page)
+
+
+def test_each_item_is_explained(page: str) -> None:
+    """Its status and reason, the frames that the model was shown (of a region the part only), the
+    tokens, and what its control leaves free.
+    """
+    counts = re.findall(r'<b class="(\w+)">(\d+)</b>', page)
+    assert dict(counts) == {"done": "4", "rejected": "1", "kept": "1", "failed": "1"}
+    assert page.count("data:image/jpeg;base64,") == 2 * 5
+    for text in (
+        "refusal: ",
+        "long already (105 words)",
+        "is not there",
+        "0.12 s, 160x96",
+        "0.12 s, 80x96",
+        "region 0, 0, 0.5, 1",
+        "of 488 tokens that its text encoder reads, estimated from above",
+        "of 4,096 tokens of context, 300 reserved for the answer",
+        "Fixed: the outlines, the layout, the number of things and all motion.",
+        "Free: materials, colours, light and weather.",
+        "9 of 9 checks passed",
+    ):
+        assert text in page
+
+
+def test_a_sheet_of_nothing_is_a_page() -> None:
+    """Where no spec could be used there is still a page to open; it knows both themes."""
+    page = render_review_sheet([], Options())
+    Outline(page)
+    assert "prefers-color-scheme: dark" in page

@@ -1,0 +1,545 @@
+"""Spec files in, the same files with long prompts out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loaders import cosmos as rules
+from loaders.desk import MORE, Desk, entries, long, reasons, statuses
+from media.masks import film, mask
+from promptlift.cosmos import SpecRefusal
+from promptlift.errors import ConfigEngineError, ItemEngineError
+from promptlift.testing import FakeEngine, FaultyEngine
+
+SHORT = "a robot arm hands a cup to a woman"
+RGB, DEPTH = "assets/rgb.mp4", "assets/depth.mp4"
+SPEC: dict[str, Any] = {
+    "prompt": SHORT,
+    "input_video_path": RGB,
+    "edge": {"control_weight": 1.0},
+}
+STRICT = {"name": "a", "prompt": SHORT, "video_path": RGB, "edge": {"control_weight": 1.0}}
+LONG_ALREADY = " ".join(["a robot arm hands over a cup"] * 15)
+
+
+STYLES = {
+    "indented": '{{\n    "prompt": {0},\n\n    "input_video_path" : {1},\n    "edge": {{\n        '
+    '"control_weight": 1.0\n    }}\n}}\n',
+    "windows": '{{\r\n\t"input_video_path": {1},\r\n\t"edge": {{"control_weight": 1e0}},\r\n\t'
+    '"prompt":{0}\r\n}}',
+    "compact": '{{"seed":1,"prompt":{0},"input_video_path":{1},"edge":{{"control_weight":0.50}}}}',
+    "escaped": '{{"pr\\u006fmpt": {0}, "input_video_path": {1}, "vis": {{}}, "n": "\\u00e9\\/"}}',
+}
+
+
+def test_only_the_prompt_changes_in_any_style(desk: Desk) -> None:
+    """All but the prompt is the same byte for byte, Cosmos-Transfer1's own loader takes it, and
+    the user's spec stays as it was. All specs are one run.
+    """
+    specs = [
+        desk.put(f"{style}.json", pattern.format(json.dumps(SHORT), json.dumps(RGB)))
+        for style, pattern in STYLES.items()
+    ]
+    before = [spec.read_bytes() for spec in specs]
+    assert statuses(desk.run(*specs)) == ["done"] * len(STYLES)
+    assert [spec.read_bytes() for spec in specs] == before
+    for style, pattern in STYLES.items():
+        made = desk.folder / f"{style}.upsampled.json"
+        expected = pattern.format(json.dumps(long(SHORT)), json.dumps(RGB))
+        assert made.read_bytes() == expected.encode()
+        _, arguments = rules.transfer1_spec(made)
+        assert arguments["prompt"] == long(SHORT)
+    assert list((Path(os.environ["PROMPTLIFT_CACHE"]) / "cosmos").iterdir()) == []
+
+
+def test_letters_stay_as_the_file_has_them(desk: Desk) -> None:
+    """A byte order mark and letters of its own stay; a plain ASCII file stays ASCII, which the
+    generators read in every locale.
+    """
+    desk.engine = FakeEngine(
+        lambda request: f"{long(request.short_prompt)} Une tasse — dorée.", context=None
+    )
+    desk.options = {"on_reject": "best"}
+    text = f'\ufeff{{"prompt": "une tasse dorée", "note": "é", "input_video_path": "{RGB}"}}'
+    desk.run(desk.put("marked.json", text), desk.put("plain.json", SPEC))
+    marked = (desk.folder / "marked.upsampled.json").read_bytes().decode()
+    expected = f"{long('une tasse dorée')} Une tasse — dorée."
+    assert marked == text.replace("une tasse dorée", expected)
+    plain = (desk.folder / "plain.upsampled.json").read_bytes()
+    assert plain.isascii()
+    assert "dorée" in json.loads(plain)["prompt"]
+
+
+def test_a_batch_is_written_line_by_line(desk: Desk) -> None:
+    """Each line keeps its place and style; the loader of Cosmos-Transfer1 takes the whole."""
+    base = desk.put("base.json", {**SPEC, "depth": {"input_control": DEPTH}})
+    null = '"control_overrides":{"depth":{"input_control":null}}'
+    lines = [
+        f'{{"visual_input": "{RGB}", "prompt": "{SHORT}"}}',
+        f'{{"prompt":"a red cup on a table","visual_input":"{RGB}",{null}}}',
+        f'{{"visual_input": "{RGB}"}}',
+    ]
+    spec = desk.put("batch.jsonl", "\n".join(lines))
+    assert statuses(desk.run(spec, base=base)) == ["done"] * 3
+    made = desk.folder / "batch.upsampled.jsonl"
+    expected = [
+        lines[0].replace(SHORT, long(SHORT)),
+        lines[1].replace("a red cup on a table", long("a red cup on a table")),
+        f'{{"prompt": "{long(SHORT)}", "visual_input": "{RGB}"}}',
+    ]
+    assert made.read_text() == "\n".join(expected)
+    hints, _ = rules.transfer1_spec(base)
+    assert rules.transfer1_batch(made, hints)[1]["controls"]["depth"]["input_control"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form", "target"),
+    [
+        ("a.json", STRICT, "transfer2.5", "cosmos-transfer2.5"),
+        ("a.jsonl", [STRICT, {**STRICT, "name": "b"}], "transfer2.5", "cosmos-transfer2.5"),
+        ("a.jsonl", [{"prompt": SHORT, "visual_input": RGB}], "predict1", "cosmos-predict1"),
+        (
+            "a.json",
+            [{"input_video": RGB, "prompt": SHORT, "output_video": "o.mp4"}],
+            "predict2",
+            "cosmos-predict1",
+        ),
+        (
+            "a.json",
+            {"inference_type": "video2world", "name": "a", "prompt": SHORT, "input_path": RGB},
+            "predict2.5",
+            "cosmos-predict2.5",
+        ),
+    ],
+)
+def test_other_formats_come_out_as_their_loaders_take_them(
+    desk: Desk, name: str, content: Any, form: str, target: str
+) -> None:
+    """No key is added; what promptlift has to say is in the sidecar."""
+    desk.run(desk.put(name, content), form=form)
+    loaded = rules.LOADERS[form](desk.folder / f"a.upsampled{Path(name).suffix}")
+    assert {item["prompt"] for item in loaded} == {long(SHORT)}
+    made = entries(desk.folder / "a.upsampled.promptlift.json")
+    assert {entry["short_prompt"] for entry in made} == {SHORT}
+    assert made[0]["record"]["target"] == target
+
+
+def test_a_prompt_file_gets_a_new_one_beside_or_is_replaced_in_place(desk: Desk) -> None:
+    """The user's file stays, and the spec points to a new one; in place, the spec does not change
+    at all. Each item gets a file of its own, and in place two cannot share one.
+    """
+    (desk.folder / "p.txt").write_text(f"{SHORT}\n")
+    strict = {key: value for key, value in STRICT.items() if key != "prompt"}
+    strict["prompt_path"] = "p.txt"
+    spec = desk.put("spec.json", strict)
+    samples = {n: {"prompt_path": "p.txt", "input_path": RGB} for n in ("a b", "a-b")}
+    shared = desk.put("shared.json", {"inference_type": "video2world", "samples": samples})
+    desk.run(spec, shared)
+    made = desk.folder / "spec.upsampled.json"
+    (item,) = rules.transfer25(made)
+    assert (item["prompt"], item["prompt_path"]) == (long(SHORT), "spec.upsampled.prompt.txt")
+    assert (desk.folder / "p.txt").read_text() == f"{SHORT}\n"
+    named = json.loads((desk.folder / "shared.upsampled.json").read_text())["samples"]
+    names = [sample["prompt_path"] for sample in named.values()]
+    assert names == ["shared.upsampled.1.prompt.txt", "shared.upsampled.2.prompt.txt"]
+    # In place
+    before = shared.read_bytes()
+    done = desk.run(shared, in_place=True)
+    assert statuses(done) == ["done", "failed"]
+    assert "another item" in reasons(done)[1]
+    assert (desk.folder / "p.txt").read_text() == f"{long(SHORT)}\n"
+    assert shared.read_bytes() == before
+    assert entries(desk.folder / "shared.promptlift.json")[0]["short_prompt"] == SHORT
+    assert statuses(desk.run(shared, in_place=True)) == ["kept", "kept"]
+
+
+# What is looked at
+
+
+def shown(desk: Desk) -> tuple[int, int]:
+    """The size of the last frame that the engine saw: 160x96 for RGB, 128x96 for depth."""
+    size = desk.engine.requests[-1].frames[0].size
+    return size.width, size.height
+
+
+def test_the_rgb_video_is_shown_or_the_control_where_that_is_wanted(desk: Desk) -> None:
+    """The control is told in words, or is shown with what it is; an item under another control is
+    another item.
+    """
+    desk.options = {"template": "instruct/1"}
+    spec = desk.put("spec.json", {**SPEC, "depth": {"input_control": DEPTH}})
+    desk.run(spec)
+    assert shown(desk) == (160, 96)
+    text = desk.engine.requests[-1].text
+    assert "controls that fix the outlines, the layout, the number of things, the geometry" in text
+    assert "not a camera picture" not in text
+    (rgb,) = entries(desk.folder / "spec.upsampled.promptlift.json")
+    (done,) = desk.run(spec, look_at="control", again=True)
+    assert shown(desk) == (128, 96)
+    assert "a depth map of the scene" in desk.engine.requests[-1].text
+    assert done.items[0].plan is not None
+    assert done.items[0].plan.look_at == "depth"
+    (depth,) = entries(desk.folder / "spec.upsampled.promptlift.json")
+    assert (rgb["look_at"], depth["look_at"]) == ("rgb", "depth")
+    assert rgb["record"]["key"] != depth["record"]["key"]
+
+
+def test_overrides_choose_what_is_shown(desk: Desk) -> None:
+    """Each item of a batch is shown its own control's video; an empty input_video_path names no
+    video, as in NVIDIA's regional example, and then the control is shown.
+    """
+    base = desk.put("base.json", {"depth": {"input_control": RGB}, "input_video_path": ""})
+    line = {"visual_input": RGB, "prompt": SHORT}
+    batch = [
+        line,
+        {**line, "control_overrides": {"depth": {"input_control": DEPTH}}},
+        {**line, "control_overrides": {"depth": {"input_control": None}}},
+        {**line, "visual_input": "", "control_overrides": {"depth": {"input_control": DEPTH}}},
+    ]
+    done = desk.run(desk.put("batch.jsonl", batch), base=base, look_at="control")
+    assert statuses(done) == ["done", "done", "failed", "done"]
+    assert "no control has a video of its own" in reasons(done)[2]
+    assert {request.frames[0].size.width for request in desk.engine.requests} == {160, 128}
+
+
+def test_regional_prompts_are_shown_their_region_only(desk: Desk) -> None:
+    """With --regions each is upsampled from the cut frames; without, they stay as they are, and
+    what --regions has made is not taken back.
+    """
+    regions = [
+        {"prompt": "a red balloon on the left", "region_definitions_path": [0, 0, 0.5, 1.0]},
+        {"prompt": "a tree", "region_definitions_path": "mask.mp4"},
+        {"prompt": "a speck", "region_definitions_path": [0, 0, 0.01, 0.01]},
+        {"prompt": "a box", "region_definitions_path": "boxes.json"},
+    ]
+    spec = desk.put("spec.json", {**SPEC, "regional_prompts": regions})
+    assert statuses(desk.run(spec)) == ["done", "kept", "kept", "kept", "kept"]
+    sidecar = desk.folder / "spec.upsampled.promptlift.json"
+    assert "--regions" in entries(sidecar)[1]["reason"]
+    done = desk.run(spec, regions=True)
+    assert statuses(done) == ["kept", "done", "failed", "failed", "failed"]
+    assert shown(desk) == (80, 96)
+    whys = ["mask.mp4", "the region is 2x1 pixels of 160x96", "takes a file only as a video"]
+    for reason, why in zip(reasons(done)[2:], whys, strict=True):
+        assert why in reason
+    made = json.loads((desk.folder / "spec.upsampled.json").read_text())
+    assert [made["prompt"], *(region["prompt"] for region in made["regional_prompts"])] == [
+        long(SHORT),
+        long("a red balloon on the left"),
+        "a tree",
+        "a speck",
+        "a box",
+    ]
+    assert statuses(desk.run(spec, again=True))[:2] == ["done", "kept"]
+    assert entries(sidecar)[1]["status"] == "done"
+    assert json.loads((desk.folder / "spec.upsampled.json").read_text()) == made
+
+
+def test_a_mask_video_shows_where_a_prompt_holds(desk: Desk) -> None:
+    """Its frames are cut at their true times, what the generator will refuse is warned of, and
+    another mask is another region.
+    """
+    film(desk.folder / "film.mp4", lambda n: (16 * n, 64, 16 * n + 64, 112))
+    mask(desk.folder / "mask.mp4", lambda n: (16 * n, 64, 16 * n + 64, 112))
+    mask(desk.folder / "other.mp4", lambda _: (0, 0, 320, 176))
+
+    def spec(name: str) -> Path:
+        region = {"prompt": "a red block", "region_definitions_path": name}
+        whole = {**SPEC, "prompt": "a lawn", "input_video_path": "film.mp4"}
+        return desk.put("spec.json", {**whole, "regional_prompts": [region]})
+
+    (done,) = desk.run(spec("mask.mp4"), regions=True)
+    assert statuses([done]) == ["done", "done"]
+    entry = entries(desk.folder / "spec.upsampled.promptlift.json")[1]
+    assert (entry["mask"], entry["region"]) == ("mask.mp4", None)
+    frames = [(frame["seconds"], frame["width"]) for frame in entry["record"]["frames"]]
+    assert frames == [(0.5, 64), (1.5, 64)]
+    assert any("mask 'mask.mp4': it is 320x176" in line for line in done.items[1].warnings)
+    assert statuses(desk.run(spec("mask.mp4"), regions=True)) == ["kept", "kept"]
+    assert statuses(desk.run(spec("other.mp4"), regions=True)) == ["kept", "done"]
+
+
+# Again, and not again
+
+
+def test_a_second_run_asks_nobody(desk: Desk) -> None:
+    """Neither for the same spec, nor for the one that came out; another video or control is
+    another task.
+    """
+    spec = desk.put("spec.json", SPEC)
+    desk.run(spec)
+    made = desk.folder / "spec.upsampled.json"
+    sidecar = desk.folder / "spec.upsampled.promptlift.json"
+    before = made.read_bytes(), sidecar.read_bytes()
+    broken = FaultyEngine(desk.engine, [ConfigEngineError("down", remedy="none")] * 9)
+    assert statuses(desk.run(spec, made, engine=broken)) == ["kept", "kept"]
+    assert any("upsampled already" in line for line in desk.notes)
+    assert len(desk.engine.requests) == 1
+    assert before == (made.read_bytes(), sidecar.read_bytes())
+    assert not (desk.folder / "spec.upsampled.upsampled.json").exists()
+    assert statuses(desk.run(desk.put("spec.json", {**SPEC, "input_video_path": DEPTH}))) == [
+        "done"
+    ]
+    assert statuses(desk.run(desk.put("spec.json", {**SPEC, "vis": {}}))) == ["done"]
+
+
+@pytest.mark.parametrize("run_dir", [None, "run"])
+def test_a_second_run_finishes_what_failed(desk: Desk, run_dir: str | None) -> None:
+    """Only the item without a prompt is asked for again, and both stand in the result; with a
+    folder of its own for the run as well, where the failed one is in the results.
+    """
+    lines = [STRICT, {**STRICT, "name": "b", "prompt": "a red cup", "video_path": "late.mp4"}]
+    spec, folder = desk.put("spec.jsonl", lines), None if run_dir is None else Path(run_dir)
+    (desk.folder / "late.mp4").write_text("not yet a video")
+    done = desk.run(spec, run_dir=folder)
+    assert statuses(done) == ["done", "failed"]
+    assert "late.mp4" in reasons(done)[1]
+    (desk.folder / "late.mp4").unlink()
+    os.link(RGB, "late.mp4")
+    assert statuses(desk.run(spec, run_dir=folder)) == ["kept", "done"]
+    made = rules.transfer25(desk.folder / "spec.upsampled.jsonl")
+    assert [item["prompt"] for item in made] == [long(SHORT), long("a red cup")]
+    assert folder is None or folder.is_dir()
+
+
+def test_again_starts_from_the_short_prompt_and_loses_nothing_where_it_fails(desk: Desk) -> None:
+    """The long prompt is never made longer: the short one comes from the sidecar and stays."""
+    lines = [STRICT, {**STRICT, "name": "b", "prompt": "a red cup"}]
+    spec = desk.put("spec.jsonl", lines)
+    desk.run(spec, in_place=True)
+    assert statuses(desk.run(spec, in_place=True)) == ["kept", "kept"]
+
+    def fault(request: Any) -> ItemEngineError | None:
+        return ItemEngineError("no", remedy="none") if "robot" in request.short_prompt else None
+
+    engine = FaultyEngine(desk.engine, fault)
+    done = desk.run(spec, in_place=True, again=True, engine=engine)
+    assert statuses(done) == ["failed", "done"]
+    assert {request.short_prompt for request in desk.engine.requests} == {SHORT, "a red cup"}
+    assert [item["prompt"] for item in rules.transfer25(spec)] == [long(SHORT), long("a red cup")]
+    made = entries(desk.folder / "spec.promptlift.json")
+    assert [entry["short_prompt"] for entry in made] == [SHORT, "a red cup"]
+
+
+def test_a_long_prompt_is_kept(desk: Desk) -> None:
+    """Of as many words as the target wants at least; a folder for results is complete all the
+    same, and nobody is asked.
+    """
+    spec = desk.put("spec.json", {**SPEC, "prompt": LONG_ALREADY})
+    (done,) = desk.run(spec)
+    assert statuses([done]) == ["kept"]
+    assert "long already (105 words)" in reasons([done])[0]
+    assert done.changes == ()
+    desk.run(spec, folder=desk.folder / "out/deep")
+    assert (desk.folder / "out/deep/spec.json").read_bytes() == spec.read_bytes()
+    assert entries(desk.folder / "out/deep/spec.promptlift.json")[0]["status"] == "kept"
+    assert desk.engine.requests == []
+
+
+# What goes wrong
+
+
+def test_what_an_item_lacks_is_its_reason(desk: Desk) -> None:
+    """Each fails by itself and says what is missing; its line stays as it was."""
+    (desk.folder / "latin.txt").write_bytes(b"caf\xe9")
+    file = {"name": "f", "video_path": RGB, "edge": {}}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({**STRICT, "video_path": "assets/no.mp4"}, "the video 'assets/no.mp4' is not there"),
+        ({**STRICT, "depth": {"control_path": "no.mp4"}}, "the depth control 'no.mp4' is not"),
+        ({**STRICT, "video_path": "", "edge": None}, "it names no video"),
+        ({**STRICT, "video_path": "spec.jsonl"}, "not a video"),
+        ({**STRICT, "video_path": "a\u0000b"}, "is not there"),
+        ({**STRICT, "video_path": "x" * 5000}, "is not there"),
+        ({**file, "prompt_path": "no.txt"}, "'no.txt' is not there"),
+        ({**file, "prompt_path": "latin.txt"}, "UTF-8"),
+        ({**file, "prompt_path": "assets"}, "it is a folder"),
+    ]
+    spec = desk.put("spec.jsonl", [*(line for line, _ in cases), STRICT])
+    done = desk.run(spec)
+    assert statuses(done) == ["failed"] * len(cases) + ["done"]
+    for reason, (_, why) in zip(reasons(done), cases, strict=False):
+        assert why in reason
+    lines = (desk.folder / "spec.upsampled.jsonl").read_text().splitlines()
+    assert lines[:-1] == spec.read_text().splitlines()[:-1]
+
+
+def test_a_rejected_answer_leaves_the_prompt(desk: Desk) -> None:
+    """No answer fit to use: the item says which checks failed, and no file is written."""
+    desk.engine = FakeEngine(["I cannot help with that."], context=None)
+    done = desk.run(desk.put("spec.json", SPEC))
+    assert statuses(done) == ["rejected"]
+    assert "refusal" in reasons(done)[0]
+    assert not (desk.folder / "spec.upsampled.json").exists()
+
+
+def batch_of(desk: Desk, count: int) -> Path:
+    """A spec of many items."""
+    lines = [{**STRICT, "name": str(n), "prompt": f"a cup number {n}"} for n in range(count)]
+    return desk.put("spec.jsonl", lines)
+
+
+def finished(desk: Desk) -> list[int]:
+    """The numbers of the items that have a long prompt, each in its own line."""
+    items = rules.transfer25(desk.folder / "spec.upsampled.jsonl")
+    for number, item in enumerate(items):
+        assert item["prompt"] in (f"a cup number {number}", long(f"a cup number {number}"))
+    return [number for number, item in enumerate(items) if item["prompt"].endswith(MORE)]
+
+
+def test_a_run_that_ends_early_writes_what_is_finished(desk: Desk) -> None:
+    """Where the engine turns out to be set up wrongly in the middle, a rerun does the rest."""
+
+    def fault(request: Any) -> ConfigEngineError | None:
+        del request
+        late = len(desk.engine.requests) >= 5
+        return ConfigEngineError("wrong key", remedy="give it") if late else None
+
+    spec = batch_of(desk, 12)
+    with pytest.raises(ConfigEngineError, match="wrong key"):
+        desk.run(spec, engine=FaultyEngine(desk.engine, fault))
+    done = finished(desk)
+    assert 1 <= len(done) <= 5
+    desk.engine.requests.clear()
+    assert statuses(desk.run(spec)).count("kept") == len(done)
+    assert len(desk.engine.requests) == 12 - len(done)
+    assert len(finished(desk)) == 12
+
+
+KILLED = """
+import asyncio, pathlib, sys
+from loaders.desk import Desk, answer
+from promptlift.testing import FakeEngine
+
+class Slow(FakeEngine):
+    async def complete(self, request):
+        if len(self.requests) == 6:
+            pathlib.Path(sys.argv[1], "six").touch()
+            await asyncio.sleep(3600)
+        return await super().complete(request)
+
+Desk(pathlib.Path(sys.argv[1]), Slow(answer, context=None)).run(pathlib.Path(sys.argv[2]))
+"""
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(desk: Desk) -> None:
+    """Six items are answered when the process is killed; the next run asks for the other six."""
+    spec = batch_of(desk, 12)
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(desk.folder), str(spec)],
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    end = time.monotonic() + 60
+    while not (desk.folder / "six").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(2)  # until what is answered is on the disk
+    process.kill()
+    process.wait()
+    assert not (desk.folder / "spec.upsampled.jsonl").exists()
+    assert statuses(desk.run(spec)) == ["done"] * 12
+    assert len(desk.engine.requests) == 6
+    assert len(finished(desk)) == 12
+
+
+# Where results go
+
+
+def test_results_never_take_a_place_that_is_not_theirs(desk: Desk) -> None:
+    """That of another result of this run, by its name or its sidecar's; of the spec itself; or of
+    a file in the sidecar's place that promptlift did not write. The others are done.
+    """
+    one, two = desk.put("a/spec.json", SPEC), desk.put("b/spec.json", SPEC)
+    done, refused = desk.try_specs(one, two, folder=desk.folder / "out")
+    assert not isinstance(done, SpecRefusal)
+    assert isinstance(refused, SpecRefusal)
+    assert "as that of" in refused.error.message
+    (refused,) = desk.try_specs(desk.put("spec.json", SPEC), folder=desk.folder)
+    assert isinstance(refused, SpecRefusal)
+    assert "--in-place" in refused.error.remedy
+    desk.put("spec.upsampled.promptlift.json", '{"mine": 1}')
+    (refused,) = desk.try_specs(desk.folder / "spec.json")
+    assert isinstance(refused, SpecRefusal)
+    assert "no sidecar" in refused.error.message
+
+
+def test_a_spec_whose_paths_count_from_it_is_not_moved(desk: Desk) -> None:
+    """From another folder they would mean other files; absolute ones would not."""
+    out = desk.folder / "out"
+    (refused,) = desk.try_specs(desk.put("spec.json", STRICT), folder=out)
+    assert isinstance(refused, SpecRefusal)
+    assert "counts from the folder of the spec" in refused.error.message
+    absolute = {**STRICT, "video_path": str(desk.folder / RGB)}
+    assert statuses(desk.run(desk.put("spec.json", absolute), folder=out)) == ["done"]
+
+
+def test_relative_paths_are_found_as_the_generator_finds_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder that Cosmos-Transfer1 is started in: the current one, a named one, or the
+    nearest above the spec from which the name leads somewhere, and then it is noted which. Links
+    are followed, and where they lead is noted.
+    """
+    elsewhere = desk.folder / "elsewhere"
+    elsewhere.mkdir()
+    words = {**SPEC, "prompt": LONG_ALREADY}
+    spec = desk.put("deep/er/spec.json", words)
+
+    def notes(spec: Path, **options: Any) -> list[str]:
+        desk.run(spec, dry_run=True, again=True, **options)
+        return [line for line in desk.notes if "count from" in line or " is " in line]
+
+    assert notes(spec) == []
+    (desk.folder / "link.mp4").symlink_to(desk.folder / RGB)
+    linked = desk.put("s.json", {**words, "input_video_path": "link.mp4"})
+    assert notes(linked) == [f"{linked}: link.mp4 is {(desk.folder / RGB).resolve()}"]
+    monkeypatch.chdir(elsewhere)
+    assert notes(spec) == [f"{spec}: relative paths count from {desk.folder}"]
+    failed = desk.run(spec, dry_run=True, again=True, root=str(elsewhere))
+    assert "--root" in reasons(failed)[0]
+
+
+def test_a_link_to_a_spec_is_written_through_in_place(desk: Desk) -> None:
+    """The link stays a link, and the file keeps its permissions."""
+    spec = desk.put("real.json", SPEC)
+    spec.chmod(0o640)
+    link = desk.folder / "link.json"
+    link.symlink_to(spec)
+    desk.run(link, in_place=True)
+    assert link.is_symlink()
+    assert json.loads(spec.read_text())["prompt"] == long(SHORT)
+    assert spec.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_crash_in_the_middle_leaves_the_old_file_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spec is the old one or the new one, and the short prompt is in the sidecar before the
+    spec loses it.
+    """
+    spec = desk.put("spec.json", SPEC)
+    before = spec.read_bytes()
+    real = os.replace
+
+    def crash(source: Any, target: Any, **how: Any) -> None:
+        if Path(target).name == "spec.json":
+            raise KeyboardInterrupt
+        real(source, target, **how)
+
+    monkeypatch.setattr(os, "replace", crash)
+    monkeypatch.setattr(Path, "replace", lambda self, target: crash(self, target))
+    with pytest.raises(KeyboardInterrupt):
+        desk.run(spec, in_place=True)
+    assert spec.read_bytes() == before
+    assert entries(desk.folder / "spec.promptlift.json")[0]["short_prompt"] == SHORT
+    names = {path.name for path in desk.folder.iterdir()}
+    assert names == {"assets", "spec.json", "spec.promptlift.json"}

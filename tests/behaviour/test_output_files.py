@@ -1,0 +1,71 @@
+"""What stands at an output path already: links stay, devices are written into, modes are kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from promptlift.cli.main import cli
+from promptlift.testing import synthetic_video
+
+PROMPT = "a robot arm picks a box"
+WRITERS = {
+    "out.json": ("run", "-q", "clip.mp4", PROMPT, "-o"),
+    "out.mp4": ("hint", "clip.mp4", "-o"),
+    "out.png": ("hint", "clip.mp4", "-o"),
+    "out.jsonl": ("batch", "export", "done", "-o"),
+    "out.html": ("batch", "report", "done", "-o"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a clip and a finished run over it."""
+    path = tmp_path_factory.mktemp("outputs")
+    synthetic_video(path / "clip.mp4", seconds=1, size=(160, 90))
+    promptlift(path, "batch", "run", "clip.mp4", "--prompt", PROMPT, "-o", "done")
+    return path
+
+
+def promptlift(folder: Path, *arguments: str) -> None:
+    """Run the command in a folder."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_link_stays_and_its_target_is_replaced_with_its_mode(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    """A private file behind a link has the new content, and stays private."""
+    target, link = tmp_path / "target", tmp_path / name
+    target.write_text("old")
+    target.chmod(0o600)
+    link.symlink_to("target")
+    promptlift(folder, *WRITERS[name], str(link))
+    assert link.readlink() == Path("target")
+    assert target.read_bytes() not in (b"", b"old")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert sorted(os.listdir(tmp_path)) == [name, "target"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_fifo_is_written_into(folder: Path, tmp_path: Path, name: str) -> None:
+    """Whoever reads from a FIFO gets the output, and the FIFO stays."""
+    fifo = tmp_path / name
+    os.mkfifo(fifo)
+    with subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE) as reader:
+        try:
+            promptlift(folder, *WRITERS[name], str(fifo))
+            assert stat.S_ISFIFO(fifo.stat().st_mode)
+            received, _ = reader.communicate(timeout=30)
+        finally:
+            reader.kill()
+    assert len(received) > 50

@@ -1,0 +1,154 @@
+"""Paths in every field of every route: nothing is read, written or told that should not be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from promptlift.server.schemas import BudgetRequest, FactsRequest, HintsRequest, UpsampleRequest
+from promptlift.testing import synthetic_video
+from promptlift.web.routes import FORM_FIELDS
+from stubs.served import Served
+
+SECRET = "what-nobody-may-read"
+ROUTES: dict[str, type[BaseModel]] = {
+    "/v1/upsample": UpsampleRequest,
+    "/v1/jobs": UpsampleRequest,
+    "/v1/hints": HintsRequest,
+    "/v1/facts": FactsRequest,
+    "/v1/budget": BudgetRequest,
+}
+TEXTS = {"prompt", "page"}
+"""What holds any text by its nature, and so is done."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a secret beside what may be read."""
+    made = tmp_path_factory.mktemp("traversal")
+    (made / "secret").write_text(SECRET)
+    (made / "shared").mkdir()
+    synthetic_video(made / "shared/clip.mp4", seconds=0.3, size=(64, 48), motion="static")
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Served]:
+    """A server that may read the folder beside the secret."""
+    shared = str(folder / "shared")
+    with Served(folder / "data", allow_paths=[shared], rate=0, upload_bytes=1 << 20) as made:
+        yield made
+
+
+def ways_out(folder: Path) -> list[str]:
+    """Names that lead to the secret, or would where they are taken for paths."""
+    up = "../" * 12
+    return [
+        "../secret",
+        str(folder / "secret"),
+        f"{up}{folder / 'secret'}".replace("//", "/"),
+        "..%2fsecret",
+        "..\\secret",
+        "file://" + str(folder / "secret"),
+        "clip.mp4/../../secret",
+    ]
+
+
+def check(answer: Any, server: Served, folder: Path) -> None:
+    """No secret, no trace of a place on this machine, and no defect."""
+    text = answer.text
+    assert answer.status_code < 500, text
+    assert SECRET not in text
+    for place in (server.data, folder / "shared"):
+        assert str(place) not in text
+
+
+@pytest.fixture
+def untouched(server: Served, folder: Path) -> Iterator[None]:
+    """Whatever is asked, nothing is there afterwards outside of the server's own folder."""
+
+    def around() -> set[Path]:
+        return {path for path in folder.rglob("*") if not path.is_relative_to(server.data)}
+
+    before = around()
+    yield
+    assert around() == before
+    assert (folder / "secret").read_text() == SECRET
+    assert server.http.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_field_of_the_api(server: Served, folder: Path, untouched: None, route: str) -> None:
+    """As JSON and as a form, each field alone, with a video that is all right."""
+    upload = server.upload(folder / "shared/clip.mp4")
+    for field in ROUTES[route].model_fields:
+        for bad in ways_out(folder):
+            body = {"upload_id": upload, field: bad}
+            if field == "path":
+                del body["upload_id"]
+            form = {name: (None, value) for name, value in body.items()}
+            for answer in (server.http.post(route, json=body), server.http.post(route, files=form)):
+                check(answer, server, folder)
+                if field not in TEXTS:
+                    assert answer.status_code in (404, 422), (field, bad, answer.text)
+
+
+def test_every_field_of_the_page(server: Served, folder: Path, untouched: None) -> None:
+    """One video, a comparison, and rows of a batch with their names of videos."""
+    upload = server.upload(folder / "shared/clip.mp4")
+    for bad in ways_out(folder):
+        for field in FORM_FIELDS:
+            fields = {"upload_id": upload, field: bad}
+            for answer in (
+                server.http.post("/page/jobs", data=fields),
+                server.http.post(
+                    "/page/compare",
+                    data={**fields, "a.on": "1", "b.on": "1", f"a.{field}": bad, "b.seed": "1"},
+                ),
+            ):
+                check(answer, server, folder)
+        rows = [{"video": bad}, {"video": "clip.mp4", "id": bad}, {"video": "clip.mp4", bad: bad}]
+        for files in ({}, {"clip.mp4": bad}, {bad: upload, "secret": upload}):
+            data = {
+                "rows": "\n".join(map(json.dumps, rows)),
+                "files": json.dumps(files),
+                "name": bad,
+            }
+            answer = server.http.post("/page/batches", data=data)
+            check(answer, server, folder)
+            run = answer.headers["hx-push-url"].partition("=")[2]
+            for form in ("records", "csv", "cosmos"):
+                export = server.http.get(f"/page/batches/{run}/export", params={"form": form})
+                assert "/" not in export.headers["content-disposition"]
+                assert SECRET not in export.text
+
+
+def test_every_name_in_an_address(server: Served, folder: Path, untouched: None) -> None:
+    """Ids, names of files and of engines, searches, and the headers that hold a place."""
+    upload = server.upload(folder / "shared/clip.mp4")
+    job = server.http.post("/v1/jobs", json={"upload_id": upload}).json()["id"]
+    for bad in ways_out(folder):
+        whole = bad.replace("/", "%2f").replace("\\", "%5c")
+        addresses = [f"{before}/{one}" for one in (bad, whole) for before in BEFORE]
+        addresses += [f"/page/jobs/{job}/frames/0?count=2&size={whole}"]
+        addresses += [f"{path}?{query}={whole}" for path, query in QUERIES]
+        for address in addresses:
+            check(server.http.get(address), server, folder)
+        headers = {"last-event-id": bad.encode("ascii", "replace").decode()}
+        check(server.http.get(f"/v1/jobs/{job}/events", headers=headers), server, folder)
+        check(server.http.post(f"/page/examples/{whole}"), server, folder)
+
+
+BEFORE = (
+    *("/v1/uploads", "/v1/jobs", "/v1/records", "/page/static", "/page/clips", "/page/batches"),
+    *("/page/jobs", "/page/static/vendor", ""),
+)
+QUERIES = (
+    *(("/v1/engine", "engine"), ("/history", "q"), ("/compare", "jobs"), ("/batch", "run")),
+    *(("/", "job"), ("/v1/jobs", "limit"), ("/page/compare", "jobs")),
+)

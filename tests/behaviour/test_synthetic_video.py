@@ -1,0 +1,111 @@
+"""The made-up video: it is what was asked for, the same every time, and moves as it says."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from promptlift.errors import OptionError
+from promptlift.testing import synthetic_pictures, synthetic_video
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from promptlift.testing import Motion
+
+SMALL = (320, 180)
+
+
+def _pictures(motion: Motion, *, seconds: float = 1, seed: int = 0) -> NDArray[np.float32]:
+    pictures = synthetic_pictures(seconds=seconds, size=SMALL, fps=4, motion=motion, seed=seed)
+    return np.stack(list(pictures)).astype(np.float32)
+
+
+def _shift(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[int, int]:
+    """By how many pixels, right and down, the hills of the second picture lie from the first's."""
+    reach = 24
+    hills = first[120:150, reach:-reach]
+
+    def difference(shift: tuple[int, int]) -> float:
+        right, down = shift
+        moved = second[120 + down : 150 + down, reach + right : SMALL[0] - reach + right]
+        return float(np.abs(hills - moved).mean())
+
+    across, along = range(-reach, reach), range(-12, 13)
+    return min(((right, down) for right in across for down in along), key=difference)
+
+
+def test_the_file_is_what_was_asked_for(tmp_path: Path) -> None:
+    """Size, rate, length and codec are those of the call; the path comes back."""
+    rate = Fraction(24000, 1001)
+    path = synthetic_video(tmp_path / "a.mp4", seconds=1.5, size=(128, 96), fps=rate)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (128, 96)
+        assert stream.average_rate == rate
+        assert stream.codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(stream)) == 36
+
+
+def test_the_same_call_gives_the_same_file(tmp_path: Path) -> None:
+    """Two files of one call are equal byte for byte; another seed is another landscape."""
+    first = synthetic_video(tmp_path / "a.mp4", seconds=0.5, size=(64, 48), seed=3)
+    second = synthetic_video(tmp_path / "b.mp4", seconds=0.5, size=(64, 48), seed=3)
+    other = synthetic_video(tmp_path / "c.mp4", seconds=0.5, size=(64, 48), seed=4)
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
+
+
+def test_a_panning_camera_moves_the_picture_left() -> None:
+    """The camera pans right, so what it sees goes left, and neither up nor down."""
+    pictures = _pictures("pan")
+    right, down = _shift(pictures[0], pictures[-1])
+    assert -19 <= right <= -13
+    assert down == 0
+
+
+def test_a_static_camera_moves_nothing_but_the_balloon() -> None:
+    """Almost all of the picture stays exactly as it is; the balloon does not."""
+    pictures = _pictures("static")
+    changed = np.abs(pictures[0] - pictures[-1]).max(-1) > 2
+    assert 0.02 < changed.mean() < 0.2
+    assert not changed[120:].any()
+
+
+def test_zooming_in_makes_the_middle_bigger() -> None:
+    """The later picture is the middle of the earlier one, enlarged; its corners are gone."""
+    first, later = _pictures("zoom", seconds=3)[[0, -1]]
+    zoom = 1.08**2.75
+    height, width = first.shape[:2]
+    rows = ((np.arange(height) - height / 2) / zoom + height / 2).astype(int)
+    columns = ((np.arange(width) - width / 2) / zoom + width / 2).astype(int)
+    enlarged = first[rows][:, columns]
+    below = slice(110, None)  # the balloon has moved meanwhile
+    assert np.abs(enlarged - later)[below].mean() < 0.5 * np.abs(first - later)[below].mean()
+
+
+def test_the_scene_is_colourful_and_contains_the_balloon() -> None:
+    """It is a camera-like picture: warm, with many levels, and a patch of pure red."""
+    picture = _pictures("pan")[0]
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    assert red.mean() > blue.mean()
+    assert len(np.unique(picture.astype(np.uint8))) > 200
+    balloon = (red > 150) & (green < 70) & (blue < 70)
+    assert 0.005 < balloon.mean() < 0.05
+    across = np.nonzero(balloon.any(0))[0]
+    assert across.max() < SMALL[0] / 2
+
+
+def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """An odd size or an unknown motion is one clear error, and no file is left."""
+    with pytest.raises(OptionError, match="65x48"):
+        synthetic_video(tmp_path / "a.mp4", size=(65, 48))
+    with pytest.raises(OptionError, match=r"'roll'.*static, pan, tilt, zoom, shake"):
+        synthetic_video(tmp_path / "a.mp4", motion="roll")  # type: ignore[arg-type]
+    assert not (tmp_path / "a.mp4").exists()

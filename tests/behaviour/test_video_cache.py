@@ -1,0 +1,189 @@
+"""One video, many prompts: it is decoded once."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from promptlift.errors import VideoError, VideoNotFound
+from promptlift.options import Options
+from promptlift.pipeline import (
+    EngineProfile,
+    Prepared,
+    Runner,
+    VideoCache,
+    prepare,
+    profile_of,
+    run_in_thread,
+    upsample_item,
+)
+from promptlift.testing import FakeEngine, synthetic_video
+from promptlift.tokens import FAMILIES
+from promptlift.types import Size
+from promptlift.video import ProcessPool
+
+T = TypeVar("T")
+FRAME_BYTES = 160 * 90 * 3
+
+
+class Counter:
+    """Decodes videos, in a thread unless told otherwise, and counts how often."""
+
+    def __init__(self, run: Runner = run_in_thread) -> None:
+        self.calls: list[str] = []
+        self._run = run
+
+    async def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """See `Runner`."""
+        self.calls.append(function.__name__)
+        return await self._run(function, *args, **kwargs)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Half a second of a balloon."""
+    return synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
+
+
+def prepared_each(videos: VideoCache, source: Any, *each: dict[str, Any]) -> list[Prepared]:
+    """Prepare items with these options, one after the other."""
+
+    async def work() -> list[Prepared]:
+        profile = await profile_of(FakeEngine())
+        return [
+            await prepare(source, "a balloon", Options(**options), profile, videos)
+            for options in each
+        ]
+
+    return asyncio.run(work())
+
+
+def test_many_prompts_decode_a_video_once(clip: Path) -> None:
+    """Items that come one after the other, and items that come together."""
+    counter = Counter()
+
+    async def work() -> None:
+        videos = VideoCache(run=counter)
+        for number in range(3):
+            await upsample_item(clip, f"balloon {number}", FakeEngine(), Options(), videos=videos)
+        await asyncio.gather(
+            *(
+                upsample_item(clip, f"hill {number}", FakeEngine(), Options(), videos=videos)
+                for number in range(8)
+            )
+        )
+
+    asyncio.run(work())
+    assert counter.calls == ["analyse_and_read"]
+
+
+def test_other_frames_are_read_and_the_same_are_not(clip: Path) -> None:
+    """Another size, count or strategy reads again; the facts stay."""
+    counter = Counter()
+    each: list[dict[str, Any]] = [
+        {},
+        {},
+        {"frames": 1},
+        {"size": Size(80, 45)},
+        {"strategy": "first"},
+        {"strategy": "first"},
+    ]
+    items = prepared_each(VideoCache(run=counter), clip, *each)
+    assert counter.calls == ["analyse_and_read", *["read_frames"] * 3]
+    assert [len(item.frames) for item in items] == [2, 2, 1, 2, 2, 2]
+    assert items[3].frames[0].size == Size(80, 45)
+
+
+def test_what_is_read_in_passing_is_what_is_read_alone(clip: Path) -> None:
+    """The frames are the same picture for picture, with and without a cache, in any process."""
+
+    async def work() -> None:
+        profile = await profile_of(FakeEngine())
+        async with ProcessPool(1) as pool:
+            caches = [VideoCache(0), VideoCache(), VideoCache(run=pool.call)]
+            for strategy in ("spread", "first", "fps", "scenes"):
+                options = Options(strategy=strategy, frames=3)
+                one, *others = [
+                    await prepare(clip, "a balloon", options, profile, videos) for videos in caches
+                ]
+                for other in others:
+                    assert [f.time for f in other.frames] == [f.time for f in one.frames]
+                    assert all(
+                        (a.image == b.image).all()
+                        for a, b in zip(other.frames, one.frames, strict=True)
+                    )
+                    assert (other.key, other.plan) == (one.key, one.plan)
+
+    asyncio.run(work())
+
+
+def test_a_replaced_file_is_read_anew(clip: Path) -> None:
+    """A video that is replaced under the same name is another video."""
+    videos = VideoCache()
+    (first,) = prepared_each(videos, clip, {})
+    synthetic_video(clip, seconds=1, size=(160, 90))
+    (second,) = prepared_each(videos, clip, {})
+    assert first.key != second.key
+
+
+def test_memory_is_bounded_and_the_oldest_goes_first(clip: Path) -> None:
+    """When the pictures are too many the oldest are forgotten, and read again when needed."""
+    counter = Counter()
+    videos = VideoCache(3 * 2 * FRAME_BYTES, counter)
+    prepared_each(videos, clip, {}, {"frames": 1}, {"frames": 3}, {"frames": 3}, {})
+    assert counter.calls.count("read_frames") + counter.calls.count("analyse_and_read") == 4
+
+
+def test_a_failure_is_not_remembered(tmp_path: Path, clip: Path) -> None:
+    """A file that appears after a failure is read; all who waited for the failure hear of it."""
+    missing = tmp_path / "later.mp4"
+    videos = VideoCache()
+
+    async def together(profile: EngineProfile) -> list[Prepared]:
+        work = (prepare(missing, "a balloon", Options(), profile, videos) for _ in range(3))
+        return await asyncio.gather(*work)
+
+    async def work() -> None:
+        profile = await profile_of(FakeEngine())
+        assert all(isinstance(item.error, VideoNotFound) for item in await together(profile))
+        missing.write_bytes(b"no video at all")
+        assert all(isinstance(item.error, VideoError) for item in await together(profile))
+        missing.write_bytes(clip.read_bytes())
+        assert not any(item.failed for item in await together(profile))
+
+    asyncio.run(work())
+
+
+def test_who_gives_up_takes_nothing_from_the_others(clip: Path) -> None:
+    """When the item that began to read is cancelled, the other that waits gets its frames."""
+    counter = Counter()
+
+    async def work() -> Prepared:
+        profile = await profile_of(FakeEngine())
+        videos = VideoCache(run=counter)
+        one, other = (
+            asyncio.create_task(prepare(clip, "a balloon", Options(), profile, videos))
+            for _ in range(2)
+        )
+        while not counter.calls:
+            await asyncio.sleep(0)
+        one.cancel()
+        return await other
+
+    assert not asyncio.run(work()).failed
+    assert counter.calls == ["analyse_and_read"]
+
+
+@pytest.mark.parametrize("name", ["pixtral", "llava-onevision"])
+def test_an_item_can_be_sent_to_another_process(clip: Path, name: str) -> None:
+    """What is prepared is plain data, and so is who will answer."""
+    (item,) = prepared_each(VideoCache(), clip, {})
+    profile = EngineProfile(asyncio.run(profile_of(FakeEngine())).info, FAMILIES[name])
+    assert pickle.loads(pickle.dumps(item)).key == item.key
+    family = pickle.loads(pickle.dumps(profile)).family
+    assert family.image(Size(640, 360)) == FAMILIES[name].image(Size(640, 360))

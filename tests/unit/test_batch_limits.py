@@ -1,0 +1,443 @@
+"""What bounds the items of a batch: the limit, the byte budget, the breaker, the retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import pytest
+
+from promptlift.batch.limits import AdaptiveLimit, ByteBudget
+from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
+from promptlift.engines.base import Completion, Request
+from promptlift.errors import (
+    ConfigEngineError,
+    EngineBusy,
+    EngineError,
+    ItemEngineError,
+    TransientEngineError,
+)
+from promptlift.store.index import KeyState
+from promptlift.testing import FakeEngine, FaultyEngine
+from promptlift.types import EngineInfo
+
+ASKED = Request(text="a balloon", frames=())
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """The time now."""
+        return self.now
+
+
+async def settle() -> None:
+    """Let everything that can go on go on."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Items:
+    """Items that want a place of a limit, and are answered when the test says so."""
+
+    def __init__(self, most: int, start: int | None = None) -> None:
+        self.clock = Clock()
+        self.limit = AdaptiveLimit(most, start, self.clock)
+        self._answers = asyncio.Semaphore(0)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def come(self, count: int) -> None:
+        """So many more want a place."""
+        self.tasks += [asyncio.create_task(self._hold()) for _ in range(count)]
+        await settle()
+
+    async def _hold(self) -> None:
+        async with self.limit.place():
+            await self._answers.acquire()
+            self.limit.answered()
+
+    async def answer(self, count: int | None = None, seconds: float = 1.0) -> int:
+        """Answer so many, or all in flight, after so long; gives the limit then."""
+        self.clock.now += seconds
+        for _ in range(self.limit.in_flight if count is None else count):
+            self._answers.release()
+        await settle()
+        return self.limit.now
+
+
+Play: TypeAlias = Callable[[Items], Awaitable[None]]
+
+
+def play(script: Play, most: int, start: int | None = None, *, come: int = 4000) -> None:
+    """Let items come, the first of which is answered, and play a script with them."""
+
+    async def work() -> None:
+        items = Items(most, start)
+        await items.come(come)
+        assert items.limit.in_flight == 1, "the first request goes alone"
+        await items.answer(1)
+        await script(items)
+        for task in items.tasks:
+            task.cancel()
+        await asyncio.gather(*items.tasks, return_exceptions=True)
+
+    asyncio.run(work())
+
+
+def test_a_named_concurrency_is_used_from_the_second_request_on() -> None:
+    """Who says 12 gets 12 at once, and never more."""
+
+    async def script(items: Items) -> None:
+        for _ in range(60):
+            assert items.limit.in_flight == 12
+            await items.answer(1)
+
+    play(script, 12, 12, come=100)
+
+
+def test_the_limit_doubles_while_it_holds_work_back_and_that_pays() -> None:
+    """8, 16, 32, 64: a clean round in which others had to wait doubles it, up to the most."""
+
+    async def script(items: Items) -> None:
+        levels = [items.limit.now] + [await items.answer() for _ in range(5)]
+        assert levels == [8, 16, 32, 64, 64, 64]
+
+    play(script, 64)
+
+
+def test_the_limit_stops_where_more_brings_nothing_and_tries_again_later() -> None:
+    """A server that answers 8 a second is sent 8 at a time, until it gets a replica."""
+
+    async def script(items: Items) -> None:
+        levels = [await items.answer(seconds=items.limit.in_flight / 8) for _ in range(12)]
+        assert max(levels) == 16, "one doubling was tried"
+        assert levels[-1] <= 9
+        for _ in range(108):
+            await items.answer()
+        assert items.limit.now > 12
+
+    play(script, 256)
+
+
+def test_the_limit_stays_where_it_holds_nothing_back() -> None:
+    """When nobody waits for a place, or requests wait in the engine's own queue."""
+
+    async def idle(items: Items) -> None:
+        for _ in range(40):
+            await items.come(4)
+            await items.answer()
+        assert items.limit.now == 8
+
+    play(idle, 64, come=1)
+
+    async def held(items: Items) -> None:
+        items.limit.held = True
+        assert [await items.answer() for _ in range(3)] == [8, 8, 8]
+        items.limit.held = False
+        assert await items.answer() == 16
+
+    play(held, 64)
+
+
+def test_busy_cuts_by_a_fifth_once_in_fifteen_seconds() -> None:
+    """A storm of refusals to what was sent together is one sign; an engine is always asked."""
+    clock = Clock()
+    limit = AdaptiveLimit(100, 100, clock)
+    limit.answered()
+    for now, level in [(0.0, 80), (0.0, 80), (14.9, 80), (15.0, 64)]:
+        clock.now = now
+        limit.busy()
+        assert limit.now == level
+    for _ in range(30):
+        clock.now += 20
+        limit.busy()
+    assert limit.now == 1
+
+
+def test_after_a_cut_it_grows_slowly() -> None:
+    """The engine has shown where its limit is: from there on a twentieth a round."""
+
+    async def script(items: Items) -> None:
+        items.limit.busy()
+        assert items.limit.now == 40
+        for _ in range(4):  # the round in which it was cut comes to its end as well
+            await items.answer()
+        assert 42 <= items.limit.now <= 50
+
+    play(script, 100, 50)
+
+
+def test_who_gives_up_waiting_takes_no_place() -> None:
+    """An item that is cancelled while it waits leaves the way free for the next."""
+
+    async def script(items: Items) -> None:
+        items.tasks[2].cancel()
+        await items.answer(1)
+        assert (items.tasks[2].cancelled(), items.limit.in_flight) == (True, 1)
+        await items.answer(1)
+        assert items.limit.in_flight == 0
+
+    play(script, 1, 1, come=4)
+
+
+async def _reserve_in_turn(budget: ByteBudget, count: int) -> tuple[list[int], list[Any]]:
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        await budget.reserve()
+        order.append(number)
+
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    await settle()
+    return order, tasks
+
+
+def test_bytes_are_reserved_in_turn() -> None:
+    """As many items as there is room for by what the last ones took; first come, first served."""
+
+    async def play() -> None:
+        budget = ByteBudget(1600)
+        reserved = await budget.reserve()
+        assert budget.settle(reserved, 400) == 400
+        order, tasks = await _reserve_in_turn(budget, 5)
+        assert (order, budget.held) == ([0, 1, 2], 1600)
+        tasks[3].cancel()
+        budget.release(400)
+        await settle()
+        assert (order, budget.held) == ([0, 1, 2, 4], 1600)
+
+    asyncio.run(play())
+
+
+def test_what_is_more_than_there_is_passes_alone() -> None:
+    """One item at a time is always worked on."""
+
+    async def play() -> None:
+        budget = ByteBudget(100)
+        held = budget.settle(await budget.reserve(), 500)
+        order, _ = await _reserve_in_turn(budget, 2)
+        assert order == []
+        budget.release(held)
+        await settle()
+        assert order == [0]
+
+    asyncio.run(play())
+
+
+DOWN = TransientEngineError("nothing listens there", remedy="start it")
+SOON = TransientEngineError("come back", remedy="wait", wait=0.0)
+SLOW = TransientEngineError("come back later", remedy="wait", wait=3600.0)
+BUSY = EngineBusy("slow down", remedy="send less", wait=0.0)
+
+
+def retrying(
+    faults: Callable[[Request], EngineError | None], *, patience: float = 60, tries: int = 8
+) -> tuple[RetryingEngine, AdaptiveLimit, CircuitBreaker, list[bool]]:
+    """A retrying engine whose inner one fails as told."""
+    limit, told = AdaptiveLimit(64, 64), list[bool]()
+    breaker = CircuitBreaker(patience, told.append)
+    engine = FaultyEngine(FakeEngine(), faults)
+    return RetryingEngine(engine, limit, breaker, tries=tries), limit, breaker, told
+
+
+def scripted(*errors: EngineError | None) -> Callable[[Request], EngineError | None]:
+    """These faults in turn, then none."""
+    left = list(errors)
+    return lambda _: left.pop(0) if left else None
+
+
+def ask(engine: RetryingEngine, times: int = 1) -> list[Completion | BaseException]:
+    """Ask at once so many times, and give answers and errors."""
+
+    async def all_of_them() -> list[Completion | BaseException]:
+        return await asyncio.gather(
+            *(engine.complete(ASKED) for _ in range(times)), return_exceptions=True
+        )
+
+    return asyncio.run(all_of_them())
+
+
+def test_what_may_pass_is_tried_again() -> None:
+    """Three failures that may pass, and the fourth try is answered."""
+    engine, _, breaker, _ = retrying(scripted(SOON, SOON, SOON))
+    assert isinstance(ask(engine)[0], Completion)
+    assert (engine.requests, engine.repeats, breaker.is_open) == (4, 3, False)
+
+
+def test_a_refused_item_is_not_tried_again() -> None:
+    """An item that the engine refuses is refused, and the engine is known to be there."""
+    engine, limit, _, _ = retrying(scripted(ItemEngineError("too large", remedy="shrink it")))
+    assert isinstance(ask(engine)[0], ItemEngineError)
+    assert (engine.requests, limit.now) == (1, 64)
+
+
+def test_a_wrong_setting_is_not_tried_again() -> None:
+    """What would fail for every item fails at once, before a second request is sent."""
+    wrong = ConfigEngineError("the key is wrong", remedy="give another")
+    engine, limit, _, _ = retrying(scripted(wrong))
+    assert isinstance(ask(engine)[0], ConfigEngineError)
+    assert (engine.requests, limit.now) == (1, 1)
+
+
+def test_an_item_that_alone_fails_is_given_up() -> None:
+    """Where others are answered, a request that fails every time is given up, to be tried later."""
+    bad = Request(text="the one that hangs", frames=())
+    engine, _, breaker, told = retrying(lambda asked: SOON if asked is bad else None, tries=4)
+
+    async def play() -> None:
+        async def others() -> None:
+            for _ in range(50):
+                await engine.complete(ASKED)
+
+        with pytest.raises(TransientEngineError) as caught:
+            await asyncio.gather(engine.complete(bad), others())
+        assert not isinstance(caught.value, EngineDown)
+
+    asyncio.run(play())
+    assert (told, breaker.is_open) == ([], False)
+
+
+def test_an_engine_that_is_down_is_waited_for() -> None:
+    """When nobody is answered the breaker opens; when one is answered all go on."""
+    engine, _, breaker, told = retrying(scripted(*[SOON] * 11))
+    answers = ask(engine, 6)
+    assert all(isinstance(answer, Completion) for answer in answers)
+    assert told == [True, False]
+    assert not breaker.is_open
+
+
+def test_patience_comes_to_an_end() -> None:
+    """An engine that does not come back ends the run, with the words of the last failure."""
+    engine, _, _, told = retrying(lambda _: SOON, patience=0.0, tries=3)
+    answers = ask(engine, 12)
+    down = [answer for answer in answers if isinstance(answer, EngineDown)]
+    assert len(down) >= 8, "a few may use up their tries before the breaker opens"
+    assert "come back" in str(down[0])
+    assert "same command again" in str(down[0])
+    assert told == [True]
+
+
+def test_an_engine_that_is_busy_is_sent_less() -> None:
+    """A 429 lowers the limit, and the request is answered later."""
+    engine, limit, _, _ = retrying(scripted(None, BUSY))
+    assert isinstance(ask(engine)[0], Completion)
+    assert isinstance(ask(engine)[0], Completion)
+    assert limit.now == 51
+
+
+def test_leaving_ends_every_wait() -> None:
+    """A run that is told to stop waits for no server that is away."""
+    away = TransientEngineError("down", remedy="start it", wait=3600.0)
+    engine, _, _, _ = retrying(lambda _: away)
+
+    async def play() -> BaseException | Completion:
+        task = asyncio.create_task(engine.complete(ASKED))
+        await settle()
+        engine.stop()
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    assert isinstance(asyncio.run(play()), EngineDown)
+    assert isinstance(ask(engine)[0], EngineDown)
+    assert engine.requests == 1
+
+
+def test_a_count_that_fails_is_no_count() -> None:
+    """Counting is a help and no duty: where it fails for now the formula is believed."""
+
+    class Counting(FakeEngine):
+        async def count(self, request: Request) -> int | None:
+            """Fail for now."""
+            raise DOWN
+
+    engine = RetryingEngine(Counting(), AdaptiveLimit(1), CircuitBreaker(1))
+    plain = RetryingEngine(FakeEngine(), AdaptiveLimit(1), CircuitBreaker(1))
+
+    async def both() -> tuple[int | None, int | None]:
+        return await engine.count(ASKED), await plain.count(ASKED)
+
+    assert asyncio.run(both()) == (None, None)
+
+
+def test_a_place_is_held_until_the_result_is_written() -> None:
+    """Who waits to ask again has none, so that others are asked; unless there is an answer that a
+    kill would lose.
+    """
+
+    async def play() -> None:
+        limit = AdaptiveLimit(1)
+        engine = RetryingEngine(
+            FaultyEngine(FakeEngine(), scripted(None, SLOW, None, SLOW)), limit, CircuitBreaker(60)
+        )
+
+        async def item(answers: int) -> None:
+            async with limit.place():
+                for _ in range(answers):
+                    await engine.complete(ASKED)
+
+        await item(1)
+        waiting = asyncio.create_task(item(1))
+        await settle()
+        assert (engine.requests, limit.in_flight) == (2, 0)
+        answered = asyncio.create_task(item(2))
+        await settle()
+        assert (engine.requests, limit.in_flight) == (4, 1)
+        last = asyncio.create_task(item(1))
+        await settle()
+        assert engine.requests == 4
+        for task in (waiting, answered, last):
+            task.cancel()
+        await asyncio.gather(waiting, answered, last, return_exceptions=True)
+        assert limit.in_flight == 0
+
+    asyncio.run(play())
+
+
+class _Late(FakeEngine):
+    """An engine that is there after so many looks."""
+
+    def __init__(self, *errors: EngineError) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def describe(self) -> EngineInfo:
+        """Say who it is, or fail."""
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().describe()
+
+
+def test_an_engine_that_is_not_there_yet_is_waited_for() -> None:
+    """As long as there is patience; one that refuses everybody is not."""
+
+    async def reach(engine: FakeEngine, patience: float) -> EngineInfo:
+        limit = AdaptiveLimit(4)
+        return await RetryingEngine(engine, limit, CircuitBreaker(patience)).reach()
+
+    assert asyncio.run(reach(_Late(DOWN, DOWN), 60)).name == "fake"
+    with pytest.raises(EngineDown, match="nothing listens there"):
+        asyncio.run(reach(_Late(*[DOWN] * 9), 0.0))
+    wrong = ConfigEngineError("the key is wrong", remedy="give another")
+    with pytest.raises(ConfigEngineError):
+        asyncio.run(reach(_Late(wrong), 60))
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "expected"),
+    [
+        ("failed", True, (False, False, False, False)),
+        ("failed", False, (True, False, True, False)),
+        ("rejected", False, (True, True, False, False)),
+        ("ok", False, (True, True, True, True)),
+        ("repaired", False, (True, True, True, True)),
+    ],
+)
+def test_what_is_done(status: Any, retryable: bool, expected: tuple[bool, ...]) -> None:
+    """The table of the design, row by row."""
+    state = KeyState(status, None, retryable)
+    retries: tuple[Any, ...] = (None, "failed", "rejected", "all")
+    assert tuple(state.is_done(retry) for retry in retries) == expected

@@ -1,0 +1,494 @@
+"""What is measured of films, pictures and clips whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
+
+from media.scenes import (
+    FPS,
+    compressed,
+    depth_map,
+    edges,
+    filmed,
+    label_map,
+    lidar,
+    mask,
+    photograph,
+    road_lines,
+    small,
+    spoilt,
+    strip_of,
+)
+from promptlift.facts import measure_facts
+from promptlift.facts.image_ops import lab
+from promptlift.facts.light_and_color import light, name_of, palette
+from promptlift.facts.model import Camera, Facts, Movement
+from promptlift.testing import synthetic_video
+from promptlift.video.session import analyse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SEEDS = range(2)
+MOVES = ["pan left", "pan right", "tilt up", "tilt down", "forward", "backward"]
+
+
+def value_of(film: np.ndarray, name: str) -> Any:
+    """The value of one fact of a film or a picture, None where nothing is said."""
+    fact = getattr(measure_facts(strip_of(film)), name)
+    return None if fact is None else fact.value
+
+
+def moves_of(film: np.ndarray) -> tuple[str, ...] | None:
+    """The moves of the camera."""
+    found = value_of(film, "camera")
+    return None if found is None else found.moves
+
+
+def kind_of(picture: Image.Image, quality: int = 75) -> str | None:
+    """The kind of one picture at a thumbnail's size, after compression."""
+    found: str | None = value_of(small(compressed(picture, quality)), "kind")
+    return found
+
+
+def cuts_of(film: np.ndarray) -> list[int]:
+    """The numbers of the pictures that start a shot."""
+    return [round(second * FPS) for second in measure_facts(strip_of(film)).cuts or ()]
+
+
+# All facts together
+
+
+KINDS = {
+    "example1_input_video.mp4": "rgb",
+    "example1_uniform_weights.mp4": "rgb",
+    "example1_edge.mp4": "edge",
+    "example1_depth.mp4": "depth",
+    "example1_seg.mp4": "seg",
+    "example1_vis.mp4": "blur",
+    "nurec2.mp4": "rgb",
+    "robot_augmentation_example/example1/input_video.mp4": "rgb",
+    "sample_av_mv_input_rgb.mp4": "rgb",
+    "inference_upscaler_input_video.mp4": "rgb",
+    "sample_av_multi_control_input_hdmap.mp4": "lines",
+    "sample_av_multi_control_input_lidar.mp4": "depth",
+    "regionalprompt_test/example2_regional_prompt_depth.mp4": "depth",
+}
+
+
+CAMERAS = {
+    "example1_input_video.mp4": "static",
+    "example1_uniform_weights.mp4": "static",
+    "robot_augmentation_example/example1/input_video.mp4": "static",
+    "nurec2.mp4": "forward",
+    "sample_av_mv_input_rgb.mp4": "forward",
+    "inference_upscaler_input_video.mp4": "backward",
+}
+
+
+@pytest.mark.clips
+@pytest.mark.parametrize("detail", ["full", "low"])
+@pytest.mark.parametrize("name", KINDS)
+def test_the_sample_clips_are_measured_right(
+    cosmos_assets: Path, name: str, detail: Literal["full", "low"]
+) -> None:
+    """NVIDIA's clips are told apart, their cameras are right (or left out), none has a cut."""
+    found = analyse(cosmos_assets / name, detail=detail).facts
+    assert found.kind is not None
+    assert found.kind.value == KINDS[name]
+    assert not found.cuts
+    if name in CAMERAS and (found.camera is not None or detail == "full"):
+        assert found.camera is not None
+        assert found.camera.value.moves[0] == CAMERAS[name]
+
+
+@pytest.mark.clips
+def test_the_coffee_clip_moves_in_the_middle(cosmos_assets: Path) -> None:
+    """The cup is handed over in the middle of a picture that is otherwise at rest."""
+    found = analyse(cosmos_assets / "example1_input_video.mp4").facts.movement
+    assert found is not None
+    assert found.value == Movement(amount="some", where="centre")
+
+
+@pytest.mark.parametrize(
+    ("motion", "moves"),
+    [("static", "static"), ("pan", "pan right"), ("tilt", "tilt up"), ("zoom", "forward")],
+)
+def test_low_detail_is_right_or_says_less(
+    tmp_path: Path, motion: Literal["static", "pan", "tilt", "zoom"], moves: str
+) -> None:
+    """From a few pictures and bursts of luma come the same kind and light, and no other camera."""
+    path = synthetic_video(tmp_path / "a.mp4", seconds=3, size=(320, 180), motion=motion)
+    full, low = analyse(path).facts, analyse(path, detail="low").facts
+    assert low.kind is not None
+    assert full.kind is not None
+    assert low.kind.value == full.kind.value
+    assert low.light is not None
+    assert full.light is not None
+    assert low.light.value == full.light.value
+    assert low.cuts is None
+    assert low.movement is None
+    assert low.camera is None or low.camera.value.moves == (moves,)
+    assert motion == "tilt" or low.camera is not None
+
+
+def test_a_film_has_all_its_facts() -> None:
+    """A pan over a photograph is rgb, pans, is lit, coloured and sharp, and has no cut."""
+    found = measure_facts(strip_of(filmed(photograph(0), "pan left", 10)))
+    assert found.kind is not None
+    assert found.kind.value == "rgb"
+    assert found.camera is not None
+    assert found.camera.value == Camera(moves=("pan left",), strength="moderate")
+    assert found.movement is None
+    assert found.light is not None
+    assert found.palette is not None
+    assert found.sharpness is not None
+    assert found.sharpness.value == "sharp"
+    assert found.cuts == ()
+
+
+def test_a_still_has_no_camera_and_no_movement() -> None:
+    """One picture is measured for what one picture shows."""
+    found = measure_facts(strip_of(small(photograph(1))))
+    assert found.kind is not None
+    assert found.kind.value == "rgb"
+    assert found.camera is None
+    assert found.movement is None
+    assert found.light is not None
+    assert found.cuts is None
+
+
+@pytest.mark.parametrize(
+    "picture", [edges(photograph(0), 3), depth_map(0), label_map(0)], ids=["edge", "depth", "seg"]
+)
+def test_a_control_video_has_a_kind_and_nothing_else(picture: object) -> None:
+    """The camera, light and colours of what a control stands for cannot be seen in it."""
+    images = np.stack([small(picture)] * 9)  # type: ignore[arg-type]
+    found = measure_facts(strip_of(images))
+    assert found.kind is not None
+    assert found.kind.value != "rgb"
+    assert found == Facts(kind=found.kind)
+
+
+def test_separate_stretches_are_not_compared_with_each_other() -> None:
+    """Between three stretches nobody looked, so nothing is said of cuts; each has its camera."""
+    films = [filmed(photograph(seed), "tilt up", 12, seconds=2) for seed in (0, 1, 2)]
+    stretches = tuple(number for number, film in enumerate(films) for _ in film)
+    found = measure_facts(strip_of(np.concatenate(films), stretches=stretches))
+    assert found.cuts is None
+    assert found.camera is not None
+    assert found.camera.value.moves == ("tilt up",)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 320), (31, 33), (48, 48)])
+@pytest.mark.parametrize("count", [1, 20])
+def test_tiny_strips_are_measured_without_an_error(shape: tuple[int, int], count: int) -> None:
+    """Whatever the size, there is an answer, and it claims no motion that cannot be seen."""
+    rng = np.random.default_rng(0)
+    found = measure_facts(strip_of(rng.integers(0, 256, (count, *shape, 3), dtype=np.uint8)))
+    assert found.camera is None or found.camera.value.moves == ("shake",)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_an_even_film_says_only_its_light(level: int) -> None:
+    """All black is very dark and black, all white very bright and white; no kind, no camera."""
+    found = measure_facts(strip_of(np.full((9, 180, 320, 3), level, dtype=np.uint8)))
+    assert found.kind is None
+    assert found.camera is None
+    assert found.sharpness is None
+    assert found.light is not None
+    assert found.light.value.exposure == ("very dark" if level == 0 else "very bright")
+    assert found.palette is not None
+    assert found.palette.value.dominant == ("black" if level == 0 else "white",)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_is_never_taken_for_a_control(seed: int) -> None:
+    """Random pictures of random grain are rgb or nothing."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 180 >> (seed % 4), 320 >> (seed % 4), 3), dtype=np.uint8)
+    film = coarse.repeat(1 << (seed % 4), axis=1).repeat(1 << (seed % 4), axis=2)
+    found = measure_facts(strip_of(film))
+    assert found.kind is None or found.kind.value == "rgb"
+
+
+# The kind of video
+
+
+BLURS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "sigma 6": lambda p: p.filter(ImageFilter.GaussianBlur(6)),
+    "sigma 9": lambda p: p.filter(ImageFilter.GaussianBlur(9)),
+    "sigma 14": lambda p: p.filter(ImageFilter.GaussianBlur(14)),
+    "16 times down and up": lambda p: p.resize(
+        (p.width // 16, p.height // 16), Image.Resampling.BOX
+    ).resize(p.size, Image.Resampling.BICUBIC),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_camera_picture_stays_rgb_however_it_is_spoilt(seed: int) -> None:
+    """Dark, hazy, grey, noisy, soft, over-exposed, barred and starved pictures are all rgb."""
+    kinds = {name: kind_of(picture, 60) for name, picture in spoilt(photograph(seed), seed)}
+    assert set(kinds.values()) == {"rgb"}, kinds
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("threshold", [3, 5, 8])
+def test_canny_edges_are_edges(seed: int, threshold: float) -> None:
+    """Thin white lines on black are edges, dense or sparse, or nothing; never anything else."""
+    assert kind_of(edges(photograph(seed), threshold)) in {"edge", None}
+
+
+def test_edges_of_most_pictures_are_found() -> None:
+    """The test above is not satisfied by silence: nearly all of the drawings count."""
+    found = [kind_of(edges(photograph(seed), 3)) for seed in SEEDS]
+    assert found.count("edge") >= len(found) - 1, found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", BLURS)
+def test_heavy_blur_is_the_blur_control(seed: int, name: str) -> None:
+    """A picture 512 wide that lost everything finer than about ten pixels is the blur control."""
+    assert kind_of(BLURS[name](photograph(seed).resize((512, 288)))) == "blur"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_controls_of_every_kind_are_told_apart(seed: int) -> None:
+    """Ramps and returns are depth, white shapes a mask, flat colours a segmentation, and so on."""
+    assert kind_of(depth_map(seed)) == "depth"
+    assert kind_of(lidar(seed, returns=1)) == kind_of(lidar(seed, returns=0.1)) == "depth"
+    assert kind_of(lidar(seed, returns=0.03)) in {"depth", "rgb", None}
+    assert kind_of(mask(seed)) == "mask"
+    assert kind_of(ImageOps.invert(mask(seed))) in {"mask", None}
+    assert kind_of(label_map(seed)) == "seg"
+    assert kind_of(road_lines(seed)) == "lines"
+
+
+@pytest.mark.parametrize("ink", [(255, 255, 255), (255, 220, 0)])
+@pytest.mark.parametrize(("lines", "height"), [(5, 90), (12, 36), (18, 24)])
+def test_writing_on_black_is_not_taken_for_edges_or_lines(
+    ink: tuple[int, int, int], lines: int, height: int
+) -> None:
+    """Credits are thin bright strokes on black too, but leave black rows between them."""
+    card = Image.new("RGB", (1280, 720))
+    draw = ImageDraw.Draw(card)
+    font = ImageFont.load_default(height)
+    for line in range(lines):
+        draw.text((150, 40 + line * height * 1.4), f"Filmed by Camera Person {line}", ink, font)
+    assert kind_of(card) in {"rgb", None}
+
+
+# The camera
+
+
+@pytest.mark.parametrize(("speed", "strength"), [(4, "slow"), (10, "moderate"), (25, "fast")])
+@pytest.mark.parametrize("move", MOVES)
+def test_a_move_is_named_with_its_direction_and_strength(
+    move: str, speed: float, strength: str
+) -> None:
+    """Pans, tilts and zooms of 4, 10 and 25 %/s are found, in grain and compression."""
+    found = measure_facts(strip_of(filmed(photograph(1), move, speed))).camera
+    assert found is not None
+    assert (found.value.moves, found.value.strength) == ((move,), strength)
+    assert found.confidence >= 0.6
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_camera_that_stands_is_static(seed: int) -> None:
+    """Grain, compression and a jitter of a tenth of a percent are no motion."""
+    for jitter in (0, 0.1):
+        assert moves_of(filmed(photograph(seed), "static", jitter, seed=seed)) == ("static",)
+    for jitter in (0.2, 0.3):  # between steady and shaking
+        moves = moves_of(filmed(photograph(seed), "static", jitter, seed=seed))
+        assert moves in {("static",), ("shake",), None}
+    for size in (0.6, 1, 2):
+        assert moves_of(filmed(photograph(seed), "shake", size, seed=seed)) == ("shake",)
+
+
+def test_a_thing_that_moves_does_not_move_the_camera() -> None:
+    """A box that crosses a static picture, or a ball that turns before a black ground."""
+    film = filmed(photograph(0), "static").copy()
+    thing = np.asarray(photograph(10).resize((110, 110)))
+    for i, picture in enumerate(film):
+        picture[40:150, 6 * i : 6 * i + 110] = thing[:, : 320 - 6 * i]
+    assert moves_of(film) in {("static",), None}
+    film = filmed(photograph(2), "pan left", 10).copy()
+    rows, columns = np.ogrid[:180, :320]
+    film[:, np.hypot(rows - 90, columns - 160) > 75] = 0
+    assert moves_of(film) in {("static",), None}
+
+
+def test_a_road_to_a_far_horizon_is_forward_and_not_static() -> None:
+    """Where only the roadsides stream past, the camera moves forward though most tiles rest."""
+    picture = np.asarray(photograph(1).resize((320, 180)))
+    film = np.stack([picture] * 24)
+    for i, frame in enumerate(film):
+        frame[60:140, 230:] = np.roll(picture, 4 * i, axis=1)[60:140, 230:]
+        frame[60:140, :90] = np.roll(picture, -4 * i, axis=1)[60:140, :90]
+    assert moves_of(film) in {("forward",), None}
+    assert moves_of(film[::-1]) is None
+
+
+# Cuts
+
+
+def shot(seed: int, move: str = "static", speed: float = 0, seconds: float = 2) -> np.ndarray:
+    """One shot."""
+    return filmed(photograph(seed), move, speed, seconds=seconds, seed=seed)
+
+
+def test_several_cuts_between_moving_shots_are_all_found() -> None:
+    """Four shots, two of them pans, have three cuts."""
+    shots = [
+        shot(0, "pan left", 20),
+        shot(1),
+        shot(2, "forward", 15),
+        shot(3, "tilt up", 20),
+    ]
+    edges = np.cumsum([len(part) for part in shots])[:-1].tolist()
+    assert cuts_of(np.concatenate(shots)) == edges
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    ("move", "speed"),
+    [("static", 0), ("pan left", 25), ("pan right", 80), ("tilt up", 50), ("forward", 40),
+     ("backward", 40), ("shake", 2)],
+)  # fmt: skip
+def test_a_moving_shot_has_no_cut(seed: int, move: str, speed: float) -> None:
+    """Pans of up to 80 % a second, zooms and shakes are one shot."""
+    assert cuts_of(shot(seed, move, speed)) == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_flash_is_no_cut(seed: int, length: int) -> None:
+    """White light for one or two pictures comes back to the same shot."""
+    film = shot(seed).copy()
+    film[8 : 8 + length] = np.clip(film[8 : 8 + length].astype(int) * 2 + 120, 0, 255)
+    assert cuts_of(film) == []
+
+
+def test_a_slow_cross_fade_is_no_hard_cut() -> None:
+    """A second of mixing two shots has no moment at which one ends."""
+    first, second = shot(0), shot(1)
+    mix = np.clip((np.arange(17) - 4) / 8, 0, 1)[:, None, None, None]
+    assert cuts_of((first * (1 - mix) + second * mix).astype(np.uint8)) == []
+
+
+# Movement in the picture
+
+
+def film_with(seed: int, left: int, width: int, swing: int, height: int = 60) -> np.ndarray:
+    """A static scene in which a thing of known size swings to and fro, `swing` pixels wide."""
+    film = filmed(photograph(seed), "static", seed=seed).copy()
+    thing = np.asarray(photograph(seed + 7).resize((width, height)))
+    for i, picture in enumerate(film):
+        x = left + round(swing * (0.5 + 0.5 * np.sin(i * 1.1)))
+        picture[60 : 60 + height, x : x + width] = thing[:, : max(0, 320 - x)]
+    return film
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("left", "where"), [(5, "left"), (125, "centre"), (230, "right")])
+def test_the_third_that_moves_is_named(seed: int, left: int, where: str) -> None:
+    """A thing that swings within one third of the picture is found there."""
+    found = value_of(film_with(seed, left, 60, 25), "movement")
+    assert found.amount in {"little", "some"}
+    assert found.where == where
+
+
+@pytest.mark.parametrize("jitter", [0, 0.1])
+def test_nothing_moves_in_a_scene_at_rest(jitter: float) -> None:
+    """Grain, compression and a slight jitter are no movement; nor is a change of light."""
+    film = filmed(photograph(1), "static", jitter, seed=1)
+    assert value_of(film, "movement") == Movement(amount="none")
+    dimmed = film * np.linspace(1, 0.75, len(film))[:, None, None, None]
+    found = value_of(dimmed.astype(np.uint8), "movement")
+    assert found is None or found.amount in {"none", "little"}
+
+
+# Light, colours and sharpness
+
+
+def pixels(*parts: tuple[tuple[int, int, int], float]) -> np.ndarray:
+    """CIELAB pixels of a picture made of colours, each with its share of 1000 pixels."""
+    rows = [np.full((round(share * 1000), 3), colour, dtype=np.uint8) for colour, share in parts]
+    return lab(np.concatenate(rows))
+
+
+@pytest.mark.parametrize(
+    ("level", "exposure"),
+    [(8, "very dark"), (50, "dark"), (110, "medium"), (175, "bright"), (235, "very bright")],
+)
+def test_exposure_follows_the_mean_lightness(level: int, exposure: str) -> None:
+    """Five steps of grey are called by the five words, from very dark to very bright."""
+    found = light(pixels(((level, level, level), 1)))
+    assert found.value.exposure == exposure
+
+
+def test_contrast_follows_the_span_of_lightness() -> None:
+    """Haze is low contrast, black beside white is high, most pictures are neither."""
+    hazy = pixels(((150, 150, 150), 0.5), ((185, 185, 185), 0.5))
+    usual = pixels(((60, 60, 60), 0.5), ((180, 180, 180), 0.5))
+    stark = pixels(((5, 5, 5), 0.5), ((250, 250, 250), 0.5))
+    assert [light(p).value.contrast for p in (hazy, usual, stark)] == ["low", "normal", "high"]
+
+
+@pytest.mark.parametrize(
+    ("cast", "temperature"),
+    [((1.1, 1.0, 0.82), "warm"), ((1.0, 1.0, 1.0), "neutral"), ((0.86, 1.0, 1.16), "cool")],
+)
+def test_temperature_is_the_cast_of_the_greys(
+    cast: tuple[float, float, float], temperature: str
+) -> None:
+    """White balance is told from what is nearly grey; a red thing does not make light warm."""
+    greys = [np.clip(np.array(cast) * level, 0, 255).astype(int) for level in (70, 120, 190)]
+    parts = [((int(g[0]), int(g[1]), int(g[2])), 0.25) for g in greys]
+    assert light(pixels(*parts, ((200, 20, 20), 0.25))).value.temperature == temperature
+
+
+@pytest.mark.parametrize(
+    ("colour", "names"),
+    [
+        ((255, 255, 255), {"white"}),
+        ((0, 0, 0), {"black"}),
+        ((255, 0, 0), {"red"}),
+        ((0, 0, 128), {"navy blue"}),
+        ((139, 69, 19), {"brown", "rust"}),
+        ((135, 206, 235), {"sky blue"}),
+        ((255, 192, 203), {"pink", "pale pink"}),
+        ((0, 128, 128), {"teal"}),
+        ((255, 255, 0), {"yellow"}),
+        ((128, 128, 0), {"olive"}),
+    ],
+)
+def test_well_known_colours_have_the_names_people_use(
+    colour: tuple[int, int, int], names: set[str]
+) -> None:
+    """The CSS colours of these names are called so, or by a close neighbour."""
+    assert name_of(colour) in names
+
+
+def test_dominant_colours_come_by_area_and_small_vivid_ones_are_accents() -> None:
+    """Patches of known size are named in order; a vivid two per cent is an accent."""
+    patches = [((22, 32, 86), 0.5), ((184, 148, 108), 0.3), ((246, 246, 246), 0.18)]
+    found = palette(pixels(*patches, ((212, 30, 34), 0.02)))
+    assert found is not None
+    assert found.value.dominant == ("navy blue", "tan", "white")
+    assert found.value.accents == ("red",)
+
+
+@pytest.mark.parametrize(
+    ("radius", "word"), [(0, "sharp"), (2, "soft"), (5, "blurred"), (9, "blurred")]
+)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sharpness_follows_the_blur(seed: int, radius: float, word: str) -> None:
+    """The same picture is sharp as it is, soft after a slight blur, blurred after a heavy one."""
+    picture = Image.fromarray(small(photograph(seed))).filter(ImageFilter.GaussianBlur(radius))
+    assert value_of(np.asarray(picture), "sharpness") == word

@@ -1,0 +1,621 @@
+"""The server's parts by themselves: queue, events, keys, rates, messages, uploads and database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from promptlift.errors import (
+    BudgetError,
+    ConfigEngineError,
+    EngineBusy,
+    ItemEngineError,
+    OptionError,
+    OutputError,
+    PromptliftError,
+    TransientEngineError,
+    VideoNotFound,
+    VideoTimeout,
+)
+from promptlift.record import Record, Video
+from promptlift.server.config import ServerConfig
+from promptlift.server.db import JobRow, JobStore, StoredBatch
+from promptlift.server.errors import ApiError, failure_of, hide_paths, status_of
+from promptlift.server.jobs import Event, EventLog
+from promptlift.server.scheduler import FairQueue
+from promptlift.server.schemas import UpsampleRequest
+from promptlift.server.security import ApiKeyAuth, RateLimiter
+from promptlift.server.uploads import Uploads, read_body
+from promptlift.testing import synthetic_video
+from promptlift.types import VideoInfo
+from promptlift.video import probe
+
+KEYS = ("first-key-of-the-server", "second-key-of-the-server")
+
+
+class Work:
+    """Work that notes when it is begun, and ends when it is let."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.gate = asyncio.Event()
+
+    def __call__(self, name: str) -> Callable[[], Coroutine[Any, Any, str]]:
+        """A piece of work of that name."""
+
+        async def do() -> str:
+            self.begun.append(name)
+            await self.gate.wait()
+            return name
+
+        return do
+
+
+async def settled() -> None:
+    """Let everything run that can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+class TestFairQueue:
+    """A bounded queue that serves its clients in turn."""
+
+    def test_clients_are_served_in_turn(self) -> None:
+        """One who sent a hundred does not hold up one who sent a single piece."""
+
+        async def scene() -> list[str]:
+            work, queue = Work(), FairQueue(1000, 1)
+            tickets = [queue.submit("many", work(f"many {n}")) for n in range(100)]
+            tickets += [queue.submit(name[:3], work(name)) for name in ("one", "two a", "two b")]
+            work.gate.set()
+            await asyncio.gather(*(ticket.done for ticket in tickets))
+            return work.begun
+
+        begun = asyncio.run(scene())
+        assert begun[:7] == ["many 0", "many 1", "one", "two a", "many 2", "two b", "many 3"]
+        assert len(begun) == 103
+
+    def test_a_full_queue_says_when_to_come_again(self) -> None:
+        """429 with the seconds; who has nothing waiting may still put in one piece."""
+
+        async def scene() -> None:
+            work, queue = Work(), FairQueue(4, 1)
+            for n in range(5):
+                queue.submit("a", work(str(n)))
+            with pytest.raises(ApiError) as caught:
+                queue.submit("a", work("too many"))
+            assert caught.value.status_code == 429
+            assert caught.value.headers is not None
+            assert int(caught.value.headers["Retry-After"]) >= 1
+            queue.submit("b", work("newcomer"))
+            with pytest.raises(ApiError):
+                queue.submit("c", work("one newcomer too many"))
+            queue.submit("c", work("accepted before"), force=True)
+            await settled()
+            assert (queue.running, queue.waiting) == (1, 6)
+
+        asyncio.run(scene())
+
+    def test_what_is_cancelled_or_late_gives_up_its_place(self) -> None:
+        """Waiting, running, or between being taken and its first step."""
+
+        async def scene() -> None:
+            work, queue = Work(), FairQueue(10, 1)
+            running, waiting, taken, last = (queue.submit("a", work(n)) for n in "rwtl")
+            await settled()
+            waiting.cancel()
+            running.cancel()
+            while taken.task is None:
+                await asyncio.sleep(0)
+            taken.cancel()
+            await settled()
+            assert all(ticket.done.cancelled() for ticket in (running, waiting, taken))
+            assert work.begun == ["r", "l"]
+            for _ in range(2):
+                late = queue.submit("a", work("late"), seconds=0.05)
+                with pytest.raises(ApiError, match="time for this request is over"):
+                    await late.done
+            work.gate.set()
+            assert await last.done == "l"
+            assert work.begun == ["r", "l"]
+            await settled()
+            assert queue.idle_for() > 0
+
+        asyncio.run(scene())
+
+    @pytest.mark.parametrize("grace", [30.0, 0.01])
+    def test_stopping_lets_what_runs_end_and_begins_nothing(self, grace: float) -> None:
+        """Within the grace; after it the rest is cancelled, and nothing new is taken."""
+
+        async def scene() -> None:
+            work, queue = Work(), FairQueue(10, 1)
+            running, waiting = (queue.submit("a", work(n)) for n in "rw")
+            await settled()
+            if grace > 1:
+                asyncio.get_running_loop().call_later(0.05, work.gate.set)
+            await queue.stop(grace)
+            assert running.done.cancelled() == (grace < 1)
+            assert waiting.done.cancelled()
+            with pytest.raises(ApiError) as caught:
+                queue.submit("a", work("late"))
+            assert caught.value.status_code == 503
+
+        asyncio.run(scene())
+
+
+class TestEventLog:
+    """What a job reports, for any number of readers."""
+
+    def test_who_joins_late_gets_everything(self) -> None:
+        """From the beginning, from the middle, and while they come."""
+
+        async def scene() -> None:
+            log = EventLog()
+            log.add("queued", {"waiting": 0})
+            log.add("stage", {"stage": "prepare"})
+
+            async def followed(after: int) -> list[int]:
+                return [event.number async for event in log.follow(after) if event is not None]
+
+            followers = [asyncio.create_task(followed(after)) for after in (0, 1, 7, -3)]
+            await settled()
+            log.add("text", {"text": "a"})
+            await settled()
+            log.close()
+            log.add("stage", {"stage": "too late"})
+            assert await asyncio.gather(*followers) == [[1, 2, 3], [2, 3], [], [1, 2, 3]]
+            assert log.last == 4
+            assert await followed(0) == []
+            assert EventLog(count=3).last == 4
+
+        asyncio.run(scene())
+
+    def test_a_draft_comes_to_each_reader_in_pieces_of_its_own(self) -> None:
+        """A slow one gets what it missed as one piece; a new attempt voids what came before."""
+
+        async def scene() -> None:
+            log = EventLog()
+            slow, quick = log.follow(), log.follow()
+
+            async def read(reader: AsyncIterator[Event | None]) -> tuple[int, str, Any]:
+                event = await anext(reader)
+                assert event is not None
+                return event.number, event.name, json.loads(event.data)
+
+            log.add_text(None)
+            log.add_text("A ")
+            assert await read(quick) == (0, "attempt", {"number": 1})
+            assert await read(quick) == (0, "piece", {"piece": "A "})
+            log.add_text("red cup")
+            assert await read(quick) == (0, "piece", {"piece": "red cup"})
+            assert await read(slow) == (0, "attempt", {"number": 1})
+            assert await read(slow) == (0, "piece", {"piece": "A red cup"})
+            log.add_text(None)
+            log.add_text("A cup")
+            assert await read(slow) == (0, "attempt", {"number": 2})
+            assert await read(slow) == (0, "piece", {"piece": "A cup"})
+            log.end_draft()
+            log.add("text", {"text": "A cup."})
+            log.add("stage", {})
+            log.close()
+            assert [event.number async for event in slow if event] == [1, 2]
+
+        asyncio.run(scene())
+
+    @given(st.text())
+    def test_an_event_is_one_block_whatever_it_holds(self, text: str) -> None:
+        """Line breaks of a text are escaped, so that nobody can forge an event."""
+        block = Event(3, "text", json.dumps({"text": text})).encode()
+        assert block.count(b"\n") == 4
+        assert block.endswith(b"\nid: 3\n\n")
+
+
+class TestKeysAndRates:
+    """Who may send requests, and how many."""
+
+    @given(st.text())
+    def test_no_text_but_a_key_is_accepted(self, text: str) -> None:
+        """In either header."""
+        auth = ApiKeyAuth(KEYS)
+        assert (auth.owner({"x-api-key": text}) is not None) == (text in KEYS)
+        bearer = auth.owner({"authorization": f"Bearer {text}"})
+        assert (bearer is not None) == (text.strip() in KEYS)
+
+    def test_a_burst_and_then_the_rate(self) -> None:
+        """Each client has its own bucket, which fills again; a flood of clients is forgotten."""
+        now = [0.0]
+        rates = RateLimiter(2.0, lambda: now[0])
+        assert [rates.take("a") for _ in range(20)] == [0.0] * 20
+        assert rates.take("a") == pytest.approx(0.5)
+        assert rates.take("b") == 0.0
+        now[0] = 1.0
+        assert [rates.take("a") for _ in range(2)] == [0.0, 0.0]
+        assert rates.take("a") > 0
+        for number in range(20_000):
+            rates.take(str(number))
+        assert rates.take("a") == 0.0
+        assert {RateLimiter(0).take("a") for _ in range(100)} == {0.0}
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"host": "0.0.0.0"}, "--insecure-no-auth"),
+            ({"host": "gpu-box"}, "--api-key-file"),
+            ({"keys": ("short",)}, "5 characters"),
+            ({"allow_paths": (Path("/no/such/folder"),)}, "no folder"),
+        ],
+    )
+    def test_mistakes_of_the_configuration(
+        self, tmp_path: Path, settings: dict[str, Any], words: str
+    ) -> None:
+        """With what to do, and without the key."""
+        with pytest.raises(OptionError, match=words) as caught:
+            ServerConfig(data=tmp_path, **settings)
+        assert "short" not in str(caught.value)
+        assert KEYS[0] not in repr(ServerConfig(data=tmp_path, keys=KEYS))
+
+
+class TestMessages:
+    """Errors as a client may see them."""
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("/data/uploads/01: it hangs", "the video: it hangs"),
+            ("'/data/uploads/01' hangs", "the video hangs"),
+            ("read '/srv/my logs/e.log', then", "read (a file of the server), then"),
+            ("cannot open /etc/passwd: no", "cannot open (a file of the server): no"),
+            ("(/no/such/file)", "((a file of the server))"),
+            ("http://localhost:8000/v1/models is down", "http://localhost:8000/v1/models is down"),
+            ("the server has no /v1/models", "the server has no /v1/models"),
+            ("2 and/or 3 of 4/5, application/json", "2 and/or 3 of 4/5, application/json"),
+        ],
+    )
+    def test_only_paths_are_hidden(self, text: str, shown: str) -> None:
+        """Addresses, routes and fractions are left as they are."""
+        assert hide_paths(text, "/data/uploads/01") == shown
+        error = VideoTimeout(text, remedy=text)
+        failure = failure_of(error, "/data/uploads/01")
+        assert (failure.message, failure.remedy) == (shown, shown)
+
+    @pytest.mark.parametrize(
+        ("cls", "status"),
+        [
+            *((BudgetError, 422), (OptionError, 422), (VideoTimeout, 422), (VideoNotFound, 404)),
+            *((OutputError, 507), (TransientEngineError, 503), (EngineBusy, 503)),
+            *((ConfigEngineError, 503), (ItemEngineError, 502)),
+        ],
+    )
+    def test_each_error_has_its_status(self, cls: type[PromptliftError], status: int) -> None:
+        """By its code alone, since that is what is stored."""
+        assert status_of(cls.code) == status
+        assert status_of("internal") == 500
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A small video."""
+    path = tmp_path_factory.mktemp("clip") / "c.mp4"
+    return synthetic_video(path, seconds=0.3, size=(64, 48), motion="static").read_bytes()
+
+
+class Place:
+    """Uploads and their database, with a probe in this process."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder / "uploads"
+        self.store = JobStore(folder / "server.db")
+        config = ServerConfig(data=folder, **settings)
+        self.uploads = Uploads(self.folder, config, self.store, self.inspect)
+
+    async def inspect(self, path: Path) -> VideoInfo:
+        """Look at the file."""
+        return probe(path)
+
+    async def put(self, content: bytes, *, once: bool = False) -> str:
+        """Send a file in pieces; its id."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(content), 1000):
+                yield content[start : start + 1000]
+
+        return (await self.uploads.receive("a.mp4", "owner", chunks(), once=once)).id
+
+    def files(self) -> set[str]:
+        """Names in the folder."""
+        return {path.name for path in self.folder.iterdir()}
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """A multipart body; a name that ends in ``!`` is a file."""
+    body = b""
+    for name, content in parts:
+        file = '; filename="../a.mp4"' if name.endswith("!") else ""
+        head = f'--line\r\nContent-Disposition: form-data; name="{name.rstrip("!")}"{file}'
+        body += head.encode() + b"\r\n\r\n" + content + b"\r\n"
+    return body + b"--line--\r\n"
+
+
+def request(*pieces: bytes, cut: bool = False) -> Request:
+    """A request whose body comes in these pieces, and may break off."""
+    messages: list[Message] = [
+        {"type": "http.request", "body": piece, "more_body": True} for piece in pieces
+    ]
+    end: Message = {"type": "http.request", "body": b"", "more_body": False}
+    messages.append({"type": "http.disconnect"} if cut else end)
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    header = (b"content-type", b"multipart/form-data; boundary=line")
+    scope = {"type": "http", "method": "POST", "headers": [header], "state": {"owner": "owner"}}
+    return Request(scope, receive)
+
+
+class TestUploads:
+    """Videos on the disk, and the forms that bring them."""
+
+    def test_a_restart_finds_what_was_kept(self, tmp_path: Path, clip: bytes) -> None:
+        """And nothing else: leftovers are deleted."""
+
+        async def scene() -> None:
+            before = Place(tmp_path)
+            one, gone = await before.put(clip), await before.put(clip)
+            (before.folder / gone).unlink()
+            (before.folder / ("e" * 32)).write_bytes(b"half a file")
+            await before.store.close()
+            place = Place(tmp_path)
+            assert place.files() == {one}
+            assert place.uploads.get(one, "owner").bytes == len(clip) == place.uploads.bytes
+            with pytest.raises(ApiError):
+                place.uploads.get(one, "another")
+            await place.store.close()
+
+        asyncio.run(scene())
+
+    def test_what_is_held_stays(self, tmp_path: Path, clip: bytes) -> None:
+        """Old ones go unless work needs them; what came for one request goes with its last use."""
+
+        async def scene() -> None:
+            place = Place(tmp_path, upload_age=0.5)
+            held, once = await place.put(clip), await place.put(clip, once=True)
+            for upload in (held, once, once):
+                place.uploads.hold(upload)
+            assert not place.uploads.remove(held)
+            place.uploads.release(once)
+            await asyncio.sleep(0.6)
+            place.uploads.sweep()
+            assert place.files() == {held, once}
+            place.uploads.release(once)
+            assert place.files() == {held}
+            place.uploads.release(held)
+            place.uploads.sweep()
+            await place.store.close()
+            assert (place.files(), place.uploads.bytes) == (set(), 0)
+            assert JobStore(tmp_path / "server.db").uploads() == []
+
+        asyncio.run(scene())
+
+    def test_the_limits_count_what_is_on_its_way(self, tmp_path: Path, clip: bytes) -> None:
+        """Two at once that fit only one by one: the second is refused, and leaves nothing."""
+        big = clip + (3 << 20).to_bytes(4, "big") + b"free" + b"\0" * ((3 << 20) - 8)
+
+        async def scene() -> None:
+            place = Place(tmp_path, upload_quota=5 << 20, upload_count=2)
+            both = await asyncio.gather(place.put(big), place.put(big), return_exceptions=True)
+            assert [type(one) for one in both if not isinstance(one, str)] == [ApiError]
+            assert place.uploads.bytes == len(big)
+            await place.put(clip)
+            with pytest.raises(ApiError, match="that is the limit"):
+                await place.put(clip)
+            assert len(place.files()) == 2
+            await place.store.close()
+
+        asyncio.run(scene())
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [("prompt", b"a"), ("prompt", b"b")],
+            [("nobody", b"x"), ("video!", None)],
+            [("prompt", b"x" * (2 << 20))],
+            [("video!", None), ("frames", b"many")],
+        ],
+    )
+    def test_a_form_that_is_refused_leaves_nothing(
+        self, tmp_path: Path, clip: bytes, parts: list[tuple[str, bytes | None]]
+    ) -> None:
+        """Twice the same, unknown, too many, too long, a wrong field behind the file."""
+
+        async def scene() -> None:
+            place = Place(tmp_path)
+            body = form(*((name, clip if value is None else value) for name, value in parts))
+            with pytest.raises(ApiError) as caught:
+                await read_body(request(body), UpsampleRequest, place.uploads)
+            assert caught.value.status_code == 422
+            cut = form(("video!", clip))[:2000]
+            with pytest.raises(ClientDisconnect):
+                await read_body(request(cut, cut=True), UpsampleRequest, place.uploads)
+            assert (place.files(), place.uploads.bytes) == (set(), 0)
+            await place.store.close()
+
+        asyncio.run(scene())
+
+
+def row(number: int, **changed: Any) -> JobRow:
+    """A job as it is stored."""
+    made = JobRow(f"{number:032x}", "me", "me/", 1.0, "{}", "queued", None, None, None, 0)
+    return made._replace(**changed)
+
+
+def record(status: Any, prompt: str | None = None) -> Record:
+    """The least of a record."""
+    return Record(
+        status=status, video=Video(name="a"), short_prompt="", prompt=prompt, target="x",
+        promptlift="0",
+    )  # fmt: skip
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from promptlift.server.db import JobRow, JobStore
+from promptlift.record import Record, Video
+async def write():
+    store = JobStore(Path(sys.argv[1]))
+    made = Record(status="ok", video=Video(name="a"), short_prompt="", target="x", promptlift="0")
+    async def one(number):
+        job = JobRow(f"{number:032x}", "", "", 1.0, "{}", "queued", None, None, None, 0)
+        await store.add_job(job, "")
+        await store.put_result(job.id, made, made.model_dump_json())
+        await store.end_job(job._replace(state="finished", ended=2.0, key=job.id))
+        print(job.id, flush=True)
+    for start in range(0, 100_000, 8):
+        await asyncio.gather(*map(one, range(start, start + 8)))
+asyncio.run(write())
+"""
+
+
+class TestJobStore:
+    """The database."""
+
+    def test_a_result_is_replaced_by_none_that_is_worse(self, tmp_path: Path) -> None:
+        """A failure hides no prompt; a fresh prompt replaces an older one."""
+
+        async def scene() -> None:
+            store = JobStore(tmp_path / "server.db")
+            for status, text, stands in (
+                ("failed", "1", "1"),
+                ("ok", "2", "2"),
+                ("failed", "3", "2"),
+                ("rejected", "4", "2"),
+                ("repaired", "5", "5"),
+            ):
+                await store.put_result("key", record(status), text)
+                found = store.result("key")
+                assert found is not None
+                assert found.record == stands
+            assert store.result("other") is None
+            await store.close()
+
+        asyncio.run(scene())
+
+    def test_everything_can_be_found_and_is_its_owners(self, tmp_path: Path) -> None:
+        """The newest first, by words of the request, of the state and of the prompt."""
+
+        async def scene() -> None:
+            store = JobStore(tmp_path / "server.db")
+            for number in range(30):
+                await store.add_job(row(number), f"clip{number}.mp4 a Red balloon")
+            await store.add_job(row(99, owner="you"), "a red balloon")
+            done = row(7, state="finished", ended=2.0, key="key", events=4)
+            await store.put_result("key", record("ok", "Straße at DUSK"), "{}")
+            await store.end_job(done)
+            assert store.job(done.id, "me") == done
+            assert store.job(done.id, "you") is None
+            assert [one.id for one in store.jobs("me", 2)] == [row(29).id, row(28).id]
+            assert len(store.open_jobs()) == 30
+            assert len(await store.search("me", ["red", "BALLOON"], 100)) == 30
+            for words in (["strasse", "red"], ["finished"], ["clip7.mp4", "dusk"]):
+                assert await store.search("me", words, 100) == [(done, "{}")]
+            assert await store.search("me", ["%"], 100) == []
+            await store.close()
+
+        asyncio.run(scene())
+
+    def test_what_is_old_is_deleted_at_any_time(self, tmp_path: Path) -> None:
+        """Jobs that have not ended stay."""
+
+        async def scene() -> None:
+            store = JobStore(tmp_path / "server.db")
+            for number in range(600):
+                await store.put_result(f"{number}", record("ok"), "{}")
+            await store.add_job(row(1), "")
+            await store.add_job(row(2), "")
+            await store.end_job(row(2, state="failed", ended=5.0))
+            await store.add_batch(StoredBatch("b", "me", "batch", 6.0, "[]"))
+            assert await store.forget(5.5) == 1
+            assert store.job(row(2).id, "me") is None
+            assert [one.id for one in store.batches("me", 9)] == ["b"]
+            assert await store.forget(time.time() + 1) == 601
+            assert store.job(row(1).id, "me") is not None
+            assert store.batch("b", "me") is None
+            await store.close()
+
+        asyncio.run(scene())
+
+    def test_a_full_disk_is_said_and_waited_for(self, tmp_path: Path) -> None:
+        """A job is refused; a result waits; it goes on by itself once there is room."""
+
+        async def scene() -> None:
+            path = tmp_path / "server.db"
+            store = JobStore(path)
+            with sqlite3.connect(path, isolation_level=None) as other:
+                for table in ("job", "result"):
+                    other.execute(
+                        f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table} BEGIN "
+                        "SELECT RAISE(FAIL, 'database or disk is full'); END"
+                    )
+                with pytest.raises(OutputError, match="disk is full"):
+                    await store.add_job(row(1), "")
+                waiting = asyncio.create_task(store.put_result("key", record("ok"), "{}"))
+                await asyncio.sleep(0.1)
+                assert not waiting.done()
+                for table in ("job", "result"):
+                    other.execute(f"DROP TRIGGER full_{table}")
+            await asyncio.wait_for(waiting, 20)
+            assert store.result("key") is not None
+            assert await store.writable()
+            await store.close()
+
+        asyncio.run(scene())
+
+    def test_what_another_version_wrote_is_refused(self, tmp_path: Path) -> None:
+        """As is what is no database."""
+        JobStore(tmp_path / "newer.db")
+        with sqlite3.connect(tmp_path / "newer.db") as db:
+            db.execute("PRAGMA user_version = 9")
+        (tmp_path / "text.db").write_bytes(b"no database at all" * 100)
+        for name, words in (("newer.db", "another version"), ("text.db", "cannot open")):
+            with pytest.raises(OutputError, match=words):
+                JobStore(tmp_path / name)
+
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_a_kill_loses_nothing_that_was_confirmed(self, tmp_path: Path, seed: int) -> None:
+        """Killed at a random moment, again and again in one file."""
+        path = tmp_path / "server.db"
+        confirmed: set[str] = set()
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        confirmed.add(process.stdout.readline().strip())
+        time.sleep(random.Random(seed).uniform(0.02, 0.5))
+        process.send_signal(signal.SIGKILL)
+        lines = process.stdout.read().splitlines()
+        process.wait()
+        process.stdout.close()
+        confirmed.update(line for line in lines if len(line) == 32)
+        store = JobStore(path)
+        for one in confirmed:
+            job = store.job(one, "")
+            assert job is not None
+            assert (job.state, job.key) == ("finished", one)
+            assert store.result(one) is not None
+        with sqlite3.connect(path) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -1,0 +1,266 @@
+"""Hint frames written out: clips, PNGs and sheets, whole or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from promptlift.cli.media import hint
+from promptlift.errors import OutputError, PromptliftError
+from promptlift.testing import synthetic_pictures, synthetic_video
+from promptlift.types import Frame, Size
+from promptlift.video import open_video
+from promptlift.video.clip import write_clip
+from promptlift.video.export import (
+    time_label,
+    write_hints,
+    write_pngs,
+    write_sheet,
+)
+from promptlift.video.reader import hint_frames
+
+RATE = Fraction(2)
+
+
+def _frames(count: int = 3, size: tuple[int, int] = (96, 54)) -> tuple[Frame, ...]:
+    pictures = synthetic_pictures(seconds=count / 4, size=size, fps=4)
+    return tuple(
+        Frame(Fraction(number, 4), picture, Fraction(number, 4))
+        for number, picture in enumerate(pictures)
+    )
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of 160x90."""
+    return synthetic_video(
+        tmp_path_factory.mktemp("encode") / "clip.mp4", seconds=2, size=(160, 90), fps=30
+    )
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+class TestClip:
+    """The hint clip."""
+
+    def test_it_holds_the_frames_at_the_rate(self, tmp_path: Path) -> None:
+        """As many frames as given, of their size, a period apart."""
+        target = tmp_path / "a.mp4"
+        write_clip(_frames(3), target, fps=Fraction(24000, 1001))
+        with av.open(str(target)) as container:
+            stream = container.streams.video[0]
+            assert stream.codec_context.name == "h264"
+            assert stream.codec_context.pix_fmt == "yuv420p"
+            assert stream.average_rate == Fraction(24000, 1001)
+            decoded = list(container.decode(stream))
+        assert [(frame.width, frame.height) for frame in decoded] == [(96, 54)] * 3
+        times = [round((frame.time or 0) * 24000) for frame in decoded]
+        assert times == [0, 1001, 2002]
+
+    def test_the_colours_come_back(self, tmp_path: Path) -> None:
+        """RGB in, RGB out, to the precision of the codec, by the tags that are written."""
+        frames = _frames(2)
+        target = tmp_path / "a.mp4"
+        write_clip(frames, target, fps=RATE)
+        with open_video(target) as reader:
+            back = reader.first(2, Size(96, 54))
+        for given, got in zip(frames, back, strict=True):
+            error = np.mean((given.image.astype(float) - got.image.astype(float)) ** 2)
+            assert 10 * np.log10(255**2 / error) > 32
+            drift = given.image.astype(float).mean((0, 1)) - got.image.astype(float).mean((0, 1))
+            assert np.abs(drift).max() < 1.5
+
+    @pytest.mark.parametrize(("matrix", "number"), [("bt709", 1), ("smpte170m", 6), (None, 2)])
+    def test_the_tags_of_the_video_are_kept(
+        self, tmp_path: Path, video: Path, matrix: str | None, number: int
+    ) -> None:
+        """A clip made from a video says of its colours what the video said, no more."""
+        source, target = tmp_path / "source.mp4", tmp_path / "a.mp4"
+        with av.open(str(video)) as given, av.open(str(source), "w") as made:
+            stream = made.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+            if matrix is not None:
+                stream.colorspace = number
+            for frame in given.decode(video=0):
+                if matrix is not None:
+                    frame.colorspace = number
+                made.mux(stream.encode(frame))
+            made.mux(stream.encode())
+        with open_video(source) as reader:
+            frames = hint_frames(reader, box=Size(80, 46), stretch=True, native=True)
+        write_clip(frames, target, fps=RATE)
+        with av.open(str(target)) as container:
+            assert int(next(container.decode(video=0)).colorspace) == number
+
+
+class TestPngs:
+    """A folder of pictures."""
+
+    def test_the_pictures_are_the_frames(self, tmp_path: Path) -> None:
+        """Without loss, in order, in a folder that is made."""
+        frames = _frames(3)
+        write_pngs(frames, tmp_path / "out")
+        assert _left(tmp_path / "out") == ["hint_01.png", "hint_02.png", "hint_03.png"]
+        for frame, name in zip(frames, _left(tmp_path / "out"), strict=True):
+            with Image.open(tmp_path / "out" / name) as picture:
+                assert np.array_equal(np.asarray(picture), frame.image)
+
+    def test_other_files_are_left_alone_and_ours_replaced(self, tmp_path: Path) -> None:
+        """What the folder held stays, but for frames of the same names."""
+        (tmp_path / "notes.txt").write_text("mine")
+        write_pngs(_frames(2), tmp_path)
+        write_pngs(_frames(2)[::-1], tmp_path)
+        assert _left(tmp_path) == ["hint_01.png", "hint_02.png", "notes.txt"]
+        with Image.open(tmp_path / "hint_01.png") as picture:
+            assert np.array_equal(np.asarray(picture), _frames(2)[1].image)
+
+    def test_frames_of_an_earlier_call_are_not_mixed_in(self, tmp_path: Path) -> None:
+        """Fewer frames than last time would leave old ones behind: refused, nothing touched."""
+        write_pngs(_frames(3), tmp_path)
+        before = [(tmp_path / name).read_bytes() for name in _left(tmp_path)]
+        with pytest.raises(OutputError, match=r"earlier call, such as hint_03\.png"):
+            write_pngs(_frames(2), tmp_path)
+        assert [(tmp_path / name).read_bytes() for name in _left(tmp_path)] == before
+
+
+class TestSheet:
+    """The contact sheet."""
+
+    def test_every_frame_is_on_it_unchanged(self, tmp_path: Path) -> None:
+        """Each frame's pixels lie somewhere on the sheet, side by side and not over another."""
+        frames = _frames(3, (240, 136))
+        write_sheet(frames, tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as picture:
+            sheet = np.asarray(picture.convert("RGB"))
+        places = [_find(sheet, frame.image) for frame in frames]
+        assert len(set(places)) == 3
+        assert sheet.shape[0] * sheet.shape[1] < 4 * 3 * 240 * 136
+
+    @pytest.mark.parametrize(
+        ("time", "label"),
+        [
+            (Fraction(0), "0.000 s"),
+            (Fraction(7, 30), "0.233 s"),
+            (Fraction(59_9994, 10_000), "59.999 s"),
+            (Fraction(60), "1:00.000"),
+            (Fraction(200) + Fraction(1, 2), "3:20.500"),
+            (Fraction(3600 + 200), "1:03:20.000"),
+        ],
+    )
+    def test_times_are_written_to_be_read(self, time: Fraction, label: str) -> None:
+        """Seconds up to a minute, then minutes, then hours."""
+        assert time_label(time) == label
+
+
+def _find(sheet: np.ndarray, image: np.ndarray) -> tuple[int, int]:
+    """Where a picture lies on a sheet, pixel for pixel."""
+    height, width = image.shape[:2]
+    corner = np.all(sheet[: 1 - height or None, : 1 - width or None] == image[0, 0], axis=-1)
+    for top, left in np.argwhere(corner):
+        if np.array_equal(sheet[top : top + height, left : left + width], image):
+            return int(top), int(left)
+    raise AssertionError("the frame is not on the sheet")
+
+
+class TestTargets:
+    """The name of the target says what is written; what cannot be written is one error."""
+
+    def test_the_name_decides(self, tmp_path: Path) -> None:
+        """.mp4, .png and a name without a suffix, in either case of letters."""
+        for name in ("a.MP4", "b.Png", "folder"):
+            write_hints(_frames(2), tmp_path / name, fps=RATE)
+        with av.open(str(tmp_path / "a.MP4")) as container:
+            assert "mp4" in container.format.name
+        with Image.open(tmp_path / "b.Png") as picture:
+            assert picture.format == "PNG"
+        assert len(_left(tmp_path / "folder")) == 2
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+    @pytest.mark.parametrize("name", ["a.mp4", "a.png", "out"])
+    def test_a_disk_that_takes_no_more(self, tmp_path: Path, name: str) -> None:
+        """When writing fails half-way, what was there stays and nothing else is left."""
+        code = f"""
+import resource, signal
+from fractions import Fraction
+from pathlib import Path
+from promptlift.types import Frame
+from promptlift.errors import OutputError
+from promptlift.video.export import write_hints
+from promptlift.testing import synthetic_pictures
+frames = [Frame(Fraction(0), p, Fraction(0)) for p in synthetic_pictures(seconds=0.1)]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    write_hints(frames, Path({str(tmp_path / name)!r}), fps=Fraction(2))
+except OutputError as error:
+    print(error)
+"""
+        if name != "out":
+            (tmp_path / name).write_text("old")
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("cannot write")
+        assert _left(tmp_path) == ([] if name == "out" else [name])
+        if name != "out":
+            assert (tmp_path / name).read_text() == "old"
+
+
+class TestCommand:
+    """``promptlift hint``."""
+
+    @staticmethod
+    def _run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(hint, [str(argument) for argument in arguments])
+
+    def test_one_line_for_each_frame_on_stderr(self, tmp_path: Path, video: Path) -> None:
+        """Its time and its size; stdout stays empty."""
+        result = self._run(video, "-o", tmp_path / "a.mp4", "--strategy", "fps")
+        assert result.exit_code == 0
+        assert result.stderr.splitlines() == ["0.233 s  320x180", "0.733 s  320x180"]
+        assert result.stdout == ""
+
+    def test_a_keyframe_is_told(self, tmp_path: Path) -> None:
+        """In a long clip the line says that the nearest keyframe was taken, unless forbidden."""
+        long = synthetic_video(tmp_path / "long.mp4", seconds=16, size=(64, 36), fps=3)
+        result = self._run(long, "-o", tmp_path / "a.png", "-n", "1")
+        assert result.stderr.endswith("(nearest keyframe)\n")
+        result = self._run(long, "-o", tmp_path / "a.png", "-n", "1", "--exact")
+        assert result.stderr == "8.000 s  320x180\n"
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("missing.mp4", "-o", "a.mp4"),
+            ("clip.mp4", "-o", "a.avi"),
+            ("clip.mp4", "-o", "a.mp4", "-n", "0"),
+            ("clip.mp4", "-o", "a.mp4", "--strategy", "fps", "--fps", "0"),
+            ("clip.mp4", "-o", "nowhere/a.mp4"),
+            ("clip.mp4", "-o", "a.mp4", "--fps", "5000"),
+        ],
+        ids=lambda arguments: " ".join(arguments),
+    )
+    def test_a_mistake_is_an_error_of_ours_and_leaves_nothing(
+        self,
+        tmp_path: Path,
+        video: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: tuple[str, ...],
+    ) -> None:
+        """Each becomes one line and exit code 2, and no file appears."""
+        monkeypatch.chdir(tmp_path)
+        Path("clip.mp4").write_bytes(video.read_bytes())
+        result = self._run(*arguments)
+        assert isinstance(result.exception, PromptliftError)
+        assert result.exception.exit_code == 2
+        assert _left(tmp_path) == ["clip.mp4"]
