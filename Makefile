@@ -16,7 +16,7 @@ demo: setup
 	@$(BIN)/promptlift run out/demo.mp4 "$(DEMO_PROMPT)"
 
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 # Kills the batch command a hundred times, at moments that seeds decide; about six minutes.
 FAULT_SEEDS ?= 50

@@ -18,6 +18,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
+# Modules of few tests that take minutes. Begun last, they would keep one process busy alone.
+LONG_MODULES = ("test_ray", "test_kills", "test_batch_faults", "test_page", "test_objects")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest modules first, so that all processes end together."""
+
+    def rank(item: pytest.Item) -> int:
+        name = item.path.stem
+        return LONG_MODULES.index(name) if name in LONG_MODULES else len(LONG_MODULES)
+
+    items.sort(key=rank)
+
+
 _scheduling = getattr(os, "sched_getscheduler", lambda _: None)
 _AT_FIRST = _scheduling(0)
 
