@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from clips import drawn_clips
 from stub_engine import OPENING, asked, stub_engine
 
-CLIPS = 64
+CLIPS = 32
 _WORDS = (
     *("calm", "quiet", "soft", "warm", "bright", "gentle", "rolling", "distant", "golden"),
     *("hazy", "open", "wide", "low", "high"),
