@@ -266,7 +266,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 def spec_run(desk: Desk, spec: Path, *, upto: int = 99) -> str:
     """A run over the prompts of a spec."""
-    rows = list(SpecRows(spec).rows())
+    rows = list(SpecRows([spec]).rows())
     Maker(desk.folder / "run").write(rows, source=str(spec), do=lambda row: row.number < upto)
     return str(desk.folder / "run")
 

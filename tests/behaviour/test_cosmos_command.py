@@ -29,7 +29,7 @@ def test_the_result_stands_beside_the_spec(desk: Desk, capsys: pytest.CaptureFix
     assert call("spec.json") == 0
     out, err = capsys.readouterr()
     assert out.split() == ["spec.upsampled.promptlift.json", "spec.upsampled.json"]
-    assert "Cosmos-Transfer1 controlnet spec (--format transfer1)" in err
+    assert "promptlift: spec.json: read as transfer1 (--format)" in err
     assert "8 -> " in err
     assert "looking at the video" in err
     assert "no vision-language model is set up" in err

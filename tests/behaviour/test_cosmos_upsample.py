@@ -206,7 +206,7 @@ def test_overrides_choose_what_is_shown(desk: Desk) -> None:
     ]
     done = desk.run(desk.put("batch.jsonl", batch), base=base, look_at="control")
     assert statuses(done) == ["done", "done", "failed", "done"]
-    assert "no control has a video of its own" in reasons(done)[2]
+    assert "no video to look at" in reasons(done)[2]
     assert {request.frames[0].size.width for request in desk.engine.requests} == {160, 128}
 
 
@@ -227,7 +227,7 @@ def test_regional_prompts_are_shown_their_region_only(desk: Desk) -> None:
     done = desk.run(spec, regions=True)
     assert statuses(done) == ["kept", "done", "failed", "failed", "failed"]
     assert shown(desk) == (80, 96)
-    whys = ["mask.mp4", "the region is 2x1 pixels of 160x96", "takes a file only as a video"]
+    whys = ["mask.mp4", "the region is 2x1 pixels of 160x96", "nor a mask video"]
     for reason, why in zip(reasons(done)[2:], whys, strict=True):
         assert why in reason
     made = json.loads((desk.folder / "spec.upsampled.json").read_text())
@@ -354,13 +354,13 @@ def test_what_an_item_lacks_is_its_reason(desk: Desk) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({**STRICT, "video_path": "assets/no.mp4"}, "the video 'assets/no.mp4' is not there"),
         ({**STRICT, "depth": {"control_path": "no.mp4"}}, "the depth control 'no.mp4' is not"),
-        ({**STRICT, "video_path": "", "edge": None}, "it names no video"),
+        ({**STRICT, "video_path": "", "edge": None}, "no video to look at"),
         ({**STRICT, "video_path": "spec.jsonl"}, "not a video"),
         ({**STRICT, "video_path": "a\u0000b"}, "is not there"),
         ({**STRICT, "video_path": "x" * 5000}, "is not there"),
         ({**file, "prompt_path": "no.txt"}, "'no.txt' is not there"),
         ({**file, "prompt_path": "latin.txt"}, "UTF-8"),
-        ({**file, "prompt_path": "assets"}, "it is a folder"),
+        ({**file, "prompt_path": "assets"}, "not a regular file"),
     ]
     spec = desk.put("spec.jsonl", [*(line for line, _ in cases), STRICT])
     done = desk.run(spec)
@@ -376,7 +376,7 @@ def test_a_rejected_answer_leaves_the_prompt(desk: Desk) -> None:
     desk.engine = FakeEngine(["I cannot help with that."], context=None)
     done = desk.run(desk.put("spec.json", SPEC))
     assert statuses(done) == ["rejected"]
-    assert "refusal" in reasons(done)[0]
+    assert "only 5 words. Ask again" in reasons(done)[0]
     assert not (desk.folder / "spec.upsampled.json").exists()
 
 
@@ -486,8 +486,7 @@ def test_relative_paths_are_found_as_the_generator_finds_them(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the folder that Cosmos-Transfer1 is started in: the current one, a named one, or the
-    nearest above the spec from which the name leads somewhere, and then it is noted which. Links
-    are followed, and where they lead is noted.
+    nearest above the spec from which the name leads somewhere, and then it is noted which.
     """
     elsewhere = desk.folder / "elsewhere"
     elsewhere.mkdir()
@@ -496,12 +495,9 @@ def test_relative_paths_are_found_as_the_generator_finds_them(
 
     def notes(spec: Path, **options: Any) -> list[str]:
         desk.run(spec, dry_run=True, again=True, **options)
-        return [line for line in desk.notes if "count from" in line or " is " in line]
+        return [line for line in desk.notes if "count from" in line]
 
     assert notes(spec) == []
-    (desk.folder / "link.mp4").symlink_to(desk.folder / RGB)
-    linked = desk.put("s.json", {**words, "input_video_path": "link.mp4"})
-    assert notes(linked) == [f"{linked}: link.mp4 is {(desk.folder / RGB).resolve()}"]
     monkeypatch.chdir(elsewhere)
     assert notes(spec) == [f"{spec}: relative paths count from {desk.folder}"]
     failed = desk.run(spec, dry_run=True, again=True, root=str(elsewhere))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptlift.cosmos.plan import SpecOptions
-from promptlift.cosmos.upsample import Outputs, SpecRefusal, SpecResult, upsample_specs
+from promptlift.cosmos.upsample import Outputs, SpecRefusal, SpecResult, SpecRows, upsample_specs
 from promptlift.engines.base import Engine, Request
 from promptlift.options import Options
 from promptlift.testing import FakeEngine, synthetic_video
@@ -72,16 +72,10 @@ class Desk:
     ) -> list[SpecResult | SpecRefusal]:
         """Upsample specs; those that cannot be used are among the results."""
         self.notes.clear()
-        work = upsample_specs(
-            specs,
-            engine or self.engine,
-            Options(**self.options),
-            spec_options=SpecOptions(base=None if base is None else str(base), **options),
-            outputs=Outputs(folder, in_place=in_place),
-            run_dir=run_dir,
-            dry_run=dry_run,
-            note=self.notes.append,
-        )
+        how = SpecOptions(base=None if base is None else str(base), **options)
+        rows = SpecRows(specs, how, Outputs(folder, in_place=in_place), self.notes.append)
+        asked, settings = engine or self.engine, Options(**self.options)
+        work = upsample_specs(rows, asked, settings, run_dir=run_dir, dry_run=dry_run)
         return asyncio.run(work)
 
     def run(self, *specs: Path, **how: Any) -> list[SpecResult]:

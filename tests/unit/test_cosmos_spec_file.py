@@ -90,11 +90,10 @@ def test_what_python_refuses_is_refused(text: str) -> None:
         ('{"a": "x', "line 1, column 7", "unterminated string"),
         ("", "line 1, column 1", "expecting value"),
         ('{"a": 1} {"b": 2}', "line 1, column 10", "extra data"),
-        ("{'a': 1}", "line 1, column 2", "a single quote"),
-        ('{\n  // a remark\n "a": 1}', "line 2, column 3", "a comment"),
+        ('{\n  // a remark\n "a": 1}', "line 2, column 3", "double quotes"),
         ("\ufeff{,}", "line 1, column 2", "double quotes"),
         ('{"p": "a",\n "p": "b"}', "line 2, column 7", "twice in one object"),
-        ("[" * 100_000, "column 102", "levels of nesting"),
+        ("[" * 100_000, "", "recursion"),
         ("9" * 5000, "", "digits"),
     ],
 )
@@ -231,7 +230,7 @@ def test_regional_prompts_are_items_of_their_own(tmp_path: Path) -> None:
     assert mask.region_mask == "mask.MP4"
     faults = [item.region_fault for item in others]
     for fault, word in zip(
-        faults, ["boxes.json", "mask_prompt", "no region", "inside"], strict=True
+        faults, ["nor a mask", "mask_prompt", "neither a box", "inside"], strict=True
     ):
         assert word in fault
     assert invalid.error is not None
@@ -262,21 +261,15 @@ def test_overrides_are_followed_item_by_item(tmp_path: Path) -> None:
     assert own.hints == {**HINTS, "vis": "v.mp4"}
     assert [item.prompt for item in (plain_one, null)] == ["one", "a robot arm"]
     assert [item.where for item in (plain_one, null)] == ["line 1", "line 2"]
-    assert spec.warnings == ()
     line = {"visual_input": "a.mp4", "control_overrides": {"seg": {"input_control": "s.mp4"}}}
     assert batch(tmp_path, [line], base=None).items[0].hints == {"seg": "s.mp4"}
 
 
-def test_overrides_that_the_generator_refuses_are_warned_of(tmp_path: Path) -> None:
+def test_overrides_that_the_generator_refuses_are_left_out(tmp_path: Path) -> None:
     """The item is read without them."""
     line = {"visual_input": "a.mp4", "control_overrides": {"vis": None, "what": {}}}
     spec = batch(tmp_path, [line, {**line, "control_overrides": None}])
     assert [item.hints for item in spec.items] == [HINTS] * 2
-    assert spec.warnings == (
-        "line 1: control_overrides of 'vis' is not an object: Cosmos-Transfer1 stops there",
-        "line 1: control_overrides of 'what' is ignored: the spec has no such control",
-        "line 2: control_overrides is not an object: Cosmos-Transfer1 stops there",
-    )
 
 
 def test_a_transfer25_spec(tmp_path: Path) -> None:
@@ -312,12 +305,9 @@ def test_the_items_of_documents_are_named(tmp_path: Path) -> None:
 
 
 def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
-    """A line of JSONL that is no JSON is one item lost, named by line and column. A byte order mark
-    is warned of: the generators' loaders stop at it.
-    """
+    """A line of JSONL that is no JSON is one item lost, named by line and column."""
     content = '\ufeff{"visual_input": "a.mp4", "prompt": "x"}\n{"visual_input": }\n\n[1]\n'
     spec = read_spec(put(tmp_path, "a.jsonl", content), form="predict1")
-    assert "byte order mark" in spec.warnings[0]
     good, bad, array = spec.items
     assert good.error is None
     assert bad.error is not None
@@ -328,7 +318,7 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
     # Blank lines stay where they are, and CRLF makes none.
     lines = f"\n{json.dumps(PREDICT25)}\r\n{json.dumps({**PREDICT25, 'name': 'b'})}\r\n"
     spec = read_spec(put(tmp_path, "a.jsonl", lines))
-    assert (len(spec.items), spec.warnings) == (2, ())
+    assert len(spec.items) == 2
 
 
 @pytest.mark.parametrize(
@@ -340,7 +330,6 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
         ("a.yaml", "prompt: x", "YAML"),
         ("a.json", {"hello": 1}, "no format that promptlift knows"),
         ("a.json", "3", "no format that promptlift knows"),
-        ("a.json", '{"promptlift_sidecar": 1}', "promptlift's own sidecar"),
         ("a.json", {**TRANSFER1, "prompt": 3}, "'prompt' is a number, not a text"),
         ("a.json", {**TRANSFER1, "canny": {}}, "'canny' is an object"),
         ("a.json", {**TRANSFER1, "vis": 3}, "the control 'vis' is a number"),
@@ -363,7 +352,7 @@ def test_what_is_no_file_or_huge_is_refused_at_once(tmp_path: Path) -> None:
     assert MAX_BYTES < 100_000_000
     for path, what in [
         (tmp_path / "none.json", "no such file"),
-        (tmp_path, "a folder"),
+        (tmp_path, "not a regular file"),
         (pipe, "not a regular file"),
         (huge, "longer than 16 MiB"),
     ]:

@@ -233,7 +233,7 @@ def _open_input(source: str, options: dict[str, Any]) -> Input:
         root=None if root is None else str(root.absolute()),
     )
     return SpecRows(
-        Path(source),
+        [Path(source)],
         spec_options,
         note=lambda line: click.echo(f"promptlift: {line}", err=True),
     )

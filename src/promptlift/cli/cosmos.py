@@ -114,7 +114,7 @@ def _upsample(
     long one. The paths of the files written go to stdout; with --dry-run, the changes.
     """
     from promptlift.cosmos.plan import SpecOptions
-    from promptlift.cosmos.upsample import Outputs, SpecRefusal, upsample_specs
+    from promptlift.cosmos.upsample import Outputs, SpecRefusal, SpecRows, upsample_specs
     from promptlift.engines.registry import make_engine
     from promptlift.options import Options
 
@@ -129,16 +129,15 @@ def _upsample(
 
     async def work() -> list[SpecResult | SpecRefusal]:
         asked = make_engine(engine, **settings)
+        outputs = Outputs(output_dir, in_place=in_place)
+        rows = SpecRows(specs, spec_options, outputs, notes.note)
         try:
             return await upsample_specs(
-                specs,
+                rows,
                 asked,
                 options,
-                spec_options=spec_options,
-                outputs=Outputs(output_dir, in_place=in_place),
                 run_dir=run_dir,
                 dry_run=dry_run,
-                note=notes.note,
                 progress=lambda done, total: notes.update(f"{done} of {total} items"),
             )
         finally:
@@ -158,9 +157,8 @@ def _upsample(
             write_atomic(review_sheet, page.encode())
             click.echo(str(review_sheet))
         counts = notes.statuses
-        notes.note(
-            ", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "nothing to do"
-        )
+        summary = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+        notes.note(summary or "nothing to do")
     if counts["unusable"]:
         return UNUSABLE
     return UNFINISHED if counts["failed"] or counts["rejected"] else 0
@@ -177,7 +175,7 @@ class _Notes(StatusLine):
     def note(self, line: str) -> None:
         """Say something that is no error."""
         if not self._quiet:
-            _to_stderr(f"promptlift: {line}")
+            click.echo(f"promptlift: {line}", err=True)
 
     def report(self, result: SpecResult | SpecRefusal, *, dry_run: bool) -> None:
         """Say what became of a spec's items, and what was written or would be."""
@@ -185,7 +183,7 @@ class _Notes(StatusLine):
 
         if isinstance(result, SpecRefusal):
             self.statuses["unusable"] += 1
-            _to_stderr(f"promptlift: error: {_shown(result.spec)}: {result.error}")
+            click.echo(f"promptlift: error: {_shown(result.spec)}: {result.error}", err=True)
             return
         name = _shown(result.spec.path)
         for item in result.items:
@@ -201,18 +199,17 @@ class _Notes(StatusLine):
         for line in item.warnings:
             self.note(f"{where}: warning: {line}")
         if item.status in ("failed", "rejected"):
-            _to_stderr(f"promptlift: error: {where}: {item.status}: {item.reason}")
+            click.echo(f"promptlift: error: {where}: {item.status}: {item.reason}", err=True)
         if item.status != "done" or item.record is None or item.plan is None:
             return
         before, after = len(item.before.split()), len((item.after or "").split())
-        tokens = item.record.tokens
+        tokens, engine = item.record.tokens, item.record.engine
         about = "about " if tokens.target_estimated else ""
         shown = "the video" if item.plan.look_at == "rgb" else f"the {item.plan.look_at} control"
         self.note(
             f"{where}: {before} -> {after} words, {about}{tokens.target} of "
             f"{tokens.target_limit} tokens, looking at {shown}"
         )
-        engine = item.record.engine
         if self.statuses["done"] == 1 and engine and engine.name == "embedded":
             from promptlift.engines.no_model import NO_MODEL_NOTICE
 
@@ -234,10 +231,6 @@ def _shown(path: Path) -> str:
     """A path as short as it can be written from the current folder, but never upwards."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _to_stderr(line: str) -> None:
-    click.echo(line.encode("utf-8", "replace").decode(), err=True)
 
 
 @cosmos.command("check")

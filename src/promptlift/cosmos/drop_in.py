@@ -51,7 +51,6 @@ __all__ = ["PixtralPromptUpsampler"]
 Video = str | os.PathLike[str] | Sequence[str | os.PathLike[str] | bytes]
 
 _LOG = logging.getLogger("promptlift.cosmos")
-_PATIENCE = 3600.0
 _ASKED: Counter[str] = Counter()
 # What Cosmos's pipeline takes away around each call, as it was when this module was imported.
 _TORCHRUN = {
@@ -102,7 +101,7 @@ class PixtralPromptUpsampler:
         engine_settings: Mapping[str, Any] | None = None,
         offload_by: Literal["sleep", "stop"] = "sleep",
         on_reject: OnReject = "fail",
-        patience: float = _PATIENCE,
+        patience: float = 3600.0,
         **options: Any,
     ) -> None:
         if offload_by not in ("sleep", "stop"):

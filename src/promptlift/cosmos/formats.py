@@ -6,10 +6,10 @@ video, the controls that the generator follows and the region that the prompt is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from promptlift.errors import SpecError
 from promptlift.types import Box
@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from promptlift.cosmos.spec_file import Node
     from promptlift.types import Control, Kind
 
-__all__ = [
-    "CONTROLS",
-    "FORMATS",
-    "MASK_SUFFIXES",
-    "ItemContext",
-    "Layout",
-    "SpecFormat",
-    "SpecItem",
-]
+__all__ = ["CONTROLS", "FORMATS", "MASK_SUFFIXES", "Layout", "SpecFormat", "SpecItem"]
 
 Layout: TypeAlias = Literal["document", "lines"]
 """One JSON value in the whole file, or one on each line."""
@@ -49,8 +41,6 @@ CONTROLS: dict[str, tuple[Control, Kind | None]] = {
     "lidar": ("lidar", None),
 }
 """For each control key: what the generator follows, and the kind of picture its video shows."""
-
-_TRANSFER25_CONTROLS = frozenset({"edge", "vis", "depth", "seg"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,54 +73,68 @@ class SpecItem:
     error: SpecError | None = None
 
 
-class ItemContext(NamedTuple):
-    """What a reader is given besides the object.
-
-    Attributes:
-        where: The object's place for a message.
-        base: The item of the spec that a Transfer1 batch runs with; None for none.
-        warnings: Takes what the generator itself will stop at or ignore.
-    """
-
-    where: str
-    base: SpecItem | None
-    warnings: list[str]
-
-
-_Items: TypeAlias = "Iterator[SpecItem]"
-
-
-@dataclass(frozen=True, slots=True)
 class SpecFormat:
-    """One kind of spec file.
+    """One kind of spec file; each has a class of its own.
 
     Attributes:
         name: As in ``--format``.
-        title: In words.
         target: The generator's name in `promptlift.targets`.
         layouts: How such a file may be laid out.
-        matches: Whether an object may be of this format, by its keys.
-        read: Gives the items of one object; raises `SpecError` for one that cannot be used.
+        video: The key of an item's RGB video.
+        controls: The keys that are controls.
+        control_video: The key of a control's own video.
+        prompt_path: Whether a ``prompt_path`` is read where there is no prompt.
         beside: Whether relative paths count from the spec's folder; else from the folder that
             the generator is started in.
     """
 
-    name: str
-    title: str
-    target: str
-    layouts: Sequence[Layout]
-    matches: Callable[[Node], bool]
-    read: Callable[[Node, ItemContext], _Items]
-    beside: bool = False
+    name: ClassVar[str]
+    target: ClassVar[str]
+    layouts: ClassVar[tuple[Layout, ...]]
+    video: ClassVar[str]
+    controls: ClassVar[Collection[str]] = ()
+    control_video: ClassVar[str] = "input_control"
+    prompt_path: ClassVar[bool] = False
+    beside: ClassVar[bool] = False
 
+    def matches(self, owner: Node) -> bool:
+        """Whether a value may be of this format, by its keys."""
+        raise NotImplementedError
 
-def _members(owner: Node) -> dict[str, Node]:
-    return owner.value if isinstance(owner.value, dict) else {}
+    def read(self, owner: Node, where: str, _base: SpecItem | None, /) -> Iterator[SpecItem]:
+        """The items of one value.
+
+        Args:
+            owner: The value.
+            where: Its place for a message.
+            _base: The item of the spec that a Transfer1 batch runs with; None for none.
+
+        Raises:
+            SpecError: The value cannot be used.
+        """
+        yield self._item(where, owner)
+
+    def _item(self, where: str, owner: Node) -> SpecItem:
+        if not isinstance(owner.value, dict):
+            raise SpecError(f"it is {owner.kind}, not an object", remedy="write it in braces")
+        hints: dict[str, str | None] = {}
+        for key, node in owner.value.items():
+            if key not in self.controls or node.value is None:
+                continue
+            if not isinstance(node.value, dict):
+                raise SpecError(
+                    f"the control {key!r} is {node.kind}, not an object",
+                    remedy="write its settings in braces",
+                )
+            hints[key] = _text(node, self.control_video) or None
+        prompt = _text(owner, "prompt")
+        file = _text(owner, "prompt_path") if self.prompt_path and prompt is None else None
+        return SpecItem(where, owner, prompt, file or None, _text(owner, self.video) or None, hints)
 
 
 def _text(owner: Node, key: str) -> str | None:
     """A member that is a text; None where it is missing or null."""
-    member = owner.get(key)
+    member = owner.members.get(key)
     if member is None or member.value is None:
         return None
     if not isinstance(member.value, str):
@@ -138,43 +142,9 @@ def _text(owner: Node, key: str) -> str | None:
     return member.value
 
 
-def _item(
-    where: str,
-    owner: Node,
-    video: str,
-    *,
-    controls: Iterable[str] = (),
-    control_video: str = "input_control",
-    prompt_path: bool = False,
-) -> SpecItem:
-    """The item that an object is.
-
-    Args:
-        where: Its place for a message.
-        owner: The object.
-        video: The key of its RGB video.
-        controls: The keys that are controls.
-        control_video: The key of a control's own video.
-        prompt_path: Whether a ``prompt_path`` is read where there is no prompt.
-    """
-    if not isinstance(owner.value, dict):
-        raise SpecError(f"it is {owner.kind}, not an object", remedy="write it in braces")
-    hints: dict[str, str | None] = {}
-    for key, node in owner.value.items():
-        if key not in controls or node.value is None:
-            continue
-        if not isinstance(node.value, dict):
-            raise SpecError(
-                f"the control {key!r} is {node.kind}, not an object",
-                remedy="write its settings in braces",
-            )
-        hints[key] = _text(node, control_video) or None
-    prompt = _text(owner, "prompt")
-    file = _text(owner, "prompt_path") if prompt_path and prompt is None else None
-    return SpecItem(where, owner, prompt, file or None, _text(owner, video) or None, hints)
-
-
-def _each(nodes: Iterable[tuple[str, Node]], read: Callable[[str, Node], SpecItem]) -> _Items:
+def _each(
+    nodes: Iterable[tuple[str, Node]], read: Callable[[str, Node], SpecItem]
+) -> Iterator[SpecItem]:
     """The items of objects at several places; one that cannot be read does not stop the others."""
     for where, node in nodes:
         try:
@@ -184,35 +154,41 @@ def _each(nodes: Iterable[tuple[str, Node]], read: Callable[[str, Node], SpecIte
         yield item
 
 
-# Cosmos-Transfer1: the controlnet spec (one JSON object), and the batch (JSONL) that runs with it.
-# cosmos_transfer1/diffusion/inference/inference_utils.py:1194-1213 (the spec's loader),
-# cosmos_transfer1/utils/io.py:24-38 (the batch's) and
-# cosmos_transfer1/diffusion/inference/transfer.py:313-349 (overrides, regional prompts).
+class _Transfer1(SpecFormat):
+    """The controlnet spec.
 
+    cosmos_transfer1/diffusion/inference/inference_utils.py:1194-1213 (its loader) and
+    cosmos_transfer1/diffusion/inference/transfer.py:313-349 (regional prompts).
+    """
 
-def _is_transfer1(owner: Node) -> bool:
-    keys = _members(owner).keys()
-    ours = {"input_video_path", "regional_prompts", *CONTROLS} & keys
-    return bool(ours) and not {"video_path", "name"} & keys
+    name = "transfer1"
+    target = "cosmos-transfer1"
+    layouts = ("document",)
+    video = "input_video_path"
+    controls = CONTROLS
 
+    def matches(self, owner: Node) -> bool:
+        keys = owner.members.keys()
+        ours = {"input_video_path", "regional_prompts", *CONTROLS} & keys
+        return bool(ours) and not {"video_path", "name"} & keys
 
-def _read_transfer1(owner: Node, context: ItemContext) -> _Items:
-    for key, node in _members(owner).items():
-        if key not in CONTROLS and isinstance(node.value, dict):
-            raise SpecError(
-                f"{key!r} is an object, and Cosmos-Transfer1 knows no control of that name",
-                remedy=f"use one of {', '.join(sorted(CONTROLS))}",
-            )
-    whole = _item(context.where, owner, "input_video_path", controls=CONTROLS)
-    yield whole
-    regional = owner.get("regional_prompts")
-    nodes = regional.value if regional is not None and isinstance(regional.value, list) else []
+    def read(self, owner: Node, where: str, _base: SpecItem | None, /) -> Iterator[SpecItem]:
+        for key, node in owner.members.items():
+            if key not in CONTROLS and isinstance(node.value, dict):
+                raise SpecError(
+                    f"{key!r} is an object, and Cosmos-Transfer1 knows no control of that name",
+                    remedy=f"use one of {', '.join(sorted(CONTROLS))}",
+                )
+        whole = self._item(where, owner)
+        yield whole
+        regional = owner.members.get("regional_prompts")
 
-    def read(where: str, node: Node) -> SpecItem:
-        item = _item(where, node, "input_video_path")
-        return replace(item, video=whole.video, hints=whole.hints, **_region(node))
+        def region(where: str, node: Node) -> SpecItem:
+            item = self._item(where, node)
+            return replace(item, video=whole.video, hints=whole.hints, **_region(node))
 
-    yield from _each(((f"regional_prompts[{n}]", node) for n, node in enumerate(nodes)), read)
+        nodes = enumerate(regional.items if regional is not None else ())
+        yield from _each(((f"regional_prompts[{n}]", node) for n, node in nodes), region)
 
 
 def _region(node: Node) -> dict[str, Any]:
@@ -224,193 +200,144 @@ def _region(node: Node) -> dict[str, Any]:
     """
     if _text(node, "mask_prompt"):
         return {"region_fault": "its mask is made by the generator, from mask_prompt"}
-    defined = node.get("region_definitions_path")
-    if defined is None:
-        return {"region_fault": "it names no region_definitions_path"}
-    if isinstance(defined.value, str):
-        if PurePath(defined.value).suffix.lower() in MASK_SUFFIXES:
-            return {"region_mask": defined.value}
-        fault = (
-            f"its region is {defined.value[:200]!r}, and Cosmos-Transfer1 takes a file only as a "
-            f"video ({', '.join(MASK_SUFFIXES)})"
-        )
-        return {"region_fault": fault}
-    corners = defined.value if isinstance(defined.value, list) else []
-    numbers = [float(corner.value) for corner in corners if isinstance(corner.value, int | float)]
+    defined = node.members.get("region_definitions_path")
+    value = None if defined is None else defined.value
+    if isinstance(value, str) and PurePath(value).suffix.lower() in MASK_SUFFIXES:
+        return {"region_mask": value}
+    corners = value if isinstance(value, list) else []
+    numbers = [float(one.value) for one in corners if isinstance(one.value, int | float)]
     if len(numbers) == len(corners) == 4:
         box = Box(*numbers)
         if 0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1:
             return {"region": box}
     fault = (
-        "its region is neither a mask video nor a box inside the picture, of four numbers from 0 "
-        "to 1: left, top, right and bottom"
+        "its region_definitions_path is neither a box inside the picture, [left, top, right, "
+        f"bottom] from 0 to 1, nor a mask video ({', '.join(MASK_SUFFIXES)})"
     )
     return {"region_fault": fault}
 
 
-def _is_transfer1_batch(owner: Node) -> bool:
-    return "visual_input" in _members(owner)
+class _Transfer1Batch(SpecFormat):
+    """The batch that runs with a controlnet spec.
+
+    cosmos_transfer1/utils/io.py:24-38 and diffusion/inference/transfer.py:313-333 (overrides).
+    """
+
+    name = "transfer1-batch"
+    target = "cosmos-transfer1"
+    layouts = ("lines",)
+    video = "visual_input"
+
+    def matches(self, owner: Node) -> bool:
+        return "visual_input" in owner.members
+
+    def read(self, owner: Node, where: str, base: SpecItem | None, /) -> Iterator[SpecItem]:
+        """A line, with the controls and the prompt of the spec where it has none of its own."""
+        item = self._item(where, owner)
+        hints = dict(base.hints) if base else {}
+        overrides = owner.members.get("control_overrides")
+        allowed = base.hints if base else CONTROLS  # the generator ignores others
+        for key, node in overrides.members.items() if overrides else ():
+            if key in allowed and ("input_control" in node.members or not base):
+                hints[key] = _text(node, "input_control") or None
+        prompt = base.prompt if item.prompt is None and base else item.prompt
+        yield replace(item, prompt=prompt, hints=hints)
 
 
-def _read_transfer1_batch(owner: Node, context: ItemContext) -> _Items:
-    """A line, with the controls and the prompt of the spec where it has none of its own."""
-    item, base = _item(context.where, owner, "visual_input"), context.base
-    found = dict(base.hints) if base else {}
-    allowed = found.keys() if base else CONTROLS.keys()
-    overrides = owner.get("control_overrides")
-    faults = []
-    if overrides is not None and not isinstance(overrides.value, dict):
-        faults.append("control_overrides is not an object: Cosmos-Transfer1 stops there")
-    for key, node in _members(overrides).items() if overrides else ():
-        what = f"control_overrides of {key[:40]!r} is"
-        if key not in allowed:
-            faults.append(f"{what} ignored: the spec has no such control")
-        elif not isinstance(node.value, dict):
-            faults.append(f"{what} not an object: Cosmos-Transfer1 stops there")
-        elif "input_control" in node.value or not base:
-            found[key] = _text(node, "input_control") or None
-    context.warnings.extend(f"{context.where}: {fault}" for fault in faults)
-    prompt = base.prompt if item.prompt is None and base else item.prompt
-    yield replace(item, prompt=prompt, hints=found)
+class _Transfer25(SpecFormat):
+    """By a strict schema, cosmos_transfer2/config.py:311-520."""
+
+    name = "transfer2.5"
+    target = "cosmos-transfer2.5"
+    layouts = ("document", "lines")
+    video = "video_path"
+    controls = ("edge", "vis", "depth", "seg")
+    control_video = "control_path"
+    prompt_path = True
+    beside = True
+
+    def matches(self, owner: Node) -> bool:
+        keys = owner.members.keys()
+        return "video_path" in keys or ("name" in keys and not keys.isdisjoint(self.controls))
 
 
-# Cosmos-Transfer2.5: one JSON object, or one on each line, by a strict schema
-# (cosmos_transfer2/config.py:311-520). prompt_path is read only where prompt is missing or null.
+class _Predict1(SpecFormat):
+    """cosmos_predict1/utils/io.py, the same reader as that of Cosmos-Transfer1's batch."""
+
+    name = "predict1"
+    target = "cosmos-predict1"
+    layouts = ("lines",)
+    video = "visual_input"
+
+    def matches(self, owner: Node) -> bool:
+        return "visual_input" in owner.members and "control_overrides" not in owner.members
 
 
-def _is_transfer25(owner: Node) -> bool:
-    keys = _members(owner).keys()
-    return "video_path" in keys or ("name" in keys and bool(_TRANSFER25_CONTROLS & keys))
+class _Predict2(SpecFormat):
+    """--batch_input_json of examples/video2world.py, an array.
+
+    Its text encoder is Cosmos-Predict1's T5 and cuts at the same 512 tokens, so that the target is
+    the same.
+    """
+
+    name = "predict2"
+    target = "cosmos-predict1"
+    layouts = ("document",)
+    video = "input_video"
+
+    def matches(self, owner: Node) -> bool:
+        return any("input_video" in item.members for item in owner.items)
+
+    def read(self, owner: Node, _: str, _base: SpecItem | None, /) -> Iterator[SpecItem]:
+        if not isinstance(owner.value, list):
+            raise SpecError(f"it is {owner.kind}, not an array", remedy="write it in brackets")
+        nodes = enumerate(owner.items, 1)
+        yield from _each(((f"item {number}", node) for number, node in nodes), self._item)
 
 
-def _read_transfer25(owner: Node, context: ItemContext) -> _Items:
-    yield _item(
-        context.where,
-        owner,
-        "video_path",
-        controls=_TRANSFER25_CONTROLS,
-        control_video="control_path",
-        prompt_path=True,
-    )
+class _Predict25(SpecFormat):
+    """A sample as a JSON object, several on lines, or several under "samples".
 
+    cosmos_predict2/config.py:181-232. The generator reads YAML as well; promptlift does not, since
+    changing one value of a YAML text in place takes a parser that it does not depend on.
+    """
 
-# Cosmos-Predict1: a batch, one {"prompt": ..., "visual_input": ...} on each line
-# (cosmos_predict1/utils/io.py, the same reader as Cosmos-Transfer1's).
+    name = "predict2.5"
+    target = "cosmos-predict2.5"
+    layouts = ("document", "lines")
+    video = "input_path"
+    prompt_path = True
+    beside = True
 
+    def matches(self, owner: Node) -> bool:
+        keys, samples = owner.members.keys(), owner.members.get("samples")
+        has_samples = samples is not None and isinstance(samples.value, dict)
+        return has_samples or "inference_type" in keys or {"name", "input_path"} <= keys
 
-def _is_predict1(owner: Node) -> bool:
-    return "visual_input" in _members(owner) and "control_overrides" not in _members(owner)
+    def read(self, owner: Node, where: str, _base: SpecItem | None, /) -> Iterator[SpecItem]:
+        samples, common = owner.members.get("samples"), _text(owner, "inference_type")
 
+        def sample(where: str, node: Node) -> SpecItem:
+            item = self._item(where, node)
+            kind = _text(node, "inference_type") or common
+            if kind == "text2world" or (kind is None and item.video is None):
+                raise SpecError(
+                    "it is made from text alone: there is no video to look at",
+                    remedy="leave it out, or give an input_path and another inference_type",
+                )
+            return item
 
-def _read_predict1(owner: Node, context: ItemContext) -> _Items:
-    yield _item(context.where, owner, "visual_input")
-
-
-# Cosmos-Predict2: --batch_input_json of examples/video2world.py, an array of {input_video, prompt,
-# output_video}. Its text encoder is Cosmos-Predict1's T5 and cuts at the same 512 tokens, so that
-# the target is the same.
-
-
-def _is_predict2(owner: Node) -> bool:
-    items = owner.value if isinstance(owner.value, list) else []
-    return any(item.get("input_video") is not None for item in items)
-
-
-def _read_predict2(owner: Node, _: ItemContext) -> _Items:
-    if not isinstance(owner.value, list):
-        raise SpecError(f"it is {owner.kind}, not an array", remedy="write it in brackets")
-    places = ((f"item {number}", node) for number, node in enumerate(owner.value, 1))
-    yield from _each(places, lambda where, node: _item(where, node, "input_video"))
-
-
-# Cosmos-Predict2.5: a sample as a JSON object, several on lines, or several under "samples"
-# (cosmos_predict2/config.py:181-232). The generator reads YAML as well; promptlift does not, since
-# changing one value of a YAML text in place takes a parser that it does not depend on.
-
-
-def _is_predict25(owner: Node) -> bool:
-    keys = _members(owner).keys()
-    samples = owner.get("samples")
-    if samples is not None and isinstance(samples.value, dict):
-        return True
-    return "inference_type" in keys or {"name", "input_path"} <= keys
-
-
-def _read_predict25(owner: Node, context: ItemContext) -> _Items:
-    samples, common = owner.get("samples"), _text(owner, "inference_type")
-
-    def read(where: str, node: Node) -> SpecItem:
-        item = _item(where, node, "input_path", prompt_path=True)
-        kind = _text(node, "inference_type") or common
-        if kind == "text2world" or (kind is None and item.video is None):
+        if samples is None:
+            yield sample(where, owner)
+            return
+        if not isinstance(samples.value, dict):
             raise SpecError(
-                "it is made from text alone: there is no video to look at",
-                remedy="leave it out, or give an input_path and another inference_type",
+                f"'samples' is {samples.kind}", remedy="give the samples by name, in braces"
             )
-        return item
-
-    if samples is None:
-        yield read(context.where, owner)
-    elif isinstance(samples.value, dict):
-        named = ((f"sample {name[:80]!r}", node) for name, node in samples.value.items())
-        yield from _each(named, read)
-    else:
-        raise SpecError(
-            f"'samples' is {samples.kind}", remedy="give the samples by name, in braces"
-        )
+        named = samples.members.items()
+        yield from _each(((f"sample {name[:80]!r}", node) for name, node in named), sample)
 
 
-_ALL = (
-    SpecFormat(
-        "transfer1",
-        "Cosmos-Transfer1 controlnet spec",
-        "cosmos-transfer1",
-        ("document",),
-        _is_transfer1,
-        _read_transfer1,
-    ),
-    SpecFormat(
-        "transfer1-batch",
-        "Cosmos-Transfer1 batch",
-        "cosmos-transfer1",
-        ("lines",),
-        _is_transfer1_batch,
-        _read_transfer1_batch,
-    ),
-    SpecFormat(
-        "transfer2.5",
-        "Cosmos-Transfer2.5 spec",
-        "cosmos-transfer2.5",
-        ("document", "lines"),
-        _is_transfer25,
-        _read_transfer25,
-        beside=True,
-    ),
-    SpecFormat(
-        "predict1",
-        "Cosmos-Predict1 batch",
-        "cosmos-predict1",
-        ("lines",),
-        _is_predict1,
-        _read_predict1,
-    ),
-    SpecFormat(
-        "predict2",
-        "Cosmos-Predict2 batch",
-        "cosmos-predict1",
-        ("document",),
-        _is_predict2,
-        _read_predict2,
-    ),
-    SpecFormat(
-        "predict2.5",
-        "Cosmos-Predict2.5 samples",
-        "cosmos-predict2.5",
-        ("document", "lines"),
-        _is_predict25,
-        _read_predict25,
-        beside=True,
-    ),
-)
-FORMATS: dict[str, SpecFormat] = {form.name: form for form in _ALL}
+_ALL = (_Transfer1, _Transfer1Batch, _Transfer25, _Predict1, _Predict2, _Predict25)
+FORMATS: dict[str, SpecFormat] = {form.name: form() for form in _ALL}
 """All formats by their name."""

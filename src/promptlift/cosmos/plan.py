@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -30,10 +31,8 @@ __all__ = [
     "SidecarEntry",
     "SpecItemPlan",
     "SpecOptions",
-    "is_for",
     "known_prompts",
     "plan_item",
-    "read_prompt",
     "sidecar_path",
 ]
 
@@ -243,25 +242,25 @@ def plan_item(
     """
     if item.error is not None:
         raise item.error
-    files = _Files(spec, options)
-    prompt_file = files.find(item.prompt_path, "the prompt's file")
-    prompt = (item.prompt or "") if prompt_file is None else read_prompt(prompt_file)
+    notes: dict[str, None] = {}
+    find = partial(_find_file, spec, options, notes)
+    prompt_file = find("the prompt's file", item.prompt_path) if item.prompt_path else None
+    prompt = item.prompt or ""
+    if prompt_file is not None:
+        try:
+            prompt = read_text(Path(prompt_file)).removeprefix(BOM).strip()
+        except SpecError as error:
+            raise SpecError(f"the prompt's file: {error.message}", remedy=error.remedy) from None
     entry = known.results.get(prompt)
     done = None if entry else known.finished.get((item.where, prompt))
-    if done is not None and not is_for(done, item):
+    if done is not None and not _is_for(done, item):
         done = None
-    earlier, reason = entry or done, ""
+    earlier = entry or done
     is_region = item.region or item.region_mask or item.region_fault
     if is_region and not options.regions:
         reason = "a regional prompt; --regions upsamples it too"
-    elif not options.again:
-        words = len(prompt.split())
-        if earlier is not None:
-            engine = earlier.record.engine if earlier.record else None
-            by = f" by the engine {engine.name!r}" if engine else ""
-            reason = f"upsampled already{by}; --again does it anew"
-        elif words >= target(spec.format.target).min_words:
-            reason = f"long already ({words} words); --again upsamples it all the same"
+    else:
+        reason = "" if options.again else _done_reason(prompt, earlier, spec)
     if reason:
         result = done.prompt if done else None
         return ItemResult(
@@ -272,112 +271,93 @@ def plan_item(
             f"the part of the picture cannot be shown: {item.region_fault}",
             remedy="give a box of four numbers or a mask video, or leave --regions out",
         )
-    for key, named in item.hints.items():
-        files.find(named, f"the {key} control")
-    look_at, video, what = _look(item, options.look_at)
-    video_path = files.find(video, what)
-    assert video_path is not None
+    for key, control in item.hints.items():
+        if control:
+            find(f"the {key} control", control)
+    look_at, video = _look(item, options.look_at)
+    mask = item.region_mask
     return SpecItemPlan(
         prompt=prompt,
         short_prompt=entry.short_prompt if entry else prompt,
         video=video,
-        video_path=video_path,
+        video_path=find("the video" if look_at == "rgb" else "the control", video),
         look_at=look_at,
         controls=tuple(item.hints),
         prompt_file=prompt_file,
         region=item.region,
-        mask=item.region_mask,
-        mask_path=files.find(item.region_mask, "the region's mask"),
-        notes=tuple(files.notes),
+        mask=mask,
+        mask_path=find("the region's mask", mask) if mask else None,
+        notes=tuple(notes),
     )
 
 
-def is_for(done: SidecarEntry | SpecItemPlan, item: SpecItem) -> bool:
-    """Whether what was done or planned for an item is for what its spec says now."""
+def _done_reason(prompt: str, earlier: SidecarEntry | None, spec: Spec) -> str:
+    """Why a prompt need not be upsampled any more; empty where it must be."""
+    words = len(prompt.split())
+    if earlier is not None:
+        engine = earlier.record.engine if earlier.record else None
+        by = f" by the engine {engine.name!r}" if engine else ""
+        return f"upsampled already{by}; --again does it anew"
+    if words >= target(spec.format.target).min_words:
+        return f"long already ({words} words); --again upsamples it all the same"
+    return ""
+
+
+def _look(item: SpecItem, look_at: LookAt) -> tuple[str, str]:
+    """What to look at, and its path as written."""
+    shown = {key: video for key, video in item.hints.items() if video}
+    if item.video is not None and look_at == "rgb":
+        return "rgb", item.video
+    if shown:
+        key = min(shown, key=_BEST_CONTROLS.index)
+        return key, shown[key]
+    raise SpecError(
+        "it names no video to look at",
+        remedy="name the RGB video or a control's, or leave --look-at control out",
+    )
+
+
+def _is_for(done: SidecarEntry, item: SpecItem) -> bool:
+    """Whether what was done for an item is for what its spec says now."""
     videos = [item.video] if done.look_at == "rgb" else item.hints.values()
     region = (done.region, done.mask) == (item.region, item.region_mask)
     return done.video in videos and done.controls == tuple(item.hints) and region
 
 
-def _look(item: SpecItem, look_at: LookAt) -> tuple[str, str, str]:
-    """What to look at, its path as written, and what that is."""
-    for key, video in item.hints.items():
-        if video is None and item.video is None:
-            raise SpecError(
-                f"the {key} control has no video, and there is no RGB video to make it from",
-                remedy="name one of the two",
-            )
-    if item.video is not None and look_at == "rgb":
-        return "rgb", item.video, "the video"
-    shown = {key: video for key, video in item.hints.items() if video}
-    if shown:
-        key = min(shown, key=_BEST_CONTROLS.index)
-        return key, shown[key], "the control"
-    if item.video is not None:
-        raise SpecError(
-            "no control has a video of its own to look at", remedy="leave --look-at control out"
-        )
-    raise SpecError("it names no video", remedy="name the RGB video, or a control's")
-
-
-class _Files:
-    """Finds the files that a spec names, as the generator would.
+def _find_file(
+    spec: Spec, options: SpecOptions, notes: dict[str, None], what: str, name: str
+) -> str:
+    """The absolute path of a file that a spec names, as the generator would find it.
 
     Cosmos-Transfer2.5 and Predict2.5 count from the spec's folder. The others count from the
     folder that they are started in, the root of their repository: here `root` where it is given,
     else the current folder, else the nearest folder above the spec from which the name leads
     somewhere.
 
-    Attributes:
-        notes: How files were found, where their names do not say so; each once.
-    """
-
-    def __init__(self, spec: Spec, options: SpecOptions) -> None:
-        self.notes: dict[str, None] = {}
-        self._beside = spec.format.beside
-        if self._beside:
-            self._folders = [spec.path.parent]
-        elif options.root is not None:
-            self._folders = [Path(options.root)]
-        else:
-            self._folders = [Path(options.cwd), *spec.path.absolute().parents]
-
-    def find(self, name: str | None, what: str) -> str | None:
-        """The absolute path of a file; None for no name.
-
-        Args:
-            name: As the spec writes it.
-            what: What the file is, for the message.
-
-        Raises:
-            SpecError: There is no such file.
-        """
-        if name is None:
-            return None
-        folders = [Path()] if Path(name).is_absolute() else self._folders
-        for number, folder in enumerate(folders):
-            path = (folder / name).absolute()
-            if os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
-                if number:
-                    self.notes[f"relative paths count from {folder}"] = None
-                elif ".." in Path(name).parts or str(path.resolve()) != os.path.normpath(path):
-                    self.notes[f"{name} is {path.resolve()}"] = None
-                return str(path)
-        first = (folders[0] / name).absolute()
-        above = ", nor from the folders above the spec" if len(folders) > 1 else ""
-        raise SpecError(
-            f"{what} {name[:200]!r} is not there: no {first}{above}",
-            remedy="correct the path" if self._beside else "correct the path, or give --root",
-        )
-
-
-def read_prompt(file: str) -> str:
-    """The prompt that a file holds.
+    Args:
+        spec: The spec.
+        options: How specs are treated.
+        notes: Takes where the file was found, if the name does not say so.
+        what: What the file is, for the message.
+        name: As the spec writes it.
 
     Raises:
-        SpecError: It cannot be read.
+        SpecError: There is no such file.
     """
-    try:
-        return read_text(Path(file)).removeprefix(BOM).strip()
-    except SpecError as error:
-        raise SpecError(f"the prompt's file: {error.message}", remedy=error.remedy) from None
+    if spec.format.beside or Path(name).is_absolute():
+        folders = [spec.path.parent]
+    elif options.root is not None:
+        folders = [Path(options.root)]
+    else:
+        folders = [Path(options.cwd), *spec.path.absolute().parents]
+    for number, folder in enumerate(folders):
+        path = (folder / name).absolute()
+        if os.path.exists(path):  # noqa: PTH110 - no error for a name that is too long
+            if number:
+                notes[f"relative paths count from {folder}"] = None
+            return str(path)
+    above = ", nor from the folders above the spec" if len(folders) > 1 else ""
+    raise SpecError(
+        f"{what} {name[:200]!r} is not there: no {(folders[0] / name).absolute()}{above}",
+        remedy="correct the path" if spec.format.beside else "correct the path, or give --root",
+    )

@@ -17,16 +17,18 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, TypeAlias
 
+import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
+from promptlift.batch.export import export
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import BatchRun, RunSettings
-from promptlift.batch.status import RowResult, raw_record, row_results
+from promptlift.batch.status import STATUSES, RowResult
 from promptlift.cosmos.formats import CONTROLS, SpecItem
 from promptlift.cosmos.plan import (
     SIDECAR_SUFFIX,
@@ -37,19 +39,17 @@ from promptlift.cosmos.plan import (
     SidecarEntry,
     SpecItemPlan,
     SpecOptions,
-    is_for,
     known_prompts,
     plan_item,
-    read_prompt,
     sidecar_path,
 )
 from promptlift.cosmos.spec_file import BOM, Edit, Spec, apply_edits, read_spec, set_member
 from promptlift.engines.base import Engine
-from promptlift.errors import InputError, OutputError, SpecError
+from promptlift.errors import InputError, OptionError, OutputError, SpecError
 from promptlift.files import write_atomic
 from promptlift.options import Options
 from promptlift.record import Record
-from promptlift.store.run_dir import open_run
+from promptlift.store.index import FIT
 from promptlift.text import counted
 
 __all__ = [
@@ -66,15 +66,10 @@ __all__ = [
 _SPEC_SUFFIXES = (".json", ".jsonl")
 _NOT_IN_NAMES = re.compile(r"[^\w.]+")
 _PATIENCE = 60.0  # seconds; somebody is waiting
-_MOST_WORKERS = 8
 _TICK = 0.2
-_DONE = ("ok", "repaired")
 
 _COLUMN = "cosmos"
-"""The carried column of a row that says where it came from and what was planned: `_RowOrigin`."""
-
-_CHANGED = "the spec is not what it was when the batch read it"
-_READ_AGAIN = "run the batch again, which asks only what is new"
+"""The carried column of a row that says where it came from: a `SpecSource`."""
 
 
 class SpecSource(NamedTuple):
@@ -99,90 +94,152 @@ class SpecSource(NamedTuple):
         return read_spec(Path(self.spec), form=self.options.form, base=base)
 
 
-class _RowOrigin(NamedTuple):
-    """Where a row came from.
-
-    Attributes:
-        source: The spec.
-        item: Place among its items; None for the spec as a whole, where it could not be read.
-        plan: What was planned; None where that was not possible.
-    """
-
-    source: SpecSource
-    item: int | None = None
-    plan: SpecItemPlan | None = None
-
-    @classmethod
-    def of(cls, row: Row) -> Self:
-        """Where a row came from.
-
-        Raises:
-            SpecError: It came from no spec.
-        """
-        try:
-            return cls(*_ORIGIN.validate_python(row.extra[_COLUMN]))
-        except (KeyError, ValidationError):
-            raise SpecError(
-                f"the row {row.id[:80]!r} came from no Cosmos spec",
-                remedy="choose another form of export",
-            ) from None
-
-    def column(self) -> dict[str, Any]:
-        """The same as a carried column of a row."""
-        return {_COLUMN: _ORIGIN.dump_python(self, mode="json")}
+_SOURCE = TypeAdapter(SpecSource)
+_Answers: TypeAlias = dict[str, tuple[RowResult, str | None]]
+"""The rows of a spec by their digests, with their records as JSON."""
 
 
-_ORIGIN = TypeAdapter(_RowOrigin)
+def _source_of(row: Row) -> SpecSource:
+    try:
+        return _SOURCE.validate_python(row.extra[_COLUMN])
+    except (KeyError, ValidationError):
+        raise SpecError(
+            f"the row {row.id[:80]!r} came from no Cosmos spec",
+            remedy="choose another form of export",
+        ) from None
 
 
-def _no_note(_: str) -> None:
-    pass
+def _row_of(number: int, item: SpecItem, plan: SpecItemPlan, spec: Spec, extra: Any) -> Row:
+    """The row of an item; the same one whenever the same is to be asked for it."""
+    options: dict[str, Any] = {
+        "target": spec.format.target,
+        "controls": [CONTROLS[key][0] for key in plan.controls],
+        "control": None if plan.look_at == "rgb" else CONTROLS[plan.look_at][1],
+        "region": list(plan.region) if plan.region else None,
+        "mask": plan.mask_path,
+    }
+    return Row.of(
+        number,
+        plan.video_path,
+        plan.short_prompt,
+        id=_row_id(item, spec),
+        options={key: value for key, value in options.items() if value is not None},
+        extra=extra,
+    )
+
+
+def _row_id(item: SpecItem, spec: Spec) -> str:
+    """Such as batch-line-3, which can also be the name of a file."""
+    where = _NOT_IN_NAMES.sub("-", item.where).strip("-")
+    return f"{spec.path.stem}-{where}" if where else spec.path.stem
 
 
 @dataclass
 class SpecRows:
-    """The prompts of a spec file, or of all spec files in a folder, as rows of a batch.
+    """The prompts of spec files, and of all spec files in folders, as rows of a batch.
 
     A prompt that is left as it is (long or upsampled already) is no row; `write_back` reads it
     from the spec again. One that cannot be planned is a row with trouble.
 
     Args:
-        path: The spec, or the folder.
+        paths: The specs and folders.
         options: How specs are read, and how their items are planned.
+        outputs: Where results will go, for what earlier runs wrote there to be no row; None where
+            that is not known yet.
         note: Takes what a person should know of the specs, a line at a time.
     """
 
-    path: Path
+    paths: Sequence[Path]
     options: SpecOptions = field(default_factory=SpecOptions)
-    note: Callable[[str], None] = _no_note
+    outputs: Outputs | None = None
+    note: Callable[[str], None] = lambda _: None
     # Rows depend on videos, prompt files and sidecars as well, and a spec is short.
     stamp: Any = None
 
     @property
     def description(self) -> str:
         """See `promptlift.batch.readers.Input`."""
-        return str(self.path.absolute())
+        return " ".join(str(path.absolute()) for path in self.paths)
+
+    def sources(self) -> dict[SpecSource, Path]:
+        """The specs, each once, with their paths as given.
+
+        Raises:
+            SpecError: A folder holds none.
+        """
+        files = [file for path in self.paths for file in _spec_files(path)]
+        return {SpecSource(str(file.absolute()), self.options): file for file in files}
 
     def rows(self) -> Iterator[Row]:
         """See `promptlift.batch.readers.Input`.
 
         Raises:
-            SpecError: The spec cannot be used, or the folder holds none.
+            SpecError: The only spec cannot be used, or a folder holds none.
             OptionError: There is no such format.
         """
         numbers = count()
-        for path in _spec_files(self.path):
-            source = SpecSource(str(path.absolute()), self.options)
+        sources = self.sources()
+        for source, path in sources.items():
             try:
                 spec = source.read()
-                known = known_prompts(spec.path.resolve())
-            except SpecError as error:
-                if path == self.path:
+                if self.outputs is None:
+                    known = known_prompts(path.resolve())
+                else:
+                    _, known = self.outputs.place(spec)
+            except InputError as error:
+                if len(sources) == 1:
                     raise
-                extra = _RowOrigin(source).column()
-                yield Row.broken(next(numbers), source.spec, error, id=path.stem, extra=extra)
+                yield Row.broken(
+                    next(numbers), source.spec, error, id=path.stem, extra=_column(source)
+                )
             else:
-                yield from _rows_of(path, source, spec, known, numbers, self.note)
+                yield from self._rows_of(path, source, spec, known, numbers)
+
+    def _rows_of(
+        self,
+        path: Path,
+        source: SpecSource,
+        spec: Spec,
+        known: KnownPrompts,
+        numbers: Iterator[int],
+    ) -> Iterator[Row]:
+        """The rows of one spec, and notes on it."""
+        extra = _column(source)
+        if spec.detected:
+            self.note(f"{path}: read as {spec.format.name} (--format)")
+        if spec.text.startswith(BOM):
+            what = "it begins with a byte order mark, at which the generator's loader stops"
+            self.note(f"{path}: warning: {what}")
+        kept: Counter[str] = Counter()
+        notes: dict[str, None] = {}
+        for item in spec.items:
+            try:
+                plan = plan_item(item, spec, known, self.options)
+            except InputError as error:
+                yield Row.broken(
+                    next(numbers),
+                    # Known by its place, since what it says may be anything.
+                    f"{source.spec} {item.where} {error}",
+                    error,
+                    video=item.video or "",
+                    prompt=item.prompt or "",
+                    id=_row_id(item, spec),
+                    extra=extra,
+                )
+                continue
+            if isinstance(plan, ItemResult):
+                kept[plan.reason] += 1
+            else:
+                notes |= dict.fromkeys(plan.notes)
+                yield _row_of(next(numbers), item, plan, spec, extra)
+        for line in notes:
+            self.note(f"{path}: {line}")
+        for reason, times in kept.items():
+            self.note(f"{path}: {counted(times, 'item')} kept: {reason}")
+
+
+def _column(source: SpecSource) -> dict[str, Any]:
+    return {_COLUMN: _SOURCE.dump_python(source, mode="json")}
 
 
 def _spec_files(path: Path) -> list[Path]:
@@ -204,84 +261,13 @@ def _spec_files(path: Path) -> list[Path]:
     return found
 
 
-def _rows_of(
-    path: Path,
-    source: SpecSource,
-    spec: Spec,
-    known: KnownPrompts,
-    numbers: Iterator[int],
-    note: Callable[[str], None],
-) -> Iterator[Row]:
-    """The rows of one spec, and notes on it."""
-    if spec.detected:
-        note(f"{path}: {spec.format.title} (--format {spec.format.name})")
-    for line in spec.warnings:
-        note(f"{path}: warning: {line}")
-    kept: Counter[str] = Counter()
-    notes: dict[str, None] = {}
-    for place, item in enumerate(spec.items):
-        # Such as batch-line-3, which can also be the name of a file.
-        parts = [path.stem, _NOT_IN_NAMES.sub("-", item.where).strip("-")]
-        name = "-".join(filter(None, parts))
-        try:
-            plan = plan_item(item, spec, known, source.options)
-        except InputError as error:
-            # Known by its place, since what it says may be anything.
-            identity = f"{source.spec} {item.where} {error}"
-            video, prompt = item.video or "", item.prompt or ""
-            extra = _RowOrigin(source, place).column()
-            yield Row.broken(
-                next(numbers), identity, error, video=video, prompt=prompt, id=name, extra=extra
-            )
-            continue
-        if isinstance(plan, ItemResult):
-            kept[plan.reason] += 1
-            continue
-        notes |= dict.fromkeys(plan.notes)
-        options: dict[str, Any] = {
-            "target": spec.format.target,
-            "controls": [CONTROLS[key][0] for key in plan.controls],
-            "control": None if plan.look_at == "rgb" else CONTROLS[plan.look_at][1],
-            "region": list(plan.region) if plan.region else None,
-            "mask": plan.mask_path,
-        }
-        yield Row.of(
-            next(numbers),
-            plan.video_path,
-            plan.short_prompt,
-            id=name,
-            options={key: value for key, value in options.items() if value is not None},
-            extra=_RowOrigin(source, place, plan).column(),
-        )
-    for line in notes:
-        note(f"{path}: {line}")
-    for reason, times in kept.items():
-        note(f"{path}: {counted(times, 'item')} kept: {reason}")
-
-
-@dataclass
-class _RowList:
-    """Rows that are there already, as an input of the runner."""
-
-    description: str
-    listed: list[Row]
-    stamp: Any = None
-
-    def rows(self) -> Iterator[Row]:
-        """See `promptlift.batch.readers.Input`."""
-        return iter(self.listed)
-
-
 async def upsample_specs(
-    paths: Sequence[Path],
+    specs: SpecRows,
     engine: Engine,
     options: Options,
     *,
-    spec_options: SpecOptions | None = None,
-    outputs: Outputs | None = None,
     run_dir: Path | None = None,
     dry_run: bool = False,
-    note: Callable[[str], None] = _no_note,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[SpecResult | SpecRefusal]:
     """Upsample the prompts of spec files and write the results.
@@ -290,15 +276,12 @@ async def upsample_specs(
     cancelled, or ends with an error, writes what is finished.
 
     Args:
-        paths: The specs, and folders of them.
+        specs: The specs, and where their results go.
         engine: Who is asked; the caller's to close. It should not try again by itself.
         options: How items are treated where their specs say nothing.
-        spec_options: How specs are read, and how their items are planned.
-        outputs: Where results go; None for beside the specs.
         run_dir: The folder of the run, which stays; None for one in the user's cache, which is
             removed when the results are written.
         dry_run: Write no result.
-        note: Takes what a person should know of the specs, a line at a time.
         progress: Takes how many items are finished, and of how many, a few times a second.
 
     Returns:
@@ -311,71 +294,48 @@ async def upsample_specs(
         SpecError: A folder holds no spec.
         OutputError: A result cannot be written.
     """
-    outputs = outputs or Outputs()
-    how = spec_options or SpecOptions()
-    sources: dict[SpecSource, None] = {}
-    rows: list[Row] = []
-    numbers = count()
-    for path in dict.fromkeys(file for given in paths for file in _spec_files(given)):
-        source = SpecSource(str(path.absolute()), how)
-        sources[source] = None
-        # What cannot be used or planned fails again, with its reason, when it is written back.
-        with contextlib.suppress(InputError):
-            spec = source.read()
-            _, known = outputs.place(spec)
-            found = _rows_of(path, source, spec, known, numbers, note)
-            rows += [row for row in found if row.trouble is None]
-    folder = run_dir or _cache_folder(sources, outputs)
+    sources = specs.sources()
+    outputs = specs.outputs or Outputs()
+    rows = replace(specs, outputs=outputs)
+    total = 0
+    with contextlib.suppress(InputError):  # fails again, with its reason, when it is written back
+        total = sum(row.trouble is None for row in rows.rows())
+    if run_dir is None:
+        # The same folder when the same is to be done again.
+        identity = [(one.spec, one.options.form, one.options.again) for one in sources]
+        text = json.dumps([identity, str(outputs.folder)])
+        cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
+        name = hashlib.sha256(text.encode()).hexdigest()[:16]
+        folder = Path(cache) / "cosmos" / name
+    else:
+        folder = run_dir
+    results: list[SpecResult | SpecRefusal] = []
 
-    def write() -> list[SpecResult | SpecRefusal]:
-        if not folder.is_dir():  # nothing was to be asked
-            return list(write_back((), outputs, sources=sources, dry_run=dry_run))
-        with open_run(folder) as made:  # which may hold results of other specs
-            results = row_results(made)
-            ours = (one for one in results if _RowOrigin.of(one.row).source in sources)
-            answered = (
-                (one, None if raw is None else json.loads(raw))
-                for one, raw in (raw_record(made.index, result) for result in ours)
-            )
-            return list(write_back(answered, outputs, sources=sources, dry_run=dry_run))
+    def write(answered: Iterable[tuple[RowResult, Mapping[str, Any] | None]]) -> None:
+        # The folder may hold results of other specs.
+        ours = (one for one in answered if _source_of(one[0].row) in sources)
+        results.extend(write_back(ours, outputs, sources=sources, dry_run=dry_run))
 
-    if rows:
-        description = " ".join(source.spec for source in sources)
-        workers = min(len(rows), os.cpu_count() or 1, _MOST_WORKERS)
-        settings = RunSettings(
-            retry="all", workers=workers, patience=_PATIENCE, accept_changes=True
-        )
-        run = BatchRun(engine, options, _RowList(description, rows), folder, settings)
-        ticking = asyncio.create_task(_tick(run, len(rows), progress))
-        try:
-            await run.run()
-        except BaseException:
-            with contextlib.suppress(InputError):  # the run had not begun
-                write()
-            raise
-        finally:
-            ticking.cancel()
-    results = write()
+    async def tick(run: BatchRun) -> None:
+        while True:
+            progress(run.progress.finished, total)
+            await asyncio.sleep(_TICK)
+
+    if not total:  # nobody is to be asked
+        write(())
+        return results
+    settings = RunSettings(retry="all", patience=_PATIENCE, accept_changes=True)
+    run = BatchRun(engine, options, replace(rows, note=lambda _: None), folder, settings)
+    ticking = asyncio.create_task(tick(run))
+    try:
+        await run.run()
+    finally:
+        ticking.cancel()
+        with contextlib.suppress(OptionError):  # the run had not begun
+            export(folder, Path(), only=STATUSES, write=write)
     if run_dir is None:
         shutil.rmtree(folder, ignore_errors=True)
     return results
-
-
-async def _tick(run: BatchRun, total: int, progress: Callable[[int, int], None]) -> None:
-    while True:
-        progress(run.progress.finished, total)
-        await asyncio.sleep(_TICK)
-
-
-def _cache_folder(sources: Iterable[SpecSource], outputs: Outputs) -> Path:
-    """A folder that is the same when the same is to be done again."""
-    import platformdirs
-
-    specs = [(one.spec, one.options.form, one.options.again) for one in sources]
-    named = json.dumps([specs, str(outputs.folder)])
-    name = hashlib.sha256(named.encode()).hexdigest()[:16]
-    cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
-    return Path(cache) / "cosmos" / name
 
 
 class Outputs:
@@ -431,20 +391,14 @@ class Outputs:
                 )
         return path, known
 
-    def claim_prompt_file(self, place: str, file: str | None) -> None:
+    def claim_prompt_file(self, place: str, file: str) -> None:
         """Take a prompt's file that is replaced in place; it cannot hold two long prompts.
-
-        Args:
-            place: The item that it is for.
-            file: The file; None for none.
 
         Raises:
             SpecError: Another item has it.
         """
-        if file is None or not self.in_place:
-            return
         real = Path(file).resolve()
-        if self._prompt_files.setdefault(real, place) != place:
+        if self.in_place and self._prompt_files.setdefault(real, place) != place:
             raise SpecError(
                 f"its prompt's file {real.name!r} is also that of another item "
                 f"({self._prompt_files[real]})",
@@ -507,7 +461,7 @@ def write_back(
 
     Args:
         rows: What became of the rows, in any order, with their records as JSON values; see
-            `promptlift.batch.status.raw_record`.
+            `promptlift.batch.export`.
         outputs: Where results go; None for beside the specs.
         sources: Specs that are written though they may have no row.
         dry_run: Write nothing.
@@ -520,14 +474,13 @@ def write_back(
         OutputError: A file cannot be written.
     """
     outputs = outputs or Outputs()
-    specs: dict[SpecSource, dict[int | None, _AnsweredRow]] = {source: {} for source in sources}
+    specs: dict[SpecSource, _Answers] = {source: {} for source in sources}
     for result, record in rows:
-        origin = _RowOrigin.of(result.row)
-        items = specs.setdefault(origin.source, {})
-        if origin.item not in items or items[origin.item].result.status not in _DONE:
+        answered = specs.setdefault(_source_of(result.row), {})
+        digest = result.row.digest
+        if digest not in answered or answered[digest][0].status not in FIT:
             # Records are held as JSON, which takes a tenth of the memory.
-            text = None if record is None else json.dumps(record)
-            items[origin.item] = _AnsweredRow(result, origin.plan, text)
+            answered[digest] = result, None if record is None else json.dumps(record)
     for source, answered in specs.items():
         try:
             written = _spec_result(source, answered, outputs)
@@ -541,24 +494,14 @@ def write_back(
         yield written
 
 
-class _AnsweredRow(NamedTuple):
-    result: RowResult
-    plan: SpecItemPlan | None
-    record: str | None
-
-
-def _spec_result(
-    source: SpecSource, rows: Mapping[int | None, _AnsweredRow], outputs: Outputs
-) -> SpecResult:
+def _spec_result(source: SpecSource, answers: _Answers, outputs: Outputs) -> SpecResult:
     spec = source.read()
     path, known = outputs.place(spec)
-    if not rows.keys() <= {None, *range(len(spec.items))}:
-        raise SpecError(_CHANGED, remedy=_READ_AGAIN)
     results: list[ItemResult] = []
-    for place, item in enumerate(spec.items):
+    for item in spec.items:
         try:
-            result = _item_result(item, rows.get(place), spec, known, source.options)
-            if result.status != "kept":
+            result = _item_result(item, answers, spec, known, source.options)
+            if result.status != "kept" and result.prompt_file is not None:
                 outputs.claim_prompt_file(f"{path.name} {item.where}".strip(), result.prompt_file)
         except InputError as error:
             prompt = item.prompt or ""
@@ -570,7 +513,7 @@ def _spec_result(
 
 def _item_result(
     item: SpecItem,
-    row: _AnsweredRow | None,
+    answers: _Answers,
     spec: Spec,
     known: KnownPrompts,
     options: SpecOptions,
@@ -578,36 +521,31 @@ def _item_result(
     """What became of an item.
 
     Raises:
-        SpecError: It was changed since, or has no answer.
+        SpecError: It cannot be planned, or has no answer.
     """
-    plan = row.plan if row is not None else None
-    unchanged = plan is not None and is_for(plan, item)
-    if plan is not None and unchanged:
-        prompt = item.prompt or ""
-        if plan.prompt_file is not None:  # which may be gone since
-            is_there = Path(plan.prompt_file).exists()
-            prompt = read_prompt(plan.prompt_file) if is_there else plan.prompt
-        unchanged = prompt == plan.prompt
-    if row is None or not (unchanged and row.result.status in _DONE):
-        # Left as it is on purpose, done by an earlier run, or a failure that says itself why.
-        kept = plan_item(item, spec, known, options)
-        if isinstance(kept, ItemResult):
-            return kept
-    if row is None or plan is None or not unchanged:
-        raise SpecError(_CHANGED, remedy=_READ_AGAIN)
-    if row.record is None:
-        raise SpecError("it has not been asked yet", remedy="finish the batch")
-    record = Record.model_validate_json(row.record)
+    # A fit answer comes before what an earlier run wrote, which comes before any other.
+    answer, raw = None, None
+    plan = plan_item(item, spec, known._replace(finished={}), options)
+    if isinstance(plan, SpecItemPlan):
+        digest = _row_of(0, item, plan, spec, {}).digest
+        answer, raw = answers.get(digest, (None, None))
+    if answer is None or answer.status not in FIT:
+        plan = plan_item(item, spec, known, options)
+    if isinstance(plan, ItemResult):
+        return plan
+    if answer is None or raw is None:
+        raise SpecError(
+            "it has not been asked yet, or was changed since",
+            remedy="run the batch again, which asks only what is new",
+        )
+    record = Record.model_validate_json(raw)
     status: ItemStatus = "done"
     reason = ""
-    if row.result.status == "failed" and record.error is not None:
-        status = "failed"
-        reason = str(SpecError(record.error.message, remedy=record.error.remedy))
-    elif record.status == "rejected":
-        status = "rejected"
-        checks = record.review.checks if record.review else []
-        faults = [f"{check.name}: {check.detail}" for check in checks if not check.passed]
-        reason = "; ".join(faults) or "no answer was fit"
+    failure = answer.reason(json.loads(raw))
+    if failure is not None:
+        status = "rejected" if record.error is None else "failed"
+        message = failure.message if record.error else f"{failure.code}: {failure.message}"
+        reason = str(SpecError(message, remedy=failure.remedy))
     return ItemResult(
         item,
         status,
@@ -667,23 +605,13 @@ def _changes(
 def _sidecar_entry(result: ItemResult) -> SidecarEntry:
     if result.entry is not None and (result.after is None or result.status == "kept"):
         return result.entry
-    entry = SidecarEntry(
+    names = ("video", "video_path", "look_at", "controls", "region", "mask")
+    return SidecarEntry(
         where=result.item.where,
         status=result.status,
         reason=result.reason,
         short_prompt=result.before,
         prompt=result.before if result.after is None else result.after,
         record=result.record,
+        **{name: getattr(result.plan, name) for name in names if result.plan is not None},
     )
-    plan = result.plan
-    if plan is None:
-        return entry
-    shown = {
-        "video": plan.video,
-        "video_path": str(Path(plan.video_path).resolve()),
-        "look_at": plan.look_at,
-        "controls": plan.controls,
-        "region": plan.region,
-        "mask": plan.mask,
-    }
-    return entry.model_copy(update=shown)
