@@ -11,7 +11,6 @@ import pytest
 from promptlift.cli.main import _run
 from promptlift.cosmos import check_spec
 from promptlift.cosmos.transfer1_check import CheckEnd, CheckResult, control_size
-from promptlift.errors import SpecError
 from promptlift.testing import synthetic_video
 from promptlift.types import Size
 
@@ -139,17 +138,15 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     ),
     "an odd side": (base("assets/odd.mp4", edge={}), "fails", {}, "1000x750 is 939x704"),
     "a weight map": (base(vis={"control_weight": "weights.pt"}), "works", {}, ""),
-    "Transfer2.5": ({"name": "a", "video_path": VGA, "edge": {}}, "ignored", {}, "Transfer2.5"),
-    "a control_path": ({"prompt": SHORT, "edge": {"control_path": VGA}}, "ignored", {}, "2.5"),
+    "Transfer2.5": ({"name": "a", "video_path": VGA, "edge": {}}, "ignored", {}, "transfer2.5"),
     **{
-        f"the loader refuses {content!r}": (content, "fails", {}, f"inference_utils.py:{lines}")
-        for content, lines in {
-            "[]": "1204",
-            '{"prompt": "x", }': "1198-1199",
-            '{"canny": {}}': "1207-1209",
-            '{"edge": true}': "1239-1244",
-            '{"input_video_path": "", "sigma_max": 90, "edge": {}}': "1239-1242",
-            '{"input_video_path": "x", "edge": {"control_weight": -1}}': "1264-1275",
+        f"the loader refuses {content!r}": (content, "fails", {}, why)
+        for content, why in {
+            '{"prompt": "x", }': "not JSON at line 1, column 17",
+            '{"edge": {}, "canny": {}}': "knows no control of that name",
+            '{"edge": true}': "not an object",
+            '{"input_video_path": "", "sigma_max": 90, "edge": {}}': "utils.py:1239-1242",
+            '{"input_video_path": "x", "edge": {"control_weight": -1}}': "utils.py:1264-1275",
         }.items()
     },
 }
@@ -163,8 +160,7 @@ def test_what_becomes_of_a_spec(checkout: Path, case: str) -> None:
     assert found.outcome == outcome
     assert {name: getattr(found, name) for name in values} == values
     assert text in text_of(found)
-    for one in found.findings:
-        assert one.source
+    assert found.control is None or all(one.source for one in found.findings)
 
 
 def test_the_command_line_wins_over_the_spec(checkout: Path) -> None:
@@ -185,12 +181,19 @@ def test_a_made_control_is_shrunk_into_a_box() -> None:
         control_size(Size(704, 1280))  # 387x704: NVIDIA's own portrait size
 
 
-def test_other_files_are_the_users_mistake(checkout: Path) -> None:
-    """A missing file, a folder, another encoding: errors of ours."""
+def test_files_that_cannot_be_read_fail(checkout: Path) -> None:
+    """A missing file, a folder, another encoding, a missing batch: with what is wrong."""
     (checkout / "latin.json").write_bytes(b'{"prompt": "caf\xe9"}')
-    for path in (checkout / "absent.json", checkout, checkout / "latin.json"):
-        with pytest.raises(SpecError, match=path.name):
-            check_spec(path)
+    good = put(checkout, base(vis={}), "good.json")
+    for path, batch, why in [
+        (checkout / "absent.json", None, "no such file"),
+        (checkout, None, "not a regular file"),
+        (checkout / "latin.json", None, "no UTF-8"),
+        (good, checkout / "absent.jsonl", "absent.jsonl': it cannot be read"),
+    ]:
+        (found,) = check_spec(path, batch=batch)
+        assert found.outcome == "fails"
+        assert why in text_of(found)
 
 
 def item(video: str = VGA, overrides: Any = None) -> str:
@@ -220,7 +223,7 @@ def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
     assert (found_seg.outcome, "TypeError" in text_of(found_seg)) == ("fails", True)
     (no_prompt,) = batch_of(checkout, [json.dumps({"visual_input": VGA})], base(edge={}))
     assert "world_generation_pipeline.py:717" in text_of(no_prompt)
-    for line in ("", "{", "[]"):  # all lines are read before the first is worked on
+    for line in ("{", "[]"):  # all lines are read before the first is worked on
         (stopped,) = batch_of(checkout, [item(), line, item()], base(edge={}))
         assert (stopped.line, stopped.outcome) == (None, "fails")
 

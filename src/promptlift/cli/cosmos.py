@@ -200,12 +200,12 @@ class _Notes(StatusLine):
             self.note(f"{where}: warning: {line}")
         if item.status in ("failed", "rejected"):
             click.echo(f"promptlift: error: {where}: {item.status}: {item.reason}", err=True)
-        if item.status != "done" or item.record is None or item.plan is None:
+        if item.status != "done" or item.record is None:
             return
         before, after = len(item.before.split()), len((item.after or "").split())
         tokens, engine = item.record.tokens, item.record.engine
         about = "about " if tokens.target_estimated else ""
-        shown = "the video" if item.plan.look_at == "rgb" else f"the {item.plan.look_at} control"
+        shown = "the video" if item.look_at == "rgb" else f"the {item.look_at} control"
         self.note(
             f"{where}: {before} -> {after} words, {about}{tokens.target} of "
             f"{tokens.target_limit} tokens, looking at {shown}"

@@ -19,7 +19,6 @@ from promptlift.cosmos.spec_file import BOM, Spec, read_text
 from promptlift.errors import SpecError
 from promptlift.record import Record
 from promptlift.targets import target
-from promptlift.types import Box
 
 __all__ = [
     "SIDECAR_SUFFIX",
@@ -29,7 +28,6 @@ __all__ = [
     "LookAt",
     "Sidecar",
     "SidecarEntry",
-    "SpecItemPlan",
     "SpecOptions",
     "known_prompts",
     "plan_item",
@@ -38,7 +36,7 @@ __all__ = [
 
 SIDECAR_SUFFIX = ".promptlift.json"
 
-ItemStatus = Literal["done", "kept", "rejected", "failed"]
+ItemStatus = Literal["planned", "done", "kept", "rejected", "failed"]
 LookAt = Literal["rgb", "control"]
 
 # Where a control is shown, the one that shows most of the scene.
@@ -163,60 +161,37 @@ class SpecOptions:
     cwd: str = field(default_factory=os.getcwd, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SpecItemPlan:
-    """An item that is to be upsampled, as plain values.
-
-    Attributes:
-        prompt: The prompt that stands in the spec, or in the prompt's file.
-        short_prompt: The prompt to upsample; another than `prompt` where that is a result.
-        video: What is shown, as the spec writes it.
-        video_path: The same, absolute.
-        look_at: ``rgb``, or the key of the control that is shown.
-        controls: The keys of the controls that the generator follows.
-        prompt_file: The file that holds the prompt, absolute; None where the spec does.
-        region: The part of the picture that the prompt is about; None for the whole.
-        mask: The mask video that shows that part instead, as the spec writes it; None for none.
-        mask_path: The same, absolute.
-        notes: How files were found, where their names do not say so.
-    """
-
-    prompt: str
-    short_prompt: str
-    video: str
-    video_path: str
-    look_at: str
-    controls: tuple[str, ...] = ()
-    prompt_file: str | None = None
-    region: Box | None = None
-    mask: str | None = None
-    mask_path: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ItemResult:
-    """What became of one item.
+    """What is to be done for one item, and then what became of it.
 
     Attributes:
         item: The item.
-        status: As in the sidecar.
+        status: As in the sidecar; ``planned`` for one that is to be upsampled.
+        reason: Why it was kept, rejected or failed.
         before: The short prompt, or the one that was kept.
         after: The prompt that takes its place; None to leave the file as it is.
-        reason: Why it was kept, rejected or failed.
-        plan: What was to be done; None where it did not come to that.
-        prompt_file: The file that holds the prompt; None where the spec does.
+        prompt_file: The file that holds the prompt, absolute; None where the spec does.
+        video: What is shown, as the spec writes it; None where it did not come to that.
+        video_path: The same, absolute.
+        look_at: ``rgb``, or the key of the control that is shown.
+        mask_path: The mask video of its region, absolute; None for none.
+        notes: How files were found, where their names do not say so.
         record: How it went; None where nobody was asked.
         entry: Its entry in the sidecar of an earlier run; None for none.
     """
 
     item: SpecItem
     status: ItemStatus
+    reason: str = ""
     before: str
     after: str | None = None
-    reason: str = ""
-    plan: SpecItemPlan | None = None
     prompt_file: str | None = None
+    video: str | None = None
+    video_path: str = ""
+    look_at: str | None = None
+    mask_path: str | None = None
+    notes: tuple[str, ...] = ()
     record: Record | None = None
     entry: SidecarEntry | None = None
 
@@ -226,10 +201,8 @@ class ItemResult:
         return () if self.record is None else self.record.video.warnings
 
 
-def plan_item(
-    item: SpecItem, spec: Spec, known: KnownPrompts, options: SpecOptions
-) -> SpecItemPlan | ItemResult:
-    """Plan what is done for an item; a result for one that is left as it is.
+def plan_item(item: SpecItem, spec: Spec, known: KnownPrompts, options: SpecOptions) -> ItemResult:
+    """Plan what is done for an item: it is ``planned`` to be upsampled, or ``kept`` as it is.
 
     Args:
         item: The item.
@@ -262,9 +235,14 @@ def plan_item(
     else:
         reason = "" if options.again else _done_reason(prompt, earlier, spec)
     if reason:
-        result = done.prompt if done else None
         return ItemResult(
-            item, "kept", prompt, result, reason, prompt_file=prompt_file, entry=earlier
+            item=item,
+            status="kept",
+            reason=reason,
+            before=prompt,
+            after=done.prompt if done else None,
+            prompt_file=prompt_file,
+            entry=earlier,
         )
     if item.region_fault:
         raise SpecError(
@@ -276,18 +254,17 @@ def plan_item(
             find(f"the {key} control", control)
     look_at, video = _look(item, options.look_at)
     mask = item.region_mask
-    return SpecItemPlan(
-        prompt=prompt,
-        short_prompt=entry.short_prompt if entry else prompt,
+    return ItemResult(
+        item=item,
+        status="planned",
+        before=entry.short_prompt if entry else prompt,
+        prompt_file=prompt_file,
         video=video,
         video_path=find("the video" if look_at == "rgb" else "the control", video),
         look_at=look_at,
-        controls=tuple(item.hints),
-        prompt_file=prompt_file,
-        region=item.region,
-        mask=mask,
         mask_path=find("the region's mask", mask) if mask else None,
         notes=tuple(notes),
+        entry=entry,
     )
 
 

@@ -78,7 +78,7 @@ def render_review_sheet(
             marked=_marked,
             fixed_by=fixed_by,
             free_under=free_under,
-            controls_of=lambda plan: tuple(CONTROLS[key][0] for key in plan.controls),
+            controls_of=lambda item: tuple(CONTROLS[key][0] for key in item.hints),
         )
 
 
@@ -90,13 +90,13 @@ class _Picture(NamedTuple):
 
 def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
     """The hint frames of an item; none where they cannot be read any more."""
-    if item.plan is None or item.record is None:
+    if item.video is None or item.record is None:
         return ()
-    plan, frames = item.plan, item.record.frames
+    frames = item.record.frames
     times = [Fraction(frame.exact_seconds) for frame in frames]
-    region = plan.region or plan.mask_path
+    region = item.item.region or item.mask_path
     try:
-        pictures = isolated_call(_decode, plan.video_path, region, times, options)
+        pictures = isolated_call(_decode, item.video_path, region, times, options)
     except PromptliftError:
         return ()
     if len(pictures) != len(frames):

@@ -7,14 +7,12 @@ would stop.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import Any, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
 
-from promptlift.cosmos.formats import CONTROLS, MASK_SUFFIXES
-from promptlift.cosmos.spec_file import read_text
+from promptlift.cosmos.formats import SpecItem
+from promptlift.cosmos.spec_file import Node, Spec, read_spec
 from promptlift.errors import SpecError, VideoError
 from promptlift.tokens import PIXTRAL
 from promptlift.tokens.text import counter_for
@@ -26,7 +24,6 @@ __all__ = ["CheckEnd", "CheckFinding", "CheckResult", "check_spec", "control_siz
 COMMIT = "5005e82"
 CONTEXT = 4096
 RESERVE = 300
-_SIGMA_MAX = 70.0
 _SIGMA_ALONE = 80
 
 _DIFFUSION = "cosmos_transfer1/diffusion/inference"
@@ -60,8 +57,6 @@ CheckOutcome: TypeAlias = Literal["works", "cut", "fails", "ignored", "blind"]
 the answer may take. ``fails``: an exception. ``ignored``: the flag silently does nothing.
 ``blind``: the model is asked without any picture, silently.
 """
-
-_Json: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,102 +143,69 @@ def check_spec(
 
     Returns:
         One result for the spec, or one for each line of the batch.
-
-    Raises:
-        SpecError: A file cannot be read, or is of another kind.
     """
-    text = _read(spec)
     try:
-        controls, arguments = _load(text)
-        video = input_video or arguments.get("input_video_path") or ""
-        sigma = arguments.get("sigma_max") if sigma_max is None else sigma_max
-        _validate(controls, video, _SIGMA_MAX if sigma is None else sigma)
-        items = [_Item(None, video, prompt or arguments.get("prompt", _DEFAULT_PROMPT), {})]
+        read = read_spec(spec)
+        whole = read.items[0]
+        _check_loading(read, input_video or whole.video, sigma_max)
+        items = [whole]
         if batch is not None:
-            items = list(_batch_items(batch))
+            try:  # all lines are read before the first is worked on
+                items = list(read_spec(batch, form="transfer1-batch", base=spec).items)
+                for item in items:
+                    if item.error is not None:
+                        raise item.error
+            except SpecError as error:
+                raise CheckEnd(f"The batch {str(batch)!r}: {error}", f"{READER}:36") from None
+    except SpecError as error:
+        return [CheckResult(spec, outcome="fails", findings=[CheckFinding(str(error))])]
     except CheckEnd as end:
         return [CheckResult(spec, outcome=end.outcome, findings=[end.finding])]
     folders = [root] if root is not None else [Path(), *spec.absolute().parents]
-    return [
-        _Check(folders, controls, arguments, item, CheckResult(spec, item.line)).result()
-        for item in items
-    ]
+    results = []
+    for item in items:
+        own_prompt = _value(item.owner, "prompt")
+        if batch is None:
+            item = replace(item, video=input_video or item.video)
+            if prompt or "prompt" not in item.owner.members:
+                own_prompt = prompt or _DEFAULT_PROMPT
+        item = replace(item, prompt=own_prompt if isinstance(own_prompt, str) else None)
+        line = int(item.where.removeprefix("line ")) if batch is not None else None
+        results.append(_Check(folders, read, item, CheckResult(spec, line)).result())
+    return results
 
 
-class _Item(NamedTuple):
-    """What is upsampled: the line of a batch, its video, its prompt, its overrides."""
-
-    line: int | None
-    video: str | None
-    prompt: str | None
-    overrides: _Json
+def _value(owner: Node, key: str) -> object:
+    member = owner.members.get(key)
+    return None if member is None else member.value
 
 
-def _read(path: Path) -> str:
-    try:
-        return read_text(path)
-    except SpecError as error:
-        raise SpecError(f"{str(path)!r}: {error.message}", remedy=error.remedy) from None
-
-
-def _load(text: str) -> tuple[dict[str, _Json], dict[str, Any]]:
-    """The controls and the other arguments of a spec, as Cosmos's loader takes them."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        what = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise CheckEnd(f"json.load stops at {what}.", f"{UTILS}:1198-1199") from None
-    if not isinstance(content, dict):
-        raise CheckEnd("The spec is not one JSON object: AttributeError.", f"{UTILS}:1204")
-    has_path = any(isinstance(one, dict) and "control_path" in one for one in content.values())
-    if has_path or ("video_path" in content and "input_video_path" not in content):
+def _check_loading(spec: Spec, video: str | None, sigma: object) -> None:
+    """Cosmos's own checks of a spec, in their order."""
+    if spec.format.name != "transfer1":
         raise CheckEnd(
-            "This is a Cosmos-Transfer2.5 spec: that generator has no prompt upsampler and no "
+            f"This is a spec of {spec.format.name}: that generator has no prompt upsampler and no "
             "--upsample_prompt.",
-            "cosmos-transfer2.5/cosmos_transfer2/config.py:311-520",
+            "",
             "ignored",
         )
-    for key, value in content.items():
-        if key in CONTROLS and not isinstance(value, dict):
-            raise CheckEnd(f'"{key}" is not a JSON object: an exception.', f"{UTILS}:1239-1244")
-        if key not in CONTROLS and isinstance(value, dict):
-            what = f'"{key}" is no control: ValueError: Invalid hint_key.'
-            raise CheckEnd(what, f"{UTILS}:1207-1209")
-    controls = {key: value for key, value in content.items() if key in CONTROLS}
-    return controls, {key: value for key, value in content.items() if key not in CONTROLS}
-
-
-def _validate(controls: Mapping[str, _Json], video: str, sigma: object) -> None:
-    """Cosmos's own checks of the controls, in their order."""
-    for key, config in controls.items():
+    owner, hints = spec.items[0].owner, spec.items[0].hints
+    if sigma is None:
+        sigma = _value(owner, "sigma_max")
+    for key in hints:
         if not video and (not isinstance(sigma, int | float) or sigma < _SIGMA_ALONE):
             raise CheckEnd(
-                f"There is no input_video_path and sigma_max is {sigma}: ValueError. With "
-                f"--sigma_max {_SIGMA_ALONE} it would go on.",
+                "There is no input_video_path, and sigma_max is below "
+                f"{_SIGMA_ALONE}: ValueError. With --sigma_max {_SIGMA_ALONE} it would go on.",
                 f"{UTILS}:1236-1237",
             )
-        if not video and "input_control" not in config:
+        if not video and "input_control" not in owner.members[key].members:
             what = f'"{key}" has no input_control and there is no input_video_path: ValueError.'
             raise CheckEnd(what, f"{UTILS}:1239-1242")
-        weight = config.get("control_weight", 0.5)
+        weight = _value(owner.members[key], "control_weight")
         if isinstance(weight, int | float) and weight < 0:
             what = f'The control_weight of "{key}" is {weight}: ValueError.'
             raise CheckEnd(what, f"{UTILS}:1264-1275")
-
-
-def _batch_items(path: Path) -> Iterator[_Item]:
-    """Each line, as Cosmos reads it: all of them before anything else."""
-    for number, line in enumerate(_read(path).splitlines(), 1):
-        try:
-            item = json.loads(line.strip())
-        except json.JSONDecodeError as error:
-            what = f"Line {number} of the batch is no JSON: {error.msg}: nothing runs."
-            raise CheckEnd(what, f"{READER}:36") from None
-        if not isinstance(item, dict):
-            what = f"Line {number} of the batch is not an object: AttributeError."
-            raise CheckEnd(what, f"{TRANSFER}:300")
-        overrides = item.get("control_overrides") or {}
-        yield _Item(number, item.get("visual_input"), item.get("prompt"), overrides)
 
 
 def control_size(source: Size) -> Size:
@@ -270,16 +232,15 @@ class _Check:
     """One item's way through the pipeline."""
 
     folders: list[Path]
-    controls: Mapping[str, _Json]
-    arguments: _Json
-    item: _Item
+    spec: Spec
+    item: SpecItem
     out: CheckResult
 
     def result(self) -> CheckResult:
         """Go the way to its end."""
         out = self.out
         try:
-            if any(key in self.controls for key in ("vis", "edge", "seg", "depth")):
+            if not self.spec.items[0].hints.keys().isdisjoint(("vis", "edge", "seg", "depth")):
                 self._preprocess()
                 self._check_regions()
                 if self.item.prompt is None:
@@ -305,12 +266,7 @@ class _Check:
     def _preprocess(self) -> None:
         """Make the controls that have no video, before anything is upsampled."""
         item = self.item
-        needed = [
-            key
-            for key, config in self.controls.items()
-            if key in _PREPROCESSED
-            and not {**config, **(item.overrides.get(key) or {})}.get("input_control")
-        ]
+        needed = [key for key, video in item.hints.items() if key in _PREPROCESSED and not video]
         if needed and self._probe(item.video) is None:
             raise CheckEnd(
                 f"The {' and '.join(needed)} control is to be made from the input video "
@@ -320,23 +276,21 @@ class _Check:
 
     def _check_regions(self) -> None:
         """Go through the regional prompts as the preprocessors do."""
-        given = self.arguments.get("regional_prompts")
-        regions = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-        for number, region in enumerate(regions):
-            where, named = f"regional_prompts[{number}]", region.get("region_definitions_path")
-            if "mask_prompt" in region or not isinstance(named, str):
+        regions = self.spec.items[1:]
+        for region in regions:
+            named = _value(region.owner, "region_definitions_path")
+            if "mask_prompt" in region.owner.members or not isinstance(named, str):
                 continue
-            suffix = PurePath(named).suffix.lower()
-            if suffix not in MASK_SUFFIXES or self._probe(named) is None:
+            if self._probe(region.region_mask) is None:
                 raise CheckEnd(
-                    f"The region of {where} is {named[:200]!r}, which is no video that is there: "
-                    "ValueError: Invalid video file.",
+                    f"The region of {region.where} is {named[:200]!r}, which is no video that is "
+                    "there: ValueError: Invalid video file.",
                     f"{PREPROCESSORS}:115-123; {_VIDEO}:102-116",
                 )
-            if self.item.line not in (None, 1):
+            if self.out.line not in (None, 1):
                 raise CheckEnd(
                     "The first item has put a tensor's name, which ends in .pt, in the place of "
-                    f"the mask of {where}: ValueError: Invalid video file.",
+                    f"the mask of {region.where}: ValueError: Invalid video file.",
                     f"{PREPROCESSORS}:119-123; {TRANSFER}:324-333",
                 )
         if regions:
@@ -344,7 +298,7 @@ class _Check:
 
     def _choose(self) -> None:
         """Find the video that is shown: of vis, else edge, else the first of seg and depth."""
-        controls, out = self.controls, self.out
+        controls, out = self.spec.items[0].hints, self.out
         shown = [key for key in ("vis", "edge") if key in controls]
         shown += [key for key in controls if key in ("seg", "depth")]
         if not shown:
@@ -356,8 +310,8 @@ class _Check:
                 "ignored",
             )
         key = shown[0]
-        given = controls[key].get("input_control")
-        if key in self.item.overrides:
+        given = controls[key]
+        if self.item.hints[key] != given:
             self._add(
                 f'The override of "{key}" is not looked at: the upsampler reads the controls of '
                 "the spec and not those of the item.",
@@ -409,7 +363,7 @@ class _Check:
 
     def _probe(self, named: str | None) -> VideoInfo | None:
         """What a file is, from where the command would find it; None if it has no picture."""
-        if not named or not isinstance(named, str):
+        if not named:
             return None
         try:
             paths = (folder / named for folder in self.folders)

@@ -18,7 +18,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -37,7 +36,6 @@ from promptlift.cosmos.plan import (
     KnownPrompts,
     Sidecar,
     SidecarEntry,
-    SpecItemPlan,
     SpecOptions,
     known_prompts,
     plan_item,
@@ -109,23 +107,21 @@ def _source_of(row: Row) -> SpecSource:
         ) from None
 
 
-def _row_of(number: int, item: SpecItem, plan: SpecItemPlan, spec: Spec, extra: Any) -> Row:
+def _row_of(plan: ItemResult, spec: Spec, extra: Mapping[str, Any]) -> Row:
     """The row of an item; the same one whenever the same is to be asked for it."""
+    item = plan.item
     options: dict[str, Any] = {
         "target": spec.format.target,
-        "controls": [CONTROLS[key][0] for key in plan.controls],
-        "control": None if plan.look_at == "rgb" else CONTROLS[plan.look_at][1],
-        "region": list(plan.region) if plan.region else None,
-        "mask": plan.mask_path,
+        "controls": [CONTROLS[key][0] for key in item.hints],
     }
-    return Row.of(
-        number,
-        plan.video_path,
-        plan.short_prompt,
-        id=_row_id(item, spec),
-        options={key: value for key, value in options.items() if value is not None},
-        extra=extra,
-    )
+    if plan.look_at in CONTROLS and (kind := CONTROLS[plan.look_at][1]):
+        options["control"] = kind
+    if item.region:
+        options["region"] = list(item.region)
+    if plan.mask_path:
+        options["mask"] = plan.mask_path
+    name = _row_id(item, spec)
+    return Row.of(0, plan.video_path, plan.before, id=name, options=options, extra=extra)
 
 
 def _row_id(item: SpecItem, spec: Spec) -> str:
@@ -177,9 +173,13 @@ class SpecRows:
             SpecError: The only spec cannot be used, or a folder holds none.
             OptionError: There is no such format.
         """
-        numbers = count()
+        for number, row in enumerate(self._rows()):
+            yield replace(row, number=number)
+
+    def _rows(self) -> Iterator[Row]:
         sources = self.sources()
         for source, path in sources.items():
+            extra = {_COLUMN: _SOURCE.dump_python(source, mode="json")}
             try:
                 spec = source.read()
                 if self.outputs is None:
@@ -189,22 +189,14 @@ class SpecRows:
             except InputError as error:
                 if len(sources) == 1:
                     raise
-                yield Row.broken(
-                    next(numbers), source.spec, error, id=path.stem, extra=_column(source)
-                )
+                yield Row.broken(0, source.spec, error, id=path.stem, extra=extra)
             else:
-                yield from self._rows_of(path, source, spec, known, numbers)
+                yield from self._rows_of(path, spec, known, extra)
 
     def _rows_of(
-        self,
-        path: Path,
-        source: SpecSource,
-        spec: Spec,
-        known: KnownPrompts,
-        numbers: Iterator[int],
+        self, path: Path, spec: Spec, known: KnownPrompts, extra: Mapping[str, Any]
     ) -> Iterator[Row]:
         """The rows of one spec, and notes on it."""
-        extra = _column(source)
         if spec.detected:
             self.note(f"{path}: read as {spec.format.name} (--format)")
         if spec.text.startswith(BOM):
@@ -216,30 +208,20 @@ class SpecRows:
             try:
                 plan = plan_item(item, spec, known, self.options)
             except InputError as error:
-                yield Row.broken(
-                    next(numbers),
-                    # Known by its place, since what it says may be anything.
-                    f"{source.spec} {item.where} {error}",
-                    error,
-                    video=item.video or "",
-                    prompt=item.prompt or "",
-                    id=_row_id(item, spec),
-                    extra=extra,
-                )
+                # Known by its place, since what it says may be anything.
+                said = f"{spec.path} {item.where} {error}"
+                video, prompt, name = item.video or "", item.prompt or "", _row_id(item, spec)
+                yield Row.broken(0, said, error, video=video, prompt=prompt, id=name, extra=extra)
                 continue
-            if isinstance(plan, ItemResult):
+            if plan.status == "kept":
                 kept[plan.reason] += 1
             else:
                 notes |= dict.fromkeys(plan.notes)
-                yield _row_of(next(numbers), item, plan, spec, extra)
+                yield _row_of(plan, spec, extra)
         for line in notes:
             self.note(f"{path}: {line}")
         for reason, times in kept.items():
             self.note(f"{path}: {counted(times, 'item')} kept: {reason}")
-
-
-def _column(source: SpecSource) -> dict[str, Any]:
-    return {_COLUMN: _SOURCE.dump_python(source, mode="json")}
 
 
 def _spec_files(path: Path) -> list[Path]:
@@ -349,8 +331,7 @@ class Outputs:
     def __init__(self, folder: Path | None = None, *, in_place: bool = False) -> None:
         self.folder = folder
         self.in_place = in_place
-        self._taken: dict[Path, Path] = {}
-        self._prompt_files: dict[Path, str] = {}
+        self._claimed: dict[Path, str] = {}
 
     def place(self, spec: Spec) -> tuple[Path, KnownPrompts]:
         """The place of a spec's result, and what earlier runs did.
@@ -382,27 +363,21 @@ class Outputs:
                         f"another file from {str(path.parent)!r}",
                         remedy="leave -o out to have the result beside the spec",
                     )
-        for name in (real, sidecar_path(real)):
-            if self._taken.setdefault(name, spec.path.absolute()) != spec.path.absolute():
-                raise OutputError(
-                    f"its result would be {name.name!r} in {str(name.parent)!r}, as that of "
-                    f"{str(self._taken[name])!r}",
-                    remedy="give one of them another name, or run them one by one",
-                )
+        self.claim(real, str(spec.path.absolute()))
+        self.claim(sidecar_path(real), str(spec.path.absolute()))
         return path, known
 
-    def claim_prompt_file(self, place: str, file: str) -> None:
-        """Take a prompt's file that is replaced in place; it cannot hold two long prompts.
+    def claim(self, file: Path, owner: str) -> None:
+        """Take a file that is written for a spec or an item; it cannot be written for two.
 
         Raises:
-            SpecError: Another item has it.
+            OutputError: Another has it.
         """
-        real = Path(file).resolve()
-        if self.in_place and self._prompt_files.setdefault(real, place) != place:
-            raise SpecError(
-                f"its prompt's file {real.name!r} is also that of another item "
-                f"({self._prompt_files[real]})",
-                remedy="give each its own, or leave --in-place out",
+        holder = self._claimed.setdefault(file, owner)
+        if holder != owner:
+            raise OutputError(
+                f"its result would be {file.name!r} in {str(file.parent)!r}, as that of {holder!r}",
+                remedy="give them other names, or run them one by one",
             )
 
 
@@ -501,12 +476,14 @@ def _spec_result(source: SpecSource, answers: _Answers, outputs: Outputs) -> Spe
     for item in spec.items:
         try:
             result = _item_result(item, answers, spec, known, source.options)
-            if result.status != "kept" and result.prompt_file is not None:
-                outputs.claim_prompt_file(f"{path.name} {item.where}".strip(), result.prompt_file)
+            if result.status != "kept" and result.prompt_file is not None and outputs.in_place:
+                outputs.claim(Path(result.prompt_file).resolve(), f"{path.name} {item.where}")
         except InputError as error:
             prompt = item.prompt or ""
             entry = known.results.get(prompt)
-            result = ItemResult(item, "failed", prompt, reason=str(error), entry=entry)
+            result = ItemResult(
+                item=item, status="failed", reason=str(error), before=prompt, entry=entry
+            )
         results.append(result)
     return SpecResult(spec, path, tuple(results), _changes(spec, path, results, outputs))
 
@@ -526,12 +503,11 @@ def _item_result(
     # A fit answer comes before what an earlier run wrote, which comes before any other.
     answer, raw = None, None
     plan = plan_item(item, spec, known._replace(finished={}), options)
-    if isinstance(plan, SpecItemPlan):
-        digest = _row_of(0, item, plan, spec, {}).digest
-        answer, raw = answers.get(digest, (None, None))
+    if plan.status == "planned":
+        answer, raw = answers.get(_row_of(plan, spec, {}).digest, (None, None))
     if answer is None or answer.status not in FIT:
         plan = plan_item(item, spec, known, options)
-    if isinstance(plan, ItemResult):
+    if plan.status == "kept":
         return plan
     if answer is None or raw is None:
         raise SpecError(
@@ -544,19 +520,8 @@ def _item_result(
     failure = answer.reason(json.loads(raw))
     if failure is not None:
         status = "rejected" if record.error is None else "failed"
-        message = failure.message if record.error else f"{failure.code}: {failure.message}"
-        reason = str(SpecError(message, remedy=failure.remedy))
-    return ItemResult(
-        item,
-        status,
-        plan.short_prompt,
-        record.prompt,
-        reason,
-        plan,
-        plan.prompt_file,
-        record,
-        known.results.get(plan.prompt),
-    )
+        reason = str(SpecError(failure.message, remedy=failure.remedy))
+    return replace(plan, status=status, reason=reason, after=record.prompt, record=record)
 
 
 def _changes(
@@ -605,13 +570,18 @@ def _changes(
 def _sidecar_entry(result: ItemResult) -> SidecarEntry:
     if result.entry is not None and (result.after is None or result.status == "kept"):
         return result.entry
-    names = ("video", "video_path", "look_at", "controls", "region", "mask")
+    item = result.item
     return SidecarEntry(
-        where=result.item.where,
+        where=item.where,
         status=result.status,
         reason=result.reason,
         short_prompt=result.before,
         prompt=result.before if result.after is None else result.after,
+        video=result.video,
+        video_path=result.video_path or None,
+        look_at=result.look_at,
+        controls=tuple(item.hints),
+        region=item.region,
+        mask=item.region_mask,
         record=result.record,
-        **{name: getattr(result.plan, name) for name in names if result.plan is not None},
     )
