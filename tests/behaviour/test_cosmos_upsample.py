@@ -15,7 +15,6 @@ import pytest
 from loaders import cosmos as rules
 from loaders.desk import MORE, Desk, entries, long, reasons, statuses
 from media.masks import film, mask
-from promptlift.cosmos import SpecRefusal
 from promptlift.errors import ConfigEngineError, ItemEngineError
 from promptlift.testing import FakeEngine, FaultyEngine
 
@@ -459,24 +458,20 @@ def test_results_never_take_a_place_that_is_not_theirs(desk: Desk) -> None:
     """
     one, two = desk.put("a/spec.json", SPEC), desk.put("b/spec.json", SPEC)
     done, refused = desk.try_specs(one, two, folder=desk.folder / "out")
-    assert not isinstance(done, SpecRefusal)
-    assert isinstance(refused, SpecRefusal)
-    assert "as that of" in refused.error.message
+    assert done.error is None
+    assert "as that of" in str(refused.error)
     (refused,) = desk.try_specs(desk.put("spec.json", SPEC), folder=desk.folder)
-    assert isinstance(refused, SpecRefusal)
-    assert "--in-place" in refused.error.remedy
+    assert "--in-place" in str(refused.error)
     desk.put("spec.upsampled.promptlift.json", '{"mine": 1}')
     (refused,) = desk.try_specs(desk.folder / "spec.json")
-    assert isinstance(refused, SpecRefusal)
-    assert "no sidecar" in refused.error.message
+    assert "no sidecar" in str(refused.error)
 
 
 def test_a_spec_whose_paths_count_from_it_is_not_moved(desk: Desk) -> None:
     """From another folder they would mean other files; absolute ones would not."""
     out = desk.folder / "out"
     (refused,) = desk.try_specs(desk.put("spec.json", STRICT), folder=out)
-    assert isinstance(refused, SpecRefusal)
-    assert "counts from the folder of the spec" in refused.error.message
+    assert "counts from the folder of the spec" in str(refused.error)
     absolute = {**STRICT, "video_path": str(desk.folder / RGB)}
     assert statuses(desk.run(desk.put("spec.json", absolute), folder=out)) == ["done"]
 

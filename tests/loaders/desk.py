@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promptlift.cosmos.plan import SpecOptions
-from promptlift.cosmos.upsample import Outputs, SpecRefusal, SpecResult, SpecRows, upsample_specs
+from promptlift.cosmos.upsample import Outputs, SpecResult, SpecRows, upsample_specs
 from promptlift.engines.base import Engine, Request
 from promptlift.options import Options
 from promptlift.testing import FakeEngine, synthetic_video
@@ -69,7 +69,7 @@ class Desk:
         base: Path | None = None,
         run_dir: Path | None = None,
         **options: Any,
-    ) -> list[SpecResult | SpecRefusal]:
+    ) -> list[SpecResult]:
         """Upsample specs; those that cannot be used are among the results."""
         self.notes.clear()
         how = SpecOptions(base=None if base is None else str(base), **options)
@@ -80,10 +80,8 @@ class Desk:
 
     def run(self, *specs: Path, **how: Any) -> list[SpecResult]:
         """The same, where all of them can be used."""
-        results: list[SpecResult] = []
-        for result in self.try_specs(*specs, **how):
-            assert isinstance(result, SpecResult), str(result)
-            results.append(result)
+        results = self.try_specs(*specs, **how)
+        assert [result.error for result in results if result.error] == []
         return results
 
 

@@ -313,7 +313,7 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
     assert bad.error is not None
     assert "line 2, column 18" in bad.error.message
     assert array.error is not None
-    assert "it is an array, not an object" in str(array.error)
+    assert "it is not an object" in str(array.error)
     assert [item.where for item in spec.items] == ["line 1", "line 2", "line 4"]
     # Blank lines stay where they are, and CRLF makes none.
     lines = f"\n{json.dumps(PREDICT25)}\r\n{json.dumps({**PREDICT25, 'name': 'b'})}\r\n"
@@ -330,10 +330,10 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
         ("a.yaml", "prompt: x", "YAML"),
         ("a.json", {"hello": 1}, "no format that promptlift knows"),
         ("a.json", "3", "no format that promptlift knows"),
-        ("a.json", {**TRANSFER1, "prompt": 3}, "'prompt' is a number, not a text"),
+        ("a.json", {**TRANSFER1, "prompt": 3}, "'prompt' is not a text"),
         ("a.json", {**TRANSFER1, "canny": {}}, "'canny' is an object"),
-        ("a.json", {**TRANSFER1, "vis": 3}, "the control 'vis' is a number"),
-        ("a.json", {"samples": {}, "inference_type": 3}, "'inference_type' is a number"),
+        ("a.json", {**TRANSFER1, "vis": 3}, "the control 'vis' is not an object"),
+        ("a.json", {"samples": {}, "inference_type": 3}, "'inference_type' is not a text"),
     ],
 )
 def test_an_unusable_spec_says_why(tmp_path: Path, name: str, content: Any, what: str) -> None:

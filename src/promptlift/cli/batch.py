@@ -421,14 +421,14 @@ def _export_cosmos(
     """Write results back into the spec files; one that cannot be written is an error line."""
     from promptlift.batch.export import export
     from promptlift.batch.status import STATUSES
-    from promptlift.cosmos.upsample import Outputs, SpecRefusal, write_back
+    from promptlift.cosmos.upsample import Outputs, write_back
 
     code = 0
 
     def write(rows: Iterable[Any]) -> None:
         nonlocal code
         for done in write_back(rows, Outputs(output, in_place=in_place)):
-            if isinstance(done, SpecRefusal):
+            if done.error is not None:
                 code = 1
                 click.echo(f"promptlift: error: {done.spec}: {done.error}", err=True)
                 continue

@@ -19,7 +19,7 @@ from promptlift.cli.progress import StatusLine
 if TYPE_CHECKING:
     from promptlift.cosmos.plan import ItemResult
     from promptlift.cosmos.transfer1_check import CheckResult
-    from promptlift.cosmos.upsample import FileChange, SpecRefusal, SpecResult
+    from promptlift.cosmos.upsample import FileChange, SpecResult
 
 __all__ = ["FORMATS", "cosmos"]
 
@@ -114,7 +114,7 @@ def _upsample(
     long one. The paths of the files written go to stdout; with --dry-run, the changes.
     """
     from promptlift.cosmos.plan import SpecOptions
-    from promptlift.cosmos.upsample import Outputs, SpecRefusal, SpecRows, upsample_specs
+    from promptlift.cosmos.upsample import Outputs, SpecRows, upsample_specs
     from promptlift.engines.registry import make_engine
     from promptlift.options import Options
 
@@ -127,7 +127,7 @@ def _upsample(
     values.pop("isolated")  # every video is decoded in a process that can be killed
     options = Options(**{name: value for name, value in values.items() if value is not None})
 
-    async def work() -> list[SpecResult | SpecRefusal]:
+    async def work() -> list[SpecResult]:
         asked = make_engine(engine, **settings)
         outputs = Outputs(output_dir, in_place=in_place)
         rows = SpecRows(specs, spec_options, outputs, notes.note)
@@ -152,7 +152,7 @@ def _upsample(
             from promptlift.cosmos.review_sheet import render_review_sheet
             from promptlift.files import write_atomic
 
-            done = [result for result in results if not isinstance(result, SpecRefusal)]
+            done = [result for result in results if result.error is None]
             page = render_review_sheet(done, options, dry_run=dry_run)
             write_atomic(review_sheet, page.encode())
             click.echo(str(review_sheet))
@@ -177,15 +177,13 @@ class _Notes(StatusLine):
         if not self._quiet:
             click.echo(f"promptlift: {line}", err=True)
 
-    def report(self, result: SpecResult | SpecRefusal, *, dry_run: bool) -> None:
+    def report(self, result: SpecResult, *, dry_run: bool) -> None:
         """Say what became of a spec's items, and what was written or would be."""
-        from promptlift.cosmos.upsample import SpecRefusal
-
-        if isinstance(result, SpecRefusal):
+        if result.error is not None:
             self.statuses["unusable"] += 1
             click.echo(f"promptlift: error: {_shown(result.spec)}: {result.error}", err=True)
             return
-        name = _shown(result.spec.path)
+        name = _shown(result.spec)
         for item in result.items:
             self._report_item(f"{name}: {item.item.where}" if item.item.where else name, item)
         for change in result.changes:

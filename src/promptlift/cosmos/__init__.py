@@ -9,7 +9,6 @@ from promptlift.cosmos.spec_file import read_spec
 from promptlift.cosmos.transfer1_check import check_spec
 from promptlift.cosmos.upsample import (
     Outputs,
-    SpecRefusal,
     SpecResult,
     SpecRows,
     upsample_specs,
@@ -20,7 +19,6 @@ __all__ = [
     "Outputs",
     "PixtralPromptUpsampler",
     "SpecOptions",
-    "SpecRefusal",
     "SpecResult",
     "SpecRows",
     "check_spec",

@@ -116,15 +116,14 @@ class SpecFormat:
 
     def _item(self, where: str, owner: Node) -> SpecItem:
         if not isinstance(owner.value, dict):
-            raise SpecError(f"it is {owner.kind}, not an object", remedy="write it in braces")
+            raise SpecError("it is not an object", remedy="write it in braces")
         hints: dict[str, str | None] = {}
         for key, node in owner.value.items():
             if key not in self.controls or node.value is None:
                 continue
             if not isinstance(node.value, dict):
                 raise SpecError(
-                    f"the control {key!r} is {node.kind}, not an object",
-                    remedy="write its settings in braces",
+                    f"the control {key!r} is not an object", remedy="write its settings in braces"
                 )
             hints[key] = _text(node, self.control_video) or None
         prompt = _text(owner, "prompt")
@@ -138,7 +137,7 @@ def _text(owner: Node, key: str) -> str | None:
     if member is None or member.value is None:
         return None
     if not isinstance(member.value, str):
-        raise SpecError(f"{key!r} is {member.kind}, not a text", remedy="put it in quotes")
+        raise SpecError(f"{key!r} is not a text", remedy="put it in quotes")
     return member.value
 
 
@@ -290,7 +289,7 @@ class _Predict2(SpecFormat):
 
     def read(self, owner: Node, _: str, _base: SpecItem | None, /) -> Iterator[SpecItem]:
         if not isinstance(owner.value, list):
-            raise SpecError(f"it is {owner.kind}, not an array", remedy="write it in brackets")
+            raise SpecError("it is not an array", remedy="write it in brackets")
         nodes = enumerate(owner.items, 1)
         yield from _each(((f"item {number}", node) for number, node in nodes), self._item)
 
@@ -331,9 +330,7 @@ class _Predict25(SpecFormat):
             yield sample(where, owner)
             return
         if not isinstance(samples.value, dict):
-            raise SpecError(
-                f"'samples' is {samples.kind}", remedy="give the samples by name, in braces"
-            )
+            raise SpecError("'samples' is not an object", remedy="give them by name, in braces")
         named = samples.members.items()
         yield from _each(((f"sample {name[:80]!r}", node) for name, node in named), sample)
 

@@ -85,24 +85,18 @@ def render_review_sheet(
 class _Picture(NamedTuple):
     address: str
     seconds: float
-    size: Size
 
 
 def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
     """The hint frames of an item; none where they cannot be read any more."""
     if item.video is None or item.record is None:
         return ()
-    frames = item.record.frames
-    times = [Fraction(frame.exact_seconds) for frame in frames]
+    times = [Fraction(frame.exact_seconds) for frame in item.record.frames]
     region = item.item.region or item.mask_path
     try:
-        pictures = isolated_call(_decode, item.video_path, region, times, options)
+        return isolated_call(_decode, item.video_path, region, times, options)
     except PromptliftError:
         return ()
-    if len(pictures) != len(frames):
-        return pictures
-    sizes = [Size(frame.width, frame.height) for frame in frames]
-    return tuple(one._replace(size=size) for one, size in zip(pictures, sizes, strict=True))
 
 
 def _decode(
@@ -128,7 +122,7 @@ def _decode(
             file = io.BytesIO()
             Image.fromarray(frame.image).save(file, "JPEG", quality=82)
             address = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-            pictures.append(_Picture(address, float(frame.time), reader.info.size))
+            pictures.append(_Picture(address, float(frame.time)))
         return tuple(pictures)
 
 

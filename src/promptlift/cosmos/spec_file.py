@@ -44,13 +44,6 @@ MAX_BYTES = 16 * 2**20
 
 _Value: TypeAlias = "str | int | float | bool | dict[str, Node] | list[Node] | None"
 
-_KINDS: dict[type, str] = {
-    type(None): "null",
-    bool: "true or false",
-    str: "a text",
-    dict: "an object",
-    list: "an array",
-}
 _SPACE = r"[ \t\n\r]*"
 _OPENING = re.compile(rf'\{{({_SPACE})"')
 _COLON = re.compile(rf"{_SPACE}:{_SPACE}")
@@ -83,11 +76,6 @@ class Node:
     def items(self) -> list[Node]:
         """The items of an array; empty for anything else."""
         return self.value if isinstance(self.value, list) else []
-
-    @property
-    def kind(self) -> str:
-        """What the value is, in JSON's words with an article."""
-        return _KINDS.get(type(self.value), "a number")
 
 
 def _position_text(text: str, position: int) -> str:
@@ -188,7 +176,7 @@ def set_member(text: str, owner: Node, key: str, value: str, *, ascii_only: bool
     new = quoted(value, ascii_only=ascii_only)
     if key in owner.members:
         return Edit(owner.members[key].start, owner.members[key].end, new)
-    name = quoted(key, ascii_only=True)
+    name = f'"{key}"'
     opening = _OPENING.match(text, owner.start)
     if opening is None:
         return Edit(owner.start, owner.end, f"{{{name}: {new}}}")

@@ -53,7 +53,6 @@ from promptlift.text import counted
 __all__ = [
     "FileChange",
     "Outputs",
-    "SpecRefusal",
     "SpecResult",
     "SpecRows",
     "SpecSource",
@@ -228,13 +227,11 @@ def _spec_files(path: Path) -> list[Path]:
     """The spec itself, or the specs of a folder."""
     if not path.is_dir():
         return [path]
-    found = sorted(
+    found = [
         inner
-        for inner in path.iterdir()
-        if inner.suffix.lower() in _SPEC_SUFFIXES
-        and not inner.name.endswith(SIDECAR_SUFFIX)
-        and inner.is_file()
-    )
+        for inner in sorted(path.iterdir())
+        if inner.suffix.lower() in _SPEC_SUFFIXES and not inner.name.endswith(SIDECAR_SUFFIX)
+    ]
     if not found:
         raise SpecError(
             f"{str(path)!r} holds no spec, a file that ends in {' or '.join(_SPEC_SUFFIXES)}",
@@ -251,7 +248,7 @@ async def upsample_specs(
     run_dir: Path | None = None,
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> list[SpecResult | SpecRefusal]:
+) -> list[SpecResult]:
     """Upsample the prompts of spec files and write the results.
 
     A run that was killed continues where it was when the same specs are given again. One that is
@@ -291,7 +288,7 @@ async def upsample_specs(
         folder = Path(cache) / "cosmos" / name
     else:
         folder = run_dir
-    results: list[SpecResult | SpecRefusal] = []
+    results: list[SpecResult] = []
 
     def write(answered: Iterable[tuple[RowResult, Mapping[str, Any] | None]]) -> None:
         # The folder may hold results of other specs.
@@ -399,26 +396,23 @@ class FileChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SpecResult:
-    """A spec whose items are all through.
+    """A spec whose items are all through, or one that cannot be used or written.
 
     Attributes:
         spec: The spec.
+        error: Why it cannot be used, or its results cannot be written; None where they can.
+        format: The name of its format.
         path: Where its result goes; the spec itself in place.
         items: One for each item, in their order.
         changes: The files to write, in the order to write them in; none where nothing changed.
     """
 
-    spec: Spec
-    path: Path
-    items: tuple[ItemResult, ...]
-    changes: tuple[FileChange, ...]
-
-
-class SpecRefusal(NamedTuple):
-    """A spec that cannot be used, or whose results cannot be written, and why."""
-
     spec: Path
-    error: InputError
+    error: InputError | None = None
+    format: str = ""
+    path: Path = Path()
+    items: tuple[ItemResult, ...] = ()
+    changes: tuple[FileChange, ...] = ()
 
 
 def write_back(
@@ -427,7 +421,7 @@ def write_back(
     *,
     sources: Iterable[SpecSource] = (),
     dry_run: bool = False,
-) -> Iterator[SpecResult | SpecRefusal]:
+) -> Iterator[SpecResult]:
     """Write the results of rows that `SpecRows` gave, each spec in its own format.
 
     The long prompts take the place of the short ones and whatever was kept or failed stays as it
@@ -460,7 +454,7 @@ def write_back(
         try:
             written = _spec_result(source, answered, outputs)
         except InputError as error:
-            yield SpecRefusal(Path(source.spec), error)
+            yield SpecResult(Path(source.spec), error)
             continue
         for change in () if dry_run else written.changes:
             with contextlib.suppress(OSError):  # the write itself says what is wrong
@@ -485,7 +479,8 @@ def _spec_result(source: SpecSource, answers: _Answers, outputs: Outputs) -> Spe
                 item=item, status="failed", reason=str(error), before=prompt, entry=entry
             )
         results.append(result)
-    return SpecResult(spec, path, tuple(results), _changes(spec, path, results, outputs))
+    changes = _changes(spec, path, results, outputs)
+    return SpecResult(spec.path, None, spec.format.name, path, tuple(results), changes)
 
 
 def _item_result(
