@@ -105,7 +105,7 @@ def test_a_batch_with_its_spec(desk: Desk, capsys: pytest.CaptureFixture[str]) -
     desk.put("base.json", SPEC)
     desk.put("batch.jsonl", [{"visual_input": "assets/rgb.mp4", "prompt": SHORT}])
     assert call("batch.jsonl", "-q") == 2
-    assert "--format transfer1-batch" in capsys.readouterr().err
+    assert "--format: transfer1-batch" in capsys.readouterr().err
     assert call("batch.jsonl", "-q", "--controlnet-specs", "none.json") == 2
     assert "none.json': it cannot be read: no such file" in capsys.readouterr().err
     assert call("batch.jsonl", "--controlnet-specs", "base.json") == 0

@@ -206,7 +206,7 @@ def test_keys_that_fit_two_formats_are_an_error_that_names_both(tmp_path: Path) 
     path = put(tmp_path, "a.jsonl", [{"prompt": "x", "visual_input": "a.mp4"}])
     with pytest.raises(SpecError, match="fit transfer1-batch and predict1") as caught:
         read_spec(path)
-    assert "--format transfer1-batch" in caught.value.remedy
+    assert "--format: transfer1-batch" in caught.value.remedy
     assert read_spec(path, form="predict1").format.target == "cosmos-predict1"
     base = put(tmp_path, "base.json", TRANSFER1)
     assert read_spec(path, base=base).format.name == "transfer1-batch"

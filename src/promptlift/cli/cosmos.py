@@ -179,11 +179,10 @@ class _Notes(StatusLine):
 
     def report(self, result: SpecResult, *, dry_run: bool) -> None:
         """Say what became of a spec's items, and what was written or would be."""
+        name = _shown(result.spec)
         if result.error is not None:
             self.statuses["unusable"] += 1
-            click.echo(f"promptlift: error: {_shown(result.spec)}: {result.error}", err=True)
-            return
-        name = _shown(result.spec)
+            click.echo(f"promptlift: error: {name}: {result.error}", err=True)
         for item in result.items:
             self._report_item(f"{name}: {item.item.where}" if item.item.where else name, item)
         for change in result.changes:
@@ -219,10 +218,10 @@ def _show_change(change: FileChange) -> None:
     if change.old is None:
         click.echo(f"# would write {_shown(change.path)}")
         return
-    old, new = change.old.split("\n"), change.new.split("\n")
+    old, new = change.old.splitlines(), change.new.splitlines()
     names = _shown(change.source), _shown(change.path)
     for line in difflib.unified_diff(old, new, *names, n=2, lineterm=""):
-        click.echo(line.rstrip("\r"))
+        click.echo(line)
 
 
 def _shown(path: Path) -> str:

@@ -223,11 +223,7 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
         raise OptionError(
             f"there is no format {form!r}", remedy=f"use auto or one of {', '.join(FORMATS)}"
         )
-    try:
-        whole = None if base is None else read_spec(base, form="transfer1").items[0]
-    except SpecError as error:
-        what = f"the controlnet spec {str(base)!r}: {error.message}"
-        raise SpecError(what, remedy=error.remedy) from None
+    whole = None if base is None else _read_base(base)
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
         raise SpecError(
@@ -235,8 +231,10 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
             remedy="save it as JSON, which Cosmos-Predict2.5 reads as well",
         )
     text = read_text(path)
-    chosen = FORMATS.get(form)
     layout: Layout = "lines" if suffix == ".jsonl" else "document"
+    if form == "auto" and base is not None and layout == "lines":
+        form = "transfer1-batch"
+    chosen = FORMATS.get(form)
     if chosen is not None and layout not in chosen.layouts:
         layout = chosen.layouts[0]
     parsed = _parse(text, layout)
@@ -244,7 +242,7 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
     if not nodes:
         nothing = SpecError("there is nothing in it", remedy="give a file with at least one item")
         raise next((node for _, node in parsed if isinstance(node, SpecError)), nothing)
-    found = chosen or _detect(nodes, layout, has_base=base is not None)
+    found = chosen or _detect(nodes, layout)
     items: list[SpecItem] = []
     for where, node in parsed:
         try:
@@ -257,6 +255,14 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
             owner = node if isinstance(node, Node) else Node(None, 0, 0)
             items.append(SpecItem(where, owner, None, error=error))
     return Spec(path, text, found, chosen is None, tuple(items))
+
+
+def _read_base(path: Path) -> SpecItem:
+    try:
+        return read_spec(path, form="transfer1").items[0]
+    except SpecError as error:
+        what = f"the controlnet spec {str(path)!r}: {error.message}"
+        raise SpecError(what, remedy=error.remedy) from None
 
 
 def read_text(path: Path) -> str:
@@ -304,24 +310,15 @@ def _parse(text: str, layout: Layout) -> list[tuple[str, Node | SpecError]]:
     return parsed
 
 
-def _detect(nodes: list[Node], layout: Layout, *, has_base: bool) -> SpecFormat:
-    fits = [
-        form
-        for form in FORMATS.values()
-        if layout in form.layouts and any(map(form.matches, nodes))
-    ]
+def _detect(nodes: list[Node], layout: Layout) -> SpecFormat:
+    possible = [form for form in FORMATS.values() if layout in form.layouts]
     # A batch needs every line to agree; one line with an override is enough to tell whose it is.
-    fits = [form for form in fits if all(map(form.matches, nodes))] or fits
-    if has_base and FORMATS["transfer1-batch"] in fits:
-        return FORMATS["transfer1-batch"]
+    fits = [form for form in possible if all(map(form.matches, nodes))]
+    fits = fits or [form for form in possible if any(map(form.matches, nodes))]
     if len(fits) == 1:
         return fits[0]
-    if not fits:
-        raise SpecError(
-            "its keys are those of no format that promptlift knows",
-            remedy=f"name one with --format: {', '.join(FORMATS)}",
-        )
-    names = [form.name for form in fits]
-    raise SpecError(
-        f"its keys fit {' and '.join(names)}", remedy=f"say which with --format {names[0]}"
-    )
+    what = "its keys are those of no format that promptlift knows"
+    if fits:
+        what = f"its keys fit {' and '.join(form.name for form in fits)}"
+    names = ", ".join(form.name for form in fits or possible)
+    raise SpecError(what, remedy=f"name one with --format: {names}")
