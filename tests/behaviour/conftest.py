@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
 
-from loaders.desk import Desk, lay, make_clips
-
-
-class ThreadPool:
-    """Decodes in threads of this process, where the tests are not about processes.
-
-    Starting a worker process takes longer than the few frames of a small clip.
-    """
-
-    seconds_busy = 0.0
-
-    def __init__(self, *_: object, **__: object) -> None: ...
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Call the function."""
-        return await asyncio.to_thread(function, *args, **kwargs)
+from loaders.desk import Desk, ThreadPool, lay, make_clips
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from promptlift.cli.main import _run
 from promptlift.cosmos import check_spec
-from promptlift.cosmos.transfer1_check import CheckEnd, CheckResult, control_size
+from promptlift.cosmos.transfer1_check import CheckResult
 from promptlift.testing import synthetic_video
 from promptlift.types import Size
 
@@ -33,7 +33,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cosmos")
     (root / "assets").mkdir()
     for name, size in CLIPS.items():
-        synthetic_video(root / "assets" / f"{name}.mp4", seconds=0.1, size=size)
+        synthetic_video(root / "assets" / f"{name}.mp4", seconds=0.1, size=size, fps=20)
     synthetic_video(root / "assets" / "one.mp4", seconds=0, size=(1280, 720))
     (root / "assets" / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     (root / "assets" / "boxes.json").write_text("[[0, 0, 1, 1]]")
@@ -171,14 +171,6 @@ def test_the_command_line_wins_over_the_spec(checkout: Path) -> None:
     assert run(checkout, base("", depth=from_file(HD)), sigma_max=80).tokens == 4699
     default = run(checkout, {"input_video_path": VGA, "vis": {}})
     assert (default.tokens or 0) > 2465 + 40
-
-
-def test_a_made_control_is_shrunk_into_a_box() -> None:
-    """Inside 1280x704 whatever its shape, and never enlarged; H.264 takes no odd side."""
-    for source, made in [((1280, 720), (1252, 704)), ((720, 1280), (396, 704)), ((320, 180),) * 2]:
-        assert control_size(Size(*source)) == Size(*made)
-    with pytest.raises(CheckEnd):
-        control_size(Size(704, 1280))  # 387x704: NVIDIA's own portrait size
 
 
 def test_files_that_cannot_be_read_fail(checkout: Path) -> None:

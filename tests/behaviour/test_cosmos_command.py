@@ -23,9 +23,9 @@ def call(*arguments: str | Path) -> int:
 
 def test_the_result_stands_beside_the_spec(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     """Stdout names the files that were written; stderr says what the spec was taken for, what
-    became of the item, and that no model was asked.
+    became of the item, and that no model was asked. The sidecar has the record and the paths.
     """
-    desk.put("spec.json", SPEC)
+    desk.put("spec.json", {**SPEC, "depth": {"input_control": "assets/depth.mp4"}})
     assert call("spec.json") == 0
     out, err = capsys.readouterr()
     assert out.split() == ["spec.upsampled.promptlift.json", "spec.upsampled.json"]
@@ -35,6 +35,24 @@ def test_the_result_stands_beside_the_spec(desk: Desk, capsys: pytest.CaptureFix
     assert "no vision-language model is set up" in err
     _, arguments = rules.transfer1_spec(desk.folder / "spec.upsampled.json")
     assert len(arguments["prompt"].split()) > 20
+    content = json.loads(Path(out.split()[0]).read_text(encoding="utf-8"))
+    (entry,) = content["items"]
+    record = entry.pop("record")
+    assert content["format"] == "transfer1"
+    assert record["short_prompt"] == SHORT
+    assert entry == {
+        "where": "",
+        "status": "done",
+        "reason": "",
+        "short_prompt": SHORT,
+        "prompt": record["prompt"],
+        "video": "assets/rgb.mp4",
+        "video_path": str(desk.folder / "assets/rgb.mp4"),
+        "look_at": "rgb",
+        "controls": ["edge", "depth"],
+        "region": None,
+        "mask": None,
+    }
 
 
 def test_items_that_fail_make_the_exit_code_1(
@@ -142,27 +160,3 @@ def test_mistakes_in_the_call(
     assert call("spec.json", *arguments) == 2
     assert said in capsys.readouterr().err
     assert not (desk.folder / "spec.upsampled.json").exists()
-
-
-def test_the_sidecar_has_the_whole_record(desk: Desk) -> None:
-    """Everything that a run on its own would tell is in the sidecar, with the paths."""
-    desk.put("spec.json", {**SPEC, "depth": {"input_control": "assets/depth.mp4"}})
-    call("spec.json", "-q")
-    content = json.loads(Path("spec.upsampled.promptlift.json").read_text(encoding="utf-8"))
-    (entry,) = content["items"]
-    record = entry.pop("record")
-    assert content["format"] == "transfer1"
-    assert entry == {
-        "where": "",
-        "status": "done",
-        "reason": "",
-        "short_prompt": SHORT,
-        "prompt": record["prompt"],
-        "video": "assets/rgb.mp4",
-        "video_path": str((desk.folder / "assets/rgb.mp4").resolve()),
-        "look_at": "rgb",
-        "controls": ["edge", "depth"],
-        "region": None,
-        "mask": None,
-    }
-    assert record["short_prompt"] == SHORT

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from loaders.desk import lay, long, make_clips
+from loaders.desk import ThreadPool, lay, long
 from promptlift.cosmos import render_review_sheet
 from promptlift.engines import Request
 from promptlift.options import Options
@@ -17,34 +17,9 @@ SHORT = "a robot arm hands a red cup to a woman"
 EVIL = 'a <script>alert(1)</script> & "quoted" cup</p>'
 
 
-class Outline(HTMLParser):
-    """Keeps the tags and attributes in their order and checks that each tag is closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag and its attributes."""
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in {"meta", "img", "br", "link"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Check that it closes the tag opened last."""
-        assert self.open.pop() == tag
-
-
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A sheet of specs with one item of each status, in which the texts try to be markup."""
-    clips = make_clips(tmp_path_factory.mktemp("clips"))
     desk = lay(clips, tmp_path_factory.mktemp("desk"))
 
     def reply(request: Request) -> str:
@@ -59,21 +34,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     region = {"prompt": "a red cup", "region_definitions_path": [0, 0, 0.5, 1]}
     regional = {"prompt": "", "input_video_path": "assets/rgb.mp4", "regional_prompts": [region]}
     specs = desk.put("a&b.jsonl", lines), desk.put("c.json", regional)
-    results = desk.run(*specs, regions=True, run_dir=desk.folder / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("promptlift.batch.runner.ProcessPool", ThreadPool)
+        results = desk.run(*specs, regions=True, run_dir=desk.folder / "run")
     return render_review_sheet(results, Options())
 
 
 def test_nothing_comes_from_elsewhere_and_text_is_text(page: str) -> None:
-    """One card for each item, every tag closed, no script, no address but data:, and what specs
-    and models say is escaped.
+    """One card for each item, no script, no address but data:, and what specs and models say is
+    escaped.
     """
-    outline = Outline(page)
-    assert outline.tags.count("article") == 7
-    assert not set(outline.tags) & {"script", "link", "iframe", "object", "base", "form"}
-    addresses = [value for name, value in outline.attributes if name in ("src", "href")]
+    tags = re.findall(r"<(\w+)", page)
+    assert tags.count("article") == page.count("</article>") == 7
+    assert not set(tags) & {"script", "link", "iframe", "object", "base", "form"}
+    addresses = re.findall(r'(?:src|href)="(.*?)"', page)
     assert addresses
     assert all(value.startswith("data:image/jpeg;base64,") for value in addresses)
-    assert not [name for name, _ in outline.attributes if name.startswith("on")]
+    assert not re.search(r"<[^>]* on\w+=", page)
     assert "default-src 'none'" in page
     assert "http://" not in page
     assert "https://" not in page
@@ -117,5 +94,5 @@ def test_each_item_is_explained(page: str) -> None:
 def test_a_sheet_of_nothing_is_a_page() -> None:
     """Where no spec could be used there is still a page to open; it knows both themes."""
     page = render_review_sheet([], Options())
-    Outline(page)
+    assert page.rstrip().endswith("</html>")
     assert "prefers-color-scheme: dark" in page

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from promptlift.cosmos.plan import SpecOptions
 from promptlift.cosmos.upsample import Outputs, SpecResult, SpecRows, upsample_specs
@@ -29,6 +30,26 @@ def long(short: str) -> str:
 def answer(request: Request) -> str:
     """Keep the user's words and add to them."""
     return long(request.short_prompt or "A balloon hangs over the hills")
+
+
+class ThreadPool:
+    """Decodes in threads of this process, where the tests are not about processes.
+
+    Starting a worker process takes longer than the few frames of a small clip.
+    """
+
+    seconds_busy = 0.0
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return await asyncio.to_thread(function, *args, **kwargs)
 
 
 @dataclass
