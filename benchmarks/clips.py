@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
 import platformdirs
 
 from promptlift.testing import synthetic_video
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip and what it is called in the tables."""
-
-    name: str
-    path: Path
 
 
 def folder() -> Path:
@@ -35,20 +26,17 @@ def drawn_clips(count: int) -> list[Path]:
     return [_scene(name, (640, 360), 4, 24, seed=number) for number, name in enumerate(names)]
 
 
-def clips(*, large: bool = False) -> list[Clip]:
-    """Clips of several sizes; the two large ones take many minutes to make the first time."""
-    small = [
-        Clip("640x360 4 s", _scene("tiny.mp4", (640, 360), 4, 24)),
-        Clip("640x480 4 s", _scene("small.mp4", (640, 480), 4, 30)),
-        Clip("1280x720 10 s", _scene("medium.mp4", (1280, 720), 10, 24)),
-    ]
-    if not large:
-        return small
-    return [
-        *small,
-        Clip("1080p 10 min", _pattern("long.mp4", "1920x1080", 600, 30, "8M")),
-        Clip("4K 60 s", _pattern("uhd.mp4", "3840x2160", 60, 30, "18M")),
-    ]
+def clips(*, large: bool = False) -> dict[str, Path]:
+    """Clips by their names in the tables; the large ones take many minutes to make at first."""
+    made = {
+        "640x360 4 s": _scene("tiny.mp4", (640, 360), 4, 24),
+        "640x480 4 s": _scene("small.mp4", (640, 480), 4, 30),
+        "1280x720 10 s": _scene("medium.mp4", (1280, 720), 10, 24),
+    }
+    if large:
+        made["1080p 10 min"] = _pattern("long.mp4", "1920x1080", 600, 30, "8M")
+        made["4K 60 s"] = _pattern("uhd.mp4", "3840x2160", 60, 30, "18M")
+    return made
 
 
 def _scene(name: str, size: tuple[int, int], seconds: int, fps: int, *, seed: int = 0) -> Path:

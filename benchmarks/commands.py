@@ -1,8 +1,8 @@
 """Whole processes: what a user waits for at the prompt.
 
-``python benchmarks/commands.py [--rounds 15] [--against PYTHON]`` prints Markdown. The commands
-take turns, with those of another version where its Python is given. Modules are compiled
-beforehand, as they are where promptlift was installed. The engine over HTTP answers at once.
+``python benchmarks/commands.py [--rounds 15]`` prints Markdown. The commands take turns. Modules
+are compiled beforehand, as they are where promptlift was installed. The engine over HTTP answers
+at once. To compare versions, run it with the Python of each.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from clips import clips
 from stub_engine import OPENING, stub_engine
@@ -28,10 +25,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--against", help="the Python of another version")
-    given = parser.parse_args()
-    pythons = [sys.executable, *([given.against] if given.against else [])]
-    small = str(clips()[0].path)
+    rounds = parser.parse_args().rounds
+    small = str(clips()["640x360 4 s"])
     with stub_engine(0) as url, tempfile.TemporaryDirectory() as compiled:
         commands = {
             "--help": ["--help"],
@@ -42,25 +37,16 @@ def main() -> None:
         }
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        took: dict[tuple[str, str], list[float]] = {}
-        for _ in range(given.rounds + 1):
+        took: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(rounds + 1):
             for name, arguments in commands.items():
-                for python in pythons:
-                    command = [python, "-m", "promptlift", *arguments]
-                    start = time.perf_counter()
-                    subprocess.run(command, check=True, capture_output=True, env=environment)
-                    took.setdefault((name, python), []).append(time.perf_counter() - start)
-    more = " other ms | ratio |" if given.against else ""
-    print(f"| command | median ms | fastest |{more}\n|---|--:|--:|{'--:|--:|' * bool(more)}")
-    for name in commands:
-        ours, *theirs = ([1000 * s for s in took[name, python][1:]] for python in pythons)
-        middle = statistics.median(ours)
-        line = f"| `promptlift {name}` | {middle:.0f} | {min(ours):.0f} |"
-        for seconds in theirs:
-            line += (
-                f" {statistics.median(seconds):.0f} | {middle / statistics.median(seconds):.2f} |"
-            )
-        print(line)
+                command = [sys.executable, "-m", "promptlift", *arguments]
+                start = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True, env=environment)
+                took[name].append(1000 * (time.perf_counter() - start))
+    print("| command | median ms | fastest |\n|---|--:|--:|")
+    for name, (_, *warm) in took.items():
+        print(f"| `promptlift {name}` | {statistics.median(warm):.0f} | {min(warm):.0f} |")
 
 
 if __name__ == "__main__":

@@ -22,16 +22,15 @@ import platform
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from clips import Clip, clips
+from clips import clips
 
 WIDTH, FPS = 320, 2
 CASES = [(strategy, count) for strategy in ("first", "fps", "spread") for count in (2, 8)]
@@ -160,26 +159,18 @@ PREPARING: dict[str, Way] = {each.__name__: each for each in (analyse, decode_al
 class Worker:
     """A process that does one way of getting frames, again and again."""
 
-    def __init__(self, way: str) -> None:
-        pipe = subprocess.PIPE
-        command = [sys.executable, __file__, "--serve", way]
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    def __init__(self, way: Way) -> None:
+        # Spawned: a process that is forked begins with the peak of its parent.
+        self.process = ProcessPoolExecutor(1, get_context("spawn"))
+        self._way = way
         self.seconds: list[float] = []
-        self.found, self.peak_mb = 0, 0.0
+        self.peak_mb = 0.0
 
-    def work(self, clip: Clip, strategy: str, count: int) -> None:
+    def work(self, clip: Path, strategy: str, count: int) -> None:
         """Do it once and note how long it took."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{clip.path}\t{strategy}\t{count}\n")
-        self._process.stdin.flush()
-        seconds, found, peak = self._process.stdout.readline().split()
-        self.seconds.append(float(seconds))
-        self.found, self.peak_mb = int(found), float(peak)
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+        done = self.process.submit(measure, self._way, clip, strategy, count)
+        seconds, self.peak_mb = done.result()
+        self.seconds.append(seconds)
 
     @property
     def median(self) -> float:
@@ -187,34 +178,26 @@ class Worker:
         return statistics.median(self.seconds[1:] or self.seconds)
 
 
-def serve(way: str) -> None:
-    """Do what comes on stdin, and say what it took: seconds, frames, and the peak in MB.
-
-    The peak is read from /proc: `resource.getrusage` gives a process that was forked the peak of
-    its parent, also after exec.
-    """
-    ways = WAYS | PREPARING
-    for line in sys.stdin:
-        clip, strategy, count = line.rstrip("\n").split("\t")
-        start = time.perf_counter()
-        found = ways[way](Path(clip), strategy, int(count))
-        seconds = time.perf_counter() - start
-        status = Path("/proc/self/status").read_text()
-        peak = int(status.partition("VmHWM:")[2].split()[0])
-        print(seconds, found, peak / 1024, flush=True)
+def measure(way: Way, clip: Path, strategy: str, count: int) -> tuple[float, float]:
+    """Seconds of a way, and the peak of this process in MB."""
+    start = time.perf_counter()
+    way(clip, strategy, count)
+    seconds = time.perf_counter() - start
+    status = Path("/proc/self/status").read_text()
+    return seconds, int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def compare(
-    ways: dict[str, Way], clip: Clip, strategy: str, count: int, rounds: int
+    ways: dict[str, Way], clip: Path, strategy: str, count: int, rounds: int
 ) -> list[Worker]:
     """Let the ways take turns on one case."""
-    workers = [Worker(way) for way in ways]
+    workers = [Worker(way) for way in ways.values()]
     for _ in range(rounds + 1):
         for worker in workers:
             if not worker.seconds or worker.seconds[0] < SLOW_SECONDS:
                 worker.work(clip, strategy, count)
     for worker in workers:
-        worker.close()
+        worker.process.shutdown()
     return workers
 
 
@@ -224,15 +207,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clip", default="")
     parser.add_argument("--large", action="store_true", help="the 10-minute and the 4K clip too")
-    parser.add_argument("--serve", choices=[*WAYS, *PREPARING], help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.serve:
-        serve(given.serve)
-        return
     print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}\n")
-    chosen = [clip for clip in clips(large=given.large) if given.clip in clip.name]
-    for clip in chosen:
-        print(f"### {clip.name}\n")
+    found = clips(large=given.large)
+    chosen = {name: clip for name, clip in found.items() if given.clip in name}
+    for name, clip in chosen.items():
+        print(f"### {name}\n")
         print(f"| frames | {' | '.join(WAYS)} | ffmpeg ÷ | opencv ÷ | ÷ decode | peak MB |")
         print("|---|" + "--:|" * (len(WAYS) + 4))
         for strategy, count in CASES:
@@ -247,10 +227,10 @@ def main() -> None:
             )
         print()
     print("| a new video | analysis and 2 frames, s | bare decode, s | ratio |\n|---|--:|--:|--:|")
-    for clip in chosen:
+    for name, clip in chosen.items():
         ours, floor = compare(PREPARING, clip, "spread", 2, given.rounds)
         ratio = ours.median / floor.median
-        print(f"| {clip.name} | {ours.median:.3f} | {floor.median:.3f} | {ratio:.2f} |", flush=True)
+        print(f"| {name} | {ours.median:.3f} | {floor.median:.3f} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

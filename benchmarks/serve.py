@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).parent))
 
 import httpx2
 
@@ -27,6 +26,7 @@ from clips import clips
 from stub_engine import stub_engine
 from stubs.served import Served
 
+CLIP = clips()["640x360 4 s"]
 PROMPT = "a red hot-air balloon drifts over the hills"
 CLIENTS, EACH, LATENCY = 32, 20, 0.5
 UPLOAD_BYTES = 100 << 20
@@ -47,12 +47,11 @@ def main() -> None:
 
 def latency(rounds: int) -> None:
     """Time requests through the server and past it."""
-    clip = clips()[0].path
     past: list[float] = []
     through: list[float] = []
     known: list[float] = []
     with stub_engine(LATENCY) as url, served(engine="openai", base_url=url) as server:
-        upload = server.upload(clip)
+        upload = server.upload(CLIP)
         asyncio.run(ask(server, upload, seeds=range(-CLIENTS, 0)))  # the video is seen now
         for number in range(rounds):
             seeds = range(number * 10_000, number * 10_000 + CLIENTS * EACH)
@@ -67,7 +66,7 @@ def latency(rounds: int) -> None:
         ("through the server, video uploaded before", through, floor),
         ("answered with the stored result", known, 0.0),
     ):
-        low, high = statistics.median(took), quantile(took, 0.99)
+        low, high = statistics.median(took), statistics.quantiles(took, n=100)[98]
         beyond = f"{1e3 * (low - base):.0f} | {1e3 * (high - base):.0f}"
         print(f"| {name} | {1e3 * low:.0f} | {1e3 * high:.0f} | {beyond} |")
     print()
@@ -78,17 +77,17 @@ def memory() -> None:
     print("| memory of the server | MiB before | MiB at most | more |")
     print("|---|--:|--:|--:|")
     with stub_engine(LATENCY) as url, served(engine="openai", base_url=url) as server:
-        clip = server.upload(clips()[0].path)
+        clip = server.upload(CLIP)
         asyncio.run(ask(server, clip, seeds=range(CLIENTS)))
-        before = resident(server)
+        before = status(server, "VmRSS")
         Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the peak starts anew
         server.http.post("/v1/uploads", content=pieces(), headers=MULTIPART, timeout=120)
-        row("an upload of 100 MiB", before, highest(server))
-        before = resident(server)
+        row("an upload of 100 MiB", before, status(server, "VmHWM"))
+        before = status(server, "VmRSS")
         for seed in range(JOBS):
             job = {"upload_id": clip, "prompt": PROMPT, "seed": 10_000 + seed}
             assert server.http.post("/v1/jobs", json=job).status_code == 202
-        row(f"{JOBS:,} jobs that wait", before, resident(server))
+        row(f"{JOBS:,} jobs that wait", before, status(server, "VmRSS"))
     print()
 
 
@@ -167,21 +166,11 @@ def pieces() -> Iterator[bytes]:
         b'--here\r\ncontent-disposition: form-data; name="video"; filename="v.mp4"\r\n'
         b"content-type: video/mp4\r\n\r\n"
     )
-    head = clips()[0].path.read_bytes()
+    head = CLIP.read_bytes()
     yield head
     for _ in range((UPLOAD_BYTES - len(head)) // MIB):
         yield bytes(MIB)
     yield b"\r\n--here--\r\n"
-
-
-def resident(server: Served) -> int:
-    """Bytes of the process's resident set now."""
-    return status(server, "VmRSS")
-
-
-def highest(server: Served) -> int:
-    """Bytes of its largest resident set so far."""
-    return status(server, "VmHWM")
 
 
 def status(server: Served, name: str) -> int:
@@ -189,11 +178,6 @@ def status(server: Served, name: str) -> int:
     text = Path(f"/proc/{server.process.pid}/status").read_text()
     line = next(line for line in text.splitlines() if line.startswith(name))
     return int(line.split()[1]) << 10
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The value below which that share of them lies."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 if __name__ == "__main__":
