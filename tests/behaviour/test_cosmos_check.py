@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from media.make import Recipe, encode
 from promptlift.cli.main import _run
 from promptlift.cosmos import check_spec
 from promptlift.cosmos.transfer1_check import CheckResult
-from promptlift.testing import synthetic_video
 from promptlift.types import Size
 
 SHORT = "a robotic arm hand over a coffee cup to a woman in a modern office."
@@ -33,8 +33,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cosmos")
     (root / "assets").mkdir()
     for name, size in CLIPS.items():
-        synthetic_video(root / "assets" / f"{name}.mp4", seconds=0.1, size=size, fps=20)
-    synthetic_video(root / "assets" / "one.mp4", seconds=0, size=(1280, 720))
+        encode(root / "assets" / f"{name}.mp4", Recipe(frames=2, width=size[0], height=size[1]))
+    encode(root / "assets" / "one.mp4", Recipe(frames=1, width=1280, height=720))
     (root / "assets" / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     (root / "assets" / "boxes.json").write_text("[[0, 0, 1, 1]]")
     return root

@@ -36,8 +36,11 @@ def page(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     specs = desk.put("a&b.jsonl", lines), desk.put("c.json", regional)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("promptlift.batch.runner.ProcessPool", ThreadPool)
+        patch.setattr(
+            "promptlift.cosmos.review_sheet.isolated_call", lambda work, *args: work(*args)
+        )
         results = desk.run(*specs, regions=True, run_dir=desk.folder / "run")
-    return render_review_sheet(results, Options())
+        return render_review_sheet(results, Options())
 
 
 def test_nothing_comes_from_elsewhere_and_text_is_text(page: str) -> None:

@@ -190,24 +190,6 @@ def test_the_rgb_video_is_shown_or_the_control_where_that_is_wanted(desk: Desk) 
     assert rgb["record"]["key"] != depth["record"]["key"]
 
 
-def test_overrides_choose_what_is_shown(desk: Desk) -> None:
-    """Each item of a batch is shown its own control's video; an empty input_video_path names no
-    video, as in NVIDIA's regional example, and then the control is shown.
-    """
-    base = desk.put("base.json", {"depth": {"input_control": RGB}, "input_video_path": ""})
-    line = {"visual_input": RGB, "prompt": SHORT}
-    batch = [
-        line,
-        {**line, "control_overrides": {"depth": {"input_control": DEPTH}}},
-        {**line, "control_overrides": {"depth": {"input_control": None}}},
-        {**line, "visual_input": "", "control_overrides": {"depth": {"input_control": DEPTH}}},
-    ]
-    done = desk.run(desk.put("batch.jsonl", batch), base=base, look_at="control")
-    assert statuses(done) == ["done", "done", "failed", "done"]
-    assert "no video to look at" in reasons(done)[2]
-    assert {request.frames[0].size.width for request in desk.engine.requests} == {160, 128}
-
-
 def test_regional_prompts_are_shown_their_region_only(desk: Desk) -> None:
     """With --regions each is upsampled from the cut frames; without, they stay as they are, and
     what --regions has made is not taken back.

@@ -201,17 +201,6 @@ def test_the_format_follows_from_the_keys(tmp_path: Path, content: Any, form: st
     assert not read_spec(path, form=form).detected
 
 
-def test_keys_that_fit_two_formats_are_an_error_that_names_both(tmp_path: Path) -> None:
-    """A batch without overrides may be Transfer1's or Predict1's; its spec or a name decides."""
-    path = put(tmp_path, "a.jsonl", [{"prompt": "x", "visual_input": "a.mp4"}])
-    with pytest.raises(SpecError, match="fit transfer1-batch and predict1") as caught:
-        read_spec(path)
-    assert "--format: transfer1-batch" in caught.value.remedy
-    assert read_spec(path, form="predict1").format.target == "cosmos-predict1"
-    base = put(tmp_path, "base.json", TRANSFER1)
-    assert read_spec(path, base=base).format.name == "transfer1-batch"
-
-
 def test_regional_prompts_are_items_of_their_own(tmp_path: Path) -> None:
     """A box or a mask video gives the region; where there is none to be had, the item says why."""
     regions: list[Any] = [
@@ -253,23 +242,20 @@ def test_overrides_are_followed_item_by_item(tmp_path: Path) -> None:
             {"visual_input": "b.mp4", "control_overrides": {"depth": {"input_control": None}}},
             {"visual_input": "c.mp4", "control_overrides": {"vis": {"input_control": "v.mp4"}}},
             {"visual_input": "d.mp4", "control_overrides": {"depth": {"control_weight": 0.1}}},
+            # What the generator refuses or ignores is left out.
+            {"visual_input": "", "control_overrides": {"vis": None, "what": {}}},
+            {"visual_input": "e.mp4", "control_overrides": None},
         ],
     )
-    plain_one, null, own, weight = spec.items
-    assert plain_one.hints == HINTS == weight.hints
+    plain_one, null, own, *same = spec.items
+    assert all(item.hints == HINTS for item in (plain_one, *same))
+    assert same[1].video is None
     assert null.hints == {"vis": None, "depth": None}
     assert own.hints == {**HINTS, "vis": "v.mp4"}
     assert [item.prompt for item in (plain_one, null)] == ["one", "a robot arm"]
     assert [item.where for item in (plain_one, null)] == ["line 1", "line 2"]
     line = {"visual_input": "a.mp4", "control_overrides": {"seg": {"input_control": "s.mp4"}}}
     assert batch(tmp_path, [line], base=None).items[0].hints == {"seg": "s.mp4"}
-
-
-def test_overrides_that_the_generator_refuses_are_left_out(tmp_path: Path) -> None:
-    """The item is read without them."""
-    line = {"visual_input": "a.mp4", "control_overrides": {"vis": None, "what": {}}}
-    spec = batch(tmp_path, [line, {**line, "control_overrides": None}])
-    assert [item.hints for item in spec.items] == [HINTS] * 2
 
 
 def test_a_transfer25_spec(tmp_path: Path) -> None:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "cosmos"]
 
-UNFINISHED = 1
-UNUSABLE = 2
-
 FORMATS = ("transfer1", "transfer1-batch", "transfer2.5", "predict1", "predict2", "predict2.5")
 """Stand here so that help loads no reader."""
 
@@ -160,8 +157,8 @@ def _upsample(
         summary = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
         notes.note(summary or "nothing to do")
     if counts["unusable"]:
-        return UNUSABLE
-    return UNFINISHED if counts["failed"] or counts["rejected"] else 0
+        return 2
+    return 1 if counts["failed"] or counts["rejected"] else 0
 
 
 class _Notes(StatusLine):
@@ -259,7 +256,7 @@ def _check(specs: tuple[Path, ...], root: str | None, as_json: bool, **command: 
         click.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
     else:
         click.echo("\n\n".join(_check_text(one) for one in results))
-    return 0 if all(one.outcome == "works" for one in results) else UNFINISHED
+    return 0 if all(one.outcome == "works" for one in results) else 1
 
 
 def _check_text(result: CheckResult) -> str:

@@ -149,9 +149,7 @@ class PixtralPromptUpsampler:
 
     def _offload_upsampler_model(self) -> None:
         """Give the GPU's memory back; safe to call twice."""
-        if self.upsampler_model is None:
-            return
-        if self._offload_by != "sleep" or not self._loop.run(_sleep(self.upsampler_model)):
+        if self.upsampler_model is not None and not self._loop.run(self._sleep()):
             self._stop()
 
     def close(self) -> None:
@@ -217,6 +215,16 @@ class PixtralPromptUpsampler:
         await self.upsampler_model.describe()
         return self.upsampler_model
 
+    async def _sleep(self) -> bool:
+        """Put the engine to sleep once it has answered; False where it cannot."""
+        if self.upsampler_model is None or self._offload_by != "sleep":
+            return False
+        inner = innermost(self.upsampler_model)
+        try:
+            return isinstance(inner, Sleeps) and await inner.sleep()
+        except EngineError:
+            return False
+
     def _make_engine(self) -> Engine:
         if not isinstance(self._engine, str):
             return self._engine
@@ -231,15 +239,6 @@ class PixtralPromptUpsampler:
             self._loop.run(engine.close())
 
 
-async def _sleep(engine: Engine) -> bool:
-    """Put an engine to sleep once it has answered; False where it cannot."""
-    inner = innermost(engine)
-    try:
-        return isinstance(inner, Sleeps) and await inner.sleep()
-    except EngineError:
-        return False
-
-
 # Ranks
 
 
@@ -248,8 +247,7 @@ def _rank() -> int:
     distributed = _distributed()
     if distributed is not None:
         return int(distributed.get_rank())
-    given = os.environ.get("RANK", "0")
-    return int(given) if given.isdecimal() else 0
+    return int(os.environ.get("RANK") or 0)
 
 
 def _distributed() -> Any:
@@ -288,9 +286,8 @@ def _send(exchange: str, answer: str | Exception) -> None:
     store = _store()
     if store is None:
         return
-    if isinstance(answer, str):
-        packed = {"text": answer}
-    else:
+    packed = {"text": answer}
+    if isinstance(answer, Exception):
         if not isinstance(answer, PromptliftError):
             what = f"rank 0 failed: {type(answer).__name__}: {answer}"
             answer = EngineError(what, remedy="look at the output of rank 0")

@@ -27,7 +27,7 @@ from promptlift.review.faithful import stem
 from promptlift.targets.templates import fixed_by, free_under
 from promptlift.text import counted
 from promptlift.types import Box, Instant, Size
-from promptlift.video import VideoRegion, hint_frames, isolated_call, open_video
+from promptlift.video import VideoRegion, isolated_call, open_video
 
 __all__ = ["render_review_sheet"]
 
@@ -48,7 +48,7 @@ def render_review_sheet(
     """The page for specs that are upsampled: frames, prompts, reviews and tokens of each item.
 
     A record says which frames were shown; they are decoded again, each video in a process of its
-    own. Of an item whose engine looked at none, those that it would have been shown are.
+    own. Of an item whose engine looked at none, two of its video are.
 
     Args:
         specs: What became of them.
@@ -92,6 +92,10 @@ def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
     if item.video is None or item.record is None:
         return ()
     times = [Fraction(frame.exact_seconds) for frame in item.record.frames]
+    probe = item.record.video.probe
+    if not times and probe is not None and probe.duration:
+        duration = Fraction(probe.duration)  # an engine without a model is shown none
+        times = [duration / 4, duration * 3 / 4]
     region = item.item.region or item.mask_path
     try:
         return isolated_call(_decode, item.video_path, region, times, options)
@@ -102,21 +106,16 @@ def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
 def _decode(
     video: str, region: Box | str | None, times: Sequence[Fraction], options: Options
 ) -> tuple[_Picture, ...]:
-    """The frames at some times, else those that the options choose, as data: addresses."""
+    """The frames at some times, or those of a region, as data: addresses."""
     from PIL import Image
 
     choice = options.strategy, options.frames, options.fps, options.exact
     source = video if region is None else VideoRegion(video, region, *choice)
     with open_video(source) as reader:
-        if region is not None:
-            frames = reader.first(options.frames, _PICTURE)
-        elif times:
+        if region is None:
             frames = reader.frames_at([Instant.exact(time) for time in times], _PICTURE)
-        else:  # an engine that looks at none was asked
-            strategy, count, fps, exact = choice
-            frames = hint_frames(
-                reader, box=_PICTURE, strategy=strategy, count=count, fps=fps, exact=exact
-            )
+        else:
+            frames = reader.first(options.frames, _PICTURE)
         pictures = []
         for frame in frames:
             file = io.BytesIO()

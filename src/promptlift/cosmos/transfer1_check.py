@@ -16,7 +16,7 @@ from promptlift.cosmos.spec_file import Node, Spec, read_spec
 from promptlift.errors import SpecError, VideoError
 from promptlift.tokens import PIXTRAL
 from promptlift.tokens.text import counter_for
-from promptlift.types import Size, VideoInfo
+from promptlift.types import Size, VideoInfo, fit
 from promptlift.video import probe
 
 __all__ = ["CheckEnd", "CheckFinding", "CheckResult", "check_spec", "control_size"]
@@ -214,10 +214,7 @@ def control_size(source: Size) -> Size:
     Raises:
         CheckEnd: It cannot be written.
     """
-    ratio = min(BOX.width / source.width, BOX.height / source.height)
-    made = source
-    if ratio < 1:
-        made = Size(int(ratio * source.width + 0.5), int(ratio * source.height + 0.5))
+    made = fit(source, BOX)
     if made.width % 2 or made.height % 2:
         raise CheckEnd(
             f"The control that is made from {source} is {made}, and H.264 in yuv420p takes no odd "
