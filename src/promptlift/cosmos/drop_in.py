@@ -178,18 +178,15 @@ class PixtralPromptUpsampler:
         return text
 
     async def _ask(self, short_prompt: str, video: Any) -> str:
-        if video is None:
+        if not video:
             raise VideoUnreadable(
-                "no video is given",
-                remedy="name an input_control in the spec: for seg and depth Cosmos-Transfer1 "
-                "passes that file, and nothing where there is none",
+                "no video is given, or no picture",
+                remedy="check that the video can be read, and name an input_control in the spec: "
+                "for seg and depth Cosmos-Transfer1 passes that file, and nothing where there is "
+                "none",
             )
         options = self.options
         if not isinstance(video, str | os.PathLike):  # pictures, all of which are shown
-            if not video:
-                raise VideoUnreadable(
-                    "there is no picture in the list", remedy="check that the video could be read"
-                )
             options = options.merged({"frames": len(video)})
         outcome = await upsample_item(video, short_prompt, await self._load(), options)
         self.last_record = record = outcome.record
@@ -208,10 +205,17 @@ class PixtralPromptUpsampler:
         return record.prompt or ""
 
     async def _load(self) -> Engine:
-        if self.upsampler_model is None:
-            self.upsampler_model = self._make_engine()
-        elif isinstance(inner := innermost(self.upsampler_model), Sleeps) and inner.asleep():
-            await inner.wake()
+        if self.upsampler_model is not None:
+            inner = innermost(self.upsampler_model)
+            if isinstance(inner, Sleeps) and inner.asleep():
+                await inner.wake()
+        elif isinstance(self._engine, str):
+            settings = dict(self._settings)
+            if self._engine == "vllm":
+                settings.setdefault("checkpoint_dir", Path(self.checkpoint_dir))
+            self.upsampler_model = make_engine(self._engine, **settings)
+        else:
+            self.upsampler_model = self._engine
         await self.upsampler_model.describe()
         return self.upsampler_model
 
@@ -224,14 +228,6 @@ class PixtralPromptUpsampler:
             return isinstance(inner, Sleeps) and await inner.sleep()
         except EngineError:
             return False
-
-    def _make_engine(self) -> Engine:
-        if not isinstance(self._engine, str):
-            return self._engine
-        settings = dict(self._settings)
-        if self._engine == "vllm":
-            settings.setdefault("checkpoint_dir", Path(self.checkpoint_dir))
-        return make_engine(self._engine, **settings)
 
     def _stop(self) -> None:
         engine, self.upsampler_model = self.upsampler_model, None

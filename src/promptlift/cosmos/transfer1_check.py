@@ -38,7 +38,6 @@ AUGMENTORS = "cosmos_transfer1/diffusion/datasets/augmentors/control_input.py"
 WRITER = "cosmos_transfer1/auxiliary/guardrail/common/io_utils.py"
 _VIDEO = "cosmos_transfer1/utils/video_utils.py"
 
-_PREPROCESSED = ("depth", "seg", "keypoint", "vis", "edge")
 BOX = Size(1280, 704)
 """VIDEO_RES_SIZE_INFO["720"]["16,9"], whatever the video's own shape."""
 
@@ -263,7 +262,8 @@ class _Check:
     def _preprocess(self) -> None:
         """Make the controls that have no video, before anything is upsampled."""
         item = self.item
-        needed = [key for key, video in item.hints.items() if key in _PREPROCESSED and not video]
+        made = ("depth", "seg", "keypoint", "vis", "edge")
+        needed = [key for key, video in item.hints.items() if key in made and not video]
         if needed and self._probe(item.video) is None:
             raise CheckEnd(
                 f"The {' and '.join(needed)} control is to be made from the input video "

@@ -17,12 +17,11 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import platformdirs
-from pydantic import TypeAdapter, ValidationError
 
 from promptlift.batch.export import export
 from promptlift.batch.rows import Row
@@ -61,9 +60,6 @@ __all__ = [
 ]
 
 _SPEC_SUFFIXES = (".json", ".jsonl")
-_NOT_IN_NAMES = re.compile(r"[^\w.]+")
-_PATIENCE = 60.0  # seconds; somebody is waiting
-_TICK = 0.2
 
 _COLUMN = "cosmos"
 """The carried column of a row that says where it came from: a `SpecSource`."""
@@ -91,15 +87,15 @@ class SpecSource(NamedTuple):
         return read_spec(Path(self.spec), form=self.options.form, base=base)
 
 
-_SOURCE = TypeAdapter(SpecSource)
 _Answers: TypeAlias = dict[str, tuple[RowResult, str | None]]
 """The rows of a spec by their digests, with their records as JSON."""
 
 
 def _source_of(row: Row) -> SpecSource:
     try:
-        return _SOURCE.validate_python(row.extra[_COLUMN])
-    except (KeyError, ValidationError):
+        spec, options = row.extra[_COLUMN]
+        return SpecSource(spec, SpecOptions(**options))
+    except (KeyError, TypeError, ValueError):
         raise SpecError(
             f"the row {row.id[:80]!r} came from no Cosmos spec",
             remedy="choose another form of export",
@@ -125,7 +121,7 @@ def _row_of(plan: ItemResult, spec: Spec, extra: Mapping[str, Any]) -> Row:
 
 def _row_id(item: SpecItem, spec: Spec) -> str:
     """Such as batch-line-3, which can also be the name of a file."""
-    where = _NOT_IN_NAMES.sub("-", item.where).strip("-")
+    where = re.sub(r"[^\w.]+", "-", item.where).strip("-")
     return f"{spec.path.stem}-{where}" if where else spec.path.stem
 
 
@@ -178,7 +174,7 @@ class SpecRows:
     def _rows(self) -> Iterator[Row]:
         sources = self.sources()
         for source, path in sources.items():
-            extra = {_COLUMN: _SOURCE.dump_python(source, mode="json")}
+            extra = {_COLUMN: [source.spec, asdict(source.options)]}
             try:
                 spec = source.read()
                 if self.outputs is None:
@@ -276,9 +272,9 @@ async def upsample_specs(
     sources = specs.sources()
     outputs = specs.outputs or Outputs()
     rows = replace(specs, outputs=outputs)
-    total = 0
+    planned: list[bool] = []
     with contextlib.suppress(InputError):  # fails again, with its reason, when it is written back
-        total = sum(row.trouble is None for row in rows.rows())
+        planned = [row.trouble is None for row in rows.rows()]
     if run_dir is None:
         # The same folder when the same is to be done again.
         identity = [(one.spec, one.options.form, one.options.again) for one in sources]
@@ -297,13 +293,14 @@ async def upsample_specs(
 
     async def tick(run: BatchRun) -> None:
         while True:
-            progress(run.progress.finished, total)
-            await asyncio.sleep(_TICK)
+            progress(run.progress.finished, len(planned))
+            await asyncio.sleep(0.2)
 
-    if not total:  # nobody is to be asked
+    if not any(planned):  # nobody is to be asked
         write(())
         return results
-    settings = RunSettings(retry="all", patience=_PATIENCE, accept_changes=True)
+    # Somebody is waiting: an engine that is away for a minute ends the run.
+    settings = RunSettings(retry="all", patience=60.0, accept_changes=True)
     run = BatchRun(engine, options, replace(rows, note=lambda _: None), folder, settings)
     ticking = asyncio.create_task(tick(run))
     try:
