@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from promptlift.testing import synthetic_video
 
 
 def folder() -> Path:
-    """Where the clips are kept; PROMPTLIFT_BENCH_CLIPS names another place."""
-    default = Path(platformdirs.user_cache_dir("promptlift")) / "bench"
-    made = Path(os.environ.get("PROMPTLIFT_BENCH_CLIPS") or default)
+    """Where the clips are kept."""
+    made = Path(platformdirs.user_cache_dir("promptlift")) / "bench"
     made.mkdir(parents=True, exist_ok=True)
     return made
 

@@ -37,17 +37,17 @@ CASES = [(strategy, count) for strategy in ("first", "fps", "spread") for count 
 SLOW_SECONDS = 15.0  # a way that takes longer is run once
 
 
-def promptlift(clip: Path, strategy: str, count: int) -> int:
+def promptlift(clip: Path, strategy: str, count: int) -> None:
     """Open, choose, decode and scale."""
     from promptlift.instants import clip_size
     from promptlift.video import hint_frames, open_video
 
     with open_video(clip) as reader:
         box = clip_size(reader.info.size, WIDTH)
-        return len(hint_frames(reader, strategy=strategy, count=count, fps=Fraction(FPS), box=box))
+        hint_frames(reader, strategy=strategy, count=count, fps=Fraction(FPS), box=box)
 
 
-def ffmpeg(clip: Path, strategy: str, count: int) -> int:
+def ffmpeg(clip: Path, strategy: str, count: int) -> None:
     """The command that people keep in their scripts, with the rate that spreads the frames."""
     import cv2
     import imageio_ffmpeg
@@ -60,36 +60,33 @@ def ffmpeg(clip: Path, strategy: str, count: int) -> int:
         command = [program, "-y", "-loglevel", "error", "-i", str(clip), "-vf", filters]
         command += ["-vframes", str(count), "-c:v", "libx264", "-crf", "18", "-preset", "medium"]
         subprocess.run([*command, hint], check=True)
-        video, found = cv2.VideoCapture(hint), 0
+        video = cv2.VideoCapture(hint)
         while video.read()[0]:
-            found += 1
-    return found
+            pass
 
 
-def opencv(clip: Path, strategy: str, count: int) -> int:
+def opencv(clip: Path, strategy: str, count: int) -> None:
     """Frames through full-size PNG files."""
     import cv2
 
     video = cv2.VideoCapture(str(clip))
     total, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)
-    found = 0
     with tempfile.TemporaryDirectory() as folder:
         for number in _numbers(strategy, count, int(total), rate):
             if strategy != "first":
                 video.set(cv2.CAP_PROP_POS_FRAMES, number)
             good, picture = video.read()
             if good:
-                path = str(Path(folder) / f"frame_{found}.png")
+                path = str(Path(folder) / f"frame_{number}.png")
                 cv2.imwrite(path, picture)
-                found += cv2.imread(path) is not None
-    return found
+                cv2.imread(path)
 
 
-def decode(clip: Path, strategy: str, count: int) -> int:
+def decode(clip: Path, strategy: str, count: int) -> None:
     """Decode from the keyframe before each wanted frame to that frame, each packet once."""
     import av
 
-    found, position = 0, -1
+    position = -1
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -107,34 +104,30 @@ def decode(clip: Path, strategy: str, count: int) -> int:
             for frame in frames:
                 position = frame.pts or 0
                 if position >= target:
-                    found += 1
                     break
-    return found
 
 
-def analyse(clip: Path, strategy: str, count: int) -> int:
+def analyse(clip: Path, strategy: str, count: int) -> None:
     """What an engine that sees needs of a new video: facts, and frames of at most 896x504."""
     from promptlift.types import Size, fit
     from promptlift.video.session import FrameChoice, analyse_and_read
 
     choice = FrameChoice(strategy, count, Fraction(FPS), exact=False)
-    _, frames = analyse_and_read(
+    analyse_and_read(
         clip, choice, lambda a: (count, fit(a.info.size, Size(896, 504))), detail="low"
     )
-    return len(frames)
 
 
-def decode_all(clip: Path, strategy: str, count: int) -> int:
+def decode_all(clip: Path, strategy: str, count: int) -> None:
     """Decode every packet of the clip, and nothing more."""
     import av
 
-    del strategy
+    del strategy, count
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         for _ in container.decode(stream):
             pass
-    return count
 
 
 def _numbers(strategy: str, count: int, total: int, rate: float) -> list[int]:
@@ -151,7 +144,7 @@ def _duration(clip: Path) -> Fraction:
     return probe(clip).duration or Fraction(1)
 
 
-Way = Callable[[Path, str, int], int]
+Way = Callable[[Path, str, int], None]
 WAYS: dict[str, Way] = {each.__name__: each for each in (promptlift, ffmpeg, opencv, decode)}
 PREPARING: dict[str, Way] = {each.__name__: each for each in (analyse, decode_all)}
 
