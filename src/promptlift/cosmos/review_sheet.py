@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import partial
-from importlib.resources import files
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from promptlift import __version__
 from promptlift.cosmos.formats import CONTROLS
@@ -63,7 +61,6 @@ def render_review_sheet(
         lstrip_blocks=True,
     )
     template = environment.get_template("review_sheet.html.j2")
-    style = files(__package__).joinpath("templates/review_sheet.css").read_text(encoding="utf-8")
     items = [item for spec in specs for item in spec.items]
     with ThreadPoolExecutor(_DECODERS, thread_name_prefix="review-sheet") as threads:
         pictures = threads.map(partial(_pictures, options=options), items)
@@ -71,7 +68,6 @@ def render_review_sheet(
             specs_with_pictures=[(spec, [next(pictures) for _ in spec.items]) for spec in specs],
             counts=Counter(item.status for item in items),
             statuses=_STATUSES,
-            style=Markup(style),  # noqa: S704 - a file of this package
             dry_run=dry_run,
             version=__version__,
             counted=counted,
