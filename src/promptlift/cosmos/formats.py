@@ -6,7 +6,7 @@ video, the controls that the generator follows and the region that the prompt is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -130,6 +130,15 @@ class SpecFormat:
         file = _text(owner, "prompt_path") if self.prompt_path and prompt is None else None
         return SpecItem(where, owner, prompt, file or None, _text(owner, self.video) or None, hints)
 
+    def _each(self, nodes: Iterable[tuple[str, Node]]) -> Iterator[SpecItem]:
+        """The items at several places; one that cannot be read does not stop the others."""
+        for where, node in nodes:
+            try:
+                item = self._item(where, node)
+            except SpecError as error:
+                item = SpecItem(where, node, None, error=error)
+            yield item
+
 
 def _text(owner: Node, key: str) -> str | None:
     """A member that is a text; None where it is missing or null."""
@@ -139,18 +148,6 @@ def _text(owner: Node, key: str) -> str | None:
     if not isinstance(member.value, str):
         raise SpecError(f"{key!r} is not a text", remedy="put it in quotes")
     return member.value
-
-
-def _each(
-    nodes: Iterable[tuple[str, Node]], read: Callable[[str, Node], SpecItem]
-) -> Iterator[SpecItem]:
-    """The items of objects at several places; one that cannot be read does not stop the others."""
-    for where, node in nodes:
-        try:
-            item = read(where, node)
-        except SpecError as error:
-            item = SpecItem(where, node, None, error=error)
-        yield item
 
 
 class _Transfer1(SpecFormat):
@@ -181,13 +178,10 @@ class _Transfer1(SpecFormat):
         whole = self._item(where, owner)
         yield whole
         regional = owner.members.get("regional_prompts")
-
-        def region(where: str, node: Node) -> SpecItem:
-            item = self._item(where, node)
-            return replace(item, video=whole.video, hints=whole.hints, **_region(node))
-
         nodes = enumerate(regional.items if regional is not None else ())
-        yield from _each(((f"regional_prompts[{n}]", node) for n, node in nodes), region)
+        for item in self._each((f"regional_prompts[{n}]", node) for n, node in nodes):
+            region = {} if item.error else _region(item.owner)
+            yield replace(item, video=whole.video, hints=whole.hints, **region)
 
 
 def _region(node: Node) -> dict[str, Any]:
@@ -197,7 +191,8 @@ def _region(node: Node) -> dict[str, Any]:
     but never comes to it: its preprocessors stop before at every text that names no video
     (preprocessors.py:115-123).
     """
-    if _text(node, "mask_prompt"):
+    mask_prompt = node.members.get("mask_prompt")
+    if mask_prompt is not None and mask_prompt.value:
         return {"region_fault": "its mask is made by the generator, from mask_prompt"}
     defined = node.members.get("region_definitions_path")
     value = None if defined is None else defined.value
@@ -291,7 +286,7 @@ class _Predict2(SpecFormat):
         if not isinstance(owner.value, list):
             raise SpecError("it is not an array", remedy="write it in brackets")
         nodes = enumerate(owner.items, 1)
-        yield from _each(((f"item {number}", node) for number, node in nodes), self._item)
+        yield from self._each((f"item {number}", node) for number, node in nodes)
 
 
 class _Predict25(SpecFormat):
@@ -314,25 +309,14 @@ class _Predict25(SpecFormat):
         return has_samples or "inference_type" in keys or {"name", "input_path"} <= keys
 
     def read(self, owner: Node, where: str, _base: SpecItem | None, /) -> Iterator[SpecItem]:
-        samples, common = owner.members.get("samples"), _text(owner, "inference_type")
-
-        def sample(where: str, node: Node) -> SpecItem:
-            item = self._item(where, node)
-            kind = _text(node, "inference_type") or common
-            if kind == "text2world" or (kind is None and item.video is None):
-                raise SpecError(
-                    "it is made from text alone: there is no video to look at",
-                    remedy="leave it out, or give an input_path and another inference_type",
-                )
-            return item
-
+        samples = owner.members.get("samples")
         if samples is None:
-            yield sample(where, owner)
+            yield self._item(where, owner)
             return
         if not isinstance(samples.value, dict):
             raise SpecError("'samples' is not an object", remedy="give them by name, in braces")
         named = samples.members.items()
-        yield from _each(((f"sample {name[:80]!r}", node) for name, node in named), sample)
+        yield from self._each((f"sample {name[:80]!r}", node) for name, node in named)
 
 
 _ALL = (_Transfer1, _Transfer1Batch, _Transfer25, _Predict1, _Predict2, _Predict25)
