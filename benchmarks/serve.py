@@ -42,7 +42,6 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n")
     latency(rounds)
     memory()
-    start(rounds)
 
 
 def latency(rounds: int) -> None:
@@ -50,7 +49,7 @@ def latency(rounds: int) -> None:
     past: list[float] = []
     through: list[float] = []
     known: list[float] = []
-    with stub_engine(LATENCY) as url, served(engine="openai", base_url=url) as server:
+    with served() as (server, url):
         upload = server.upload(CLIP)
         asyncio.run(ask(server, upload, seeds=range(-CLIENTS, 0)))  # the video is seen now
         for number in range(rounds):
@@ -76,7 +75,7 @@ def memory() -> None:
     """Watch the server's memory while it takes a large upload, and many jobs."""
     print("| memory of the server | MiB before | MiB at most | more |")
     print("|---|--:|--:|--:|")
-    with stub_engine(LATENCY) as url, served(engine="openai", base_url=url) as server:
+    with served() as (server, _):
         clip = server.upload(CLIP)
         asyncio.run(ask(server, clip, seeds=range(CLIENTS)))
         before = status(server, "VmRSS")
@@ -91,32 +90,18 @@ def memory() -> None:
     print()
 
 
-def start(rounds: int) -> None:
-    """Time from the command to the first answer."""
-    took = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        with served(engine="embedded") as server:
-            server.http.get("/readyz").raise_for_status()
-            took.append(time.perf_counter() - begun)
-    print("| cold start, embedded engine | seconds |\n|---|--:|")
-    print(f"| from the command to `/readyz` | {statistics.median(took):.2f} |")
-
-
 def row(what: str, before: int, most: int) -> None:
     """Print one row of the table of memory."""
     print(f"| {what} | {before / MIB:.0f} | {most / MIB:.0f} | {(most - before) / MIB:.0f} |")
 
 
 @contextmanager
-def served(engine: str, base_url: str | None = None) -> Iterator[Served]:
-    """A server with a folder of its own."""
-    settings = {} if base_url is None else {"engine_settings": {"base_url": base_url}}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Served(Path(folder) / "data", engine=engine, parallel=64, rate=1e6, **settings) as server,
-    ):
-        yield server
+def served() -> Iterator[tuple[Served, str]]:
+    """A server with a folder of its own on a stub, and the stub's address."""
+    with stub_engine(LATENCY) as url, tempfile.TemporaryDirectory() as folder:
+        settings = {"engine": "openai", "engine_settings": {"base_url": url}}
+        with Served(Path(folder) / "data", parallel=64, rate=1e6, **settings) as server:
+            yield server, url
 
 
 async def ask(server: Served, upload: str, *, seeds: range) -> list[float]:
