@@ -17,7 +17,8 @@ from promptlift.cli.items import item_options
 from promptlift.cli.progress import StatusLine
 
 if TYPE_CHECKING:
-    from promptlift.cosmos.plan import ItemResult
+    from collections.abc import Callable
+
     from promptlift.cosmos.transfer1_check import CheckResult
     from promptlift.cosmos.upsample import FileChange, SpecResult
 
@@ -112,6 +113,7 @@ def _upsample(
     """
     from promptlift.cosmos.plan import SpecOptions
     from promptlift.cosmos.upsample import Outputs, SpecRows, upsample_specs
+    from promptlift.engines.no_model import NO_MODEL_NOTICE
     from promptlift.engines.registry import make_engine
     from promptlift.options import Options
 
@@ -124,90 +126,73 @@ def _upsample(
     values.pop("isolated")  # every video is decoded in a process that can be killed
     options = Options(**{name: value for name, value in values.items() if value is not None})
 
-    async def work() -> list[SpecResult]:
+    def note(text: str) -> None:
+        if not quiet:
+            click.echo(f"promptlift: {text}", err=True)
+
+    async def work(line: StatusLine) -> list[SpecResult]:
         asked = make_engine(engine, **settings)
         outputs = Outputs(output_dir, in_place=in_place)
-        rows = SpecRows(specs, spec_options, outputs, notes.note)
         try:
             return await upsample_specs(
-                rows,
+                SpecRows(specs, spec_options, outputs, note),
                 asked,
                 options,
                 run_dir=run_dir,
                 dry_run=dry_run,
-                progress=lambda done, total: notes.update(f"{done} of {total} items"),
+                progress=lambda done, total: line.update(f"{done} of {total} items"),
             )
         finally:
             await asked.close()
 
-    with _Notes(quiet=quiet) as notes:
-        results = asyncio.run(work())
-        notes.close()
-        for result in results:
-            notes.report(result, dry_run=dry_run)
-        if review_sheet is not None:
-            from promptlift.cosmos.review_sheet import render_review_sheet
-            from promptlift.files import write_atomic
+    with StatusLine("reading specs", quiet=quiet) as line:
+        results = asyncio.run(work(line))
+    for result in results:
+        _report(result, note, dry_run=dry_run)
+    items = [item for result in results for item in result.items]
+    engines = {item.record.engine.name for item in items if item.record and item.record.engine}
+    if "embedded" in engines:
+        note(NO_MODEL_NOTICE)
+    if review_sheet is not None:
+        from promptlift.cosmos.review_sheet import render_review_sheet
+        from promptlift.files import write_atomic
 
-            done = [result for result in results if result.error is None]
-            page = render_review_sheet(done, options, dry_run=dry_run)
-            write_atomic(review_sheet, page.encode())
-            click.echo(str(review_sheet))
-        counts = notes.statuses
-        summary = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
-        notes.note(summary or "nothing to do")
+        done = [result for result in results if result.error is None]
+        page = render_review_sheet(done, options, dry_run=dry_run)
+        write_atomic(review_sheet, page.encode())
+        click.echo(str(review_sheet))
+    counts = Counter([*(item.status for item in items), *("unusable" for r in results if r.error)])
+    note(", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "nothing to do")
     if counts["unusable"]:
         return 2
     return 1 if counts["failed"] or counts["rejected"] else 0
 
 
-class _Notes(StatusLine):
-    """Progress, what became of each item, and how many items and specs ended how."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        super().__init__("reading specs", quiet=quiet)
-        self.statuses: Counter[str] = Counter()
-        self._quiet = quiet
-
-    def note(self, line: str) -> None:
-        """Say something that is no error."""
-        if not self._quiet:
-            click.echo(f"promptlift: {line}", err=True)
-
-    def report(self, result: SpecResult, *, dry_run: bool) -> None:
-        """Say what became of a spec's items, and what was written or would be."""
-        name = _shown(result.spec)
-        if result.error is not None:
-            self.statuses["unusable"] += 1
-            click.echo(f"promptlift: error: {name}: {result.error}", err=True)
-        for item in result.items:
-            self._report_item(f"{name}: {item.item.where}" if item.item.where else name, item)
-        for change in result.changes:
-            if dry_run:
-                _show_change(change)
-            else:
-                click.echo(_shown(change.path))
-
-    def _report_item(self, where: str, item: ItemResult) -> None:
-        self.statuses[item.status] += 1
+def _report(result: SpecResult, note: Callable[[str], None], *, dry_run: bool) -> None:
+    """Say what became of a spec's items, and what was written or would be."""
+    name = _shown(result.spec)
+    if result.error is not None:
+        click.echo(f"promptlift: error: {name}: {result.error}", err=True)
+    for item in result.items:
+        where = f"{name}: {item.item.where}" if item.item.where else name
         for line in item.warnings:
-            self.note(f"{where}: warning: {line}")
+            note(f"{where}: warning: {line}")
         if item.status in ("failed", "rejected"):
             click.echo(f"promptlift: error: {where}: {item.status}: {item.reason}", err=True)
-        if item.status != "done" or item.record is None:
-            return
-        before, after = len(item.before.split()), len((item.after or "").split())
-        tokens, engine = item.record.tokens, item.record.engine
-        about = "about " if tokens.target_estimated else ""
-        shown = "the video" if item.look_at == "rgb" else f"the {item.look_at} control"
-        self.note(
-            f"{where}: {before} -> {after} words, {about}{tokens.target} of "
-            f"{tokens.target_limit} tokens, looking at {shown}"
-        )
-        if self.statuses["done"] == 1 and engine and engine.name == "embedded":
-            from promptlift.engines.no_model import NO_MODEL_NOTICE
-
-            self.note(NO_MODEL_NOTICE)
+        if item.status == "done" and item.record is not None:
+            before, after = len(item.before.split()), len((item.after or "").split())
+            tokens = item.record.tokens
+            about = "about " if tokens.target_estimated else ""
+            shown = "the video" if item.look_at == "rgb" else f"the {item.look_at} control"
+            note(
+                f"{where}: {before} -> {after} words, {about}{tokens.target} of "
+                f"{tokens.target_limit} tokens, looking at {shown}"
+            )
+    for change in result.changes:
+        if dry_run:
+            _show_change(change)
+        else:
+            click.echo(_shown(change.path))
 
 
 def _show_change(change: FileChange) -> None:
