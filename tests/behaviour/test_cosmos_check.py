@@ -120,6 +120,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     ),
     "a mask that is absent": (regional(mask("assets/absent.mp4")), "fails", {}, ":115-123"),
     "a mask that is no video": (regional(mask("assets/boxes.json")), "fails", {}, ":115-123"),
+    "no region": (regional({}), "works", {}, "regional_prompts[0] names no region: ValueError"),
     "a small sigma": (base("", depth=from_file(HD)), "fails", {}, "utils.py:1236-1237"),
     "sigma 80": (base("", depth=from_file(HD), sigma_max=80.0), "fails", {"tokens": 4699}, ""),
     "too little room": (
@@ -139,6 +140,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "an odd side": (base("assets/odd.mp4", edge={}), "fails", {}, "1000x750 is 939x704"),
     "a weight map": (base(vis={"control_weight": "weights.pt"}), "works", {}, ""),
     "Transfer2.5": ({"name": "a", "video_path": VGA, "edge": {}}, "ignored", {}, "transfer2.5"),
+    "a control_path": ({"prompt": SHORT, "edge": {"control_path": VGA}}, "ignored", {}, "2.5"),
     **{
         f"the loader refuses {content!r}": (content, "fails", {}, why)
         for content, why in {
@@ -147,6 +149,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
             '{"edge": true}': "not an object",
             '{"input_video_path": "", "sigma_max": 90, "edge": {}}': "utils.py:1239-1242",
             '{"input_video_path": "x", "edge": {"control_weight": -1}}': "utils.py:1264-1275",
+            '{"input_video_path": "x", "edge": {"control_weight": "low"}}': "utils.py:1264-1275",
         }.items()
     },
 }
@@ -160,7 +163,8 @@ def test_what_becomes_of_a_spec(checkout: Path, case: str) -> None:
     assert found.outcome == outcome
     assert {name: getattr(found, name) for name in values} == values
     assert text in text_of(found)
-    assert found.control is None or all(one.source for one in found.findings)
+    own = [one for one in found.findings if not one.source]
+    assert found.control is None or all(one.text.startswith("promptlift ") for one in own)
 
 
 def test_the_command_line_wins_over_the_spec(checkout: Path) -> None:
@@ -215,7 +219,7 @@ def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
     assert (found_seg.outcome, "TypeError" in text_of(found_seg)) == ("fails", True)
     (no_prompt,) = batch_of(checkout, [json.dumps({"visual_input": VGA})], base(edge={}))
     assert "world_generation_pipeline.py:717" in text_of(no_prompt)
-    for line in ("{", "[]"):  # all lines are read before the first is worked on
+    for line in ("", "{", "[]"):  # all lines are read before the first is worked on
         (stopped,) = batch_of(checkout, [item(), line, item()], base(edge={}))
         assert (stopped.line, stopped.outcome) == (None, "fails")
 
@@ -253,7 +257,7 @@ def test_the_command_prints_and_judges(checkout: Path, capsys: pytest.CaptureFix
     assert _run(["cosmos", "check", str(put(checkout, base(HD, edge={}))), "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["outcome"], found["control"], found["tokens"]) == ("fails", "edge", 4699)
-    assert found["room"] == -603
+    assert (found["room"], found["better"]["width"]) == (-603, 912)
     assert found["findings"][0]["source"]
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from promptlift.cosmos.formats import SpecItem
-from promptlift.cosmos.spec_file import Node, Spec, read_spec
-from promptlift.errors import SpecError, VideoError
+from promptlift.cosmos.spec_file import Node, Spec, read_spec, read_text
+from promptlift.errors import BudgetError, SpecError, VideoError
+from promptlift.planning import Budget, Cost, make_plan
 from promptlift.tokens import PIXTRAL
 from promptlift.tokens.text import counter_for
 from promptlift.types import Size, VideoInfo, fit
@@ -37,6 +38,7 @@ READER = "cosmos_transfer1/utils/io.py"
 AUGMENTORS = "cosmos_transfer1/diffusion/datasets/augmentors/control_input.py"
 WRITER = "cosmos_transfer1/auxiliary/guardrail/common/io_utils.py"
 _VIDEO = "cosmos_transfer1/utils/video_utils.py"
+_REGIONAL = "cosmos_transfer1/utils/regional_prompting_utils.py"
 
 BOX = Size(1280, 704)
 """VIDEO_RES_SIZE_INFO["720"]["16,9"], whatever the video's own shape."""
@@ -101,6 +103,7 @@ class CheckResult:
         size: Pixels of each frame that is shown.
         frames: How many frames are shown.
         tokens: Tokens of the whole prompt.
+        better: What promptlift would show instead.
     """
 
     spec: Path
@@ -113,6 +116,7 @@ class CheckResult:
     size: Size | None = None
     frames: int | None = None
     tokens: int | None = None
+    better: Cost | None = None
 
     @property
     def room(self) -> int | None:
@@ -147,15 +151,7 @@ def check_spec(
         read = read_spec(spec)
         whole = read.items[0]
         _check_loading(read, input_video or whole.video, sigma_max)
-        items = [whole]
-        if batch is not None:
-            try:  # all lines are read before the first is worked on
-                items = list(read_spec(batch, form="transfer1-batch", base=spec).items)
-                for item in items:
-                    if item.error is not None:
-                        raise item.error
-            except SpecError as error:
-                raise CheckEnd(f"The batch {str(batch)!r}: {error}", f"{READER}:36") from None
+        items = [whole] if batch is None else _batch_items(batch, spec)
     except SpecError as error:
         return [CheckResult(spec, outcome="fails", findings=[CheckFinding(str(error))])]
     except CheckEnd as end:
@@ -174,6 +170,21 @@ def check_spec(
     return results
 
 
+def _batch_items(batch: Path, spec: Path) -> tuple[SpecItem, ...]:
+    """The lines of a batch; Cosmos reads all of them before it works on the first."""
+    try:
+        blank = [line.strip() for line in read_text(batch).splitlines()].count("")
+        if blank:
+            raise SpecError(f"{blank} of its lines are blank", remedy="delete them")
+        items = read_spec(batch, form="transfer1-batch", base=spec).items
+        for item in items:
+            if item.error is not None:
+                raise item.error
+    except SpecError as error:
+        raise CheckEnd(f"The batch {str(batch)!r}: {error}", f"{READER}:36") from None
+    return items
+
+
 def _value(owner: Node, key: str) -> object:
     member = owner.members.get(key)
     return None if member is None else member.value
@@ -181,14 +192,16 @@ def _value(owner: Node, key: str) -> object:
 
 def _check_loading(spec: Spec, video: str | None, sigma: object) -> None:
     """Cosmos's own checks of a spec, in their order."""
-    if spec.format.name != "transfer1":
+    owner, hints, name = spec.items[0].owner, spec.items[0].hints, spec.format.name
+    if any("control_path" in owner.members[key].members for key in hints):
+        name = "transfer2.5"
+    if name != "transfer1":
         raise CheckEnd(
-            f"This is a spec of {spec.format.name}: that generator has no prompt upsampler and no "
+            f"This is a spec of {name}: that generator has no prompt upsampler and no "
             "--upsample_prompt.",
             "",
             "ignored",
         )
-    owner, hints = spec.items[0].owner, spec.items[0].hints
     if sigma is None:
         sigma = _value(owner, "sigma_max")
     for key in hints:
@@ -202,8 +215,12 @@ def _check_loading(spec: Spec, video: str | None, sigma: object) -> None:
             what = f'"{key}" has no input_control and there is no input_video_path: ValueError.'
             raise CheckEnd(what, f"{UTILS}:1239-1242")
         weight = _value(owner.members[key], "control_weight")
-        if isinstance(weight, int | float) and weight < 0:
-            what = f'The control_weight of "{key}" is {weight}: ValueError.'
+        try:
+            number = 0.0 if weight is None or str(weight).endswith(".pt") else float(str(weight))
+        except ValueError:
+            number = -1.0
+        if not number >= 0:
+            what = f'The control_weight of "{key}" is {weight!r}: ValueError.'
             raise CheckEnd(what, f"{UTILS}:1264-1275")
 
 
@@ -254,6 +271,7 @@ class _Check:
         except CheckEnd as end:
             out.outcome = end.outcome
             out.findings.append(end.finding)
+        self._add_better()
         return out
 
     def _add(self, text: str, source: str = "") -> None:
@@ -276,6 +294,12 @@ class _Check:
         regions = self.spec.items[1:]
         for region in regions:
             named = _value(region.owner, "region_definitions_path")
+            if not {"mask_prompt", "region_definitions_path"} & region.owner.members.keys():
+                self._add(
+                    f"{region.where} names no region: ValueError after the upsampling, since "
+                    "prompts and regions are counted.",
+                    f"{_REGIONAL}:191-195",
+                )
             if "mask_prompt" in region.owner.members or not isinstance(named, str):
                 continue
             if self._probe(region.region_mask) is None:
@@ -338,9 +362,7 @@ class _Check:
             out.size = control_size(source)
             if out.size != source:
                 self._add(f"It is shrunk from {source} to fit {BOX}.", f"{AUGMENTORS}:104-125")
-        out.frames = 1 if info.is_still else min(2, info.frame_count or 2)
-        prompt = self.item.prompt or "describe the following images"
-        text = PIXTRAL.chat("", prompt, out.frames, counter_for(PIXTRAL))
+        out.frames, text = self._asked(info)
         out.tokens = PIXTRAL.prompt(out.size, out.frames, text)
         room = CONTEXT - out.tokens
         shown = "Its only frame" if out.frames == 1 else "Its first two frames"
@@ -357,6 +379,28 @@ class _Check:
             )
         else:
             self._add(f"{cost}; {room:,} are left for an answer of {RESERVE}.", where)
+
+    def _asked(self, info: VideoInfo) -> tuple[int, int]:
+        """How many frames are shown, and the tokens of the text that goes with them."""
+        frames = 1 if info.is_still else min(2, info.frame_count or 2)
+        prompt = self.item.prompt or "describe the following images"
+        return frames, PIXTRAL.chat("", prompt, frames, counter_for(PIXTRAL))
+
+    def _add_better(self) -> None:
+        """What promptlift would show instead: the video itself, as large as fits."""
+        own = self._probe(self.item.video)
+        info = own or self._probe(self.out.video)
+        if info is None:
+            return
+        frames, text = self._asked(info)
+        try:
+            self.out.better = made = make_plan(info.size, frames, Budget(chat_tokens=text)).chosen
+        except BudgetError:
+            return
+        self._add(
+            f"promptlift shows {'the video itself' if own else 'the control'} at {made.size}: "
+            f"{made.prompt_tokens:,} tokens, with {RESERVE} kept for the answer."
+        )
 
     def _probe(self, named: str | None) -> VideoInfo | None:
         """What a file is, from where the command would find it; None if it has no picture."""
