@@ -23,7 +23,7 @@ from promptlift.pipeline import (
     upsample_item,
 )
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import FAMILIES
+from promptlift.tokens import family
 from promptlift.types import Size
 from promptlift.video import ProcessPool
 
@@ -183,7 +183,7 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path) -> None:
 def test_an_item_can_be_sent_to_another_process(clip: Path, name: str) -> None:
     """What is prepared is plain data, and so is who will answer."""
     (item,) = prepared_each(VideoCache(), clip, {})
-    profile = EngineProfile(asyncio.run(profile_of(FakeEngine())).info, FAMILIES[name])
+    profile = EngineProfile(asyncio.run(profile_of(FakeEngine())).info, family(name))
     assert pickle.loads(pickle.dumps(item)).key == item.key
-    family = pickle.loads(pickle.dumps(profile)).family
-    assert family.image(Size(640, 360)) == FAMILIES[name].image(Size(640, 360))
+    sent = pickle.loads(pickle.dumps(profile)).family
+    assert sent.image(Size(640, 360)) == family(name).image(Size(640, 360))

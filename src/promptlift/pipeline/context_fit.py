@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from promptlift.engines.base import CountsTokens, Engine, Request, innermost
 from promptlift.errors import ConfigEngineError, EngineError
-from promptlift.tokens import FAMILIES, PIXTRAL, Family, calibrate
+from promptlift.tokens import FAMILIES, PIXTRAL, Family, calibrate, family
 from promptlift.types import EngineInfo, Frame, Sampling, Size
 
 __all__ = ["Adjustment", "ContextFit", "EngineProfile", "profile_of"]
@@ -55,7 +55,7 @@ async def profile_of(engine: Engine) -> EngineProfile:
     if info.family is None:
         return EngineProfile(info, PIXTRAL)
     if info.family in FAMILIES and info.family != "unknown":
-        return EngineProfile(info, FAMILIES[info.family])
+        return EngineProfile(info, family(info.family))
     engine = innermost(engine)
     task = _learned.get(engine)
     if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
