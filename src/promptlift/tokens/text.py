@@ -8,7 +8,6 @@ import math
 import re
 import unicodedata
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -149,77 +148,23 @@ def counter_for(family: Family) -> CountText:
 TEKKEN = "tekken_240911.json"
 """The vocabulary of Pixtral-12B, as mistral-common names it."""
 
-# Its pattern, and what it comes to for ASCII. Other texts need the tables of Unicode's classes,
-# which Python's own `re` has not.
-_PATTERN = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_IN_ASCII = (
-    r"[^\r\nA-Za-z0-9]?[A-Z]*[a-z]+"
-    r"|[^\r\nA-Za-z0-9]?[A-Z]+[a-z]*"
-    r"|[0-9]| ?[^\sA-Za-z0-9]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_LONGEST = 64  # bytes of a word that are merged pair by pair, which takes their square
-
 
 @lru_cache(maxsize=1)
 def load_counter() -> CountText:
     """A function that gives the number of tekken tokens of a text, without any marker.
 
+    The file is found without importing mistral-common, which takes longer than reading it.
+
     Raises:
         ConfigEngineError: mistral-common's vocabulary is missing or damaged.
     """
-    pattern, ranks = _vocabulary()
-    words = re.compile(_IN_ASCII, re.ASCII)
-
-    @lru_cache(maxsize=20_000)
-    def count_word(word: str) -> int:
-        coded = word.encode()
-        if coded in ranks:
-            return 1
-        parts = [coded[place : place + 1] for place in range(len(coded))]
-        while len(parts) > 1:
-            pairs = [(ranks.get(a + b), place) for place, (a, b) in enumerate(pairwise(parts))]
-            best = min(((rank, place) for rank, place in pairs if rank is not None), default=None)
-            if best is None:
-                break
-            _, place = best
-            parts[place : place + 2] = [parts[place] + parts[place + 1]]
-        return len(parts)
-
-    @lru_cache(maxsize=1)
-    def encoder() -> Any:
-        """What counts every text; it takes a while to build, and memory."""
-        import tiktoken
-
-        return tiktoken.Encoding(
-            name="tekken", pat_str=pattern, mergeable_ranks=ranks, special_tokens={}
-        )
-
-    def count(text: str) -> int:
-        if text.isascii() and pattern == _PATTERN:
-            found = words.findall(text)
-            if max(map(len, found), default=0) <= _LONGEST:
-                return sum(map(count_word, found))
-        return len(encoder().encode_ordinary(text))
-
-    return count
-
-
-def _vocabulary() -> tuple[str, dict[bytes, int]]:
-    """The pattern that cuts a text into words, and the rank of each token; the lowest merges first.
-
-    The file is found without importing mistral-common, which takes longer than reading it.
-    """
     import msgspec
+    import tiktoken
 
     token = msgspec.defstruct("Token", [("token_bytes", bytes)], gc=False)
     names = ("default_vocab_size", int), ("default_num_special_tokens", int)
     config = msgspec.defstruct("Config", [("pattern", str), *names])
     layout = msgspec.defstruct("Layout", [("config", config), ("vocab", list[token])])  # type: ignore[valid-type]
-
     remedy = "install it again with pip install --force-reinstall mistral-common"
     spec = importlib.util.find_spec("mistral_common")
     folders = (spec.submodule_search_locations if spec else None) or []
@@ -236,9 +181,11 @@ def _vocabulary() -> tuple[str, dict[bytes, int]]:
             f"mistral-common's vocabulary {TEKKEN} is damaged ({error})", remedy=remedy
         ) from None
     size = data.config.default_vocab_size - data.config.default_num_special_tokens
-    return data.config.pattern, {
-        one.token_bytes: rank for rank, one in enumerate(data.vocab[:size])
-    }
+    ranks = {one.token_bytes: rank for rank, one in enumerate(data.vocab[:size])}
+    encoding = tiktoken.Encoding(
+        name="tekken", pat_str=data.config.pattern, mergeable_ranks=ranks, special_tokens={}
+    )
+    return lambda text: len(encoding.encode_ordinary(text))
 
 
 _GIVE_FILE = "give the encoder's tokenizer.json or SentencePiece .model file"
