@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 
 from promptlift.errors import OptionError
 from promptlift.instants import Strategy
-from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.planning import DEFAULT_RESERVE
 from promptlift.targets import target as find_target
 from promptlift.targets.templates import template as find_template
 from promptlift.text import FRACTION_PATTERN, SIZE_PATTERN, parse_box, parse_fraction, parse_size
@@ -185,11 +185,6 @@ class Options(BaseModel):
         if self.template is not None:
             find_template(self.template)
         return self
-
-    @property
-    def fallback_context(self) -> int:
-        """The context to plan for where the engine has none of its own."""
-        return DEFAULT_CONTEXT if self.context is None else self.context
 
     def merged(self, values: Mapping[str, Any]) -> Options:
         """These options with the values that a row or a request sets for itself.

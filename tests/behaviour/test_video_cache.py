@@ -15,11 +15,9 @@ from promptlift.options import Options
 from promptlift.pipeline import (
     EngineProfile,
     Prepared,
-    Runner,
     VideoCache,
     prepare,
     profile_of,
-    run_in_thread,
     upsample_item,
 )
 from promptlift.testing import FakeEngine, synthetic_video
@@ -32,16 +30,15 @@ FRAME_BYTES = 160 * 90 * 3
 
 
 class Counter:
-    """Decodes videos, in a thread unless told otherwise, and counts how often."""
+    """Decodes videos in a thread, and counts how often."""
 
-    def __init__(self, run: Runner = run_in_thread) -> None:
+    def __init__(self) -> None:
         self.calls: list[str] = []
-        self._run = run
 
     async def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """See `Runner`."""
+        """Run it."""
         self.calls.append(function.__name__)
-        return await self._run(function, *args, **kwargs)
+        return await asyncio.to_thread(function, *args, **kwargs)
 
 
 @pytest.fixture
@@ -154,7 +151,7 @@ def test_a_failure_is_not_remembered(tmp_path: Path, clip: Path) -> None:
         missing.write_bytes(b"no video at all")
         assert all(isinstance(item.error, VideoError) for item in await together(profile))
         missing.write_bytes(clip.read_bytes())
-        assert not any(item.failed for item in await together(profile))
+        assert not any(item.error for item in await together(profile))
 
     asyncio.run(work())
 
@@ -175,7 +172,7 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path) -> None:
         one.cancel()
         return await other
 
-    assert not asyncio.run(work()).failed
+    assert asyncio.run(work()).error is None
     assert counter.calls == ["analyse_and_read"]
 
 
