@@ -24,8 +24,6 @@ __all__ = [
 # Scripts that put no space between words.
 UNSPACED = frozenset({"han", "kana", "thai", "lao", "khmer", "burmese"})
 
-_TEXTS = 64  # the checks on one answer ask about the same texts ten times
-
 # First and last code point of each block, ascending.
 _BLOCKS = (
     (0x0041, 0x024F, "latin"),
@@ -85,18 +83,13 @@ def script_of(char: str) -> str:
 
 def script_counts(text: str) -> Counter[str]:
     """Count the letters of a text by script; anything but a letter is not counted."""
-    return Counter(dict(_counted(text)))
-
-
-@lru_cache(maxsize=_TEXTS)
-def _counted(text: str) -> tuple[tuple[str, int], ...]:
     counts: Counter[str] = Counter()
     for char, number in Counter(filter(str.isalpha, text)).items():
         counts[script_of(char)] += number
-    return tuple(counts.items())
+    return counts
 
 
-@lru_cache(maxsize=_TEXTS)
+@lru_cache(maxsize=64)  # the checks on one answer ask about the same texts ten times
 def dominant_script(text: str) -> str | None:
     """Name the script that most letters of a text are in; None where it has no letter.
 
