@@ -108,7 +108,7 @@ def scenes() -> list[tuple[Path, str]]:
 
 def row(upsampler: Upsampler, engine: str, path: Path, short: str) -> Row:
     """What an engine says of a clip."""
-    outcome = upsampler.attempt_sync(path, short)
+    outcome = upsampler.attempt(path, short)
     record = outcome.record
     return Row(path.stem, engine, short, record.prompt or "", outcome.frames, record.status)
 

@@ -209,51 +209,25 @@ ITEM_OPTIONS: Final = tuple(
 )
 """The names that a row or a request may set; a row may set ``mask`` too, a file like its video."""
 
-_EXPECTED = {
-    "int_parsing": "give a whole number",
-    "int_type": "give a whole number",
-    "int_from_float": "give a whole number",
-    "float_parsing": "give a number",
-    "float_type": "give a number",
-    "finite_number": "give a number",
-    "bool_parsing": "give true or false",
-    "bool_type": "give true or false",
-    "string_type": "give a text",
-    "tuple_type": 'give a list such as ["edge", "depth"]',
-}
-
 
 def _option_error(error: ErrorDetails) -> OptionError:
-    name = str(error["loc"][0])
-    if error["type"] == "extra_forbidden":
+    name, kind, context = str(error["loc"][0]), error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
         return _unknown(name)
-    return OptionError(f"{name} is {_shown(error['input'])}", remedy=_remedy(name, error))
-
-
-def _remedy(name: str, error: ErrorDetails) -> str:
-    kind, context = error["type"], error.get("ctx", {})
+    remedy = error["msg"]
     if kind == "value_error":
-        return str(context["error"])
-    if kind == "literal_error":
-        return f"use one of: {', '.join(_choices(name))}"
-    if kind.startswith(("greater_than", "less_than")):
+        remedy = str(context["error"])
+    elif kind == "literal_error":
+        remedy = f"use {context['expected']}"
+    elif kind.startswith(("greater_than", "less_than")):
         bounds = {
             bound: getattr(limit, bound)
             for limit in Options.model_fields[name].metadata
             for bound in ("ge", "le", "lt")
             if hasattr(limit, bound)
         }
-        return f"give a value from {bounds['ge']} to {bounds.get('le', bounds.get('lt'))}"
-    return _EXPECTED.get(kind, error["msg"])
-
-
-def _choices(name: str) -> tuple[str, ...]:
-    return {
-        "strategy": get_args(Strategy),
-        "on_reject": get_args(OnReject),
-        "control": get_args(Kind),
-        "controls": get_args(Control),
-    }[name]
+        remedy = f"give a value from {bounds['ge']} to {bounds.get('le', bounds.get('lt'))}"
+    return OptionError(f"{name} is {_shown(error['input'])}", remedy=remedy)
 
 
 def _unknown(name: str) -> OptionError:
