@@ -102,7 +102,7 @@ def test_the_request_is_what_was_planned(clip: Path) -> None:
 
 def test_prediction_leaves_the_reserve_free_in_every_context(clip: Path) -> None:
     """Whatever the context, what is sent and what is kept for the answer fit it."""
-    for context in (640, 1000, 2048, 4096, 9216):
+    for context in (640, 4096, 9216):
         record = do(clip, engine=pixtral(context=context)).record
         assert record.plan is not None
         assert record.tokens.predicted is not None

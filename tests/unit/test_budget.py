@@ -69,7 +69,7 @@ def test_every_plan_keeps_its_promises(
 @pytest.mark.parametrize(
     "source", [Size(200, 113), Size(97, 160), Size(256, 256), Size(161, 90)], ids=str
 )
-@pytest.mark.parametrize("context", [400, 480, 640, 4096])
+@pytest.mark.parametrize("context", [400, 640, 4096])
 def test_nothing_larger_would_have_fitted(source: Size, context: int) -> None:
     """The plan has as many pixels as the best of all sizes that obey the rules."""
     budget = Budget(chat_tokens=10, context=context, reserve=300)
@@ -79,7 +79,7 @@ def test_nothing_larger_would_have_fitted(source: Size, context: int) -> None:
 def test_larger_context_never_shows_less() -> None:
     """More room never makes the frames smaller."""
     chance = random.Random(7)
-    for _ in range(60):
+    for _ in range(20):
         source = Size(chance.randint(64, 4000), chance.randint(64, 4000))
         areas = [
             make_plan(source, 2, Budget(context=context)).size.pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlift.errors import BudgetError, OptionError
@@ -129,6 +129,7 @@ def test_the_table_of_known_counts(size: str, name: str, count: int) -> None:
 
 
 @every_family
+@settings(max_examples=30)
 @given(sides, sides)
 def test_a_picture_costs_something_and_no_more_than_the_most(
     name: str, width: int, height: int
@@ -192,6 +193,7 @@ def test_known_templates_come_to_the_known_counts() -> None:
     assert PIXTRAL.chat("", "", 1, len) == 3
 
 
+@settings(max_examples=30)
 @given(sides, sides)
 def test_the_unknown_family_is_never_cheaper_than_a_known_one(width: int, height: int) -> None:
     """Nothing that is known costs more than what is taken for the unknown."""

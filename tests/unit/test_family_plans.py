@@ -25,7 +25,7 @@ def shape_kept(source: Size, shown: Size, within: Fraction) -> bool:
 
 
 @every_family
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(shapes, st.integers(1, 4), st.sampled_from([4096, 8192, 32_768]), st.integers(3, 900))
 def test_every_plan_fits_and_keeps_the_shape(
     name: str, shape: tuple[int, int], frames: int, context: int, text: int
