@@ -59,11 +59,6 @@ def _no_boolean(value: object) -> object:
 _Number = BeforeValidator(_no_boolean)
 
 
-def _target_name(value: str) -> str:
-    """The target's own spelling, so that one target is one key."""
-    return find_target(value).name
-
-
 class Options(BaseModel):
     """How one video and one short prompt are treated.
 
@@ -144,7 +139,8 @@ class Options(BaseModel):
         None,
         description="Show the part of the picture only where this mask video is white.",
     )
-    target: Annotated[str, AfterValidator(_target_name)] = Field(
+    # By the target's own spelling, so that one target is one key.
+    target: Annotated[str, AfterValidator(lambda name: find_target(name).name)] = Field(
         "cosmos-transfer1", max_length=100, description="The generator that the prompt is for."
     )
     target_tokenizer: Path | None = Field(

@@ -54,7 +54,7 @@ class VideoCache:
         self._max_bytes = max_bytes
         self._run = run
         self._held_bytes = 0
-        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+        self._held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def read(
@@ -127,7 +127,7 @@ class VideoCache:
         """What work gives, from memory or done once for all who ask meanwhile."""
         if key in self._held:
             self._held.move_to_end(key)
-            value: T = self._held[key]
+            value: T = self._held[key][0]
             return value
         if key not in self._running:
             self._running[key] = asyncio.create_task(self._done(key, work))
@@ -145,12 +145,11 @@ class VideoCache:
         """Remember a value, and forget the oldest of what is too much."""
         if key in self._held:
             return
-        self._held[key] = value
-        self._held_bytes += _bytes_of(value)
+        size = 4096
+        if isinstance(value, tuple):
+            size = sum(frame.image.nbytes for frame in value)
+        self._held[key] = value, size
+        self._held_bytes += size
         while self._held_bytes > self._max_bytes and self._held:
-            _, oldest = self._held.popitem(last=False)
-            self._held_bytes -= _bytes_of(oldest)
-
-
-def _bytes_of(value: VideoAnalysis | tuple[Frame, ...]) -> int:
-    return sum(frame.image.nbytes for frame in value) if isinstance(value, tuple) else 4096
+            _, (_, freed) = self._held.popitem(last=False)
+            self._held_bytes -= freed
