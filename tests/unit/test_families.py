@@ -139,32 +139,6 @@ def test_a_picture_costs_something_and_no_more_than_the_most(
     assert count is None or 1 <= count <= MOST[name]
 
 
-@pytest.mark.parametrize("name", ["pixtral", "pixtral-hf", "mistral-small", "mistral-small-hf"])
-@given(sides, sides, st.integers(0, 200), st.integers(0, 200))
-def test_below_the_longest_side_more_pixels_never_cost_less(
-    name: str, width: int, height: int, wider: int, higher: int
-) -> None:
-    """Where nothing is shrunk, the count of rows and columns can only grow."""
-    counted = family(name)
-    assert counted.max_side is not None
-    small = Size(min(width, counted.max_side), min(height, counted.max_side))
-    large = Size(
-        min(small.width + wider, counted.max_side), min(small.height + higher, counted.max_side)
-    )
-    assert counted.image(small) <= counted.image(large)
-
-
-@pytest.mark.parametrize("name", ["idefics3", "smolvlm2", "smolvlm2-small", "gemma3"])
-@given(st.integers(8, 1000), st.integers(8, 1000), st.integers(2, 8))
-def test_families_that_enlarge_do_not_go_by_size(
-    name: str, width: int, height: int, factor: int
-) -> None:
-    """Of one shape, a small picture costs what a large one does."""
-    counted = family(name)
-    large = counted.image(Size(width * factor, height * factor))
-    assert counted.image(Size(width, height)) == large
-
-
 @pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "glm-4v"])
 @pytest.mark.parametrize("size", [Size(8000, 39), Size(39, 8000), Size(2010, 10)], ids=str)
 def test_a_shape_that_the_processor_refuses_is_an_error_of_ours(name: str, size: Size) -> None:
