@@ -32,6 +32,8 @@ __all__ = [
 CountText: TypeAlias = Callable[[str], int]
 """Gives the number of tokens of a text, without any marker."""
 
+_Chat: TypeAlias = Callable[[str, str, int, CountText], int]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
@@ -55,7 +57,7 @@ class Family:
 
     name: str
     image: Callable[[Size], int]
-    chat: Callable[[str, str, int, CountText], int]
+    chat: _Chat
     unit: int = 1
     max_side: int | None = None
     max_pixels: int | None = None
@@ -143,9 +145,9 @@ def _number(files: _Files, *paths: str, default: int) -> int:
         if found is None:
             continue
         # JSON knows no difference between 3136 and 3136.0, and some files have the latter.
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        if is_number and 0 < found < float("inf") and int(found) == found:  # type: ignore[operator,call-overload]
-            return int(found)  # type: ignore[call-overload, no-any-return]
+        is_bool = isinstance(found, bool)
+        if isinstance(found, int | float) and not is_bool and found > 0 and found % 1 == 0:
+            return int(found)
         raise OptionError(
             f"the model's configuration has {found!r} for {path.partition('.')[2]}",
             remedy="give a configuration with a whole number above 0 there",
@@ -161,7 +163,7 @@ def _flag(files: _Files, path: str) -> bool:
 # ---- the families
 
 
-def _pixtral(name: str, side: int, patch: int, chat: Any, *, floor: bool) -> Family:
+def _pixtral(name: str, side: int, patch: int, chat: _Chat, *, floor: bool) -> Family:
     return Family(
         name=name,
         image=partial(images.row_tokens, side=side, patch=patch, floor=floor),
