@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import re
 import unicodedata
@@ -233,15 +232,9 @@ def _json_counter(path: Path, content: bytes) -> CountText:
     from tokenizers import Tokenizer
 
     try:
-        text = content.decode()
-        json.loads(text)
-    except (ValueError, RecursionError):
-        raise OptionError(f"{path} is not JSON", remedy=_GIVE_FILE) from None
-    try:
-        tokenizer: Any = Tokenizer.from_str(text)
+        tokenizer: Any = Tokenizer.from_str(content.decode())
     except Exception:  # noqa: BLE001, the library raises nothing more exact
-        message = f"{path} is JSON but not a tokenizer"
-        raise OptionError(message, remedy=_GIVE_FILE) from None
+        raise OptionError(f"{path} is not a tokenizer", remedy=_GIVE_FILE) from None
     # A file may ask for cutting or filling to a length; the count must be of the text alone.
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -255,7 +248,6 @@ def _sentencepiece_counter(path: Path, content: bytes) -> CountText:
     try:
         processor.LoadFromSerializedProto(content)
     except RuntimeError:
-        message = f"{path} is not a SentencePiece model"
-        raise OptionError(message, remedy=_GIVE_FILE) from None
+        raise OptionError(f"{path} is not a SentencePiece model", remedy=_GIVE_FILE) from None
     ends = int(processor.eos_id() >= 0)
     return lambda prompt: len(processor.EncodeAsIds(prompt)) + ends
