@@ -69,7 +69,7 @@ def main() -> None:
         settings = {"base_url": given.base_url} if engine == "openai" else {}
         with Upsampler(engine=engine, engine_settings=settings, on_reject="best") as upsampler:
             for path, short in scenes():
-                text = upsampler.attempt_sync(path, short).record.prompt or ""
+                text = upsampler.attempt(path, short).record.prompt or ""
                 found = figures(short, text)
                 lines.append(f"| {path.stem} | {engine} | {' | '.join(found.values())} |")
                 texts.append(f"- {path.stem}, {engine}: *{short}*: {text}")

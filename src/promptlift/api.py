@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Self, TypeVar
 
-from promptlift.background import BackgroundLoop
 from promptlift.engines.base import Engine
 from promptlift.engines.registry import make_engine
 from promptlift.options import Options
@@ -13,7 +14,9 @@ from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
 from promptlift.record import Record
 from promptlift.video import Source
 
-__all__ = ["Upsampler", "upsample"]
+__all__ = ["BackgroundLoop", "Upsampler", "upsample"]
+
+T = TypeVar("T")
 
 
 def upsample(
@@ -85,7 +88,7 @@ class Upsampler:
         """Do one item and wait for it; see `promptlift.upsample`."""
         return self._loop.run(self.upsample_async(video, prompt, progress=progress))
 
-    def attempt_sync(
+    def attempt(
         self,
         video: Source,
         prompt: str = "",
@@ -94,32 +97,8 @@ class Upsampler:
         plan_only: bool = False,
         with_frames: bool = False,
     ) -> Outcome:
-        """Do one item and wait for it, without raising; see `attempt`."""
-        work = self.attempt(
-            video, prompt, progress=progress, plan_only=plan_only, with_frames=with_frames
-        )
-        return self._loop.run(work)
-
-    async def upsample_async(
-        self, video: Source, prompt: str = "", *, progress: Progress | None = None
-    ) -> Record:
-        """Do one item; many may be under way at once."""
-        outcome = await self.attempt(video, prompt, progress=progress)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.record
-
-    async def attempt(
-        self,
-        video: Source,
-        prompt: str = "",
-        *,
-        progress: Progress | None = None,
-        plan_only: bool = False,
-        with_frames: bool = False,
-    ) -> Outcome:
-        """Do one item without raising: a failure has a record as well."""
-        return await upsample_item(
+        """Do one item and wait for it, without raising: a failure has a record as well."""
+        work = upsample_item(
             video,
             prompt,
             self.engine,
@@ -129,6 +108,18 @@ class Upsampler:
             with_frames=with_frames,
             videos=self._videos,
         )
+        return self._loop.run(work)
+
+    async def upsample_async(
+        self, video: Source, prompt: str = "", *, progress: Progress | None = None
+    ) -> Record:
+        """Do one item; many may be under way at once."""
+        outcome = await upsample_item(
+            video, prompt, self.engine, self.options, progress=progress, videos=self._videos
+        )
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.record
 
     def close(self) -> None:
         """Give back what the engine holds; safe to call twice."""
@@ -152,3 +143,48 @@ class Upsampler:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
         self._loop.stop()
+
+
+class BackgroundLoop:
+    """An event loop in a thread of its own, which runs coroutines for sync callers everywhere.
+
+    `asyncio.run` would do in a script, but not in a notebook, where a loop already runs, and not
+    for an engine whose connections belong to one loop across several calls. The thread starts when
+    it is first needed.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runner: asyncio.Runner | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for `work`; an interrupt of the caller (Ctrl-C) cancels it."""
+        with self._lock:
+            if self._runner is None:
+                self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._runner,), name="promptlift", daemon=True
+                )
+                self._runner.get_loop()
+                self._thread.start()
+            future = asyncio.run_coroutine_threadsafe(work, self._runner.get_loop())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the thread; safe to call twice, and `run` starts a new one."""
+        with self._lock:
+            runner, thread, self._runner, self._thread = self._runner, self._thread, None, None
+        if runner is not None and thread is not None:
+            loop = runner.get_loop()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+
+def _serve(runner: asyncio.Runner) -> None:
+    with runner:
+        runner.get_loop().run_forever()

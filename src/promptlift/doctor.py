@@ -93,7 +93,7 @@ def check_core() -> Iterator[Finding]:
         else:
             yield Finding("cache folder", "ok", detail)
 
-    from promptlift.tokens.tekken import load_counter
+    from promptlift.tokens import load_counter
 
     try:
         tokens = load_counter()("Test prompt")

@@ -27,6 +27,7 @@ class, never at the text.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 __all__ = [
@@ -69,11 +70,7 @@ class PromptliftError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way back from a child process with everything that the error holds."""
-        return _rebuild, (type(self), self.message, self.remedy), vars(self)
-
-
-def _rebuild(cls: type[PromptliftError], message: str, remedy: str) -> PromptliftError:
-    return cls(message, remedy=remedy)
+        return partial(type(self), remedy=self.remedy), (self.message,), vars(self)
 
 
 class InputError(PromptliftError):

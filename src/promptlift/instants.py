@@ -78,19 +78,9 @@ class Span(NamedTuple):
     start: Fraction
     end: Fraction
 
-    @property
-    def length(self) -> Fraction:
-        """Seconds from start to end."""
-        return self.end - self.start
-
     def at(self, share: Fraction) -> Fraction:
         """The time at a share of the way, from 0 at the start to 1 at the end."""
-        return self.start + self.length * share
-
-    def parts(self, count: int) -> tuple[Span, ...]:
-        """Cut into `count` equal parts."""
-        edges = [self.at(Fraction(step, count)) for step in range(count + 1)]
-        return tuple(Span(*pair) for pair in pairwise(edges))
+        return self.start + (self.end - self.start) * share
 
 
 def check_options(strategy: str, count: int, rate: Fraction) -> None:
@@ -127,7 +117,9 @@ def spread(
         quarter of it.
     """
     loose = duration > LONG_CLIP and not exact
-    parts = active_span(duration, index or PacketIndex()).parts(count)
+    active = active_span(duration, index or PacketIndex())
+    edges = [active.at(Fraction(step, count)) for step in range(count + 1)]
+    parts = [Span(*pair) for pair in pairwise(edges)]
 
     def row(time: Fraction, reach: Fraction) -> tuple[Instant, ...]:
         if not loose:
@@ -150,40 +142,27 @@ def active_span(duration: Fraction, index: PacketIndex) -> Span:
     since that is then its typical size.
     """
     whole = Span(Fraction(0), duration)
-    levels = _levels(whole, index)
-    if len(levels) < _FEWEST_BINS:
-        return whole
-    threshold = median(levels) * _INACTIVE_SHARE
-    most = int(len(levels) * _MOST_TRIMMED)
-    head = _leading_below(levels, threshold, most)
-    tail = _leading_below(levels[::-1], threshold, most)
-    count = len(levels)
-    return Span(whole.at(Fraction(head, count)), whole.at(Fraction(count - tail, count)))
-
-
-def _levels(whole: Span, index: PacketIndex) -> list[float]:
-    """The mean packet size in each of some equal stretches; empty where there are too few."""
     packets = list(zip(index.times, index.sizes, index.keys, strict=True))
     packets = [packet for packet in packets if not packet[2]] or packets
     count = min(len(packets) // _PACKETS_PER_BIN, _MOST_BINS)
-    if count < _FEWEST_BINS or whole.length <= 0:
-        return []
+    if count < _FEWEST_BINS or duration <= 0:
+        return whole
     bins: list[list[int]] = [[] for _ in range(count)]
     # Floats: an hour has 100,000 packets, and exact fractions would take a second.
-    a_second = count / float(whole.length)
+    a_second = count / float(duration)
     for time, size, _ in packets:
-        place = int(float(time) * a_second)
-        bins[min(max(place, 0), count - 1)].append(size)
+        bins[min(max(int(float(time) * a_second), 0), count - 1)].append(size)
     # A stretch without a packet repeats what was there: it is as still as a picture can be.
-    return [sum(sizes) / len(sizes) if sizes else 0.0 for sizes in bins]
+    levels = [sum(sizes) / len(sizes) if sizes else 0.0 for sizes in bins]
+    threshold = median(levels) * _INACTIVE_SHARE
+    most = int(count * _MOST_TRIMMED)
 
+    def still(levels: Sequence[float]) -> int:
+        """How many of the first stretches are below the threshold."""
+        return next((n for n, level in enumerate(levels[:most]) if level >= threshold), most)
 
-def _leading_below(levels: Sequence[float], threshold: float, most: int) -> int:
-    """How many of the first values lie below a threshold, `most` at the most."""
-    for count, level in enumerate(levels[:most]):
-        if level >= threshold:
-            return count
-    return most
+    end = count - still(levels[::-1])
+    return Span(whole.at(Fraction(still(levels), count)), whole.at(Fraction(end, count)))
 
 
 def at_rate(duration: Fraction | None, count: int, rate: Fraction) -> tuple[Instant, ...]:
@@ -288,12 +267,13 @@ def clip_size(source: Size, width: int) -> Size:
     """
     if width < 2 or width % 2:
         raise OptionError(f"a hint clip cannot be {width} wide", remedy="give an even width")
-    height = _nearest_even(Fraction(width * source.height, source.width))
+
+    def even(length: Fraction) -> int:
+        return max(2, 2 * int(length / 2 + Fraction(1, 2)))
+
+    height = even(Fraction(width * source.height, source.width))
     if height <= _LONGEST_CLIP_SIDE:
         return Size(width, height)
-    narrow = _nearest_even(Fraction(_LONGEST_CLIP_SIDE * source.width, source.height))
-    return Size(narrow, _LONGEST_CLIP_SIDE)
-
-
-def _nearest_even(length: Fraction) -> int:
-    return max(2, 2 * int(length / 2 + Fraction(1, 2)))
+    return Size(
+        even(Fraction(_LONGEST_CLIP_SIDE * source.width, source.height)), _LONGEST_CLIP_SIDE
+    )

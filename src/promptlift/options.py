@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 
 from promptlift.errors import OptionError
 from promptlift.instants import Strategy
-from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.planning import DEFAULT_RESERVE
 from promptlift.targets import target as find_target
 from promptlift.targets.templates import template as find_template
 from promptlift.text import FRACTION_PATTERN, SIZE_PATTERN, parse_box, parse_fraction, parse_size
@@ -57,11 +57,6 @@ def _no_boolean(value: object) -> object:
 
 
 _Number = BeforeValidator(_no_boolean)
-
-
-def _target_name(value: str) -> str:
-    """The target's own spelling, so that one target is one key."""
-    return find_target(value).name
 
 
 class Options(BaseModel):
@@ -144,7 +139,8 @@ class Options(BaseModel):
         None,
         description="Show the part of the picture only where this mask video is white.",
     )
-    target: Annotated[str, AfterValidator(_target_name)] = Field(
+    # By the target's own spelling, so that one target is one key.
+    target: Annotated[str, AfterValidator(lambda name: find_target(name).name)] = Field(
         "cosmos-transfer1", max_length=100, description="The generator that the prompt is for."
     )
     target_tokenizer: Path | None = Field(
@@ -186,11 +182,6 @@ class Options(BaseModel):
             find_template(self.template)
         return self
 
-    @property
-    def fallback_context(self) -> int:
-        """The context to plan for where the engine has none of its own."""
-        return DEFAULT_CONTEXT if self.context is None else self.context
-
     def merged(self, values: Mapping[str, Any]) -> Options:
         """These options with the values that a row or a request sets for itself.
 
@@ -214,51 +205,25 @@ ITEM_OPTIONS: Final = tuple(
 )
 """The names that a row or a request may set; a row may set ``mask`` too, a file like its video."""
 
-_EXPECTED = {
-    "int_parsing": "give a whole number",
-    "int_type": "give a whole number",
-    "int_from_float": "give a whole number",
-    "float_parsing": "give a number",
-    "float_type": "give a number",
-    "finite_number": "give a number",
-    "bool_parsing": "give true or false",
-    "bool_type": "give true or false",
-    "string_type": "give a text",
-    "tuple_type": 'give a list such as ["edge", "depth"]',
-}
-
 
 def _option_error(error: ErrorDetails) -> OptionError:
-    name = str(error["loc"][0])
-    if error["type"] == "extra_forbidden":
+    name, kind, context = str(error["loc"][0]), error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
         return _unknown(name)
-    return OptionError(f"{name} is {_shown(error['input'])}", remedy=_remedy(name, error))
-
-
-def _remedy(name: str, error: ErrorDetails) -> str:
-    kind, context = error["type"], error.get("ctx", {})
+    remedy = error["msg"]
     if kind == "value_error":
-        return str(context["error"])
-    if kind == "literal_error":
-        return f"use one of: {', '.join(_choices(name))}"
-    if kind.startswith(("greater_than", "less_than")):
+        remedy = str(context["error"])
+    elif kind == "literal_error":
+        remedy = f"use {context['expected']}"
+    elif kind.startswith(("greater_than", "less_than")):
         bounds = {
             bound: getattr(limit, bound)
             for limit in Options.model_fields[name].metadata
             for bound in ("ge", "le", "lt")
             if hasattr(limit, bound)
         }
-        return f"give a value from {bounds['ge']} to {bounds.get('le', bounds.get('lt'))}"
-    return _EXPECTED.get(kind, error["msg"])
-
-
-def _choices(name: str) -> tuple[str, ...]:
-    return {
-        "strategy": get_args(Strategy),
-        "on_reject": get_args(OnReject),
-        "control": get_args(Kind),
-        "controls": get_args(Control),
-    }[name]
+        remedy = f"give a value from {bounds['ge']} to {bounds.get('le', bounds.get('lt'))}"
+    return OptionError(f"{name} is {_shown(error['input'])}", remedy=remedy)
 
 
 def _unknown(name: str) -> OptionError:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 from promptlift.errors import BudgetError, OptionError
 from promptlift.text import check_short_prompt
-from promptlift.tokens import PIXTRAL, Family
+from promptlift.tokens import PIXTRAL, Family, counter_for
 from promptlift.tokens import family as token_family
-from promptlift.tokens.text import counter_for
 from promptlift.types import Size, fit
 
 if TYPE_CHECKING:
@@ -65,17 +64,6 @@ class Budget:
         prompt = self.family.prompt(size, frames, self.chat_tokens)
         fits = prompt + self.reserve <= self.context
         return Cost(size.width, size.height, frames, each, prompt, fits)
-
-    def plan(self, source: Cost, chosen: Cost) -> Plan:
-        """The plan that spends this budget on the chosen frames."""
-        return Plan(
-            family=self.family.name,
-            context=self.context,
-            reserve=self.reserve,
-            text_tokens=self.chat_tokens,
-            source=source,
-            chosen=chosen,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +150,6 @@ def make_plan(
         BudgetError: Nothing fits, or the size that the user insists on does not.
         OptionError: A number makes no sense.
     """
-    _check(frames, size, max_side)
-    if size is not None:
-        chosen = budget.cost(fit(source, size), frames)
-        if not chosen.fits:
-            raise _too_much(chosen, budget, "give a smaller size, or none to have it chosen")
-        return budget.plan(budget.cost(source, frames), chosen)
-    best = _largest(source, frames, budget, max_side)
-    return budget.plan(budget.cost(source, frames), budget.cost(best, frames))
-
-
-def _check(frames: int, size: Size | None, max_side: int | None) -> None:
     if frames < 1:
         raise OptionError(f"{frames} frames were asked for", remedy="ask for at least 1")
     if size is not None and max_side is not None:
@@ -183,85 +160,87 @@ def _check(frames: int, size: Size | None, max_side: int | None) -> None:
         raise OptionError(f"the size {size} has no pixels", remedy="give at least 1x1")
     if max_side is not None and max_side < 1:
         raise OptionError(f"the longest side is {max_side} pixels", remedy="give at least 1")
+    if size is not None:
+        chosen = budget.cost(fit(source, size), frames)
+        is_possible, remedy = chosen.fits, "give a smaller size, or none to have it chosen"
+    else:
+        best = _largest(source, frames, budget, max_side)
+        chosen = budget.cost(best or fit(source, Size(MIN_SIDE, MIN_SIDE)), frames)
+        is_possible = best is not None
+        remedy = (
+            "shorten the prompt, show fewer frames, reserve less for the answer, "
+            "or use an engine with a longer context"
+        )
+    if not is_possible:
+        total = chosen.prompt_tokens + budget.reserve
+        raise BudgetError(
+            f"the frames ({frames} of {chosen.size}) take {frames * chosen.tokens_per_frame:,} "
+            f"tokens, the text {budget.chat_tokens:,} and the reserved answer "
+            f"{budget.reserve:,}: {total:,} together, {total - budget.context:,} more than the "
+            f"context of {budget.context:,}",
+            remedy=remedy,
+        )
+    return Plan(
+        family=budget.family.name,
+        context=budget.context,
+        reserve=budget.reserve,
+        text_tokens=budget.chat_tokens,
+        source=budget.cost(source, frames),
+        chosen=chosen,
+    )
 
 
-def _largest(source: Size, frames: int, budget: Budget, max_side: int | None) -> Size:
-    """Find the size with most pixels that fits; of equals, the one truest to the shape."""
+def _largest(source: Size, frames: int, budget: Budget, max_side: int | None) -> Size | None:
+    """The size with most pixels that fits; of equals, the one truest to the shape."""
     family = budget.family
     room = (budget.context - budget.reserve - budget.chat_tokens) // frames
-    limit = _limit(source, family, max_side)
-    smallest = budget.cost(fit(source, Size(MIN_SIDE, MIN_SIDE)), frames)
-    if family.unit == 1:
-        best = _largest_stretched(source, limit, family, room)
-    elif smallest.fits:
-        best = _largest_filled(source, limit, family, room)
-    else:
-        best = None
-    if best is None:
-        raise _too_much(
-            smallest,
-            budget,
-            "shorten the prompt, show fewer frames, reserve less for the answer, "
-            "or use an engine with a longer context",
-        )
-    return best
-
-
-def _limit(source: Size, family: Family, max_side: int | None) -> Size:
-    """The largest size that is of use to the model and that the user allows."""
+    # The largest size that is of use to the model and that the user allows.
     bounds = [side for side in (family.max_side, max_side) if side is not None]
     limit = fit(source, Size(min(bounds), min(bounds))) if bounds else source
-    if family.max_pixels is None or limit.pixels <= family.max_pixels:
-        return limit
-    scale = math.sqrt(family.max_pixels / limit.pixels)
-    longest = max(1, math.floor(max(limit.width, limit.height) * scale))
-    return fit(source, Size(longest, longest))
-
-
-def _largest_filled(source: Size, limit: Size, family: Family, room: int) -> Size | None:
-    """For models that pay for part of a square as for a whole one."""
+    longest = max(limit.width, limit.height)
+    if family.max_pixels is not None and limit.pixels > family.max_pixels:
+        longest = max(1, math.floor(longest * math.sqrt(family.max_pixels / limit.pixels)))
+        limit = fit(source, Size(longest, longest))
+    if family.unit == 1:
+        return _largest_stretched(source, max(limit.width, limit.height), family, room)
+    if not budget.cost(fit(source, Size(MIN_SIDE, MIN_SIDE)), frames).fits:
+        return None
     priced = _priced(source, limit, family)
     return next((size for size, tokens in priced if tokens <= room), None)
 
 
-@lru_cache(maxsize=64)
-def _priced(source: Size, limit: Size, family: Family) -> tuple[tuple[Size, int], ...]:
-    """Every candidate with its tokens, the best first; kept, since a batch has few shapes."""
-    ranked = sorted(
-        ((size.pixels, -error, size) for size, error in _candidates(source, limit, family.unit)),
-        reverse=True,
-    )
-    return tuple((size, family.image(size)) for _, _, size in ranked)
-
-
-def _largest_stretched(source: Size, limit: Size, family: Family, room: int) -> Size | None:
+def _largest_stretched(source: Size, longest: int, family: Family, room: int) -> Size | None:
     """For models that stretch every picture to a grid of their own.
 
     What a size costs may go up or down with the size, or not depend on it, so that all are tried,
     the largest first. One that rounding has bent out of shape is taken only if no other is left.
     """
-    longest = max(limit.width, limit.height)
     bent = None
     for long in range(longest, min(MIN_SIDE, longest) - 1, -1):
         size = fit(source, Size(long, long))
-        if not _affordable(family, size, room):
+        try:
+            if family.image(size) > room:
+                continue
+        except BudgetError:  # the model refuses the shape
             continue
-        if _bend(size, source) <= ASPECT_TOLERANCE:
+        ratio = Fraction(size.width * source.height, size.height * source.width)
+        if abs(ratio - 1) <= ASPECT_TOLERANCE:
             return size
         bent = bent or size
     return bent
 
 
-def _affordable(family: Family, size: Size, room: int) -> bool:
-    """Whether a picture fits; one whose shape the model refuses never does."""
-    try:
-        return family.image(size) <= room
-    except BudgetError:
-        return False
+@lru_cache(maxsize=64)
+def _priced(source: Size, limit: Size, family: Family) -> tuple[tuple[Size, int], ...]:
+    """For models that pay for part of a square as for a whole one: every candidate and its tokens.
 
-
-def _bend(size: Size, source: Size) -> Fraction:
-    return abs(Fraction(size.width * source.height, size.height * source.width) - 1)
+    The best comes first. Kept, since a batch has few shapes.
+    """
+    ranked = sorted(
+        ((size.pixels, -error, size) for size, error in _candidates(source, limit, family.unit)),
+        reverse=True,
+    )
+    return tuple((size, family.image(size)) for _, _, size in ranked)
 
 
 def _candidates(source: Size, limit: Size, unit: int) -> Iterator[tuple[Size, Fraction]]:
@@ -270,41 +249,24 @@ def _candidates(source: Size, limit: Size, unit: int) -> Iterator[tuple[Size, Fr
     Walks along the longer side; for each length the other side takes every value within the
     aspect tolerance, or the nearest one where the picture is narrower than a patch.
     """
-    wide = source.width >= source.height
+
+    def worthwhile(side: int) -> bool:
+        # The last patch of a side is filled by more than half; the first is always paid.
+        return side <= unit or side % unit == 0 or 2 * (side % unit) > unit
+
     short_limit, long_limit = sorted((limit.width, limit.height))
     ratio = Fraction(min(source.width, source.height), max(source.width, source.height))
-    for long in range(1, long_limit + 1):
-        if not _worthwhile(long, unit):
-            continue
-        for short in _short_sides(long * ratio, short_limit, unit):
-            error = abs(Fraction(short, long) / ratio - 1)
-            yield (Size(long, short) if wide else Size(short, long)), error
-
-
-def _short_sides(true: Fraction, limit: int, unit: int) -> list[int]:
-    low = math.ceil(true * (1 - ASPECT_TOLERANCE))
-    high = min(limit, math.floor(true * (1 + ASPECT_TOLERANCE)))
-    within = [short for short in range(max(1, low), high + 1) if _worthwhile(short, unit)]
-    if within or true >= unit:
-        return within
-    return [max(1, min(limit, round(true)))]
-
-
-def _worthwhile(side: int, unit: int) -> bool:
-    """Whether the last patch of a side is filled by more than half; the first is always paid."""
-    rest = side % unit
-    return side <= unit or rest == 0 or 2 * rest > unit
-
-
-def _too_much(cost: Cost, budget: Budget, remedy: str) -> BudgetError:
-    total = cost.prompt_tokens + budget.reserve
-    images = cost.frames * cost.tokens_per_frame
-    return BudgetError(
-        f"the frames ({cost.frames} of {cost.size}) take {images:,} tokens, the text "
-        f"{budget.chat_tokens:,} and the reserved answer {budget.reserve:,}: {total:,} together, "
-        f"{total - budget.context:,} more than the context of {budget.context:,}",
-        remedy=remedy,
-    )
+    for long in filter(worthwhile, range(1, long_limit + 1)):
+        true = long * ratio
+        low = max(1, math.ceil(true * (1 - ASPECT_TOLERANCE)))
+        high = min(short_limit, math.floor(true * (1 + ASPECT_TOLERANCE)))
+        sides = list(filter(worthwhile, range(low, high + 1)))
+        if not sides and true < unit:
+            sides = [max(1, min(short_limit, round(true)))]
+        for short in sides:
+            wide = source.width >= source.height
+            size = Size(long, short) if wide else Size(short, long)
+            yield size, abs(short / true - 1)
 
 
 def plan(
@@ -336,13 +298,11 @@ def plan(
     """
     counted = token_family(family)
     chat_tokens = counted.chat("", check_short_prompt(prompt), frames, counter_for(counted))
-    source = video if isinstance(video, Size) else _probed(video)
+    if isinstance(video, Size):
+        source = video
+    else:
+        from promptlift.video import probe  # a bare size never loads the decoder
+
+        source = probe(video).size
     budget = Budget(counted, context, reserve, chat_tokens)
     return make_plan(source, frames, budget, size=size, max_side=max_side)
-
-
-def _probed(video: Source) -> Size:
-    """Open the video; only here, so that a bare size never loads the decoder."""
-    from promptlift.video import probe
-
-    return probe(video).size

@@ -1,4 +1,4 @@
-"""The result of one upsampling with everything about how it came to be, and its identity.
+"""The result of one upsampling with everything about how it came to be.
 
 One schema serves success and failure, so that a file of records has one shape from its first
 line. `SCHEMA_VERSION` grows with every change that a reader must know of.
@@ -6,10 +6,7 @@ line. `SCHEMA_VERSION` grows with every change that a reader must know of.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,8 +26,6 @@ __all__ = [
     "Status",
     "Tokens",
     "Video",
-    "item_key",
-    "settings_digest",
 ]
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -205,34 +200,3 @@ class Record(_Model):
     timings: dict[str, float] = {}
     error: Failure | None = None
     promptlift: str
-
-
-def settings_digest(**parts: Any) -> str:
-    """The part of an item's identity that many items share.
-
-    Args:
-        **parts: Everything that the answer depends on besides video and prompt, as JSON values.
-
-    Returns:
-        64 hexadecimal digits: SHA-256 of the parts as JSON with sorted keys.
-    """
-    return _sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")))
-
-
-def item_key(settings: str, *, content: str, prompt: str) -> str:
-    """Identity by content: the same for the same work, whatever the file is called.
-
-    Args:
-        settings: What `settings_digest` gave.
-        content: Hash of the video's content, with its kind before the colon.
-        prompt: The short prompt.
-
-    Returns:
-        64 hexadecimal digits: SHA-256 of the three as a JSON list.
-    """
-    # By hand, since a resume names each item of a million anew.
-    return _sha256(f"[{_quoted(settings)},{_quoted(content)},{_quoted(prompt)}]")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

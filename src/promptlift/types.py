@@ -67,11 +67,9 @@ def fit(source: Size, box: Size) -> Size:
     Sides are rounded to the nearest pixel, halves up, and are at least 1.
     """
     scale = min(Fraction(box.width, source.width), Fraction(box.height, source.height), Fraction(1))
-
-    def scaled(side: int) -> int:
-        return max(1, int(side * scale + Fraction(1, 2)))
-
-    return Size(scaled(source.width), scaled(source.height))
+    half = Fraction(1, 2)
+    width, height = int(source.width * scale + half), int(source.height * scale + half)
+    return Size(max(1, width), max(1, height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +254,6 @@ class EngineInfo:
     reads_text: bool = True
 
 
-# The user's own temperature first; then calmer, for loops and inventions; then livelier, for an
-# answer that is stuck. Greedy decoding would repeat the rejected answer word for word.
-_TEMPERATURES = (None, 0.3, 0.9)
-
-
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How the answer is drawn.
@@ -291,10 +284,10 @@ def again(first: Sampling, attempt: int, *, failed: Collection[str], room: int) 
     """
     temperature = first.temperature
     if attempt >= 2:
-        changed = _TEMPERATURES[1 + (attempt - 2) % (len(_TEMPERATURES) - 1)]
-        temperature = first.temperature if changed is None else changed
+        # Calmer, for loops and inventions; then livelier, for an answer that is stuck.
+        temperature = 0.9 if attempt % 2 else 0.3
     elif temperature == 0:
-        temperature = 0.3
+        temperature = 0.3  # greedy decoding would repeat the rejected answer word for word
     more = min(room, 2 * first.max_tokens) if "cut" in failed else first.max_tokens
     return replace(
         first,

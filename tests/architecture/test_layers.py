@@ -20,7 +20,7 @@ PURE = {"errors", "text", "types", "language", "instants", "targets", "review", 
 BASE = PURE | {"facts", "files", "options", "planning", "tokens", "__init__"}
 # A room may import from itself, from the base and from the rooms named.
 MAY_IMPORT: dict[str, set[str]] = {
-    **{room: set() for room in BASE | {"background"}},
+    **{room: set() for room in BASE},
     "__init__": {"*"},  # lazily
     "__main__": {"cli"},
     "video": set(),
@@ -28,10 +28,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": {"engines", "video"},
     "planning": {"video"},
     "pipeline": {"video", "facts", "engines"},
-    "api": {"background", "engines", "video", "pipeline"},
+    "api": {"engines", "video", "pipeline"},
     "store": {"pipeline"},
     "batch": {"engines", "video", "pipeline", "store"},
-    "cosmos": {"background", "batch", "engines", "video", "pipeline", "store"},
+    "cosmos": {"api", "batch", "engines", "video", "pipeline", "store"},
     "cluster": {"batch", "engines", "video", "pipeline", "store"},
     "server": {"engines", "video", "pipeline", "web"},  # web: app.py adds the page
     "web": {"server", "testing", "video"},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 import promptlift
+from promptlift.api import BackgroundLoop
 from promptlift.testing import FakeEngine, synthetic_video
 
 GOOD = (
@@ -111,3 +113,18 @@ def test_words_that_nothing_was_added_to_are_no_result(clip: Path, prompt: str) 
     assert (record.status, record.prompt) == ("rejected", None)
     assert record.review is not None
     assert "nothing but the user's own words" in str(record.review.checks)
+
+
+def test_sync_calls_share_one_loop_in_one_thread_until_it_is_stopped() -> None:
+    """Connections survive between two calls; no thread is left, and a later call starts anew."""
+
+    async def where() -> tuple[str, int]:
+        return threading.current_thread().name, id(asyncio.get_running_loop())
+
+    loop, before = BackgroundLoop(), threading.active_count()
+    assert loop.run(where()) == loop.run(where())
+    loop.stop()
+    loop.stop()
+    assert threading.active_count() == before
+    assert loop.run(where())[0] == "promptlift"
+    loop.stop()

@@ -25,7 +25,7 @@ GOOD = (
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of a balloon at sunset, 1280x720."""
     path = tmp_path_factory.mktemp("clips") / "balloon.mp4"
-    synthetic_video(path, seconds=1, size=(1280, 720), fps=8)
+    synthetic_video(path, seconds=0.5, size=(1280, 720), fps=8)
     return path
 
 

@@ -32,7 +32,7 @@ from promptlift.sweep import (
 )
 from promptlift.sweep.plot import draw
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import FAMILIES, PIXTRAL, load_counter
+from promptlift.tokens import PIXTRAL, family, load_counter
 from promptlift.types import Size
 from stubs.openai_server import StubServer
 
@@ -59,7 +59,7 @@ def rows_of(
     context: int = 4096,
 ) -> tuple[SweepRow, ...]:
     """A sweep by the formulas."""
-    chosen = [FAMILIES[name] for name in families]
+    chosen = [family(name) for name in families]
     return predict(chosen, frames, sizes, prompt="Test prompt", context=context, reserve=300)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,15 +16,13 @@ from promptlift.options import Options
 from promptlift.pipeline import (
     EngineProfile,
     Prepared,
-    Runner,
     VideoCache,
     prepare,
     profile_of,
-    run_in_thread,
     upsample_item,
 )
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import FAMILIES
+from promptlift.tokens import family
 from promptlift.types import Size
 from promptlift.video import ProcessPool
 
@@ -32,22 +31,22 @@ FRAME_BYTES = 160 * 90 * 3
 
 
 class Counter:
-    """Decodes videos, in a thread unless told otherwise, and counts how often."""
+    """Decodes videos in a thread, and counts how often."""
 
-    def __init__(self, run: Runner = run_in_thread) -> None:
+    def __init__(self) -> None:
         self.calls: list[str] = []
-        self._run = run
 
     async def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """See `Runner`."""
+        """Run it."""
         self.calls.append(function.__name__)
-        return await self._run(function, *args, **kwargs)
+        return await asyncio.to_thread(function, *args, **kwargs)
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half a second of a balloon."""
-    return synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    return synthetic_video(path, seconds=0.5, size=(160, 90))
 
 
 def prepared_each(videos: VideoCache, source: Any, *each: dict[str, Any]) -> list[Prepared]:
@@ -106,7 +105,7 @@ def test_what_is_read_in_passing_is_what_is_read_alone(clip: Path) -> None:
         profile = await profile_of(FakeEngine())
         async with ProcessPool(1) as pool:
             caches = [VideoCache(0), VideoCache(), VideoCache(run=pool.call)]
-            for strategy in ("spread", "first", "fps", "scenes"):
+            for strategy in ("spread", "scenes"):
                 options = Options(strategy=strategy, frames=3)
                 one, *others = [
                     await prepare(clip, "a balloon", options, profile, videos) for videos in caches
@@ -122,12 +121,13 @@ def test_what_is_read_in_passing_is_what_is_read_alone(clip: Path) -> None:
     asyncio.run(work())
 
 
-def test_a_replaced_file_is_read_anew(clip: Path) -> None:
+def test_a_replaced_file_is_read_anew(clip: Path, tmp_path: Path) -> None:
     """A video that is replaced under the same name is another video."""
-    videos = VideoCache()
-    (first,) = prepared_each(videos, clip, {})
-    synthetic_video(clip, seconds=1, size=(160, 90))
-    (second,) = prepared_each(videos, clip, {})
+    videos, copy = VideoCache(), tmp_path / "clip.mp4"
+    shutil.copy(clip, copy)
+    (first,) = prepared_each(videos, copy, {})
+    synthetic_video(copy, seconds=0.2, size=(160, 90))
+    (second,) = prepared_each(videos, copy, {})
     assert first.key != second.key
 
 
@@ -154,7 +154,7 @@ def test_a_failure_is_not_remembered(tmp_path: Path, clip: Path) -> None:
         missing.write_bytes(b"no video at all")
         assert all(isinstance(item.error, VideoError) for item in await together(profile))
         missing.write_bytes(clip.read_bytes())
-        assert not any(item.failed for item in await together(profile))
+        assert not any(item.error for item in await together(profile))
 
     asyncio.run(work())
 
@@ -175,7 +175,7 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path) -> None:
         one.cancel()
         return await other
 
-    assert not asyncio.run(work()).failed
+    assert asyncio.run(work()).error is None
     assert counter.calls == ["analyse_and_read"]
 
 
@@ -183,7 +183,7 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path) -> None:
 def test_an_item_can_be_sent_to_another_process(clip: Path, name: str) -> None:
     """What is prepared is plain data, and so is who will answer."""
     (item,) = prepared_each(VideoCache(), clip, {})
-    profile = EngineProfile(asyncio.run(profile_of(FakeEngine())).info, FAMILIES[name])
+    profile = EngineProfile(asyncio.run(profile_of(FakeEngine())).info, family(name))
     assert pickle.loads(pickle.dumps(item)).key == item.key
-    family = pickle.loads(pickle.dumps(profile)).family
-    assert family.image(Size(640, 360)) == FAMILIES[name].image(Size(640, 360))
+    sent = pickle.loads(pickle.dumps(profile)).family
+    assert sent.image(Size(640, 360)) == family(name).image(Size(640, 360))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 LEAST_DECIBELS = 38.0
-RATES = ["24000/1001", "25", "30000/1001", "30", "60", "12", "1"]
+RATES = ["24000/1001", "25", "30", "60", "1"]
 
 
 def _ffmpeg(*arguments: str) -> None:
@@ -74,19 +74,19 @@ def _assert_same(
 
 def _test_card(path: Path, size: str, rate: str, *, matrix: str = "", pixels: str = "") -> Path:
     """Saturated bars, thin lines and moving squares: the hardest case for colours."""
-    picture = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d=2"]
+    picture = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d=1"]
     convert = ["-vf", f"scale=out_color_matrix={matrix}"] if matrix else []
     tags = ["-colorspace", matrix] if matrix else []
-    _ffmpeg(
-        *picture, *convert, "-c:v", "libx264", "-pix_fmt", pixels or "yuv420p", *tags, str(path)
-    )
+    coding = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", pixels or "yuv420p"]
+    _ffmpeg(*picture, *convert, *coding, *tags, str(path))
     return path
 
 
-@pytest.mark.parametrize("rate", ["24000/1001", "25", "30", "60"])
-@pytest.mark.parametrize("size", ["640x480", "640x362"])
+@pytest.mark.parametrize(
+    ("size", "rate"), [("640x480", "24000/1001"), ("640x480", "25"), ("640x362", "30")]
+)
 def test_a_test_card_gives_the_same_clip(tmp_path: Path, size: str, rate: str) -> None:
-    """Standard definition, at every usual rate; 640x362 scales to an odd height."""
+    """Standard definition, at usual rates; 640x362 scales to an odd height."""
     _assert_same(_test_card(tmp_path / "card.mp4", size, rate), tmp_path)
 
 
@@ -97,10 +97,10 @@ def test_high_definition_gives_the_same_clip(tmp_path: Path, matrix: str) -> Non
     _assert_same(card, tmp_path)
 
 
-@pytest.mark.parametrize("size", ["641x361", "427x240", "853x481", "322x241"])
+@pytest.mark.parametrize("size", ["641x361", "427x240", "322x241"])
 def test_odd_sizes_give_the_same_clip(tmp_path: Path, size: str) -> None:
     """Odd sources come out as wide and as high as FFmpeg has them."""
-    source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=2"]
+    source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=1"]
     video = tmp_path / "card.mkv"
     _ffmpeg(*source, "-c:v", "ffv1", "-pix_fmt", "yuv420p", str(video))
     _assert_same(video, tmp_path)
@@ -126,7 +126,7 @@ def test_a_turned_video_gives_the_same_clip(tmp_path: Path, turn: str, mirror: s
 def test_an_animation_gives_the_same_clip(tmp_path: Path) -> None:
     """A GIF has colours of a palette, and is read by other means than a video."""
     video = tmp_path / "card.gif"
-    _ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x240:r=10:d=2", str(video))
+    _ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x240:r=10:d=1", str(video))
     _assert_same(video, tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_the_same_frames_are_picked_at_every_rate(tmp_path: Path, rate: str, wan
     assert _numbers_by_us(video, 6, wanted) == once
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_same_frames_are_picked_of_a_variable_rate(tmp_path: Path, seed: int) -> None:
     """Frames at uneven times, from 10 ms to 700 ms apart."""
     random = np.random.default_rng(seed)

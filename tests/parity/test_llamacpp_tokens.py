@@ -21,10 +21,7 @@ from stubs.gguf_towers import tower_pair
 
 pytest.importorskip("xllamacpp", exc_type=ImportError)
 
-SIZES = (
-    *(Size(640, 480), Size(1280, 720), Size(720, 1280), Size(320, 180), Size(448, 448)),
-    *(Size(1000, 300), Size(333, 777), Size(1024, 576)),
-)
+SIZES = (Size(640, 480), Size(1280, 720), Size(320, 180), Size(1024, 576), Size(333, 777))
 
 
 def counted(files: Pair, sizes: tuple[Size, ...], **options: str) -> list[int]:
@@ -58,14 +55,14 @@ def predicted(name: str, sizes: tuple[Size, ...]) -> list[int]:
 def test_pixtral_in_whole_patches_is_exact() -> None:
     """For sizes as they are planned (whole patches, up to 1024) nothing differs."""
     random = np.random.default_rng(5)
-    sizes = tuple(Size(*(int(16 * n) for n in random.integers(1, 60, 2))) for _ in range(25))
+    sizes = tuple(Size(*(int(16 * n) for n in random.integers(1, 60, 2))) for _ in range(12))
     assert counted(pair(), sizes) == predicted("pixtral", sizes)
 
 
 def test_mistral_small_in_whole_squares_is_exact() -> None:
     """Its squares of merged patches are of 28 pixels, and its side is 1540."""
     random = np.random.default_rng(6)
-    sizes = tuple(Size(*(int(28 * n) for n in random.integers(1, 56, 2))) for _ in range(15))
+    sizes = tuple(Size(*(int(28 * n) for n in random.integers(1, 56, 2))) for _ in range(8))
     assert counted(tower_pair("pixtral"), sizes) == predicted("mistral-small", sizes)
 
 
@@ -95,7 +92,7 @@ def test_qwen_is_exact_but_for_halves(tower: str, name: str) -> None:
 
 def test_qwen3_is_exact_but_for_halves_and_small_pictures() -> None:
     """Its steps are of 32 pixels; below 256 x 256 it is planned dearer than llama.cpp has it."""
-    sizes = (Size(640, 480), Size(448, 448), Size(1000, 300), Size(333, 777), Size(1024, 576))
+    sizes = (Size(640, 480), Size(1000, 300), Size(333, 777))
     half, small = Size(1280, 720), Size(320, 180)
     *theirs, more, little = counted(tower_pair("qwen3vl_merger"), (*sizes, half, small))
     *ours, fewer, much = predicted("qwen3-vl", (*sizes, half, small))

@@ -10,6 +10,8 @@ import functools
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import mistral_common
 import pytest
@@ -59,10 +61,11 @@ def test_image_formula_agrees_on_many_sizes() -> None:
     chance = random.Random(2503)
     encoder = reference().image_encoder
     assert encoder is not None
-    for _ in range(4_000):
+    for _ in range(2_000):
         side = chance.choice([60, 400, 1600, 3000, 9000])
         size = Size(chance.randint(1, side), chance.randint(1, side))
-        columns, rows = encoder._image_to_num_tokens(Image.new("1", (size.width, size.height)))
+        shape = cast("Image.Image", SimpleNamespace(size=(size.width, size.height)))
+        columns, rows = encoder._image_to_num_tokens(shape)
         assert SMALL.image(size) == rows * (columns + 1), size
 
 

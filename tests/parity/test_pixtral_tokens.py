@@ -10,7 +10,8 @@ import functools
 import random
 import unicodedata
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias, cast
 
 import mistral_common
 import pytest
@@ -74,23 +75,19 @@ def test_image_formula_agrees_on_many_sizes() -> None:
     chance = random.Random(20_240_911)
     encoder = reference().instruct_tokenizer.image_encoder
     assert encoder is not None
-    for _ in range(6_000):
+    for _ in range(3_000):
         side = chance.choice([40, 300, 1100, 2500, 9000])
         size = Size(chance.randint(1, side), chance.randint(1, side))
-        columns, rows = encoder._image_to_num_tokens(_shape_only(size))
+        shape = cast("Image.Image", SimpleNamespace(size=(size.width, size.height)))
+        columns, rows = encoder._image_to_num_tokens(shape)
         assert PIXTRAL.image(size) == rows * (columns + 1), size
 
 
-def _shape_only(size: Size) -> Image.Image:
-    """An image that has a size and next to no memory: palette mode, one byte a pixel, untouched."""
-    return Image.new("1", (size.width, size.height))
-
-
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_whole_prompt_agrees_on_random_turns(seed: int) -> None:
-    """Real pixels through the real encoder give the predicted length, 500 random turns a seed."""
+    """Real pixels through the real encoder give the predicted length, 300 random turns a seed."""
     chance = random.Random(seed)
-    for _ in range(500):
+    for _ in range(300):
         size = Size(chance.randint(1, 160), chance.randint(1, 160))
         frames = chance.randint(1, 3)
         text, system = random_text(chance), chance.choice(["", "", random_text(chance)])

@@ -56,8 +56,7 @@ def test_one_sample_is_proportional_above_and_constant_below() -> None:
 def test_the_family_says_what_it_is() -> None:
     """Its counts are estimates from above, and its name is the one that was given."""
     made = calibrate([(SMALL, 100)], name="house model")
-    assert (made.name, made.exact, made.tokenizer) == ("house model", False, "estimate")
-    assert made.source == "1 image that the engine counted"
+    assert (made.name, made.tokenizer) == ("house model", "estimate")
     assert made.chat("", "hello", 1, len) > 5
 
 

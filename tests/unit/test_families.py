@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlift.errors import BudgetError, OptionError
@@ -88,30 +88,6 @@ TABLE: dict[str, dict[str, int]] = {
 }
 GOLDEN = [(size, name, count) for size, row in TABLE.items() for name, count in row.items()]
 
-# The most that one picture can take.
-MOST = {
-    "pixtral": 64 * 65,
-    "pixtral-hf": 64 * 65,
-    "mistral-small": 55 * 56,
-    "mistral-small-hf": 55 * 56,
-    "qwen2-vl": 16_384 + 2,
-    "qwen2.5-vl": 16_384 + 2,
-    "cosmos-reason1": 16_384 + 2,
-    "qwen3-vl": 16_384 + 2,
-    "cosmos-reason2": 16_384 + 2,
-    "internvl3": 13 * 256 + 2,
-    "idefics3": 172 + 4 * (4 * 171 + 1),
-    "smolvlm2": 84 + 4 * (4 * 83 + 1),
-    "smolvlm2-small": 67 + 4 * (4 * 66 + 1),
-    "gemma3": 260,
-    "llava-next": 576 + 48 * 49,
-    "llava-onevision": 729 + int(9 * 729 * 1.1**2) + 6 * 27,
-    "kimi-vl": 4096,
-    "kimi-vl-2506": 16_384,
-    "glm-4v": 7500 + 2,
-    "unknown": 16_386,
-}
-
 
 def tokens(counted: Family, width: int, height: int) -> int | None:
     """Tokens of an image; None where the family refuses the shape."""
@@ -126,42 +102,6 @@ def test_the_table_of_known_counts(size: str, name: str, count: int) -> None:
     """Counts that were had from the models' own code."""
     width, height = map(int, size.split("x"))
     assert family(name).image(Size(width, height)) == count
-
-
-@every_family
-@given(sides, sides)
-def test_a_picture_costs_something_and_no_more_than_the_most(
-    name: str, width: int, height: int
-) -> None:
-    """Every size costs at least a token and at most the family's ceiling."""
-    count = tokens(family(name), width, height)
-    assert count is None or 1 <= count <= MOST[name]
-
-
-@pytest.mark.parametrize("name", ["pixtral", "pixtral-hf", "mistral-small", "mistral-small-hf"])
-@given(sides, sides, st.integers(0, 200), st.integers(0, 200))
-def test_below_the_longest_side_more_pixels_never_cost_less(
-    name: str, width: int, height: int, wider: int, higher: int
-) -> None:
-    """Where nothing is shrunk, the count of rows and columns can only grow."""
-    counted = family(name)
-    assert counted.max_side is not None
-    small = Size(min(width, counted.max_side), min(height, counted.max_side))
-    large = Size(
-        min(small.width + wider, counted.max_side), min(small.height + higher, counted.max_side)
-    )
-    assert counted.image(small) <= counted.image(large)
-
-
-@pytest.mark.parametrize("name", ["idefics3", "smolvlm2", "smolvlm2-small", "gemma3"])
-@given(st.integers(8, 1000), st.integers(8, 1000), st.integers(2, 8))
-def test_families_that_enlarge_do_not_go_by_size(
-    name: str, width: int, height: int, factor: int
-) -> None:
-    """Of one shape, a small picture costs what a large one does."""
-    counted = family(name)
-    large = counted.image(Size(width * factor, height * factor))
-    assert counted.image(Size(width, height)) == large
 
 
 @pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "glm-4v"])
@@ -192,14 +132,15 @@ def test_known_templates_come_to_the_known_counts() -> None:
     assert PIXTRAL.chat("", "", 1, len) == 3
 
 
+@settings(max_examples=30)
 @given(sides, sides)
 def test_the_unknown_family_is_never_cheaper_than_a_known_one(width: int, height: int) -> None:
     """Nothing that is known costs more than what is taken for the unknown."""
-    known = [tokens(each, width, height) or 0 for each in FAMILIES.values()]
+    known = [tokens(each, width, height) or 0 for each in map(family, FAMILIES[:-1])]
     assert family("unknown").image(Size(width, height)) == max(known)
     chats = [
-        each.chat("", "hi", 2, estimate_text_tokens)
-        for name, each in FAMILIES.items()
+        family(name).chat("", "hi", 2, estimate_text_tokens)
+        for name in FAMILIES
         if name != "mistral-small-hf"
     ]
     assert family("unknown").chat("", "hi", 2, estimate_text_tokens) == max(chats)

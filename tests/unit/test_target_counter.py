@@ -92,8 +92,8 @@ def test_no_text_is_refused(json_file: Path, tmp_path: Path, text: str) -> None:
     ("name", "content", "says"),
     [
         ("a.json", b"{}", "not a tokenizer"),
-        ("a.json", b"\xff\xfe", "not JSON"),
-        ("a.json", b"[" * 100_000, "not JSON"),
+        ("a.json", b"\xff\xfe", "not a tokenizer"),
+        ("a.json", b"[" * 100_000, "not a tokenizer"),
         ("a.model", b"hello", "not a SentencePiece model"),
         ("a.model", b"", "empty"),
         ("a.txt", b"hello", "neither"),

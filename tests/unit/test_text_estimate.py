@@ -1,18 +1,20 @@
-"""The estimate of a text's tokens lies above what real tokenizers make of it."""
+"""Counting text: estimates lie above what real tokenizers make of it; the vocabulary is found."""
 
 from __future__ import annotations
 
 import json
 import random
 import string
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlift.tokens import estimate_text_tokens
-from promptlift.tokens.tekken import load_counter
+from promptlift.errors import ConfigEngineError
+from promptlift.tokens import estimate_text_tokens, load_counter, text
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "token_counts.jsonl"
 COUNTED = [json.loads(line) for line in CORPUS.read_text().splitlines()]
@@ -54,3 +56,24 @@ def test_any_text_but_letters_is_bounded_by_its_bytes(text: str) -> None:
     other = "".join(c for c in text if c not in string.ascii_letters)
     assert load_counter()(other) <= estimate_text_tokens(other)
     assert 1 <= estimate_text_tokens(text) <= 1 + 4 * max(len(text), 1) * 2
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where mistral-common's data is looked for: a folder without any."""
+    (tmp_path / "mistral_common" / "data").mkdir(parents=True)
+    (tmp_path / "mistral_common" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mistral_common", raising=False)
+    load_counter.cache_clear()
+    yield tmp_path / "mistral_common" / "data"
+    load_counter.cache_clear()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"config": {}}'])
+def test_a_missing_or_damaged_vocabulary_is_named(folder: Path, content: bytes | None) -> None:
+    """Without mistral-common's file the error says so and how to get it."""
+    if content is not None:
+        (folder / text.TEKKEN).write_bytes(content)
+    with pytest.raises(ConfigEngineError, match=rf"{text.TEKKEN} is (not installed|damaged).*pip"):
+        load_counter()

@@ -100,7 +100,7 @@ def run(
             )
         ) as upsampler,
     ):
-        outcome = upsampler.attempt_sync(
+        outcome = upsampler.attempt(
             video,
             prompt,
             progress=notes.progress,

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from promptlift import errors
-from promptlift.background import BackgroundLoop
+from promptlift.api import BackgroundLoop
 from promptlift.engines.base import Engine, Sleeps, innermost
 from promptlift.engines.registry import make_engine
 from promptlift.engines.vllm.launch import is_torchrun_variable

@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-from promptlift.pipeline.answer import OnText, Outcome, answer, upsample_item
-from promptlift.pipeline.context_fit import Adjustment, EngineProfile, profile_of
+from promptlift.pipeline.answer import OnText, Outcome, answer, profile_of, upsample_item
 from promptlift.pipeline.prepare import (
     PRELOAD,
+    Adjustment,
+    EngineProfile,
     Prepared,
     Progress,
     Stage,
@@ -22,7 +23,7 @@ from promptlift.pipeline.prepare import (
     settings_of,
     work_key,
 )
-from promptlift.pipeline.video_cache import Runner, VideoCache, run_in_thread
+from promptlift.pipeline.video_cache import Runner, VideoCache
 
 __all__ = [
     "PRELOAD",
@@ -40,7 +41,6 @@ __all__ = [
     "options_as_json",
     "prepare",
     "profile_of",
-    "run_in_thread",
     "settings_of",
     "upsample_item",
     "work_key",

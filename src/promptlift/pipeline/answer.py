@@ -1,50 +1,75 @@
-"""Ask an engine until an answer passes the review, and make the record of it."""
+"""Ask an engine until an answer passes the review, and make the record of it.
+
+Nothing is sent that does not fit the engine's context. The formulas predict; where the engine can
+count, it is asked before anything is sent, once for each shape. What it counts beyond the
+prediction is added to the budget, and the frames are planned again, smaller. An engine that cannot
+count and refuses an item is given less, at most twice, before the item is given up.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple, Protocol, TypeAlias
 
 from promptlift import __version__
-from promptlift.engines.base import Completion, Engine, Request, StreamsText
-from promptlift.errors import BudgetError, ItemEngineError, PromptliftError, TransientEngineError
-from promptlift.options import Options
-from promptlift.pipeline.context_fit import Adjustment, ContextFit, profile_of
-from promptlift.pipeline.prepare import Prepared, Progress, prepare, source_name
-from promptlift.pipeline.video_cache import VideoCache
-from promptlift.record import (
-    Attempt,
-    Failure,
-    FrameInfo,
-    Record,
-    Reviewed,
-    Status,
-    Tokens,
-    Video,
+from promptlift.engines.base import (
+    Completion,
+    CountsTokens,
+    Engine,
+    Request,
+    StreamsText,
+    innermost,
 )
+from promptlift.errors import (
+    BudgetError,
+    ConfigEngineError,
+    EngineError,
+    ItemEngineError,
+    PromptliftError,
+    TransientEngineError,
+)
+from promptlift.options import Options
+from promptlift.pipeline.prepare import (
+    Adjustment,
+    EngineProfile,
+    Prepared,
+    Progress,
+    prepare,
+    source_name,
+)
+from promptlift.pipeline.video_cache import VideoCache
+from promptlift.record import Attempt, Failure, FrameInfo, Record, Reviewed, Status, Tokens, Video
 from promptlift.review import Review, review
-from promptlift.targets import Target, estimate_tokens, target
+from promptlift.targets import estimate_tokens, target
 from promptlift.text import check_short_prompt
-from promptlift.tokens import CountText
-from promptlift.tokens.text import load_target_counter
-from promptlift.types import Frame, Sampling, again
+from promptlift.tokens import (
+    FAMILIES,
+    PIXTRAL,
+    UNKNOWN,
+    Family,
+    calibrate,
+    family,
+    load_target_counter,
+)
+from promptlift.types import EngineInfo, Frame, Sampling, Size, again
 from promptlift.video import Source
 
-__all__ = ["OnText", "Outcome", "PrepareSmaller", "answer", "upsample_item"]
+__all__ = ["OnText", "Outcome", "answer", "profile_of", "upsample_item"]
 
 OnText: TypeAlias = Callable[[str | None], None]
 """Called with each piece of an answer as it is written; None begins anew: what came is void."""
 
 
-class PrepareSmaller(Protocol):
+class _PrepareAgain(Protocol):
     """Prepares an item again with what the engine taught about its size, as `prepare` does."""
 
-    def __call__(self, *, adjustment: Adjustment) -> Awaitable[Prepared]:
-        """Prepare it."""
-        ...
+    async def __call__(self, *, adjustment: Adjustment) -> Prepared: ...
 
 
 class Outcome(NamedTuple):
@@ -59,78 +84,6 @@ class Outcome(NamedTuple):
     record: Record
     error: PromptliftError | None
     frames: tuple[Frame, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One answer and what was made of it."""
-
-    completion: Completion
-    review: Review
-    target_tokens: int
-    sampling: Sampling
-    seconds: float
-
-
-@dataclass(slots=True)
-class _RecordBuilder:
-    """What is known of an item so far, and the record that can be made of it."""
-
-    prepared: Prepared
-    counted: int | None = None
-    answers: list[_Answer] = field(default_factory=list)
-    prepare_seconds: float = 0.0
-    ask_seconds: float = 0.0
-    asked: bool = False
-
-    def outcome(self, error: PromptliftError | None = None) -> Outcome:
-        return Outcome(self.record(error), error, self.prepared.frames)
-
-    def record(self, error: PromptliftError | None) -> Record:
-        prepared, options = self.prepared, self.prepared.options
-        best = _best_of(self.answers) if self.answers else None
-        analysis = prepared.analysis
-        info = prepared.profile.info if prepared.profile else None
-        timings = {"prepare": round(self.prepare_seconds + prepared.seconds, 6)}
-        if self.asked:
-            timings["ask"] = round(self.ask_seconds, 6)
-        return Record(
-            key=prepared.key,
-            status=_status(best, error),
-            video=Video(
-                name=prepared.name,
-                content=analysis.content if analysis else None,
-                probe=analysis.info if analysis else None,
-                warnings=analysis.warnings if analysis else (),
-            ),
-            short_prompt=prepared.short_prompt,
-            prompt=None if error else _result(best, prepared),
-            target=options.target,
-            # Where the model was loaded from is the machine's business.
-            engine=replace(info, origin="") if info else None,
-            plan=prepared.plan,
-            frames=tuple(map(FrameInfo.of, prepared.frames)),
-            tokens=Tokens(
-                predicted=prepared.predicted_tokens,
-                counted=self.counted,
-                actual=best.completion.prompt_tokens if best else None,
-                completion=best.completion.completion_tokens if best else None,
-                target=best.target_tokens if best else None,
-                target_limit=target(options.target).limit,
-                target_estimated=options.target_tokenizer is None,
-            ),
-            facts=analysis.facts if analysis else None,
-            review=Reviewed(verdict=best.review.verdict, checks=best.review.checks)
-            if best
-            else None,
-            attempts=tuple(map(_attempt, self.answers)),
-            sampling=best.sampling if best else None,
-            template=prepared.template,
-            template_reason=prepared.template_reason,
-            timings=timings,
-            error=Failure.of(error) if error else None,
-            promptlift=__version__,
-        )
 
 
 async def upsample_item(
@@ -162,25 +115,24 @@ async def upsample_item(
         with_frames: Plan and read the frames for an engine that does not look at them, too.
         videos: Reads videos and remembers them; None to remember nothing.
     """
-    videos = videos or VideoCache(0)
     try:
         check_short_prompt(short_prompt)  # a slip of the keyboard should not start an engine
         profile = await profile_of(engine)
     except PromptliftError as error:
         prepared = Prepared(source_name(source), short_prompt, options, error=error)
-        return _RecordBuilder(prepared).outcome(error)
+        return _outcome(_Item(prepared), error)
     again_smaller = partial(
         prepare,
         source,
         short_prompt,
         options,
         profile,
-        videos,
+        videos or VideoCache(0),
         with_frames=with_frames or plan_only,
     )
     prepared = await again_smaller(progress=progress)
-    if plan_only or prepared.error is not None:
-        return _RecordBuilder(prepared).outcome(prepared.error)
+    if plan_only:
+        return _outcome(_Item(prepared), prepared.error)
     return await answer(
         prepared, engine, prepare_smaller=again_smaller, progress=progress, on_text=on_text
     )
@@ -190,7 +142,7 @@ async def answer(
     prepared: Prepared,
     engine: Engine,
     *,
-    prepare_smaller: PrepareSmaller | None = None,
+    prepare_smaller: _PrepareAgain | None = None,
     progress: Progress | None = None,
     on_text: OnText | None = None,
 ) -> Outcome:
@@ -207,99 +159,119 @@ async def answer(
     Raises:
         Exception: Whatever the engine raises that is not a `PromptliftError`.
     """
-    building = _RecordBuilder(prepared)
+    item = _Item(prepared)
     if prepared.error is not None:
-        return building.outcome(prepared.error)
+        return _outcome(item, prepared.error)
     try:
-        await _ask_until_it_fits(building, engine, prepare_smaller, progress, on_text)
+        while True:
+            if progress is not None:
+                progress("ask", item.prepared)
+            start, item.asked = time.perf_counter(), True
+            can_shrink = prepare_smaller is not None
+            try:
+                smaller = await _ask_if_it_fits(item, engine, on_text, can_shrink=can_shrink)
+            finally:
+                item.ask_seconds += time.perf_counter() - start
+            if smaller is None:
+                return _outcome(item, None)
+            assert prepare_smaller is not None, "else it cannot shrink"
+            planned = await prepare_smaller(adjustment=smaller)
+            if planned.error is not None:
+                # Where there is no plan smaller than what was refused, the refusal stands.
+                is_smallest = isinstance(planned.error, BudgetError)
+                raise (item.refused if is_smallest else None) or planned.error
+            item.prepare_seconds += item.prepared.seconds
+            item.prepared = planned
     except PromptliftError as error:
-        return building.outcome(error)
-    return building.outcome()
+        return _outcome(item, error)
 
 
-async def _ask_until_it_fits(
-    building: _RecordBuilder,
-    engine: Engine,
-    prepare_smaller: PrepareSmaller | None,
-    progress: Progress | None,
-    on_text: OnText | None,
-) -> None:
+class _Answer(NamedTuple):
+    """One answer and what was made of it."""
+
+    attempt: Attempt
+    review: Review
+    prompt_tokens: int | None
+    target_tokens: int
+
+
+@dataclass(slots=True)
+class _Item:
+    """What is known of an item so far."""
+
+    prepared: Prepared
+    answers: list[_Answer] = field(default_factory=list)
+    counted: int | None = None
     refused: ItemEngineError | None = None
-    while True:
-        prepared = building.prepared
-        if progress is not None:
-            progress("ask", prepared)
-        start = time.perf_counter()
-        building.asked = True
-        fit = ContextFit(prepared.adjustment)
-        try:
-            if await _send(building, fit, engine, prepare_smaller is None, on_text):
-                return
-        except ItemEngineError as error:
-            takes_tokens = prepared.profile is not None and prepared.profile.info.family is not None
-            cost = (prepared.predicted_tokens or 0) + prepared.options.reserve
-            can_shrink = prepare_smaller is not None and takes_tokens and not building.answers
-            if not can_shrink or not fit.shrink_refused(cost):
-                raise
-            refused = error
-        finally:
-            building.ask_seconds += time.perf_counter() - start
-        assert prepare_smaller is not None, "otherwise it was sent or raised"
-        smaller = await prepare_smaller(adjustment=fit.adjustment)
-        if smaller.error is not None:
-            # Where there is no plan smaller than what was refused, the refusal stands.
-            no_smaller = isinstance(smaller.error, BudgetError) and refused is not None
-            raise refused if no_smaller and refused is not None else smaller.error
-        building.prepare_seconds += prepared.seconds
-        building.prepared = smaller
+    asked: bool = False
+    prepare_seconds: float = 0.0
+    ask_seconds: float = 0.0
 
 
-async def _send(
-    building: _RecordBuilder,
-    fit: ContextFit,
-    engine: Engine,
-    send_anyway: bool,
-    on_text: OnText | None,
-) -> bool:
-    """Ask; False where the frames must be planned smaller first."""
-    prepared = building.prepared
-    assert prepared.request is not None, "it was prepared"
-    assert prepared.profile is not None, "it was prepared for an engine"
-    plan, predicted = prepared.plan, prepared.predicted_tokens or 0
-    if plan is None:  # an engine that takes no tokens
-        await _ask(building, engine, prepared.request, prepared.options.reserve, on_text)
-        return True
-    fits = await fit.fits(
-        engine,
-        prepared.request,
-        predicted=predicted,
-        reserve=plan.reserve,
-        context=plan.context,
-        family=prepared.profile.family,
-    )
-    building.counted = fit.counted
-    if not fits and not send_anyway:
-        return False
-    await _ask(
-        building, engine, prepared.request, plan.context - (fit.counted or predicted), on_text
-    )
-    return True
+async def _ask_if_it_fits(
+    item: _Item, engine: Engine, on_text: OnText | None, *, can_shrink: bool
+) -> Adjustment | None:
+    """Ask, or say how the frames are to be planned smaller first."""
+    prepared = item.prepared
+    request, plan, profile = prepared.request, prepared.plan, prepared.profile
+    assert request is not None, "it was prepared"
+    assert profile is not None, "it was prepared for an engine"
+    known, reserve = prepared.adjustment, prepared.options.reserve
+    can_shrink = can_shrink and known.shrinks < _MOST_SHRINKS
+    predicted, room = prepared.predicted_tokens or 0, reserve
+    item.counted = None
+    if plan is not None:
+        excess = await _excess(engine, request, predicted, profile.family)
+        if excess is not None:
+            item.counted = predicted + excess
+        room = plan.context - (item.counted or predicted)
+        if excess is not None and room < reserve and can_shrink:
+            return Adjustment(max(known.extra_tokens, excess), known.context, known.shrinks + 1)
+    try:
+        await _ask(item, engine, request, room, on_text)
+    except ItemEngineError as error:
+        # Where the engine has counted the prompt, its refusal has another reason.
+        takes_tokens = profile.info.family is not None and item.counted is None
+        if not (can_shrink and takes_tokens) or item.answers:
+            raise
+        item.refused = error
+        context = int((predicted + reserve) * _SHRINK)
+        return Adjustment(known.extra_tokens, context, known.shrinks + 1)
+    return None
 
 
 async def _ask(
-    building: _RecordBuilder, engine: Engine, request: Request, room: int, on_text: OnText | None
+    item: _Item, engine: Engine, request: Request, room: int, on_text: OnText | None
 ) -> None:
     """Ask until an answer passes, at most as often as the options say."""
-    options, answers = building.prepared.options, building.answers
-    path, goal = options.target_tokenizer, target(options.target)
+    options, answers = item.prepared.options, item.answers
+    goal, path = target(options.target), options.target_tokenizer
     count_tokens = None if path is None else load_target_counter(path)
     first = request.sampling
     while True:
         start = time.perf_counter()
         completion = await _complete(engine, request, on_text)
         seconds = round(time.perf_counter() - start, 6)
-        verdict, tokens = _review(completion, request, goal, count_tokens)
-        answers.append(_Answer(completion, verdict, tokens, request.sampling, seconds))
+        verdict = review(
+            completion.text,
+            finish_reason=completion.finish_reason,
+            short_prompt=request.short_prompt,
+            target=goal,
+            count_tokens=count_tokens,
+            facts=request.facts,
+            control=request.source_kind,
+        )
+        attempt = Attempt(
+            text=completion.text,
+            finish_reason=completion.finish_reason,
+            verdict=verdict.verdict,
+            failed=verdict.failed,
+            sampling=request.sampling,
+            completion_tokens=completion.completion_tokens,
+            seconds=seconds,
+        )
+        tokens = count_tokens(verdict.text) if count_tokens else estimate_tokens(verdict.text, goal)
+        answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens))
         if verdict.verdict != "rejected" or len(answers) >= options.attempts:
             return
         sampling = again(first, len(answers), failed=verdict.failed, room=room)
@@ -318,50 +290,150 @@ async def _complete(engine: Engine, request: Request, on_text: OnText | None) ->
     return await engine.complete(request)
 
 
-def _review(
-    completion: Completion, request: Request, goal: Target, count_tokens: CountText | None
-) -> tuple[Review, int]:
-    """The review, and the tokens of the cleaned text for the target."""
-    verdict = review(
-        completion.text,
-        finish_reason=completion.finish_reason,
-        short_prompt=request.short_prompt,
-        target=goal,
-        count_tokens=count_tokens,
-        facts=request.facts,
-        control=request.source_kind,
-    )
-    count = count_tokens(verdict.text) if count_tokens else estimate_tokens(verdict.text, goal)
-    return verdict, count
-
-
-def _best_of(answers: Sequence[_Answer]) -> _Answer:
-    """The answer with the best verdict; of equals the one with fewest failed checks, then first."""
+def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
+    """The record of all that is known of an item."""
+    prepared = item.prepared
+    options, analysis = prepared.options, prepared.analysis
+    # The best verdict; of equals the one with fewest failed checks, then the first.
     order = {"ok": 0, "repaired": 1, "rejected": 2}
-    return min(answers, key=lambda one: (order[one.review.verdict], len(one.review.failed)))
-
-
-def _result(best: _Answer | None, prepared: Prepared) -> str | None:
-    if best is None:
-        return None
-    if best.review.verdict != "rejected" or prepared.options.on_reject == "best":
-        return best.review.text
-    return prepared.short_prompt if prepared.options.on_reject == "original" else None
-
-
-def _status(best: _Answer | None, error: PromptliftError | None) -> Status:
-    if error is not None:
-        return "failed"
-    return "planned" if best is None else best.review.verdict
-
-
-def _attempt(one: _Answer) -> Attempt:
-    return Attempt(
-        text=one.completion.text,
-        finish_reason=one.completion.finish_reason,
-        verdict=one.review.verdict,
-        failed=one.review.failed,
-        sampling=one.sampling,
-        completion_tokens=one.completion.completion_tokens,
-        seconds=one.seconds,
+    best = min(
+        item.answers,
+        key=lambda one: (order[one.review.verdict], len(one.review.failed)),
+        default=None,
     )
+    status: Status = "failed" if error else best.review.verdict if best else "planned"
+    prompt = None
+    if best is not None and error is None:
+        if status != "rejected" or options.on_reject == "best":
+            prompt = best.review.text
+        elif options.on_reject == "original":
+            prompt = prepared.short_prompt
+    timings = {"prepare": round(item.prepare_seconds + prepared.seconds, 6)}
+    if item.asked:
+        timings["ask"] = round(item.ask_seconds, 6)
+    record = Record(
+        key=prepared.key,
+        status=status,
+        video=Video(
+            name=prepared.name,
+            content=analysis.content if analysis else None,
+            probe=analysis.info if analysis else None,
+            warnings=analysis.warnings if analysis else (),
+        ),
+        short_prompt=prepared.short_prompt,
+        prompt=prompt,
+        target=options.target,
+        # Where the model was loaded from is the machine's business.
+        engine=replace(prepared.profile.info, origin="") if prepared.profile else None,
+        plan=prepared.plan,
+        frames=tuple(map(FrameInfo.of, prepared.frames)),
+        tokens=Tokens(
+            predicted=prepared.predicted_tokens,
+            counted=item.counted,
+            actual=best.prompt_tokens if best else None,
+            completion=best.attempt.completion_tokens if best else None,
+            target=best.target_tokens if best else None,
+            target_limit=target(options.target).limit,
+            target_estimated=options.target_tokenizer is None,
+        ),
+        facts=analysis.facts if analysis else None,
+        review=Reviewed(verdict=best.review.verdict, checks=best.review.checks) if best else None,
+        attempts=tuple(one.attempt for one in item.answers),
+        sampling=best.attempt.sampling if best else None,
+        template=prepared.template,
+        template_reason=prepared.template_reason,
+        timings=timings,
+        error=Failure.of(error) if error else None,
+        promptlift=__version__,
+    )
+    return Outcome(record, error, prepared.frames)
+
+
+# ---- what an engine counts
+
+_MOST_SHRINKS = 2
+# What is left of a prompt that the engine refused without saying why.
+_SHRINK = 0.75
+# A small and a large picture of each shape, as `calibrate` asks for.
+_SAMPLES = (Size(64, 64), Size(448, 256), Size(448, 448), Size(896, 504), Size(504, 896))
+
+_Shape: TypeAlias = tuple[str, Size, int]
+_known_excess: weakref.WeakKeyDictionary[Engine, dict[_Shape, int]] = weakref.WeakKeyDictionary()
+_learned: weakref.WeakKeyDictionary[Engine, asyncio.Task[Family]] = weakref.WeakKeyDictionary()
+
+
+async def profile_of(engine: Engine) -> EngineProfile:
+    """Describe an engine; the formula of an unknown model is learned from a few small requests.
+
+    Raises:
+        EngineError: Nobody answers, or the settings are wrong.
+        ConfigEngineError: No formula is known, and the engine does not say what it counts.
+    """
+    info = await engine.describe()
+    if info.family is None:
+        return EngineProfile(info, PIXTRAL)
+    if info.family in FAMILIES and info.family != UNKNOWN.name:
+        return EngineProfile(info, family(info.family))
+    engine = innermost(engine)
+    task = _learned.get(engine)
+    if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        task = _learned[engine] = asyncio.create_task(_learn_family(engine, info))
+    return EngineProfile(info, await asyncio.shield(task))  # others may wait for it too
+
+
+async def _learn_family(engine: Engine, info: EngineInfo) -> Family:
+    import numpy as np
+
+    counts: list[int | None] = []
+    for size in (None, *_SAMPLES):  # a word alone, and with one picture
+        frames: tuple[Frame, ...] = ()
+        if size is not None:
+            image = np.full((size.height, size.width, 3), 127, dtype=np.uint8)
+            frames = (Frame(Fraction(0), image, wanted=Fraction(0)),)
+        request = Request("Hello", frames, sampling=Sampling(max_tokens=1, temperature=0))
+        try:
+            tokens = await engine.count(request) if isinstance(engine, CountsTokens) else None
+            if tokens is None:
+                tokens = (await engine.complete(request)).prompt_tokens
+        except EngineError:
+            tokens = None
+        counts.append(tokens)
+    bare, *others = counts
+    samples = [
+        (size, tokens - bare)
+        for size, tokens in zip(_SAMPLES, others, strict=True)
+        if tokens is not None and bare is not None and tokens > bare
+    ]
+    if len(samples) < len(_SAMPLES):
+        raise ConfigEngineError(
+            f"nothing is known of how the model {info.model!r} counts images, and the engine does "
+            "not tell",
+            remedy=f"name its family with --family, one of {', '.join(FAMILIES)}",
+        )
+    return calibrate(samples)
+
+
+async def _excess(
+    engine: Engine, request: Request, predicted: int, counted_as: Family
+) -> int | None:
+    """How many tokens the engine counts beyond the prediction; None if it does not count.
+
+    It is asked once for each shape. The text changes from item to item, and the images' share
+    does not; where the text is only estimated, from above, an earlier item's difference is a
+    lower bound of nothing, and only an excess is remembered.
+    """
+    if not isinstance(engine, CountsTokens) or not request.frames:
+        return None
+    known = _known_excess.setdefault(innermost(engine), {})
+    shape = (counted_as.name, request.frames[0].size, len(request.frames))
+    if shape not in known:
+        try:
+            counted = await engine.count(request)
+        except EngineError:
+            return None  # it will say so itself when it is asked for the answer
+        if counted is None:
+            return None
+        excess = counted - predicted
+        known[shape] = excess if counted_as.tokenizer == "tekken" else max(0, excess)
+        return excess
+    return known[shape]

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from promptlift.engines.base import Request
 from promptlift.errors import ConfigEngineError, OptionError, PromptliftError
 from promptlift.options import Options
-from promptlift.pipeline.context_fit import Adjustment, EngineProfile
 from promptlift.pipeline.video_cache import VideoCache
-from promptlift.planning import Budget, Plan, make_plan
-from promptlift.record import item_key, settings_digest
+from promptlift.planning import DEFAULT_CONTEXT, Budget, Plan, make_plan
 from promptlift.targets import target
 from promptlift.targets.templates import Turn, template
 from promptlift.text import check_short_prompt, counted
-from promptlift.tokens.text import counter_for, load_target_counter
+from promptlift.tokens import Family, counter_for, load_target_counter
 from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
 from promptlift.video import Source, VideoRegion
 from promptlift.video.session import PRELOAD as _VIDEO_MODULES
@@ -30,7 +31,8 @@ from promptlift.video.session import AnalysedError, FrameChoice, VideoAnalysis, 
 
 __all__ = [
     "PRELOAD",
-    "ItemPlan",
+    "Adjustment",
+    "EngineProfile",
     "Prepared",
     "Progress",
     "Stage",
@@ -49,7 +51,33 @@ Stage: TypeAlias = Literal["prepare", "ask"]
 Progress: TypeAlias = Callable[[Stage, "Prepared | None"], None]
 """Called when a stage begins, with what is known by then."""
 
-_COSMOS_UPSAMPLER = "cosmosupsampleprompt1"
+
+@dataclass(frozen=True, slots=True)
+class EngineProfile:
+    """Who answers, and how it counts images. Picklable.
+
+    Attributes:
+        info: As `Engine.describe` gives it.
+        family: The token formula; an engine that takes no tokens is planned for as Pixtral is.
+    """
+
+    info: EngineInfo
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What an engine taught about the size of a prompt, for planning it again.
+
+    Attributes:
+        extra_tokens: Tokens by which the engine's count exceeds the prediction.
+        context: Tokens to plan for instead of the engine's context; None for that context.
+        shrinks: How often the frames were planned smaller.
+    """
+
+    extra_tokens: int = 0
+    context: int | None = None
+    shrinks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +117,6 @@ class Prepared:
     seconds: float = 0.0
 
     @property
-    def failed(self) -> bool:
-        """Whether there is nothing to ask."""
-        return self.error is not None
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the frames."""
         return sum(frame.image.nbytes for frame in self.frames)
@@ -109,7 +132,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemPlan:
+class _ItemPlan:
     """Plans the frames of an item once its video is analysed; picklable, for another process.
 
     Attributes:
@@ -129,19 +152,16 @@ class ItemPlan:
         plan = self.plan(analysis)
         return plan.chosen.frames, plan.size
 
-    def kind(self, analysis: VideoAnalysis) -> Kind | None:
-        """The kind of control video that is shown; None for an ordinary picture."""
+    def turn(self, analysis: VideoAnalysis) -> tuple[Turn, Kind | None]:
+        """What is said besides the images, and the kind of control video that they show."""
         kind = self.options.control or (analysis.facts.kind.value if analysis.facts.kind else None)
-        return None if kind == "rgb" else kind
-
-    def turn(self, analysis: VideoAnalysis) -> Turn:
-        """What is said besides the images."""
-        kind = self.kind(analysis)
+        kind = None if kind == "rgb" else kind
         controls: tuple[Control, ...] = self.options.controls
-        if not controls and kind is not None and kind != "rgb":
+        if not controls and kind is not None:
             controls = (kind,)
         words = template(choose_template(self.options, self.profile.info)[0])
-        return words.render(self.short_prompt, kind, controls, target(self.options.target))
+        goal = target(self.options.target)
+        return words.render(self.short_prompt, kind, controls, goal), kind
 
     def plan(self, analysis: VideoAnalysis) -> Plan:
         """How the frames of the video are shown to the engine.
@@ -151,6 +171,7 @@ class ItemPlan:
             BudgetError: Nothing fits, or the size that the user insists on does not.
         """
         info, options, family = self.profile.info, self.options, self.profile.family
+        adjustment = self.adjustment
         frames = frame_count(analysis.info, options.frames)
         if frames > info.max_images:
             raise ConfigEngineError(
@@ -158,23 +179,23 @@ class ItemPlan:
                 f"{info.max_images}",
                 remedy=f"show at most {info.max_images}, or raise the engine's limit",
             )
-        turn = self.turn(analysis)
+        context = options.context or info.context or DEFAULT_CONTEXT
+        if info.context is not None and context > info.context:
+            raise ConfigEngineError(
+                f"a context of {context:,} tokens is asked for, and {info.name} has "
+                f"{info.context:,}",
+                remedy="ask for less, or start the engine with more",
+            )
+        if adjustment.context is not None:
+            context = adjustment.context
+        turn, _ = self.turn(analysis)
         chat = family.chat(turn.system, turn.text, frames, counter_for(family))
-        context = _context(info, options)
-        budget = Budget(
-            family,
-            context if self.adjustment.context is None else self.adjustment.context,
-            options.reserve,
-            chat + self.adjustment.extra_tokens,
-        )
+        budget = Budget(family, context, options.reserve, chat + adjustment.extra_tokens)
         plan = make_plan(
             analysis.info.size, frames, budget, size=options.size, max_side=options.max_side
         )
         return replace(
-            plan,
-            strategy=options.strategy,
-            exact=options.exact,
-            shrinks=self.adjustment.shrinks,
+            plan, strategy=options.strategy, exact=options.exact, shrinks=adjustment.shrinks
         )
 
 
@@ -209,89 +230,78 @@ async def prepare(
     start = time.perf_counter()
     if progress is not None:
         progress("prepare", None)
-    prepared = Prepared(
+    info, adjustment = profile.info, adjustment or Adjustment()
+    analysis: VideoAnalysis | None = None
+    error: PromptliftError | None = None
+    plan: Plan | None = None
+    frames: tuple[Frame, ...] = ()
+    key = chosen = reason = request = None
+    try:
+        short_prompt = check_short_prompt(short_prompt)
+        if options.target_tokenizer is not None:
+            load_target_counter(options.target_tokenizer)  # a wrong file costs no decoding
+        item = _ItemPlan(short_prompt, options, profile, adjustment)
+        choice = FrameChoice(options.strategy, options.frames, options.fps, options.exact)
+        region = options.region if options.mask is None else str(options.mask)
+        video = source
+        if region is not None:
+            if not isinstance(source, str | bytes | os.PathLike):
+                raise OptionError(
+                    "a region is given, and the video is a list of pictures",
+                    remedy="cut the pictures",
+                )
+            video = VideoRegion(
+                source, region, options.strategy, options.frames, options.fps, options.exact
+            )
+        if info.reads_text or with_frames:
+            # The vocabulary is read from disk once; after that it costs less than a thread.
+            await asyncio.to_thread(counter_for, profile.family)
+            analysis, frames = await videos.read(
+                video,
+                choice,
+                item,
+                detail="low" if info.reads_text else "full",
+                isolated=options.isolated,
+            )
+            plan = item.plan(analysis)
+        else:
+            analysis = await videos.analyse(video, detail="full", isolated=options.isolated)
+    except AnalysedError as failure:
+        analysis, error = failure.analysis, failure.error
+    except PromptliftError as failure:
+        error = failure
+    if analysis is not None:
+        chosen, reason = choose_template(options, info)
+        settings = settings_of(options, info)
+        key = work_key(settings, content=analysis.content, short_prompt=short_prompt)
+        if error is None:
+            turn, kind = item.turn(analysis)
+            request = Request(
+                text=turn.text,
+                system=turn.system,
+                frames=frames,
+                sampling=Sampling(options.reserve, options.temperature, options.seed),
+                short_prompt=short_prompt,
+                facts=analysis.facts,
+                source_kind=kind,
+                key=key,
+            )
+    return Prepared(
         name=source_name(source),
         short_prompt=short_prompt,
         options=options,
         profile=profile,
-        adjustment=adjustment or Adjustment(),
-    )
-    try:
-        prepared = await _prepare(source, prepared, profile, videos, with_frames=with_frames)
-    except AnalysedError as failure:
-        known = _with_analysis(prepared, profile, failure.analysis)
-        prepared = replace(known, error=failure.error)
-    except PromptliftError as error:
-        prepared = replace(prepared, error=error)
-    return replace(prepared, seconds=round(time.perf_counter() - start, 6))
-
-
-async def _prepare(
-    source: Source,
-    prepared: Prepared,
-    profile: EngineProfile,
-    videos: VideoCache,
-    *,
-    with_frames: bool,
-) -> Prepared:
-    options = prepared.options
-    prepared = replace(prepared, short_prompt=check_short_prompt(prepared.short_prompt))
-    if options.target_tokenizer is not None:
-        load_target_counter(options.target_tokenizer)  # a wrong file costs no decoding
-    item = ItemPlan(prepared.short_prompt, options, profile, prepared.adjustment)
-    video = _cut(source, options)
-    plan: Plan | None = None
-    frames: tuple[Frame, ...] = ()
-    if profile.info.reads_text or with_frames:
-        # The vocabulary is read from disk once; after that it costs less than a thread.
-        await asyncio.to_thread(counter_for, profile.family)
-        analysis, frames = await videos.read(
-            video,
-            FrameChoice(options.strategy, options.frames, options.fps, options.exact),
-            item,
-            detail="low" if profile.info.reads_text else "full",
-            isolated=options.isolated,
-        )
-        plan = item.plan(analysis)
-    else:
-        analysis = await videos.analyse(video, detail="full", isolated=options.isolated)
-    prepared = _with_analysis(prepared, profile, analysis)
-    turn = item.turn(analysis)
-    request = Request(
-        text=turn.text,
-        system=turn.system,
-        frames=frames,
-        sampling=Sampling(options.reserve, options.temperature, options.seed),
-        short_prompt=prepared.short_prompt,
-        facts=analysis.facts,
-        source_kind=item.kind(analysis),
-        key=prepared.key or "",
-    )
-    return replace(prepared, plan=plan, frames=frames, request=request)
-
-
-def _with_analysis(prepared: Prepared, profile: EngineProfile, analysis: VideoAnalysis) -> Prepared:
-    name, reason = choose_template(prepared.options, profile.info)
-    settings = settings_of(prepared.options, profile.info)
-    return replace(
-        prepared,
-        analysis=analysis,
-        template=name,
+        key=key,
+        template=chosen,
         template_reason=reason,
-        key=work_key(settings, content=analysis.content, short_prompt=prepared.short_prompt),
+        analysis=analysis,
+        plan=plan,
+        frames=frames,
+        request=request,
+        adjustment=adjustment,
+        error=error,
+        seconds=round(time.perf_counter() - start, 6),
     )
-
-
-def _cut(source: Source, options: Options) -> Source:
-    """The source, or the region of it that the options name."""
-    region = options.region if options.mask is None else str(options.mask)
-    if region is None:
-        return source
-    if not isinstance(source, str | bytes | os.PathLike):
-        raise OptionError(
-            "a region is given, and the video is a list of pictures", remedy="cut the pictures"
-        )
-    return VideoRegion(source, region, options.strategy, options.frames, options.fps, options.exact)
 
 
 def choose_template(options: Options, info: EngineInfo) -> tuple[str, str]:
@@ -300,14 +310,11 @@ def choose_template(options: Options, info: EngineInfo) -> tuple[str, str]:
         return options.template, "chosen with --template"
     if not info.reads_text:
         return "verbatim/1", f"the {info.name} engine reads no instruction"
-    if _is_cosmos_upsampler(info.model) or _is_cosmos_upsampler(info.origin):
+    # By name or path; GGUF files, Ollama and the hub's cache each write it their own way.
+    names = (re.sub(r"[^a-z0-9]", "", name.lower()) for name in (info.model, info.origin))
+    if any("cosmosupsampleprompt1" in name for name in names):
         return "verbatim/1", "the Cosmos upsampler was trained without an instruction"
     return "instruct/1", "a general model needs an instruction"
-
-
-def _is_cosmos_upsampler(name: str) -> bool:
-    """By a name or a path; GGUF files, Ollama and the hub's cache each write it their own way."""
-    return _COSMOS_UPSAMPLER in re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def options_as_json(options: Options) -> dict[str, Any]:
@@ -326,42 +333,36 @@ def options_as_json(options: Options) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def settings_of(options: Options, info: EngineInfo) -> str:
-    """Digest of all that an answer depends on besides the video and the short prompt."""
-    return settings_digest(
-        options=options_as_json(options),
-        engine=[info.name, info.model, info.revision],
-        template=choose_template(options, info)[0],
-    )
+    """Digest of all that an answer depends on besides the video and the short prompt.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of JSON with sorted keys.
+    """
+    parts = {
+        "options": options_as_json(options),
+        "engine": [info.name, info.model, info.revision],
+        "template": choose_template(options, info)[0],
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def work_key(settings: str, *, content: str, short_prompt: str) -> str:
-    """The key of one item, known before its video is decoded.
+    """Identity by content: the same for the same work, whatever the file is called.
+
+    Known before the video is decoded.
 
     Args:
         settings: See `settings_of`.
         content: The video's, as `promptlift.files.content_id` gives it.
         short_prompt: The user's words, checked.
+
+    Returns:
+        64 hexadecimal digits: SHA-256 of the three as a JSON list.
     """
-    return item_key(settings, content=content, prompt=short_prompt)
-
-
-def _context(info: EngineInfo, options: Options) -> int:
-    """Tokens that prompt and answer may take together.
-
-    Raises:
-        ConfigEngineError: More are asked for than the engine has.
-    """
-    if info.context is None:
-        return options.fallback_context
-    if options.context is None:
-        return info.context
-    if options.context > info.context:
-        raise ConfigEngineError(
-            f"a context of {options.context:,} tokens is asked for, and {info.name} has "
-            f"{info.context:,}",
-            remedy="ask for less, or start the engine with more",
-        )
-    return options.context
+    # By hand, since a resume names each item of a million anew.
+    text = f"[{_quoted(settings)},{_quoted(content)},{_quoted(short_prompt)}]"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def source_name(source: Source) -> str:

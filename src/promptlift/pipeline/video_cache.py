@@ -7,10 +7,10 @@ import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from promptlift.errors import PromptliftError
-from promptlift.types import Frame, Size
+from promptlift.types import Frame
 from promptlift.video import Source, isolated_call
 from promptlift.video.session import (
     AnalysedError,
@@ -23,12 +23,9 @@ from promptlift.video.session import (
     read_frames,
 )
 
-__all__ = ["Runner", "VideoCache", "run_in_thread"]
+__all__ = ["Runner", "VideoCache"]
 
 T = TypeVar("T")
-
-_MAX_BYTES = 256 << 20
-_ANALYSIS_BYTES = 4096
 
 
 class Runner(Protocol):
@@ -37,21 +34,6 @@ class Runner(Protocol):
     def __call__(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> Awaitable[T]:
         """Run it and give its result, or raise what it raised."""
         ...
-
-
-async def run_in_thread(
-    function: Callable[..., T], /, *args: Any, isolated: bool = False, **kwargs: Any
-) -> T:
-    """Run a function in a thread of this process, or in a process of its own."""
-    if isolated:
-        return await asyncio.to_thread(isolated_call, function, *args, **kwargs)
-    return await asyncio.to_thread(function, *args, **kwargs)
-
-
-class _FrameKey(NamedTuple):
-    video: Hashable
-    choice: FrameChoice
-    size: Size
 
 
 class VideoCache:
@@ -68,12 +50,12 @@ class VideoCache:
             where an item is to be isolated.
     """
 
-    def __init__(self, max_bytes: int = _MAX_BYTES, run: Runner | None = None) -> None:
+    def __init__(self, max_bytes: int = 256 << 20, run: Runner | None = None) -> None:
         self._max_bytes = max_bytes
         self._run = run
         self._held_bytes = 0
-        self._entries: dict[Hashable, asyncio.Task[Any]] = {}
-        self._sizes: OrderedDict[Hashable, int] = OrderedDict()
+        self._held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._running: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def read(
         self,
@@ -90,22 +72,28 @@ class VideoCache:
             VideoError: It cannot be used.
             AnalysedError: The plan failed, or its frames cannot be read.
         """
-        run = self._run or partial(run_in_thread, isolated=isolated)
-        video = _identity(source)
-        if video is None or self._max_bytes == 0:
-            return await run(analyse_and_read, source, choice, plan, detail=detail)
-        key = (video, detail)
-        if key not in self._entries:
-            work = self._analyse_and_read(run, key, source, choice, plan, detail)
-            self._entries[key] = asyncio.create_task(work)
-        self._touch(key)
-        analysis = await asyncio.shield(self._entries[key])
+        video, run = self._identity(source), self._runner(isolated)
+        both = partial(run, analyse_and_read, source, choice, plan, detail=detail)
+        if video is None:
+            return await both()
+
+        async def analysed() -> VideoAnalysis:
+            """Decode the video once, and remember the frames that come with its analysis."""
+            try:
+                analysis, frames = await both()
+            except AnalysedError as error:
+                return error.analysis  # whoever plans or reads frames meets the error again
+            if frames:
+                self._keep((video, choice, frames[0].size), frames)
+            return analysis
+
+        analysis = await self._once((video, detail), analysed)
         try:
             _, size = plan(analysis)
-            frames = await self._frames(run, video, source, choice, size)
+            reading = partial(run, read_frames, source, choice, size)
+            return analysis, await self._once((video, choice, size), reading)
         except PromptliftError as error:
             raise AnalysedError(error, analysis) from error
-        return analysis, frames
 
     async def analyse(
         self, source: Source, *, detail: Detail, isolated: bool = False
@@ -115,105 +103,53 @@ class VideoCache:
         Raises:
             VideoError: It cannot be used.
         """
-        run = self._run or partial(run_in_thread, isolated=isolated)
-        video = _identity(source)
-        if video is None or self._max_bytes == 0:
-            return await run(analyse, source, detail=detail)
-        key = (video, detail)
-        if key not in self._entries:
-            self._entries[key] = asyncio.create_task(self._analyse(run, key, source, detail))
-        self._touch(key)
-        analysis: VideoAnalysis = await asyncio.shield(self._entries[key])
-        return analysis
+        video = self._identity(source)
+        work = partial(self._runner(isolated), analyse, source, detail=detail)
+        return await (work() if video is None else self._once((video, detail), work))
 
-    async def _analyse(
-        self, run: Runner, key: Hashable, source: Source, detail: Detail
-    ) -> VideoAnalysis:
+    def _runner(self, isolated: bool) -> Runner:
+        if self._run is not None:
+            return self._run
+        in_process = partial(asyncio.to_thread, isolated_call)  # type: ignore[arg-type]
+        return in_process if isolated else asyncio.to_thread
+
+    def _identity(self, source: Source) -> Hashable:
+        """What a file is known by; None for what is not remembered, or cannot be looked at."""
+        if not isinstance(source, str | os.PathLike) or self._max_bytes == 0:
+            return None
         try:
-            analysis = await run(analyse, source, detail=detail)
-        except BaseException:
-            self._entries.pop(key, None)
-            raise
-        self._keep(key, _ANALYSIS_BYTES)
-        return analysis
+            status = os.stat(source)  # noqa: PTH116 - a path may be no text, which Path takes badly
+        except (OSError, ValueError):
+            return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
-    async def _analyse_and_read(
-        self,
-        run: Runner,
-        key: tuple[Hashable, Detail],
-        source: Source,
-        choice: FrameChoice,
-        plan: FramePlan,
-        detail: Detail,
-    ) -> VideoAnalysis:
-        """Decode a video once, and remember the frames that came with its analysis."""
+    async def _once(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
+        """What work gives, from memory or done once for all who ask meanwhile."""
+        if key in self._held:
+            self._held.move_to_end(key)
+            value: T = self._held[key][0]
+            return value
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._done(key, work))
+        return await asyncio.shield(self._running[key])
+
+    async def _done(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            analysis, frames = await run(analyse_and_read, source, choice, plan, detail=detail)
-        except AnalysedError as error:
-            self._keep(key, _ANALYSIS_BYTES)
-            return error.analysis  # whoever plans or reads frames meets the error again
-        except BaseException:
-            self._entries.pop(key, None)
-            raise
-        self._keep(key, _ANALYSIS_BYTES)
-        if frames:
-            frame_key = _FrameKey(key[0], choice, frames[0].size)
-            self._entries[frame_key] = asyncio.create_task(_return(frames))
-            self._keep(frame_key, _bytes_of(frames))
-        return analysis
+            value = await work()
+        finally:
+            del self._running[key]
+        self._keep(key, value)
+        return value
 
-    async def _frames(
-        self,
-        run: Runner,
-        video: Hashable,
-        source: Source,
-        choice: FrameChoice,
-        size: Size,
-    ) -> tuple[Frame, ...]:
-        key = _FrameKey(video, choice, size)
-        if key not in self._entries:
-            self._entries[key] = asyncio.create_task(self._read_frames(run, key, source))
-        self._touch(key)
-        frames: tuple[Frame, ...] = await asyncio.shield(self._entries[key])
-        return frames
-
-    async def _read_frames(self, run: Runner, key: _FrameKey, source: Source) -> tuple[Frame, ...]:
-        try:
-            frames = await run(read_frames, source, key.choice, key.size)
-        except BaseException:
-            self._entries.pop(key, None)
-            raise
-        self._keep(key, _bytes_of(frames))
-        return frames
-
-    def _touch(self, key: Hashable) -> None:
-        if key in self._sizes:
-            self._sizes.move_to_end(key)
-
-    def _keep(self, key: Hashable, size: int) -> None:
-        """Note what an entry takes, and forget the oldest of what is too much."""
-        self._sizes[key] = size
+    def _keep(self, key: Hashable, value: Any) -> None:
+        """Remember a value, and forget the oldest of what is too much."""
+        if key in self._held:
+            return
+        size = 4096
+        if isinstance(value, tuple):
+            size = sum(frame.image.nbytes for frame in value)
+        self._held[key] = value, size
         self._held_bytes += size
-        while self._held_bytes > self._max_bytes and self._sizes:
-            oldest, size = self._sizes.popitem(last=False)
-            self._held_bytes -= size
-            self._entries.pop(oldest, None)
-
-
-async def _return(value: T) -> T:
-    return value
-
-
-def _bytes_of(frames: tuple[Frame, ...]) -> int:
-    return sum(frame.image.nbytes for frame in frames)
-
-
-def _identity(source: Source) -> Hashable:
-    """What a file is known by; None for what is no file, or cannot be looked at."""
-    if not isinstance(source, str | os.PathLike):
-        return None
-    try:
-        status = os.stat(source)  # noqa: PTH116 - a path may be no text, which Path takes badly
-    except (OSError, ValueError):
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        while self._held_bytes > self._max_bytes and self._held:
+            _, (_, freed) = self._held.popitem(last=False)
+            self._held_bytes -= freed

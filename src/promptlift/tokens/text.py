@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import math
 import re
-import sys
 import unicodedata
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from promptlift.errors import OptionError
+from promptlift.errors import ConfigEngineError, OptionError
 from promptlift.language import ENGLISH_FUNCTION_WORDS, guess_language, script_of
-from promptlift.tokens.chat import CountText, Family
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from promptlift.tokens.families import CountText, Family
 
 __all__ = [
+    "TEKKEN",
     "counter_for",
     "estimate",
     "estimate_text_tokens",
+    "load_counter",
     "load_target_counter",
-    "loaded_counter",
 ]
 
 # Start or end token that the encoder's tokenizer adds.
@@ -83,43 +80,28 @@ def estimate(text: str, encoder: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _cost(run: str, encoder: str, language: str | None) -> float:
+    """Tokens of a run of letters or of a mark."""
     if not run[0].isalpha():
-        return _mark_cost(run, encoder)
+        # A byte-level vocabulary may spell an emoji byte by byte.
+        if encoder == "t5" or run < "\u2000":
+            return 1
+        return len(run.encode("utf-8", "replace")) if run > "\uffff" else 2
     script = script_of(run[0])
     if script != "latin":
-        return _foreign_cost(run, script, encoder)
-    return max(1.0, _latin_cost(run, encoder, language))
-
-
-def _latin_cost(run: str, encoder: str, language: str | None) -> float:
+        if encoder == "t5":
+            return len(run) + 1
+        byte_level, large = _SCRIPTS.get(script, _OTHER_SCRIPT)
+        return max(1.0, len(run) * (large if encoder in ("gemma3", "umt5") else byte_level))
     home = _HOME[encoder].get(language or "")
-    if home is not None and not _is_acronym(run):
-        return 1 if run.lower() in ENGLISH_FUNCTION_WORDS else len(run) * home
+    is_acronym = len(run) > 1 and run.isupper()
+    if home is not None and not is_acronym:
+        return 1 if run.lower() in ENGLISH_FUNCTION_WORDS else max(1.0, len(run) * home)
     letter, accented = _LATIN[encoder]
-    return len(run) * letter + sum(char > "\x7f" for char in run) * accented
-
-
-def _is_acronym(run: str) -> bool:
-    return len(run) > 1 and run.isupper()
-
-
-def _mark_cost(mark: str, encoder: str) -> float:
-    # A byte-level vocabulary may spell an emoji byte by byte.
-    if encoder == "t5" or mark < "\u2000":
-        return 1
-    return len(mark.encode("utf-8", "replace")) if mark > "\uffff" else 2
-
-
-def _foreign_cost(run: str, script: str, encoder: str) -> float:
-    if encoder == "t5":
-        return len(run) + 1
-    byte_level, large = _SCRIPTS.get(script, _OTHER_SCRIPT)
-    return max(1.0, len(run) * (large if encoder in ("gemma3", "umt5") else byte_level))
+    return max(1.0, len(run) * letter + sum(char > "\x7f" for char in run) * accented)
 
 
 # A word with the space before it, which every vocabulary joins to it.
 _WORD = re.compile(r" ?([A-Za-z]+)")
-_TOKENS_A_LETTER = 0.6
 
 
 def estimate_text_tokens(text: str) -> int:
@@ -140,21 +122,17 @@ def estimate_text_tokens(text: str) -> int:
     Returns:
         Tokens, at least 1; markers of a chat template are not included.
     """
+
+    def cost(text: str) -> int:
+        total = len(_WORD.sub("", text).encode("utf-8", "surrogatepass"))
+        for match in _WORD.finditer(text):
+            word = match[1]
+            plain = word[1:].islower() or len(word) == 1
+            total += math.ceil(len(word) * 0.6) if plain else len(word)
+        return total
+
     # Some tokenizers normalise, and a few characters have more bytes when they are composed.
-    composed = unicodedata.normalize("NFC", text)
-    return 1 + max(_cost_text(text), _cost_text(composed))
-
-
-def _cost_text(text: str) -> int:
-    words = [match[1] for match in _WORD.finditer(text)]
-    rest = _WORD.sub("", text)
-    return sum(map(_word_cost, words)) + len(rest.encode("utf-8", "surrogatepass"))
-
-
-def _word_cost(word: str) -> int:
-    if word[1:].islower() or len(word) == 1:
-        return math.ceil(len(word) * _TOKENS_A_LETTER)
-    return len(word)
+    return 1 + max(cost(text), cost(unicodedata.normalize("NFC", text)))
 
 
 def counter_for(family: Family) -> CountText:
@@ -163,29 +141,56 @@ def counter_for(family: Family) -> CountText:
     Raises:
         ConfigEngineError: The vocabulary is missing or damaged.
     """
-    if family.tokenizer == "tekken":
-        from promptlift.tokens.tekken import load_counter
-
-        return load_counter()
-    return estimate_text_tokens
+    return load_counter() if family.tokenizer == "tekken" else estimate_text_tokens
 
 
-def loaded_counter(family: Family) -> CountText | None:
-    """The same where it costs nothing; None where a vocabulary must be loaded first."""
-    if family.tokenizer != "tekken":
-        return counter_for(family)
-    # The module may be in the midst of being imported by another thread.
-    load = getattr(sys.modules.get("promptlift.tokens.tekken"), "load_counter", None)
-    if load is None or not load.cache_info().currsize:
-        return None
-    return counter_for(family)
+TEKKEN = "tekken_240911.json"
+"""The vocabulary of Pixtral-12B, as mistral-common names it."""
 
 
-_EXTRA = "pip install 'promptlift[targets]'"
+@lru_cache(maxsize=1)
+def load_counter() -> CountText:
+    """A function that gives the number of tekken tokens of a text, without any marker.
+
+    The file is found without importing mistral-common, which takes longer than reading it.
+
+    Raises:
+        ConfigEngineError: mistral-common's vocabulary is missing or damaged.
+    """
+    import msgspec
+    import tiktoken
+
+    token = msgspec.defstruct("Token", [("token_bytes", bytes)], gc=False)
+    names = ("default_vocab_size", int), ("default_num_special_tokens", int)
+    config = msgspec.defstruct("Config", [("pattern", str), *names])
+    layout = msgspec.defstruct("Layout", [("config", config), ("vocab", list[token])])  # type: ignore[valid-type]
+    remedy = "install it again with pip install --force-reinstall mistral-common"
+    spec = importlib.util.find_spec("mistral_common")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    path = next((p for f in folders if (p := Path(f) / "data" / TEKKEN).is_file()), None)
+    if path is None:
+        raise ConfigEngineError(
+            f"mistral-common's vocabulary {TEKKEN} is not installed, so text cannot be counted",
+            remedy=remedy,
+        )
+    try:
+        data: Any = msgspec.json.decode(path.read_bytes(), type=layout)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigEngineError(
+            f"mistral-common's vocabulary {TEKKEN} is damaged ({error})", remedy=remedy
+        ) from None
+    size = data.config.default_vocab_size - data.config.default_num_special_tokens
+    ranks = {one.token_bytes: rank for rank, one in enumerate(data.vocab[:size])}
+    encoding = tiktoken.Encoding(
+        name="tekken", pat_str=data.config.pattern, mergeable_ranks=ranks, special_tokens={}
+    )
+    return lambda text: len(encoding.encode_ordinary(text))
+
+
 _GIVE_FILE = "give the encoder's tokenizer.json or SentencePiece .model file"
 
 
-def load_target_counter(path: Path) -> Callable[[str], int]:
+def load_target_counter(path: Path) -> CountText:
     """Load a tokenizer and return a function that counts a prompt's tokens.
 
     The count holds the special tokens that the encoder reads with the prompt: what the
@@ -200,15 +205,6 @@ def load_target_counter(path: Path) -> Callable[[str], int]:
     Raises:
         OptionError: The file is missing or not a tokenizer, or the library is not installed.
     """
-    content = _read(path)
-    if path.suffix == ".json":
-        return _json_counter(path, content)
-    if path.suffix == ".model":
-        return _sentencepiece_counter(path, content)
-    raise OptionError(f"{path} is neither a .json nor a .model file", remedy=_GIVE_FILE)
-
-
-def _read(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -218,49 +214,40 @@ def _read(path: Path) -> bytes:
         raise OptionError(message, remedy=_GIVE_FILE) from None
     if not content:
         raise OptionError(f"the tokenizer file {path} is empty", remedy="download it again")
-    return content
+    loaders = {".json": _json_counter, ".model": _sentencepiece_counter}
+    if path.suffix not in loaders:
+        raise OptionError(f"{path} is neither a .json nor a .model file", remedy=_GIVE_FILE)
+    try:
+        count = loaders[path.suffix](path, content)
+    except ImportError as error:
+        raise OptionError(
+            f"{path.name} needs the library {error.name}",
+            remedy="pip install 'promptlift[targets]'",
+        ) from None
+    # Lone surrogates are replaced, which neither library takes.
+    return lambda prompt: count(prompt.encode("utf-8", "replace").decode())
 
 
-def _json_counter(path: Path, content: bytes) -> Callable[[str], int]:
+def _json_counter(path: Path, content: bytes) -> CountText:
+    from tokenizers import Tokenizer
+
     try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise _missing("tokenizers", path) from None
-    try:
-        text = content.decode()
-        json.loads(text)
-    except (ValueError, RecursionError):
-        raise OptionError(f"{path} is not JSON", remedy=_GIVE_FILE) from None
-    try:
-        tokenizer: Any = Tokenizer.from_str(text)
+        tokenizer: Any = Tokenizer.from_str(content.decode())
     except Exception:  # noqa: BLE001, the library raises nothing more exact
-        message = f"{path} is JSON but not a tokenizer"
-        raise OptionError(message, remedy=_GIVE_FILE) from None
+        raise OptionError(f"{path} is not a tokenizer", remedy=_GIVE_FILE) from None
     # A file may ask for cutting or filling to a length; the count must be of the text alone.
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return lambda prompt: len(tokenizer.encode(_encodable(prompt)).ids)
+    return lambda prompt: len(tokenizer.encode(prompt).ids)
 
 
-def _sentencepiece_counter(path: Path, content: bytes) -> Callable[[str], int]:
-    try:
-        from sentencepiece import SentencePieceProcessor
-    except ImportError:
-        raise _missing("sentencepiece", path) from None
+def _sentencepiece_counter(path: Path, content: bytes) -> CountText:
+    from sentencepiece import SentencePieceProcessor
+
     processor: Any = SentencePieceProcessor()
     try:
         processor.LoadFromSerializedProto(content)
     except RuntimeError:
-        message = f"{path} is not a SentencePiece model"
-        raise OptionError(message, remedy=_GIVE_FILE) from None
+        raise OptionError(f"{path} is not a SentencePiece model", remedy=_GIVE_FILE) from None
     ends = int(processor.eos_id() >= 0)
-    return lambda prompt: len(processor.EncodeAsIds(_encodable(prompt))) + ends
-
-
-def _missing(library: str, path: Path) -> OptionError:
-    return OptionError(f"{path.name} needs the library {library}", remedy=_EXTRA)
-
-
-def _encodable(prompt: str) -> str:
-    """Replace lone surrogates, which neither library takes."""
-    return prompt.encode("utf-8", "replace").decode()
+    return lambda prompt: len(processor.EncodeAsIds(prompt)) + ends

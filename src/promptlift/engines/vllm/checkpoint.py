@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from promptlift.errors import BudgetError, ConfigEngineError, OptionError
-from promptlift.tokens import FAMILIES, UNKNOWN, Family, family_from_config
+from promptlift.tokens import FAMILIES, UNKNOWN, Family, family, family_from_config
 from promptlift.types import Size
 
 __all__ = ["COSMOS", "Checkpoint", "KVCacheShape", "open_checkpoint"]
@@ -239,7 +239,7 @@ def _family_name(
         own = family_from_config(config, preprocessor, processor=processor)
     except OptionError:
         return None
-    usual = FAMILIES.get(own.name)
+    usual = family(own.name) if own.name in FAMILIES else None
     covered = usual and all(_cost(own, size) <= _cost(usual, size) for size in _SIZES)
     return own.name if covered else UNKNOWN.name
 
