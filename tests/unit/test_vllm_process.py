@@ -15,10 +15,8 @@ import pytest
 
 from promptlift.engines.vllm.process import (
     EngineProcess,
-    StartStage,
-    log_tail,
+    read_log,
     start_error,
-    start_stage,
 )
 from promptlift.engines.vllm.state import process_start
 from promptlift.errors import ConfigEngineError
@@ -138,7 +136,7 @@ def test_killing_the_watchdog_ends_the_engine(tmp_path: Path) -> None:
     ("code", "reason"),
     [
         ("raise SystemExit(3)", "ended with status 3"),
-        ("import os; os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
+        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9 (Killed)"),
     ],
 )
 def test_the_exit_reason_is_known(tmp_path: Path, code: str, reason: str) -> None:
@@ -159,19 +157,6 @@ def test_a_command_that_does_not_exist(tmp_path: Path) -> None:
         EngineProcess.start(["/nowhere/python"], os.environ, tmp_path / "log")
 
 
-# Shortened lines in the form of vLLM 0.9.2 and 0.32, and the stage after each.
-START: list[tuple[str, StartStage]] = [
-    ("(APIServer pid=7) INFO 11-21 21:22:18 [model.py:733] Resolved architecture: P", "start"),
-    ("INFO 11-21 21:22:25 [weight_utils.py:292] Downloading shards: 1/5", "download"),
-    ("(Worker pid=9) INFO 11-21 21:22:30 [cpu_model_runner.py:68] Starting to load model", "load"),
-    (
-        "Loading safetensors checkpoint shards: 100% Completed | 1/1 [00:00<00:00, 282.41it/s]",
-        "load",
-    ),
-    ("(Worker pid=9) INFO 11-21 21:22:30 [loader.py:501] Loading weights took 8.1 s", "compile"),
-    ("Capturing CUDA graph shapes:  50%|#####     | 1/2 [00:00<00:00,  2.10it/s]", "capture"),
-    ("(Worker pid=9) INFO 11-21 21:22:30 [cpu_model_runner.py:68] Starting to load", "capture"),
-]
 CAUSES = [
     ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.", "not enough mem"),
     ("ValueError: No available memory for the cache blocks.", "not enough memory"),
@@ -183,17 +168,7 @@ CAUSES = [
     ("requests: Max retries exceeded with url: /api/models", "cannot be reached"),
     ("ModuleNotFoundError: No module named 'mistral_common'", "a package or library"),
     ("ImportError: vllm/_C.abi3.so: undefined symbol: _ZN3c10", "does not fit"),
-    ("api_server.py: error: unrecognized arguments: --frobnicate", "refused an argument"),
-    ("RuntimeError: Failed to infer device type", "no GPU that it can use"),
 ]
-
-
-def test_the_stages_follow_the_log() -> None:
-    """Download, load, compile, capture: each begins at its line, and never an earlier one."""
-    stage: StartStage = "start"
-    for line, expected in START:
-        stage = start_stage(line, stage)
-        assert stage == expected, line
 
 
 @pytest.mark.parametrize(("line", "cause"), CAUSES, ids=[cause for _, cause in CAUSES])
@@ -202,7 +177,9 @@ def test_a_failed_start_is_its_cause(tmp_path: Path, line: str, cause: str) -> N
     log = tmp_path / "engine.log"
     prefix = "(EngineCore pid=8) ERROR 11-21 21:22:39 [core.py:700] "
     noise = [prefix + "Traceback (most recent call last):", "RuntimeError: Engine core failed"]
-    log.write_text("\n".join([START[0][0], prefix + line, *noise]))
+    log.write_text(
+        "\n".join(["INFO 11-21 21:22:18 [model.py:733] Resolved", prefix + line, *noise])
+    )
     error = start_error(log, "ended with status 1")
     assert cause in error.message
     assert line.rstrip(".")[:80] in error.message
@@ -220,6 +197,6 @@ def test_an_unknown_cause_shows_the_last_lines(tmp_path: Path) -> None:
     assert "vLLM was ended by SIGKILL before it was ready" in error.message
     assert "strange | \ufffd stranger" in error.message
     assert str(log) in error.remedy
-    assert log_tail(log, 1) == ["\ufffd stranger"]
+    assert read_log(log)[-1:] == ["\ufffd stranger"]
     log.unlink()
     assert "its last lines: none" in start_error(log, "ended with status 1").message

@@ -33,8 +33,6 @@ _CPU_WORKING_SPACE = 2 * GIB
 _MIN_SEQUENCES = 2
 _STEP = 256
 _SHORTEST = 1024
-_FP8_CAPABILITY = (8, 9)
-_GPU_QUERY = "index,uuid,name,memory.total,memory.free,compute_cap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,6 @@ class Gpu:
         name: Its product name.
         total: Bytes of its memory.
         free: Bytes that are free.
-        capability: Compute capability.
     """
 
     index: int
@@ -55,7 +52,6 @@ class Gpu:
     name: str
     total: int
     free: int
-    capability: tuple[int, int]
 
 
 def read_gpus(environ: Mapping[str, str] | None = None) -> list[Gpu]:
@@ -65,7 +61,8 @@ def read_gpus(environ: Mapping[str, str] | None = None) -> list[Gpu]:
         environ: Where CUDA_VISIBLE_DEVICES is read, which has indices or beginnings of UUIDs;
             None for this process's environment.
     """
-    command = ["nvidia-smi", f"--query-gpu={_GPU_QUERY}", "--format=csv,noheader,nounits"]
+    query = "--query-gpu=index,uuid,name,memory.total,memory.free"
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
@@ -74,10 +71,8 @@ def read_gpus(environ: Mapping[str, str] | None = None) -> list[Gpu]:
     for line in done.stdout.splitlines():
         # A line that lacks a value, such as "[N/A]" for the memory, is no usable GPU.
         with suppress(ValueError):
-            index, uuid, name, total, free, capability = (part.strip() for part in line.split(","))
-            major, minor = map(int, capability.split("."))
-            sizes = int(total) << 20, int(free) << 20
-            gpus.append(Gpu(int(index), uuid, name, *sizes, (major, minor)))
+            index, uuid, name, total, free = (part.strip() for part in line.split(","))
+            gpus.append(Gpu(int(index), uuid, name, int(total) << 20, int(free) << 20))
     visible = (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return gpus
@@ -110,7 +105,6 @@ class MemoryPlan:
         share: Fraction of the GPU's whole memory that vLLM may take; None on a CPU.
         variables: Environment variables that select the device.
         note: The plan in words, for the person who starts it.
-        gpu: The NVIDIA GPU that it runs on; None where there is none.
         on_cpu: Whether it runs on the CPU.
     """
 
@@ -118,7 +112,6 @@ class MemoryPlan:
     share: float | None
     variables: Mapping[str, str]
     note: str
-    gpu: Gpu | None = None
     on_cpu: bool = False
 
 
@@ -136,16 +129,53 @@ def plan_memory(
     Raises:
         ConfigEngineError: It cannot fit.
     """
+    shape, weights, context = checkpoint.shape, checkpoint.weight_bytes, settings.context
     if gpu is not None:
-        return _plan_gpu(checkpoint, settings, gpu)
-    if ram is not None:
-        return _plan_cpu(checkpoint, settings, ram)
-    # A device that cannot be inspected, such as another maker's GPU: vLLM plans for itself.
-    context = settings.context
-    if context is None and checkpoint.shape is not None:
-        context = min(VLLM_CONTEXT, checkpoint.shape.longest)
-    note = f"{checkpoint.name}: there is no NVIDIA GPU whose memory could be read"
-    return MemoryPlan(context, None, {}, note)
+        usable, space = gpu.free - MARGIN, WORKING_SPACE
+        where = f"GPU {gpu.index} ({gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free)"
+        if weights is not None and settings.quantization == "fp8":
+            weights //= 2
+    elif ram is not None:
+        usable, space = ram, _CPU_WORKING_SPACE
+        where = f"the CPU ({gib(ram)} of memory free)"
+    else:
+        # A device that cannot be inspected, such as another maker's GPU: vLLM plans for itself.
+        if context is None and shape is not None:
+            context = min(VLLM_CONTEXT, shape.longest)
+        note = f"{checkpoint.name}: there is no NVIDIA GPU whose memory could be read"
+        return MemoryPlan(context, None, {}, note)
+    wanted_memory, cache = usable, GIB
+    if weights is None or shape is None:
+        note = f"{checkpoint.name} on {where}; its need is not known in advance"
+    else:
+        fixed, per_token = weights + space, shape.bytes_per_token
+        wanted = context or min(VLLM_CONTEXT, shape.longest)
+        room = max(0, usable - fixed) // (_MIN_SEQUENCES * per_token)
+        least = context or min(_SHORTEST, wanted)
+        if room < least:
+            need = fixed + _MIN_SEQUENCES * least * per_token
+            raise ConfigEngineError(
+                f"{checkpoint.name} does not fit on {where}: it needs {gib(need)}",
+                remedy="free memory, choose another --gpu, ask for a smaller --context, or halve "
+                "the weights with --quantization fp8 (Ada, Hopper and later GPUs)",
+            )
+        context = min(wanted, max(least, room // _STEP * _STEP))
+        cache = _MIN_SEQUENCES * context * per_token
+        wanted_memory = fixed + settings.sequences * context * per_token
+        note = (
+            f"{checkpoint.name} on {where}: {gib(fixed + cache)} for the weights and two requests "
+            f"of {context:,} tokens"
+        )
+        if context < wanted:
+            note += f" (memory does not allow {wanted:,})"
+    if gpu is None:
+        # Without it vLLM takes nine tenths of main memory. It is in whole GiB.
+        variables = {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(cache / GIB)))}
+        return MemoryPlan(context, None, variables, note, on_cpu=True)
+    share = min(min(usable, wanted_memory) / gpu.total, _LARGEST_SHARE)
+    # The order of the PCI bus is nvidia-smi's; CUDA's own default puts the fastest first.
+    variables = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(gpu.index)}
+    return MemoryPlan(context, math.floor(share * 1000) / 1000, variables, note)
 
 
 def free_ram() -> int:
@@ -156,70 +186,3 @@ def free_ram() -> int:
 def gib(size: int) -> str:
     """A number of bytes for people."""
     return f"{size / GIB:.1f} GiB"
-
-
-def _plan_gpu(checkpoint: Checkpoint, settings: VllmSettings, gpu: Gpu) -> MemoryPlan:
-    usable = gpu.free - MARGIN
-    where = f"GPU {gpu.index} ({gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free)"
-    fixed = None
-    if checkpoint.weight_bytes is not None:
-        halved = settings.quantization == "fp8"
-        fixed = checkpoint.weight_bytes // (2 if halved else 1) + WORKING_SPACE
-    remedies = ["free the GPU's memory", "choose another with --gpu"]
-    if settings.context is not None:
-        remedies.append("ask for a smaller --context")
-    if gpu.capability >= _FP8_CAPABILITY and settings.quantization is None:
-        remedies.append("halve the weights with --quantization fp8, which this GPU computes in")
-    remedy = ", or ".join(remedies)
-    context, note = _choose_context(checkpoint, settings, fixed, usable, where, remedy)
-    share = min(usable / gpu.total, _LARGEST_SHARE)
-    if fixed is not None and checkpoint.shape is not None and context is not None:
-        wanted = fixed + settings.sequences * context * checkpoint.shape.bytes_per_token
-        share = min(share, wanted / gpu.total)
-    # The order of the PCI bus is nvidia-smi's; CUDA's own default puts the fastest first.
-    variables = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(gpu.index)}
-    return MemoryPlan(context, math.floor(share * 1000) / 1000, variables, note, gpu)
-
-
-def _plan_cpu(checkpoint: Checkpoint, settings: VllmSettings, ram: int) -> MemoryPlan:
-    where = f"the CPU ({gib(ram)} of memory free)"
-    weights = checkpoint.weight_bytes
-    fixed = None if weights is None else weights + _CPU_WORKING_SPACE
-    remedy = "use a machine with more memory, or a smaller model"
-    context, note = _choose_context(checkpoint, settings, fixed, ram, where, remedy)
-    cache = GIB
-    if checkpoint.shape is not None and context is not None:
-        cache = _MIN_SEQUENCES * context * checkpoint.shape.bytes_per_token
-    # Without it vLLM takes nine tenths of main memory. It is in whole GiB.
-    variables = {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(cache / GIB)))}
-    return MemoryPlan(context, None, variables, note, on_cpu=True)
-
-
-def _choose_context(
-    checkpoint: Checkpoint,
-    settings: VllmSettings,
-    fixed: int | None,
-    usable: int,
-    where: str,
-    remedy: str,
-) -> tuple[int | None, str]:
-    """The context, and a sentence that says which and why."""
-    shape = checkpoint.shape
-    if fixed is None or shape is None:
-        return settings.context, f"{checkpoint.name} on {where}; its need is not known in advance"
-    room = max(0, usable - fixed) // (_MIN_SEQUENCES * shape.bytes_per_token)
-    wanted = settings.context or min(VLLM_CONTEXT, shape.longest)
-    context = wanted if room >= wanted else room // _STEP * _STEP
-    if context < min(_SHORTEST, wanted) or (settings.context and context < wanted):
-        need = fixed + _MIN_SEQUENCES * (settings.context or _SHORTEST) * shape.bytes_per_token
-        raise ConfigEngineError(
-            f"{checkpoint.name} does not fit on {where}: it needs {gib(need)}", remedy=remedy
-        )
-    need = fixed + _MIN_SEQUENCES * context * shape.bytes_per_token
-    note = (
-        f"{checkpoint.name} on {where}: {gib(need)} for the weights and two requests of "
-        f"{context:,} tokens"
-    )
-    if context < wanted:
-        note += f" (memory does not allow {wanted:,})"
-    return context, note

@@ -11,8 +11,7 @@ from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.engines.settings import OpenAISettings, VllmSettings
 from promptlift.engines.vllm.checkpoint import open_checkpoint
-from promptlift.engines.vllm.daemon import SharedEngine
-from promptlift.engines.vllm.owner import EngineHost, EngineOwner
+from promptlift.engines.vllm.owner import EngineHost, EngineOwner, SharedEngine
 from promptlift.engines.vllm.process import StartProgress
 from promptlift.engines.vllm.state import Endpoint, EngineState, read_state
 from promptlift.errors import ConfigEngineError, TransientEngineError
@@ -33,8 +32,6 @@ class VllmEngine:
 
     Args:
         settings: Which model, on which device, and how; by default whatever is up.
-        use_running: Use the engine that is up where it serves that model.
-        restarts: How often a dead engine is replaced.
         progress: Called with the stages of a start, and the seconds since it began.
     """
 
@@ -42,16 +39,11 @@ class VllmEngine:
         self,
         settings: VllmSettings | None = None,
         *,
-        use_running: bool = True,
-        restarts: int = _RESTARTS,
         progress: StartProgress | None = None,
     ) -> None:
         self.settings = settings or VllmSettings()
-        self._use_running = use_running
-        self._restarts = restarts
         self._progress = progress
         self._host: EngineHost | None = None
-        self._watching: asyncio.Task[None] | None = None
         self._clients: dict[Endpoint, OpenAIEngine] = {}
         self._choosing = asyncio.Lock()
         self._closed = False
@@ -111,12 +103,12 @@ class VllmEngine:
         return await next(reversed(self._clients.values())).waiting()
 
     def can_sleep(self) -> bool:
-        """Whether the engine can sleep: ours once it runs, and the one that is up."""
-        return self._host_now().can_sleep
+        """Whether the engine can sleep: ours once it runs, before that the one that is up."""
+        return (self._host or SharedEngine(0)).can_sleep
 
     def asleep(self) -> bool:
         """Whether it sleeps."""
-        return self._host_now().asleep
+        return (self._host or SharedEngine(0)).asleep
 
     async def sleep(self) -> bool:
         """Put it to sleep, unless it works for us; requests meanwhile wait, and wake it.
@@ -143,8 +135,6 @@ class VllmEngine:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
-        if self._watching is not None:
-            self._watching.cancel()
         if self._host is not None:
             await self._host.stop()
 
@@ -153,7 +143,7 @@ class VllmEngine:
     ) -> tuple[EngineState, T]:
         """Ask the engine; where it died, ask the next one the same."""
         host = await self._chosen()
-        for left in range(self._restarts, -1, -1):
+        for left in range(_RESTARTS, -1, -1):
             async with host.use(wake=wake) as state:
                 try:
                     return state, await ask(self._client(state))
@@ -162,7 +152,7 @@ class VllmEngine:
                         raise
                     if not left:
                         raise TransientEngineError(
-                            f"the engine died {self._restarts + 1} times while it worked on this "
+                            f"the engine died {_RESTARTS + 1} times while it worked on this "
                             "request",
                             remedy="read its log (`promptlift engine logs`); this request may be "
                             "what ends it",
@@ -189,20 +179,11 @@ class VllmEngine:
         async with self._choosing:
             if self._host is None:
                 settings = self.settings
-                if self._use_running and await asyncio.to_thread(_is_up, settings):
+                if await asyncio.to_thread(_is_up, settings):
                     self._host = SharedEngine(settings.start_timeout)
                 else:
-                    self._host = owner = self._owner()
-                    if settings.idle_sleep is not None:
-                        self._watching = asyncio.create_task(owner.watch(restart=False))
+                    self._host = EngineOwner(settings, restarts=_RESTARTS, progress=self._progress)
             return self._host
-
-    def _owner(self) -> EngineOwner:
-        return EngineOwner(self.settings, restarts=self._restarts, progress=self._progress)
-
-    def _host_now(self) -> EngineHost:
-        """The host, or before the first request the one that it may be."""
-        return self._host or (SharedEngine(0) if self._use_running else self._owner())
 
 
 def _is_up(settings: VllmSettings) -> bool:

