@@ -132,16 +132,16 @@ def test_a_stream_has_the_bounds_of_a_call(fault: str | None) -> None:
     ("server", "forms", "texts"),
     [
         (StubServer(streams="whole"), [True, True], ["", ""]),
-        (StubServer(streams="refused"), [True, False, False], ["", ""]),
-        # The first answer comes whole while the limit's name is found; the second streams.
-        (StubServer("hosted", new_limit_only=True), [True, False, False, True], ["", ANSWER]),
+        (StubServer(streams="refused"), [True, False, True, False], ["", ""]),
+        # The limit's newer name is found first.
+        (StubServer("hosted", new_limit_only=True), [True, True, True], [ANSWER, ANSWER]),
     ],
     ids=["whole", "refused", "new limit"],
 )
 def test_a_server_that_does_not_stream_answers_all_the_same(
     server: StubServer, forms: list[bool], texts: list[str]
 ) -> None:
-    """Its answer comes whole; one that refuses is tried once only."""
+    """Its answer comes whole."""
     pieces: list[list[str]] = [[], []]
 
     async def use(engine: OpenAIEngine) -> list[Completion]:

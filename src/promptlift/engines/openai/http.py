@@ -27,7 +27,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -134,7 +133,11 @@ class HttpClient:
         self._timeout = timeout
         self._attempts = retries + 1
         self._closed = False
-        headers = {"accept": "application/json", "user-agent": f"promptlift/{__version__}"}
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "content-type": "application/json",
+            "user-agent": f"promptlift/{__version__}",
+        }
         if key:
             headers["authorization"] = f"Bearer {key}"
         http = None
@@ -235,12 +238,7 @@ class HttpClient:
             return ConfigEngineError("the engine is closed", remedy="make a new one")
         url = self.base + url if url.startswith("/") else url
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        headers = {} if body is None else {"content-type": "application/json"}
-        if read_events is not None:
-            headers["accept"] = "text/event-stream"
-        sending = self._http.stream(
-            "GET" if body is None else "POST", url, content=content, headers=headers
-        )
+        sending = self._http.stream("GET" if body is None else "POST", url, content=content)
         try:
             # The library's timeout is for each read: a byte now and then would never reach it.
             async with asyncio.timeout(limit), sending as answer:
@@ -275,7 +273,7 @@ class HttpClient:
             kind = TransientEngineError
         elif status in _CONFIG or status < 400:
             kind = ConfigEngineError
-        what, remedy = _BY_STATUS.get(status, _BY_CLASS[kind])
+        what, remedy = _BY_CLASS[kind]
         message = f"{self.host} {what} (status {status})"
         words = error.get("message")
         # Servers repeat the key, whole or in part, when they refuse it.
@@ -295,20 +293,16 @@ class HttpClient:
         return short if len(short) <= _MAX_QUOTE else f"{short[:_MAX_QUOTE]}..."
 
     def _broken_connection(self, error: httpx2.TransportError) -> EngineError:
-        causes: list[type[BaseException]] = []
         cause: BaseException | None = error
         while cause is not None:
-            causes.append(type(cause))
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return ConfigEngineError(
+                    f"the TLS certificate of {self.host} cannot be verified",
+                    remedy="check the address and this machine's clock; for a private authority "
+                    "set SSL_CERT_FILE to its certificate",
+                )
             cause = cause.__cause__ or cause.__context__
-        if ssl.SSLCertVerificationError in causes:
-            return ConfigEngineError(
-                f"the TLS certificate of {self.host} cannot be verified",
-                remedy="check the address and this machine's clock; for a private authority set "
-                "SSL_CERT_FILE to its certificate",
-            )
-        if ConnectionRefusedError in causes:
-            return self._unreachable("takes no connection: nothing listens there")
-        return self._unreachable("could not be reached, or broke the connection")
+        return self._unreachable("cannot be reached, or broke the connection")
 
     def _unreachable(self, why: str) -> TransientEngineError:
         return TransientEngineError(
@@ -347,25 +341,10 @@ class UnsupportedParameter(ItemEngineError):
 
 _TRANSIENT = frozenset({408, 409, 425})
 _CONFIG = frozenset({401, 402, 403, 404, 405, 407})
-_BY_STATUS: dict[int, tuple[str, str]] = {
-    401: (
-        "does not accept the key, or wants one",
-        "name the environment variable that holds the key with --api-key-env",
-    ),
-    403: ("does not allow this", "check what the key may do, and the model's name"),
-    404: (
-        "does not have that model or that address",
-        "check --model, and --base-url, which for most servers ends in /v1",
-    ),
-    413: (
-        "finds the request too large",
-        "show fewer or smaller frames, or raise the server's limit on a request's size",
-    ),
-}
 _BY_CLASS: dict[type[EngineError], tuple[str, str]] = {
     ConfigEngineError: (
-        "refuses every request, or sends it elsewhere",
-        "check --base-url, which for most servers ends in /v1, and the key's account",
+        "has no such model or address, wants another key, or sends requests elsewhere",
+        "check --model, --base-url, which for most servers ends in /v1, and --api-key-env",
     ),
     ItemEngineError: ("refuses the request", "show fewer or smaller frames, or shorten the prompt"),
     TransientEngineError: ("failed", "look at the server's log, or try again later"),
@@ -374,16 +353,8 @@ _BY_CLASS: dict[type[EngineError], tuple[str, str]] = {
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds of a ``Retry-After`` header, which has seconds or a date (RFC 9110, 10.2.3).
-
-    None where the server does not say, or not clearly.
-    """
-    try:
+    """Seconds of a ``Retry-After`` header; None where it has none, as where it has a date."""
+    with suppress(ValueError):
         seconds = float(value)
         return seconds if math.isfinite(seconds) and seconds >= 0 else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None
+    return None

@@ -164,60 +164,29 @@ async def find_model(client: HttpClient, name: str | None) -> ServedModel:
             given.
         EngineError: It does not answer.
     """
-    listed = await client.call("/models", read=_read_models, absent=NO_SUCH_PAGE)
-    models = listed or ()
+    models = await client.call("/models", read=_read_models, absent=NO_SUCH_PAGE) or ()
     names = ", ".join(model.name for model in models)
     whole = [model for model in models if not model.parent]
-    if name is not None:
-        model = next((model for model in models if model.name == name), None)
-        if model is not None and model.parent:  # an adapter, with the context of its model
-            parents = (one for one in models if model.parent in (one.name, one.origin))
-            context = model.context or next((parent.context for parent in parents), None)
-            model = replace(model, context=context)
-        elif model is None:
-            if any(model.software in ("vllm", "sglang") for model in models):
-                raise ConfigEngineError(
-                    f"{client.host} does not serve {name!r}",
-                    remedy=f"name one that it does: {names}",
-                )
-            # Others do not list every name they answer to: aliases, dated versions, any name.
-            software = models[0].software if len(models) == 1 else ""
-            model = ServedModel(name, name, software=software)
-    elif not whole:
-        what = "gives no list of its models" if listed is None else "serves no model"
-        raise ConfigEngineError(f"{client.host} {what}", remedy="load one, or name one: --model")
-    elif len({model.origin for model in whole}) > 1:
+    if name is None:
+        if len({model.origin for model in whole}) != 1:
+            raise ConfigEngineError(
+                f"{client.host} serves {len(whole) or 'no'} models, and none is named",
+                remedy=f"name one with --model: {names or 'it lists none'}",
+            )
+        model = whole[0]
+    elif named := [model for model in models if model.name == name]:
+        model = named[0]
+        if model.parent and model.context is None:  # an adapter, with the context of its model
+            model = replace(model, context=next((one.context for one in whole), None))
+    elif any(model.software in ("vllm", "sglang") for model in models):
         raise ConfigEngineError(
-            f"{client.host} serves {len(whole)} models, and none is named",
-            remedy=f"name one with --model: {names}",
+            f"{client.host} does not serve {name!r}", remedy=f"name one that it does: {names}"
         )
     else:
-        model = whole[0]
-    return await _with_server_pages(client, model)
+        # Others do not list every name they answer to: aliases, dated versions, any name.
+        model = ServedModel(name, name, software=models[0].software if len(models) == 1 else "")
 
-
-def _read_models(listing: object) -> tuple[ServedModel, ...]:
-    entries = _field(listing, "data")
-    if not isinstance(entries, list):
-        raise ValueError("not a list of models")
-    return tuple(_read_model(entry) for entry in entries if _string(_field(entry, "id")))
-
-
-def _read_model(entry: object) -> ServedModel:
-    name, meta = _string(_field(entry, "id")), _field(entry, "meta")
-    return ServedModel(
-        name=name,
-        origin=_string(_field(entry, "root")) or name,
-        parent=_string(_field(entry, "parent")),
-        software=_string(_field(entry, "owned_by")),
-        context=_positive(_field(entry, "max_model_len"))
-        or _positive(_field(meta, "n_ctx"))
-        or _positive(_field(meta, "n_ctx_train")),
-    )
-
-
-async def _with_server_pages(client: HttpClient, model: ServedModel) -> ServedModel:
-    """Add what only the server's own pages have. Hosted APIs have none, and are not asked."""
+    # What only the server's own pages have; hosted APIs have none, and are not asked.
     pages = {"llamacpp": "/props", "sglang": "/server_info", "vllm": "/version"}
     if model.software not in pages:
         return model
@@ -232,6 +201,25 @@ async def _with_server_pages(client: HttpClient, model: ServedModel) -> ServedMo
         context=_positive(_field(_field(page, "default_generation_settings"), "n_ctx"))
         or model.context,
         takes_images=_field(_field(page, "modalities"), "vision") is not False,
+    )
+
+
+def _read_models(listing: object) -> tuple[ServedModel, ...]:
+    entries = _field(listing, "data")
+    if not isinstance(entries, list):
+        raise ValueError("not a list of models")
+    return tuple(
+        ServedModel(
+            name=_string(_field(entry, "id")),
+            origin=_string(_field(entry, "root")) or _string(_field(entry, "id")),
+            parent=_string(_field(entry, "parent")),
+            software=_string(_field(entry, "owned_by")),
+            context=_positive(_field(entry, "max_model_len"))
+            or _positive(_field(_field(entry, "meta"), "n_ctx"))
+            or _positive(_field(_field(entry, "meta"), "n_ctx_train")),
+        )
+        for entry in entries
+        if _string(_field(entry, "id"))
     )
 
 
