@@ -30,7 +30,6 @@ __all__ = ["LlamaCppEngine"]
 
 _DEFAULT_CONTEXT = 8192
 _HOST = "127.0.0.1"
-_SILENT = -1
 # Large models on a processor are slow, and nothing but their work can make an answer late.
 _ANSWER_SECONDS = 24 * 3600.0
 
@@ -52,11 +51,9 @@ class LlamaCppEngine:
     def __init__(self, settings: LlamaCppSettings) -> None:
         self.settings = settings
         self._family = family(settings.family).name if settings.family else None
-        self._inspecting: asyncio.Task[tuple[GgufModel, str]] | None = None
+        self._inspecting = asyncio.Lock()
+        self._files: tuple[GgufModel, str] | None = None
         self._starting: asyncio.Task[_Server] | None = None
-
-    def __repr__(self) -> str:
-        return f"LlamaCppEngine({str(self.settings.model)!r}, {str(self.settings.mmproj)!r})"
 
     async def describe(self) -> EngineInfo:
         """Say who answers, after checking the files the first time; nothing is loaded.
@@ -120,17 +117,19 @@ class LlamaCppEngine:
             yield server.client
 
     async def _inspected(self) -> tuple[GgufModel, str]:
-        if self._inspecting is None or _failed(self._inspecting):
-            self._inspecting = asyncio.create_task(asyncio.to_thread(_inspect, self.settings))
-        # Shielded: the cancellation of one caller must not cancel the work of the others.
-        return await asyncio.shield(self._inspecting)
+        async with self._inspecting:
+            if self._files is None:
+                self._files = await asyncio.to_thread(_inspect, self.settings)
+            return self._files
 
     async def _started(self) -> _Server:
         model, _ = await self._inspected()
-        if self._starting is None or _failed(self._starting):
+        task = self._starting
+        if task is None or task.cancelled() or (task.done() and task.exception() is not None):
             start = asyncio.to_thread(_Server, model, self.settings, self._context(model))
-            self._starting = asyncio.create_task(start)
-        return await asyncio.shield(self._starting)
+            task = self._starting = asyncio.create_task(start)
+        # Shielded: the cancellation of one caller must not cancel the work of the others.
+        return await asyncio.shield(task)
 
     def _context(self, model: GgufModel) -> int:
         wanted = self.settings.context or _DEFAULT_CONTEXT
@@ -186,7 +185,7 @@ def _parameters(
     params.n_ctx = context
     params.n_parallel = 1
     params.warmup = False
-    params.verbosity = _SILENT
+    params.verbosity = -1
     # The cache of an earlier prompt changes the last bits, and so may change the answer.
     params.cache_prompt = False
     params.cache_ram_mib = 0
@@ -250,7 +249,3 @@ def _inspect(settings: LlamaCppSettings) -> tuple[GgufModel, str]:
     model = inspect_model(locate(settings.model), locate(settings.mmproj))
     # The version of xllamacpp ends in the build number of the llama.cpp inside.
     return model, f"xllamacpp {version} (llama.cpp b{version.rpartition('.')[2]})"
-
-
-def _failed(task: asyncio.Task[Any]) -> bool:
-    return task.cancelled() or (task.done() and task.exception() is not None)
