@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> None:
     behaviour = Handler.folder.behaviour()
     if "fail" in behaviour:
         sys.exit(behaviour["fail"])
-    print("Starting to load model", model, flush=True)
+    print("INFO 11-21 21:22:30 [loader.py:5] Loading", model, flush=True)
     time.sleep(behaviour.get("slow", 0))
     port = int(arguments[arguments.index("--port") + 1])
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

@@ -140,22 +140,16 @@ def _logs(lines: int, only_path: bool) -> None:
 
 @contextmanager
 def _start_report() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Shows how far a start is: a line that changes on a terminal, a line each elsewhere."""
+    """Shows how the memory is planned and, on a terminal, what the engine does."""
     from rich.console import Console
 
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    shown = ""
 
     def report(message: dict[str, Any]) -> None:
-        nonlocal shown
         if "note" in message:
             console.print(f"vLLM {message['version']}: {message['note']}")
         elif "stage" in message:
-            text, seconds = message["stage"], message["seconds"]
-            spinner.update(f"{text} ({seconds:.0f} s)")
-            if not console.is_terminal and text != shown:
-                console.print(f"{seconds:.0f} s: {text}")
-            shown = text
+            spinner.update(f"starting, {message['seconds']:.0f} s: {message['stage']}")
 
     with console.status("checking the model and the machine") as spinner:
         yield report

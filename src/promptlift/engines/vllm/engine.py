@@ -11,7 +11,7 @@ from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.engines.settings import OpenAISettings, VllmSettings
 from promptlift.engines.vllm.checkpoint import open_checkpoint
-from promptlift.engines.vllm.owner import EngineHost, EngineOwner, SharedEngine
+from promptlift.engines.vllm.owner import EngineOwner, RunningEngine
 from promptlift.engines.vllm.process import StartProgress
 from promptlift.engines.vllm.state import Endpoint, EngineState, read_state
 from promptlift.errors import ConfigEngineError, TransientEngineError
@@ -43,7 +43,7 @@ class VllmEngine:
     ) -> None:
         self.settings = settings or VllmSettings()
         self._progress = progress
-        self._host: EngineHost | None = None
+        self._host: RunningEngine | None = None
         self._clients: dict[Endpoint, OpenAIEngine] = {}
         self._choosing = asyncio.Lock()
         self._closed = False
@@ -104,11 +104,13 @@ class VllmEngine:
 
     def can_sleep(self) -> bool:
         """Whether the engine can sleep: ours once it runs, before that the one that is up."""
-        return (self._host or SharedEngine(0)).can_sleep
+        state = self._state()
+        return state is not None and state.can_sleep and state.status != "starting"
 
     def asleep(self) -> bool:
         """Whether it sleeps."""
-        return (self._host or SharedEngine(0)).asleep
+        state = self._state()
+        return state is not None and state.status == "sleeping"
 
     async def sleep(self) -> bool:
         """Put it to sleep, unless it works for us; requests meanwhile wait, and wake it.
@@ -173,14 +175,17 @@ class VllmEngine:
             )
         return client
 
-    async def _chosen(self) -> EngineHost:
+    def _state(self) -> EngineState | None:
+        return read_state() if self._host is None else self._host.current()
+
+    async def _chosen(self) -> RunningEngine:
         if self._closed:
             raise ConfigEngineError("the engine is closed", remedy="make a new one")
         async with self._choosing:
             if self._host is None:
                 settings = self.settings
                 if await asyncio.to_thread(_is_up, settings):
-                    self._host = SharedEngine(settings.start_timeout)
+                    self._host = RunningEngine(settings.start_timeout)
                 else:
                     self._host = EngineOwner(settings, restarts=_RESTARTS, progress=self._progress)
             return self._host

@@ -1,7 +1,7 @@
 """Who provides an engine: starts it, replaces it when it dies, puts it to sleep and wakes it.
 
 `EngineOwner` does so in the process of a program that uses the engine, and in the daemon that
-``promptlift engine up`` leaves. Whoever uses the daemon's engine goes through `SharedEngine`.
+``promptlift engine up`` leaves. Whoever uses the daemon's engine goes through `RunningEngine`.
 
 The daemon is this module run as a program, with its settings as arguments. It writes the progress
 of the start to standard output as lines of JSON until the engine is ready. Whoever started it keeps
@@ -23,7 +23,6 @@ import socket
 import subprocess
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -50,7 +49,7 @@ from promptlift.errors import (
     TransientEngineError,
 )
 
-__all__ = ["EngineHost", "EngineOwner", "SharedEngine", "bring_up", "set_asleep", "take_down"]
+__all__ = ["EngineOwner", "RunningEngine", "bring_up", "set_asleep", "take_down"]
 
 _CALM = 600.0
 _SETTLE = 20.0
@@ -62,28 +61,21 @@ _CONTROL_TIMEOUT = 3600.0  # an engine that does not wake is started again
 _LOGS = "read `promptlift engine logs`"
 
 
-class EngineHost(ABC):
-    """Provides an engine to whoever asks it: started, awake, and not asleep while it is used."""
+class RunningEngine:
+    """The engine that ``promptlift engine up`` left, ready and awake while it is used.
 
-    def __init__(self) -> None:
+    Args:
+        patience: Seconds to wait for one that is starting.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self._lock = asyncio.Lock()
         self._users = 0
 
-    @abstractmethod
     def current(self) -> EngineState | None:
         """The engine as it is now; None where none runs."""
-
-    @property
-    def can_sleep(self) -> bool:
-        """Whether there is an engine that can be put to sleep."""
-        state = self.current()
-        return state is not None and state.can_sleep and state.status != "starting"
-
-    @property
-    def asleep(self) -> bool:
-        """Whether it sleeps, whoever put it to sleep."""
-        state = self.current()
-        return state is not None and state.status == "sleeping"
+        return read_state()
 
     @asynccontextmanager
     async def use(self, *, wake: bool = True) -> AsyncIterator[EngineState]:
@@ -114,9 +106,10 @@ class EngineHost(ABC):
             EngineError: It does not answer.
         """
         async with self._lock:
-            if self._users or not self.can_sleep:
+            state = self.current()
+            if self._users or state is None or not state.can_sleep or state.status == "starting":
                 return False
-            if not self.asleep:
+            if state.status != "sleeping":
                 await _uninterrupted(self._sleep())
         return True
 
@@ -147,19 +140,27 @@ class EngineHost(ABC):
             await asyncio.sleep(_POLL)
         return True
 
-    @abstractmethod
     async def stop(self) -> None:
         """End the engine where it is ours; safe to call twice."""
 
-    @abstractmethod
-    async def _ready(self, wake: bool) -> EngineState: ...
+    async def _ready(self, wake: bool) -> EngineState:
+        deadline = time.monotonic() + self._patience
+        while (state := _running()).status == "starting":
+            if time.monotonic() > deadline:
+                raise ConfigEngineError(
+                    f"the engine is not ready after {self._patience:g} s", remedy=_LOGS
+                )
+            await asyncio.sleep(_POLL)
+        if wake and state.status == "sleeping":
+            return await asyncio.to_thread(set_asleep, False)
+        return state
 
-    @abstractmethod
-    async def _sleep(self) -> None: ...
+    async def _sleep(self) -> None:
+        await asyncio.to_thread(set_asleep, True)
 
 
-class EngineOwner(EngineHost):
-    """Owns one vLLM process, which is started when it is first needed and ends with its owner.
+class EngineOwner(RunningEngine):
+    """An engine of our own, which is started when it is first needed and ends with its owner.
 
     Args:
         settings: How it is started.
@@ -179,7 +180,7 @@ class EngineOwner(EngineHost):
         progress: StartProgress | None = None,
         on_change: Callable[[EngineState], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(settings.start_timeout)
         self.key = secrets.token_urlsafe(32)
         self._settings = settings
         self._restarts = restarts
@@ -201,7 +202,8 @@ class EngineOwner(EngineHost):
             await _uninterrupted(asyncio.to_thread(self._process.stop))
 
     async def _ready(self, wake: bool) -> EngineState:
-        if wake and self.asleep:
+        state = self.current()
+        if wake and state is not None and state.status == "sleeping":
             await _uninterrupted(self._wake())
         process = self._process
         if process is not None and not process.alive():
@@ -289,40 +291,6 @@ async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
-
-
-class SharedEngine(EngineHost):
-    """The engine that ``promptlift engine up`` left; its daemon owns it.
-
-    Args:
-        patience: Seconds to wait for one that is starting.
-    """
-
-    def __init__(self, patience: float) -> None:
-        super().__init__()
-        self._patience = patience
-
-    def current(self) -> EngineState | None:
-        """The engine as it is now; None where none is up."""
-        return read_state()
-
-    async def stop(self) -> None:
-        """Leave it as it is."""
-
-    async def _ready(self, wake: bool) -> EngineState:
-        deadline = time.monotonic() + self._patience
-        while (state := _running()).status == "starting":
-            if time.monotonic() > deadline:
-                raise ConfigEngineError(
-                    f"the engine is not ready after {self._patience:g} s", remedy=_LOGS
-                )
-            await asyncio.sleep(_POLL)
-        if wake and state.status == "sleeping":
-            return await asyncio.to_thread(set_asleep, False)
-        return state
-
-    async def _sleep(self) -> None:
-        await asyncio.to_thread(set_asleep, True)
 
 
 def set_asleep(asleep: bool) -> EngineState:
@@ -538,10 +506,10 @@ async def _watch(owner: EngineOwner, idle_sleep: float | None) -> NoReturn:
         if busy or now != last:
             last, since = now, time.monotonic()
         with suppress(EngineError):
-            if owner.asleep and busy:
-                # Sent between the check that found it idle and its falling asleep.
+            if busy:
+                # It sleeps where the request came after the check that had found it idle.
                 await owner.wake()
-            elif not owner.asleep and time.monotonic() - since >= idle_sleep:
+            elif time.monotonic() - since >= idle_sleep:
                 await owner.sleep()
 
 

@@ -1,8 +1,8 @@
 """The process of an engine: started behind its watchdog, followed by its log, ended as a group.
 
 vLLM reports the progress and the failure of a start only in its log. A line that changes in a
-later version costs a stage on the progress line or a remedy in an error, never the start itself:
-whether the engine is up is asked of the engine.
+later version costs a remedy in an error, never the start itself: whether the engine is up is asked
+of the engine.
 """
 
 from __future__ import annotations
@@ -27,21 +27,14 @@ from promptlift.errors import ConfigEngineError
 __all__ = ["EngineProcess", "StartProgress", "read_log", "start_engine", "start_error"]
 
 StartProgress: TypeAlias = Callable[[str, float], None]
-"""Called with the stage that has begun, or goes on, and the seconds since the start."""
+"""Called with the latest line of the engine's log, and the seconds since the start."""
 
 _MODULE = "vllm.entrypoints.cli.main"
 _WATCHDOG = Path(__file__).parent / "_watchdog.py"
 _LAST_LINE = 20.0
 _POLL = 0.25
 _MAX_LOGS = 10
-# The stages of a start in their order, and what announces each in the log.
-_STAGES = (
-    ("starting", r"(?!)"),
-    ("downloading the model", r"Downloading|Fetching \d+ files"),
-    ("loading the weights", r"Starting to load model|Loading safetensors"),
-    ("compiling and measuring memory", r"Loading weights took|torch\.compile|Warming up"),
-    ("capturing graphs", r"Capturing"),
-)
+_MAX_LINE = 60
 
 
 @dataclass(slots=True)
@@ -137,7 +130,7 @@ async def start_engine(
     Args:
         plan: From `plan_launch`.
         endpoint: Where it shall answer.
-        progress: Called with the stages.
+        progress: Called with the latest line of the log, several times a second.
 
     Raises:
         ConfigEngineError: It did not start; says why.
@@ -148,29 +141,17 @@ async def start_engine(
     environment = engine_environment(plan, os.environ, endpoint.key)
     # Not in a thread, which could not be cancelled and would leave what it started.
     process = EngineProcess.start(command, environment, _new_log())
-    stage, pending = 0, b""
     try:
-        with process.log.open("rb") as log:
-            while True:
-                alive = process.alive()
-                # Progress bars, which are drawn over themselves, count as lines.
-                *lines, pending = (pending + log.read()).replace(b"\r", b"\n").split(b"\n")
-                text = b"\n".join(lines).decode(errors="replace")
-                stage = max(
-                    [stage, *(n for n, (_, sign) in enumerate(_STAGES) if re.search(sign, text))]
-                )
-                seconds = time.monotonic() - began
-                if not alive:
-                    raise start_error(process.log, process.exit_reason())
-                ready = await asyncio.to_thread(endpoint.is_healthy)
-                if progress is not None:
-                    progress("ready" if ready else _STAGES[stage][0], seconds)
-                if ready:
-                    return process
-                timeout = plan.settings.start_timeout
-                if seconds > timeout:
-                    raise start_error(process.log, f"took more than {timeout:g} s")
-                await asyncio.sleep(_POLL)
+        while process.alive():
+            seconds = time.monotonic() - began
+            if await asyncio.to_thread(endpoint.is_healthy):
+                return process
+            if seconds > plan.settings.start_timeout:
+                raise start_error(process.log, f"took more than {plan.settings.start_timeout:g} s")
+            if progress is not None:
+                progress((read_log(process.log) or ["no word yet"])[-1][:_MAX_LINE], seconds)
+            await asyncio.sleep(_POLL)
+        raise start_error(process.log, process.exit_reason())
     except BaseException:
         process.stop()
         raise
