@@ -18,8 +18,7 @@ from typing import Literal
 
 import platformdirs
 
-from promptlift.engines.vllm.device import GIB, choose_gpu, gib, read_gpus
-from promptlift.engines.vllm.launch import is_torchrun_variable
+from promptlift.engines.vllm.launch import GIB, choose_gpu, gib, is_torchrun_variable, read_gpus
 from promptlift.errors import PromptliftError
 
 __all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "check_run"]
@@ -185,7 +184,7 @@ def _check_checkpoint(folder: Path) -> Iterator[Finding]:
     """The checkpoint must be whole, and is held against the GPU's free memory."""
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.checkpoint import open_checkpoint
-    from promptlift.engines.vllm.device import free_ram, plan_memory
+    from promptlift.engines.vllm.launch import free_ram, plan_memory
 
     settings = VllmSettings(checkpoint_dir=folder)
     try:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from promptlift import doctor as machine
 from promptlift.cli.main import cli
 from promptlift.doctor import Finding, check_core, check_machine, check_models, check_run
-from promptlift.engines.vllm.device import GIB, Gpu
+from promptlift.engines.vllm.launch import GIB, Gpu
 from stubs.openai_server import StubServer
 
 

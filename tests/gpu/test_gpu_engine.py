@@ -19,8 +19,8 @@ import pytest
 from promptlift.api import Upsampler
 from promptlift.engines.base import Request
 from promptlift.engines.settings import VllmSettings
-from promptlift.engines.vllm.device import GIB, choose_gpu, read_gpus
 from promptlift.engines.vllm.engine import VllmEngine
+from promptlift.engines.vllm.launch import GIB, choose_gpu, read_gpus
 from promptlift.engines.vllm.owner import bring_up, set_asleep, take_down
 from promptlift.engines.vllm.state import EngineState, read_state
 from promptlift.testing import synthetic_video

@@ -16,18 +16,19 @@ import pytest
 
 from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.checkpoint import Checkpoint
-from promptlift.engines.vllm.device import MemoryPlan
 from promptlift.engines.vllm.launch import (
     PYTHON_VARIABLE,
     Installation,
     LaunchPlan,
+    MemoryPlan,
     engine_environment,
     find_installation,
     is_torchrun_variable,
-    release_of,
+    plan_launch,
     serve_arguments,
 )
 from promptlift.errors import ConfigEngineError
+from vllm_stub.make import make_stub
 
 
 def _python(folder: Path, vllm: str | None) -> Path:
@@ -157,11 +158,11 @@ def test_what_a_person_adds_comes_last() -> None:
     assert "--enforce-eager" in _arguments(fast_start=True)
 
 
-def test_a_version_that_is_too_old_is_refused() -> None:
-    """A later one that nobody knows is taken for the latest."""
-    assert release_of("0.32.1rc1+cu130") < release_of("1.0")
+def test_a_version_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    """Before anything is started."""
+    stub = make_stub(tmp_path, version="0.6.3.post1")
     with pytest.raises(ConfigEngineError, match=r"vLLM 0\.6\.3\.post1 is too old"):
-        release_of("0.6.3.post1")
+        plan_launch(stub.settings())
 
 
 TORCHRUN = {

@@ -10,7 +10,7 @@ import pytest
 
 from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.checkpoint import COSMOS, Checkpoint, KVCacheShape, open_checkpoint
-from promptlift.engines.vllm.device import (
+from promptlift.engines.vllm.launch import (
     GIB,
     MARGIN,
     WORKING_SPACE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -45,7 +44,6 @@ class VllmEngine:
         self._progress = progress
         self._host: RunningEngine | None = None
         self._clients: dict[Endpoint, OpenAIEngine] = {}
-        self._choosing = asyncio.Lock()
         self._closed = False
 
     @property
@@ -88,7 +86,7 @@ class VllmEngine:
             ItemEngineError: The engine refuses this request.
             ConfigEngineError: It does not start.
         """
-        async with (await self._chosen()).use() as state:
+        async with self._chosen().use() as state:
             return await self._client(state).stream(request, on_text)
 
     async def count(self, request: Request) -> int | None:
@@ -121,7 +119,7 @@ class VllmEngine:
         Raises:
             EngineError: It does not answer.
         """
-        return await (await self._chosen()).sleep()
+        return await self._chosen().sleep()
 
     async def wake(self) -> None:
         """Wake it; every request does so as well.
@@ -129,7 +127,7 @@ class VllmEngine:
         Raises:
             EngineError: It does not answer, or does not start.
         """
-        await (await self._chosen()).wake()
+        await self._chosen().wake()
 
     async def close(self) -> None:
         """Close the connections, and end the engine where it is ours; safe to call twice."""
@@ -144,7 +142,7 @@ class VllmEngine:
         self, ask: Callable[[OpenAIEngine], Awaitable[T]], *, wake: bool = True
     ) -> tuple[EngineState, T]:
         """Ask the engine; where it died, ask the next one the same."""
-        host = await self._chosen()
+        host = self._chosen()
         for left in range(_RESTARTS, -1, -1):
             async with host.use(wake=wake) as state:
                 try:
@@ -178,17 +176,16 @@ class VllmEngine:
     def _state(self) -> EngineState | None:
         return read_state() if self._host is None else self._host.current()
 
-    async def _chosen(self) -> RunningEngine:
+    def _chosen(self) -> RunningEngine:
         if self._closed:
             raise ConfigEngineError("the engine is closed", remedy="make a new one")
-        async with self._choosing:
-            if self._host is None:
-                settings = self.settings
-                if await asyncio.to_thread(_is_up, settings):
-                    self._host = RunningEngine(settings.start_timeout)
-                else:
-                    self._host = EngineOwner(settings, restarts=_RESTARTS, progress=self._progress)
-            return self._host
+        if self._host is None:
+            settings = self.settings
+            if _is_up(settings):
+                self._host = RunningEngine(settings.start_timeout)
+            else:
+                self._host = EngineOwner(settings, restarts=_RESTARTS, progress=self._progress)
+        return self._host
 
 
 def _is_up(settings: VllmSettings) -> bool:
