@@ -22,7 +22,7 @@ from PIL import Image
 
 from promptlift.engines.base import Completion, CountsTokens, EngineInfo, Request
 from promptlift.engines.openai import OpenAIEngine
-from promptlift.engines.openai import http as http_module
+from promptlift.engines.openai import client as client_module
 from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import (
     ConfigEngineError,
@@ -48,8 +48,8 @@ BROKEN = ["reset", "short", "garbage", "html", "json", "no-choices"]
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once, unless the server asks for a pause."""
-    monkeypatch.setattr(http_module, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(http_module, "_JITTER", 0.0)
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(client_module, "_JITTER", 0.0)
 
 
 def noise(width: int = 64, height: int = 48) -> Pixels:
@@ -390,8 +390,8 @@ def test_the_pause_is_the_servers_else_it_grows(monkeypatch: pytest.MonkeyPatch)
         pauses.append(seconds)
         await sleep(0)
 
-    monkeypatch.setattr(http_module, "_FIRST_PAUSE", 0.5)
-    monkeypatch.setattr(http_module, "_JITTER", 1.0)
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE", 0.5)
+    monkeypatch.setattr(client_module, "_JITTER", 1.0)
     monkeypatch.setattr(asyncio, "sleep", noted)
     faults = [Fault("status", 503, {"retry-after": "9"}), *[Fault("status", 503)] * 3]
     with StubServer(faults=[*faults, None, "429:3600"]) as server:

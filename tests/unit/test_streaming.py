@@ -14,8 +14,8 @@ import pytest
 
 from promptlift.engines.base import Completion, Request
 from promptlift.engines.openai import OpenAIEngine
-from promptlift.engines.openai import http as http_module
-from promptlift.engines.openai.protocol import read_events
+from promptlift.engines.openai import client as client_module
+from promptlift.engines.openai.client import read_events
 from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import TransientEngineError
 from promptlift.options import Options
@@ -37,8 +37,8 @@ STYLES = ["vllm-0.9.2", "vllm-0.32", "sglang", "llama-server", "hosted"]
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
-    monkeypatch.setattr(http_module, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(http_module, "_JITTER", 0.0)
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(client_module, "_JITTER", 0.0)
 
 
 def question(**sampling: int) -> Request:

@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from promptlift.engines.base import Completion, EngineInfo, Request
-from promptlift.engines.openai.http import HttpClient, UnsupportedParameter, read_key
-from promptlift.engines.openai.protocol import (
+from promptlift.engines.openai.client import (
     NO_SUCH_PAGE,
+    HttpClient,
     ServedModel,
-    chat_messages,
+    UnsupportedLimit,
     find_model,
     read_completion,
     read_count,
@@ -60,12 +60,7 @@ class OpenAIEngine:
         if isinstance(settings, str):
             settings = OpenAISettings(base_url=settings)
         self.settings = settings
-        self._client = HttpClient(
-            settings.base_url,
-            read_key(settings.api_key_env, api_key),
-            timeout=settings.timeout,
-            retries=settings.retries,
-        )
+        self._client = HttpClient(settings, api_key)
         self._max_images = max_images
         self._model: ServedModel | None = None
         self._limit_name = "max_tokens"
@@ -210,10 +205,14 @@ class OpenAIEngine:
 
     async def _body(self, request: Request, model: ServedModel) -> dict[str, Any]:
         urls = await asyncio.to_thread(_data_urls, request) if request.frames else []
+        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": u}} for u in urls]
+        user = {"role": "user", "content": [*parts, {"type": "text", "text": request.text}]}
+        # An empty system turn is not sent: some chat templates refuse one.
+        system = [{"role": "system", "content": request.system}] if request.system else []
         sampling = request.sampling
         return {
             "model": model.name,
-            "messages": chat_messages(request, urls),
+            "messages": [*system, user],
             self._limit_name: sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": sampling.seed,
@@ -234,8 +233,8 @@ class OpenAIEngine:
                 completion = await self._client.call(
                     "/chat/completions", body, read=read_completion, read_events=events
                 )
-            except UnsupportedParameter as error:
-                if error.parameter != "max_tokens" or error.parameter not in body:
+            except UnsupportedLimit:
+                if "max_tokens" not in body:
                     raise
                 self._limit_name = "max_completion_tokens"
             else:

@@ -90,7 +90,7 @@ class Endpoint:
             The requests that run or wait, and a number that grows with every request: where it
             is the same twice, nothing happened in between.
         """
-        from promptlift.engines.openai.protocol import sum_metrics
+        from promptlift.engines.openai.client import sum_metrics
 
         response = self.call("GET", "/metrics")
         if response is None or not response.is_success:
