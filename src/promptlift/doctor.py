@@ -205,7 +205,7 @@ def _check_running_engine() -> Finding:
         return Finding("engine", "ok", "none is up")
     minutes = (time.time() - state.since) / 60
     detail = f"{state.model} on vLLM {state.version}, {state.status}, up for {minutes:.0f} min"
-    if state.status == "ready" and not state.endpoint.is_healthy():
+    if state.status == "ready" and not state.is_healthy():
         remedy = "see `promptlift engine logs`, or end it with `promptlift engine down`"
         return Finding("engine", "fail", f"{detail}, but it does not answer", remedy)
     return Finding("engine", "ok", detail)

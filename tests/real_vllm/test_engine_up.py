@@ -18,7 +18,7 @@ from promptlift.api import Upsampler
 from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.vllm.engine import VllmEngine
 from promptlift.engines.vllm.launch import is_torchrun_variable
-from promptlift.engines.vllm.state import Endpoint, EngineState, read_state
+from promptlift.engines.vllm.state import EngineState, read_state
 from promptlift.record import Record
 from promptlift.testing import synthetic_video
 from promptlift.types import Frame
@@ -149,7 +149,7 @@ def test_the_key_is_kept(up: Machine) -> None:
         assert state.key.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert state.key not in Path(state.log).read_text()
     assert state.key not in up.command("engine", "status", "--json").stdout
-    stranger = Endpoint(state.port, "guess")
+    stranger = dataclasses.replace(state, key="guess")
     for method, path in (("GET", "/metrics"), ("POST", "/sleep"), ("POST", "/collective_rpc")):
         answer = stranger.call(method, path)
         assert answer is not None

@@ -88,7 +88,7 @@ def _status(as_json: bool) -> int:
     else:
         click.echo(_one_line(state))
         if state.status == "ready":
-            activity = state.endpoint.activity() if state.endpoint.is_healthy() else None
+            activity = state.activity() if state.is_healthy() else None
             click.echo(
                 "it does not answer" if activity is None else f"{activity[0]} requests in progress"
             )

@@ -12,7 +12,7 @@ from promptlift.engines.settings import OpenAISettings, VllmSettings
 from promptlift.engines.vllm.checkpoint import open_checkpoint
 from promptlift.engines.vllm.owner import EngineOwner, RunningEngine
 from promptlift.engines.vllm.process import StartProgress
-from promptlift.engines.vllm.state import Endpoint, EngineState, read_state
+from promptlift.engines.vllm.state import EngineState, read_state
 from promptlift.errors import ConfigEngineError, TransientEngineError
 
 __all__ = ["VllmEngine"]
@@ -43,7 +43,7 @@ class VllmEngine:
         self.settings = settings or VllmSettings()
         self._progress = progress
         self._host: RunningEngine | None = None
-        self._clients: dict[Endpoint, OpenAIEngine] = {}
+        self._clients: dict[str, OpenAIEngine] = {}
         self._closed = False
 
     @property
@@ -160,15 +160,14 @@ class VllmEngine:
         raise AssertionError("the last attempt returns or raises")
 
     def _client(self, state: EngineState) -> OpenAIEngine:
-        endpoint = state.endpoint
-        client = self._clients.get(endpoint)
+        client = self._clients.get(state.base_url)
         if client is None:
             # The client of a dead engine stays until the end: other requests may wait in it.
-            client = self._clients[endpoint] = OpenAIEngine(
+            client = self._clients[state.base_url] = OpenAIEngine(
                 OpenAISettings(
-                    base_url=endpoint.base_url, model=state.model, retries=self.settings.retries
+                    base_url=state.base_url, model=state.model, retries=self.settings.retries
                 ),
-                api_key=endpoint.key,
+                api_key=state.key,
                 max_images=state.images,
             )
         return client

@@ -132,7 +132,7 @@ class RunningEngine:
         while (now := self.current()) is not None and now.status == "ready":
             if now.engine_pid != state.engine_pid:
                 break
-            if await asyncio.to_thread(state.endpoint.is_healthy):
+            if await asyncio.to_thread(state.is_healthy):
                 return False
             if time.monotonic() > deadline:
                 await self.stop()
@@ -246,7 +246,7 @@ class EngineOwner(RunningEngine):
             restarts=len(self._deaths),
         )
         self._change(state)
-        process = await start_engine(plan, state.endpoint, self._progress)
+        process = await start_engine(plan, state, self._progress)
         self._process = process
         started = {"engine_pid": process.pid, "log": str(process.log), "since": time.time()}
         self._change(state, status="ready", **started)
@@ -257,7 +257,7 @@ class EngineOwner(RunningEngine):
         # The state says so first, so that whoever sends next wakes it.
         self._change(state, status="sleeping")
         try:
-            await asyncio.to_thread(state.endpoint.sleep)
+            await asyncio.to_thread(state.sleep)
         except EngineError:
             self._change(state)
             raise
@@ -268,7 +268,7 @@ class EngineOwner(RunningEngine):
         assert state is not None
         assert process is not None
         try:
-            await asyncio.to_thread(state.endpoint.wake)
+            await asyncio.to_thread(state.wake)
         except EngineError:
             await asyncio.to_thread(process.stop)
         else:
@@ -500,7 +500,7 @@ async def _watch(owner: EngineOwner, idle_sleep: float | None) -> NoReturn:
         await asyncio.sleep(_WATCH_INTERVAL)
         async with owner.use(wake=False) as state:
             pass
-        if idle_sleep is None or (now := await asyncio.to_thread(state.endpoint.activity)) is None:
+        if idle_sleep is None or (now := await asyncio.to_thread(state.activity)) is None:
             continue
         busy = now[0] > 0
         if busy or now != last:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from promptlift.engines.vllm.launch import LaunchPlan, engine_environment, serve_arguments
-from promptlift.engines.vllm.state import Endpoint, log_folder
+from promptlift.engines.vllm.state import EngineState, log_folder
 from promptlift.errors import ConfigEngineError
 
 __all__ = ["EngineProcess", "StartProgress", "read_log", "start_engine", "start_error"]
@@ -121,7 +121,7 @@ def _kill_group(group: int) -> None:
 
 
 async def start_engine(
-    plan: LaunchPlan, endpoint: Endpoint, progress: StartProgress | None = None
+    plan: LaunchPlan, state: EngineState, progress: StartProgress | None = None
 ) -> EngineProcess:
     """Start the engine and wait until it answers.
 
@@ -129,22 +129,22 @@ async def start_engine(
 
     Args:
         plan: From `plan_launch`.
-        endpoint: Where it shall answer.
+        state: Where it shall answer, and to which key.
         progress: Called with the latest line of the log, several times a second.
 
     Raises:
         ConfigEngineError: It did not start; says why.
     """
     began = time.monotonic()
-    arguments = serve_arguments(plan, endpoint.port)
+    arguments = serve_arguments(plan, state.port)
     command = [plan.installation.python, "-m", _MODULE, "serve", *arguments]
-    environment = engine_environment(plan, os.environ, endpoint.key)
+    environment = engine_environment(plan, os.environ, state.key)
     # Not in a thread, which could not be cancelled and would leave what it started.
     process = EngineProcess.start(command, environment, _new_log())
     try:
         while process.alive():
             seconds = time.monotonic() - began
-            if await asyncio.to_thread(endpoint.is_healthy):
+            if await asyncio.to_thread(state.is_healthy):
                 return process
             if seconds > plan.settings.start_timeout:
                 raise start_error(process.log, f"took more than {plan.settings.start_timeout:g} s")

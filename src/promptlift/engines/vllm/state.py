@@ -1,4 +1,4 @@
-"""Where an engine is reached, and the file that says which one ``promptlift engine up`` left.
+"""An engine that runs, how it is called, and the file that says which one is up.
 
 A process id is reused after a crash or a reboot, so it counts only together with the time at
 which the process started. The file is named after the host, because a home folder may be shared.
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HOST",
-    "Endpoint",
     "EngineState",
     "EngineStatus",
     "clear_state",
@@ -45,17 +44,52 @@ _SLOW = 600.0  # tens of gigabytes are moved, after the requests under way are a
 _REMEDY = "read `promptlift engine logs`, or take the engine down and up again"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where an engine listens, on loopback, and the key that it wants.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineState:
+    """An engine that runs, or is starting.
 
     Attributes:
-        port: Its port.
-        key: Its key, which is secret.
+        status: What it is doing.
+        pid: Process id of its owner.
+        pid_start: When the owner started, as `process_start` gives it.
+        engine_pid: Process id of the engine, which is its process group's too; 0 before a start.
+        port: Where it listens.
+        key: Its key; the file is readable by its user only.
+        model: The name that it serves.
+        source: The folder or hub name that it was started with.
+        revision: The model's revision, where it is known.
+        family: Image-token family, where it is known.
+        images: The most images in one request.
+        context: Tokens of prompt and answer; None where vLLM chose.
+        version: Version of vLLM.
+        note: How its memory was planned.
+        log: Where the engine writes; empty before a start.
+        since: Unix time of the start.
+        can_sleep: Whether it was started with sleep mode.
+        restarts: How often it died and was started again.
+        control_port: Where its owner takes requests to sleep and wake it, with the same key; 0
+            for an owner that takes none.
     """
 
+    status: EngineStatus = "starting"
+    pid: int
+    pid_start: float | None
+    engine_pid: int = 0
     port: int
     key: str = field(repr=False)
+    model: str
+    source: str
+    revision: str
+    family: str | None
+    images: int
+    context: int | None
+    version: str
+    note: str
+    log: str = ""
+    since: float = field(default_factory=time.time)
+    can_sleep: bool = True
+    restarts: int = 0
+    control_port: int = 0
 
     @property
     def base_url(self) -> str:
@@ -130,59 +164,6 @@ class Endpoint:
             raise TransientEngineError(
                 f"the engine answers {what} with status {response.status_code}", remedy=_REMEDY
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineState:
-    """An engine that runs, or is starting.
-
-    Attributes:
-        status: What it is doing.
-        pid: Process id of its owner.
-        pid_start: When the owner started, as `process_start` gives it.
-        engine_pid: Process id of the engine, which is its process group's too; 0 before a start.
-        port: Where it listens.
-        key: Its key; the file is readable by its user only.
-        model: The name that it serves.
-        source: The folder or hub name that it was started with.
-        revision: The model's revision, where it is known.
-        family: Image-token family, where it is known.
-        images: The most images in one request.
-        context: Tokens of prompt and answer; None where vLLM chose.
-        version: Version of vLLM.
-        note: How its memory was planned.
-        log: Where the engine writes; empty before a start.
-        since: Unix time of the start.
-        can_sleep: Whether it was started with sleep mode.
-        restarts: How often it died and was started again.
-        control_port: Where its owner takes requests to sleep and wake it, with the same key; 0
-            for an owner that takes none.
-    """
-
-    status: EngineStatus = "starting"
-    pid: int
-    pid_start: float | None
-    engine_pid: int = 0
-    port: int
-    key: str = field(repr=False)
-    model: str
-    source: str
-    revision: str
-    family: str | None
-    images: int
-    context: int | None
-    version: str
-    note: str
-    log: str = ""
-    since: float = field(default_factory=time.time)
-    can_sleep: bool = True
-    restarts: int = 0
-    control_port: int = 0
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where it answers."""
-        return Endpoint(self.port, self.key)
 
 
 def read_state() -> EngineState | None:
