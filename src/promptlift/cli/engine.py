@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +59,8 @@ def _up(
     MODEL is a name on the hub or a folder; with --checkpoint-dir it may be left out, and the
     Cosmos upsampler is meant.
     """
+    from rich.console import Console
+
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.owner import bring_up
 
@@ -69,7 +69,15 @@ def _up(
     settings = VllmSettings(
         model=model, python=vllm_python, sleep=not no_sleep, arguments=vllm_argument, **options
     )
-    with _start_report() as report:
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    with console.status("checking the model and the machine") as spinner:
+
+        def report(message: dict[str, Any]) -> None:
+            if "note" in message:
+                console.print(f"vLLM {message['version']}: {message['note']}")
+            elif "stage" in message:
+                spinner.update(f"starting, {message['seconds']:.0f} s: {message['stage']}")
+
         state = bring_up(settings, report, idle_sleep=idle_sleep)
     click.echo(_one_line(state))
 
@@ -82,7 +90,10 @@ def _status(as_json: bool) -> int:
 
     state = read_state()
     if as_json:
-        click.echo(json.dumps(_public(state), indent=2))
+        shown = None if state is None else dataclasses.asdict(state)
+        if shown is not None:
+            del shown["key"]
+        click.echo(json.dumps(shown, indent=2))
     elif state is None:
         click.echo("no engine is up")
     else:
@@ -138,30 +149,7 @@ def _logs(lines: int, only_path: bool) -> None:
     click.echo(str(there[-1]) if only_path else "\n".join(read_log(there[-1])[-lines:]))
 
 
-@contextmanager
-def _start_report() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Shows how the memory is planned and, on a terminal, what the engine does."""
-    from rich.console import Console
-
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-
-    def report(message: dict[str, Any]) -> None:
-        if "note" in message:
-            console.print(f"vLLM {message['version']}: {message['note']}")
-        elif "stage" in message:
-            spinner.update(f"starting, {message['seconds']:.0f} s: {message['stage']}")
-
-    with console.status("checking the model and the machine") as spinner:
-        yield report
-
-
 def _one_line(state: EngineState) -> str:
     context = "" if state.context is None else f", context {state.context:,}"
     up_for = time.strftime("%H:%M:%S", time.gmtime(time.time() - state.since))
     return f"{state.model}: {state.status}, vLLM {state.version}{context}, up for {up_for}"
-
-
-def _public(state: EngineState | None) -> dict[str, Any] | None:
-    if state is None:
-        return None
-    return {name: value for name, value in dataclasses.asdict(state).items() if name != "key"}

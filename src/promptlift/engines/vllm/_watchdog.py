@@ -31,11 +31,11 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     """Start the command, wait for its end or the owner's, and leave no process behind."""
     owner, log, _, *command = arguments
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _stop)
+        signal.signal(number, lambda *_: sys.exit())
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     with open(log, "ab") as output:  # noqa: PTH123 - no import that is not needed
         engine = subprocess.Popen(  # noqa: S603
@@ -53,22 +53,11 @@ def main(arguments: list[str]) -> int:
             readable, _, _ = select.select([0], [], [], _POLL)
             if readable and not os.read(0, 1024):
                 break
-    except _Stopped:
-        pass
     finally:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         _end_group(engine)
-    _report(engine.returncode)
-    return 0
-
-
-class _Stopped(Exception):
-    """The watchdog itself got a signal to end."""
-
-
-def _stop(*_: object) -> None:
-    raise _Stopped
+        _report(engine.returncode)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -124,4 +113,4 @@ def _report(number: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
