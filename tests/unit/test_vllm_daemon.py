@@ -142,13 +142,10 @@ def test_a_failed_start_is_one_line(stub: Stub, capfd: pytest.CaptureFixture[str
     ("arguments", "message"),
     [
         (("up", "--checkpoint-dir", "/nowhere"), "there is no checkpoint"),
-        (("up", "./nowhere"), "there is no model folder"),
-        (("up",), "no model is named"),
         (("up", "o/m", "--vllm-python", "/nowhere/python"), "is not a Python that has vLLM"),
         (("up", "o/m", "--context", "0"), "context is 0"),
         (("up", "o/m", "--no-sleep", "--idle-sleep", "60"), "leave one of"),
         (("sleep",), "promptlift engine up"),
-        (("wake",), "promptlift engine up"),
     ],
 )
 def test_mistakes_are_errors_before_anything_starts(

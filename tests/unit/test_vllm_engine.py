@@ -109,7 +109,7 @@ def test_a_request_that_kills_every_engine_is_given_up(stub: Stub) -> None:
     stub.behave(deaths=100)
 
     async def use() -> None:
-        async with engine_of(stub) as engine:
+        async with engine_of(stub, settings={"retries": 0}) as engine:
             await engine.complete(REQUEST)
 
     with pytest.raises(TransientEngineError, match="died 3 times while it worked on this request"):

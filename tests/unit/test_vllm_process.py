@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,15 @@ from promptlift.errors import ConfigEngineError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends every orphan")
 
-# An engine with a child, one that ignores SIGTERM, and one in a session of its own.
+# An engine with a child, and one in a session of its own; with an argument more, the child ignores
+# SIGTERM.
 TREE = """
-import os, signal, subprocess, sys, time
-sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-deaf = [sys.executable, "-c",
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"]
-children = [subprocess.Popen(sleeper), subprocess.Popen(deaf),
-            subprocess.Popen(sleeper, start_new_session=True)]
+import os, subprocess, sys, time
+sleeper = "import time; time.sleep(600)"
+deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+child = [sys.executable, "-c", (deaf if sys.argv[2:] else "") + sleeper]
+children = [subprocess.Popen(child),
+            subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)]
 with open(sys.argv[1] + ".new", "w") as file:
     file.write(" ".join(str(pid) for pid in [os.getpid(), *(c.pid for c in children)]))
 os.rename(sys.argv[1] + ".new", sys.argv[1])
@@ -67,46 +67,37 @@ def _pids(file: Path) -> list[int]:
     return [int(pid) for pid in file.read_text().split()]
 
 
-@contextmanager
-def _owner(tmp_path: Path, how: str) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+@linux
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [("plain", signal.SIGKILL), ("plain", signal.SIGTERM), ("fork", signal.SIGKILL)],
+)
+def test_nothing_outlives_the_owner(tmp_path: Path, how: str, number: signal.Signals) -> None:
+    """The group and one that left it are gone, also where a fork of the owner holds the pipe."""
     tree, file = _tree(tmp_path)
     command = [sys.executable, "-c", OWNER, how, str(tmp_path / "log"), *tree]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as owner:
         try:
-            yield owner, _pids(file)
+            assert owner.stdout is not None
+            owner.stdout.readline()
+            pids = _pids(file)
+            assert len(pids) == 3
+            assert all(process_start(pid) for pid in pids)
+            os.kill(owner.pid, number)
+            assert _left(pids) == []
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(owner.pid, signal.SIGKILL)
 
 
 @linux
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name
-)
-def test_nothing_outlives_the_owner(tmp_path: Path, number: signal.Signals) -> None:
-    """The group, one that ignores SIGTERM, and one that left the group are all gone."""
-    with _owner(tmp_path, "plain") as (owner, pids):
-        assert len(pids) == 4
-        assert all(process_start(pid) for pid in pids)
-        os.kill(owner.pid, number)
-        assert _left(pids) == []
-
-
-@linux
-def test_a_fork_of_the_owner_does_not_keep_the_engine(tmp_path: Path) -> None:
-    """A worker that the owner forked holds the pipe open; the engine ends all the same."""
-    with _owner(tmp_path, "fork") as (owner, pids):
-        assert owner.stdout is not None
-        owner.stdout.readline()
-        os.kill(owner.pid, signal.SIGKILL)
-        assert _left(pids) == []
-
-
-@linux
 def test_stop_leaves_nothing(tmp_path: Path) -> None:
-    """The engine has a session of its own, which no Ctrl-C reaches; a stop ends the whole tree."""
+    """The engine has a session of its own, which no Ctrl-C reaches; a stop ends the whole tree.
+
+    One that ignores SIGTERM is killed.
+    """
     tree, file = _tree(tmp_path)
-    process = EngineProcess.start(tree, os.environ, tmp_path / "log")
+    process = EngineProcess.start([*tree, "deaf"], os.environ, tmp_path / "log")
     pids = _pids(file)
     assert pids[0] == process.pid == os.getpgid(process.pid) == os.getsid(process.pid)
     assert process.alive()
@@ -121,12 +112,12 @@ def test_killing_the_watchdog_ends_the_engine(tmp_path: Path) -> None:
     """The engine does not run unwatched, and its owner finds out."""
     tree, file = _tree(tmp_path)
     process = EngineProcess.start(tree, os.environ, tmp_path / "log")
-    engine, child, deaf, orphan = _pids(file)
+    engine, child, orphan = _pids(file)
     watchdog = int(Path(f"/proc/{engine}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(watchdog, signal.SIGKILL)
     assert _left([engine]) == []
     assert not process.alive()
-    assert _left([child, deaf]) == []
+    assert _left([child]) == []
     assert process.exit_reason() == "was ended together with its watchdog"
     process.stop()
     os.kill(orphan, signal.SIGKILL)
