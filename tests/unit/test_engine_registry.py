@@ -118,7 +118,6 @@ def test_an_engine_in_one_line_is_understood(
     ("text", "message", "remedy"),
     [
         ("", "there is no engine ''", "such as embedded, or small=openai:base_url="),
-        ("big=opena:base_url=x", "there is no engine 'opena'", "perhaps you mean openai"),
         ("my label=embedded", "'my label' is no label", "letters, digits"),
         ("openai", "the engine 'openai' needs base_url", "--base-url"),
         (f"openai:base_url={URL},sk-secret", "setting 2 of an engine is no SETTING=", r"is \,"),
