@@ -173,11 +173,11 @@ def _check_vllm(python: str | None) -> Finding:
     from promptlift.engines.vllm.launch import find_installation
 
     try:
-        found = find_installation(python)
+        interpreter, version = find_installation(python)
     except PromptliftError as error:
         # Missing vLLM hinders nobody who did not ask for it.
         return Finding("vLLM", "note" if python is None else "fail", error.message, error.remedy)
-    return Finding("vLLM", "ok", f"{found.version}, {found.python}")
+    return Finding("vLLM", "ok", f"{version}, {interpreter}")
 
 
 def _check_checkpoint(folder: Path) -> Iterator[Finding]:

@@ -18,7 +18,6 @@ from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.checkpoint import Checkpoint
 from promptlift.engines.vllm.launch import (
     PYTHON_VARIABLE,
-    Installation,
     LaunchPlan,
     MemoryPlan,
     engine_environment,
@@ -46,11 +45,8 @@ def test_the_named_interpreter_is_asked_what_it_has(
     """Versions are from that interpreter's own metadata; the option goes before the variable."""
     by_option = _python(tmp_path / "option", "0.32.0+cpu")
     monkeypatch.setenv(PYTHON_VARIABLE, str(_python(tmp_path / "variable", "0.33.0+cu130")))
-    found = find_installation(str(by_option))
-    assert (found.python, found.version) == (str(by_option), "0.32.0+cpu")
-    assert found.for_cpu
-    found = find_installation()
-    assert (found.version, found.for_cpu) == ("0.33.0+cu130", False)
+    assert find_installation(str(by_option)) == (str(by_option), "0.32.0+cpu")
+    assert find_installation()[1] == "0.33.0+cu130"
 
 
 @pytest.mark.parametrize("name", ["missing/python", "without/python", "broken/python", "ours"])
@@ -80,9 +76,9 @@ def test_without_a_name_ours_goes_before_the_one_on_path(
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
     (tmp_path / "vllm").symlink_to(command)
-    assert find_installation().version == "0.31.0"
+    assert find_installation()[1] == "0.31.0"
     monkeypatch.setattr(sys, "executable", str(_python(tmp_path / "ours", "0.33.0")))
-    assert find_installation().version == "0.33.0"
+    assert find_installation()[1] == "0.33.0"
 
 
 COSMOS = Checkpoint(source="/models/cosmos", name="nvidia/cosmos", mistral=True)
@@ -97,8 +93,8 @@ def _plan(
     memory: MemoryPlan = GPU,
     **settings: Any,
 ) -> LaunchPlan:
-    installation = Installation("/opt/vllm/bin/python", version)
-    return LaunchPlan(VllmSettings(**settings), installation, checkpoint, memory)
+    settings_ = VllmSettings(**settings)
+    return LaunchPlan(settings_, "/opt/vllm/bin/python", version, checkpoint, memory)
 
 
 def _arguments(*given: Any, **named: Any) -> list[str]:

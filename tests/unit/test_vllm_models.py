@@ -38,8 +38,7 @@ def test_cosmos_is_found_in_every_layout(tmp_path: Path, below: str) -> None:
     assert Path(found.source) == tmp_path / below
     assert (found.name, found.mistral, found.family) == (COSMOS, True, "pixtral")
     assert found.weight_bytes == weights.stat().st_size
-    assert found.shape == KVCacheShape(layers=40, kv_heads=8, head_size=128, longest=128_000)
-    assert found.shape.bytes_per_token == 160 * 1024
+    assert found.shape == KVCacheShape(160 * 1024, longest=128_000)
 
 
 def test_no_checkpoint_says_where_it_looked(tmp_path: Path) -> None:
@@ -115,7 +114,7 @@ def test_a_folder_in_hugging_faces_format(tmp_path: Path) -> None:
     }
     folder = _hugging_face(tmp_path, {"model_type": "qwen2_5_vl", "text_config": text})
     found = open_checkpoint(str(folder), None)
-    assert found.shape == KVCacheShape(layers=28, kv_heads=4, head_size=128, longest=32768)
+    assert found.shape == KVCacheShape(2 * 2 * 28 * 4 * 128, longest=32768)
     assert (found.name, found.mistral, found.family) == (tmp_path.name, False, "qwen2.5-vl")
     (folder / "preprocessor_config.json").write_text('{"max_pixels": 12')
     with pytest.raises(ConfigEngineError, match=r"preprocessor_config\.json cannot be read"):
@@ -178,7 +177,7 @@ MODEL = Checkpoint(
     name="cosmos",
     mistral=True,
     weight_bytes=24 * GIB,
-    shape=KVCacheShape(layers=40, kv_heads=8, head_size=128, longest=128_000),
+    shape=KVCacheShape(160 * 1024, longest=128_000),
 )
 
 
@@ -226,7 +225,7 @@ def test_a_requested_context_is_taken_or_refused() -> None:
     with pytest.raises(ConfigEngineError, match="does not fit") as raised:
         _plan(_gpu(48, total=48), context=100_000)
     assert "--context" in raised.value.remedy
-    short = Checkpoint("/m", "m", weight_bytes=GIB, shape=KVCacheShape(2, 2, 64, longest=4096))
+    short = Checkpoint("/m", "m", weight_bytes=GIB, shape=KVCacheShape(1024, longest=4096))
     assert _plan(_gpu(79), short).context == 4096, "the model's own limit"
 
 

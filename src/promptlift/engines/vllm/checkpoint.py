@@ -35,21 +35,12 @@ class KVCacheShape:
     """What the memory of a model's context depends on.
 
     Attributes:
-        layers: Layers that have keys and values.
-        kv_heads: Heads of keys and values in each layer.
-        head_size: Numbers in each head.
+        bytes_per_token: Of keys and values in 16-bit numbers: 160 KiB for Pixtral-12B.
         longest: The longest context that the model was made for, in tokens.
     """
 
-    layers: int
-    kv_heads: int
-    head_size: int
+    bytes_per_token: int
     longest: int
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Keys and values of one token in 16-bit numbers: 160 KiB for Pixtral-12B."""
-        return 2 * self.layers * self.kv_heads * self.head_size * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,19 +217,15 @@ def _cache_shape(config: dict[str, Any], *, mistral: bool) -> KVCacheShape | Non
     try:
         if mistral:
             heads = config["n_heads"]
-            return KVCacheShape(
-                layers=config["n_layers"],
-                kv_heads=config.get("n_kv_heads", heads),
-                head_size=config.get("head_dim") or config["dim"] // heads,
-                longest=config.get("max_position_embeddings", _PIXTRAL_CONTEXT),
-            )
-        text = config.get("text_config", config)
-        heads = text["num_attention_heads"]
-        return KVCacheShape(
-            layers=text["num_hidden_layers"],
-            kv_heads=text.get("num_key_value_heads") or heads,
-            head_size=text.get("head_dim") or text["hidden_size"] // heads,
-            longest=text["max_position_embeddings"],
-        )
+            layers, kv_heads = config["n_layers"], config.get("n_kv_heads", heads)
+            head_size = config.get("head_dim") or config["dim"] // heads
+            longest = config.get("max_position_embeddings", _PIXTRAL_CONTEXT)
+        else:
+            text = config.get("text_config", config)
+            heads = text["num_attention_heads"]
+            layers, kv_heads = text["num_hidden_layers"], text.get("num_key_value_heads") or heads
+            head_size = text.get("head_dim") or text["hidden_size"] // heads
+            longest = text["max_position_embeddings"]
     except KeyError:
         return None
+    return KVCacheShape(2 * 2 * layers * kv_heads * head_size, longest)

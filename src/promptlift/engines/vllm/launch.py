@@ -32,7 +32,6 @@ __all__ = [
     "GIB",
     "PYTHON_VARIABLE",
     "Gpu",
-    "Installation",
     "LaunchPlan",
     "MemoryPlan",
     "choose_gpu",
@@ -77,29 +76,14 @@ _SHORTEST = 1024
 # ---- the installation
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """One installed vLLM.
-
-    Attributes:
-        python: The interpreter of its environment.
-        version: Its version.
-    """
-
-    python: str
-    version: str
-
-    @property
-    def for_cpu(self) -> bool:
-        """Whether it is a build that uses no GPU, even where there is one."""
-        return "cpu" in self.version.partition("+")[2]
-
-
-def find_installation(given: str | None = None) -> Installation:
+def find_installation(given: str | None = None) -> tuple[str, str]:
     """The vLLM to use: of the interpreter that is named, else of ours, else of PATH's ``vllm``.
 
     Args:
         given: An interpreter; None for the one that PROMPTLIFT_VLLM_PYTHON names, if it does.
+
+    Returns:
+        The interpreter, and the version of its vLLM.
 
     Raises:
         ConfigEngineError: There is none, or the interpreter that was named has none.
@@ -120,7 +104,7 @@ def find_installation(given: str | None = None) -> Installation:
                 command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
             )
             if version := json.loads(done.stdout.splitlines()[-1]):
-                return Installation(python, version)
+                return python, version
     raise ConfigEngineError(
         f"{named!r} is not a Python that has vLLM" if named else "vLLM is not installed",
         remedy="install vllm there, or in an environment of its own, and name that one's Python "
@@ -293,13 +277,15 @@ class LaunchPlan:
 
     Attributes:
         settings: What was asked for.
-        installation: The vLLM.
+        python: The interpreter that has vLLM.
+        version: The version of vLLM.
         checkpoint: The model.
         memory: The device, its memory and the context.
     """
 
     settings: VllmSettings
-    installation: Installation
+    python: str
+    version: str
     checkpoint: Checkpoint
     memory: MemoryPlan
 
@@ -314,16 +300,17 @@ def plan_launch(settings: VllmSettings) -> LaunchPlan:
         OptionError: There is no GPU of that index.
     """
     checkpoint = open_checkpoint(settings.model, settings.checkpoint_dir)
-    installation = find_installation(settings.python)
-    if _release(installation.version) < (0, 9):
+    python, version = find_installation(settings.python)
+    if _release(version) < (0, 9):
         raise ConfigEngineError(
-            f"vLLM {installation.version} is too old",
+            f"vLLM {version} is too old",
             remedy="install 0.9.2, or 0.29 or later, and name its Python",
         )
-    gpus = [] if installation.for_cpu else read_gpus()
-    ram = free_ram() if installation.for_cpu else None
+    for_cpu = "cpu" in version.partition("+")[2]  # uses no GPU, even where there is one
+    gpus = [] if for_cpu else read_gpus()
+    ram = free_ram() if for_cpu else None
     memory = plan_memory(checkpoint, settings, choose_gpu(gpus, settings.gpu), ram)
-    return LaunchPlan(settings, installation, checkpoint, memory)
+    return LaunchPlan(settings, python, version, checkpoint, memory)
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -336,7 +323,7 @@ def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
     The key is not among them: every user of the machine may read command lines.
     """
     checkpoint, memory, settings = plan.checkpoint, plan.memory, plan.settings
-    release = _release(plan.installation.version)
+    release = _release(plan.version)
     arguments = [checkpoint.source, "--served-model-name", checkpoint.name]
     arguments += ["--host", HOST, "--port", str(port), "--disable-uvicorn-access-log"]
     arguments += ["--middleware", "promptlift_auth.AuthMiddleware"]
@@ -405,7 +392,7 @@ def engine_environment(plan: LaunchPlan, parent: Mapping[str, str], key: str) ->
         for name, value in parent.items()
         if not is_torchrun_variable(name, value) and not _DROPPED.fullmatch(name)
     }
-    folder = str(Path(plan.installation.python).parent)
+    folder = str(Path(plan.python).parent)
     clean |= {
         "PATH": os.pathsep.join([folder, clean.get("PATH", os.defpath)]),
         # The module path of one interpreter is of no use to another.

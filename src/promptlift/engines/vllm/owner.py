@@ -55,7 +55,7 @@ _CALM = 600.0
 _SETTLE = 20.0
 _POLL = 0.2
 _DOWN = 40.0
-_WATCH_INTERVAL = 1.0
+_WATCH_INTERVAL = 0.5
 _DAEMON_RESTARTS = 3
 _CONTROL_TIMEOUT = 3600.0  # an engine that does not wake is started again
 _LOGS = "read `promptlift engine logs`"
@@ -240,7 +240,7 @@ class EngineOwner(RunningEngine):
             family=plan.checkpoint.family,
             images=plan.settings.images,
             context=plan.memory.context,
-            version=plan.installation.version,
+            version=plan.version,
             note=plan.memory.note,
             can_sleep=plan.settings.sleep,
             restarts=len(self._deaths),

@@ -137,7 +137,7 @@ async def start_engine(
     """
     began = time.monotonic()
     arguments = serve_arguments(plan, state.port)
-    command = [plan.installation.python, "-m", _MODULE, "serve", *arguments]
+    command = [plan.python, "-m", _MODULE, "serve", *arguments]
     environment = engine_environment(plan, os.environ, state.key)
     # Not in a thread, which could not be cancelled and would leave what it started.
     process = EngineProcess.start(command, environment, _new_log())
