@@ -65,20 +65,15 @@ class EngineSettings(BaseModel):
         except ValidationError as failure:
             error = failure.errors(include_url=False)[0]
             name, fields = str(error["loc"][0]), type(self).model_fields
+            message = f"{name} is {error['input']!r}"
+            remedy = error["msg"].replace("Input should be", "it should be")
             if error["type"] == "extra_forbidden":
-                raise OptionError(
-                    f"the engine {self.engine!r} takes no {name!r}",
-                    remedy=f"it takes {', '.join(fields)}" if fields else "leave it out",
-                ) from None
-            if error["type"] == "missing":
-                raise OptionError(
-                    f"the engine {self.engine!r} needs {name}",
-                    remedy=f"give --{name.replace('_', '-')}, the {fields[name].description}",
-                ) from None
-            raise OptionError(
-                f"{name} is {error['input']!r}",
-                remedy=error["msg"].replace("Input should be", "it should be"),
-            ) from None
+                message = f"the engine {self.engine!r} takes no {name!r}"
+                remedy = f"it takes {', '.join(fields)}" if fields else "leave it out"
+            elif error["type"] == "missing":
+                message = f"the engine {self.engine!r} needs {name}"
+                remedy = f"give --{name.replace('_', '-')}, the {fields[name].description}"
+            raise OptionError(message, remedy=remedy) from None
 
 
 class OpenAISettings(EngineSettings):

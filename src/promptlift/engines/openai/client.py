@@ -83,22 +83,19 @@ NO_SUCH_PAGE = (404, 405, 501)
 def _read_base_url(url: str) -> SplitResult:
     """Check a base URL. Without a path, ``/v1`` is assumed."""
     url = url.strip()
+    secret = bool(set("@?#") & set(url))  # it may hold a password or a key, and is not repeated
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if "@" in url or "?" in url or "#" in url:
-        # It may hold a password or a key, and is not repeated.
+    if secret or not valid or not url.isprintable() or " " in url:
         raise ConfigEngineError(
-            "the base URL has a user name, a password, a query or a fragment (@, ? or #) in it",
-            remedy="remove them, and name the environment variable that holds the key with "
-            "--api-key-env",
-        )
-    if not valid or not url.isprintable() or " " in url:
-        raise ConfigEngineError(
-            f"the base URL {url!r} is no http or https URL",
-            remedy="give an address such as http://localhost:8000/v1",
+            "the base URL has a user name, a password, a query or a fragment (@, ? or #) in it"
+            if secret
+            else f"the base URL {url!r} is no http or https URL",
+            remedy="give an address such as http://localhost:8000/v1, and name the environment "
+            "variable that holds the key with --api-key-env",
         )
     return parts._replace(path=parts.path.rstrip("/") or "/v1")
 
