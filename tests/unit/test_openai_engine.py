@@ -40,7 +40,7 @@ T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 
 KEY = "sk-swordfish-0123456789"
-STYLES = ["vllm-0.9.2", "vllm-0.32", "sglang", "llama-server", "hosted"]
+STYLES = ["vllm-0.32", "sglang", "llama-server", "hosted"]
 TRANSIENT = ["408", "425", "429:0", "500", "503", "529"]
 BROKEN = ["reset", "short", "garbage", "html", "json", "no-choices"]
 

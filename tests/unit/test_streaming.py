@@ -31,7 +31,7 @@ GOOD = (
     "soft light falls on the balloon as it moves slowly to the right. The camera pans gently."
 )
 PROMPT = "a red balloon drifts over the hills at sunset"
-STYLES = ["vllm-0.9.2", "vllm-0.32", "sglang", "llama-server", "hosted"]
+STYLES = ["vllm-0.32", "sglang", "llama-server", "hosted"]
 
 
 @pytest.fixture(autouse=True)
