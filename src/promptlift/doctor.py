@@ -18,8 +18,7 @@ from typing import Literal
 
 import platformdirs
 
-from promptlift.engines.vllm.device import GIB, choose_gpu, gib, read_gpus
-from promptlift.engines.vllm.launch import is_torchrun_variable
+from promptlift.engines.vllm.launch import GIB, choose_gpu, gib, is_torchrun_variable, read_gpus
 from promptlift.errors import PromptliftError
 
 __all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "check_run"]
@@ -174,18 +173,18 @@ def _check_vllm(python: str | None) -> Finding:
     from promptlift.engines.vllm.launch import find_installation
 
     try:
-        found = find_installation(python)
+        interpreter, version = find_installation(python)
     except PromptliftError as error:
         # Missing vLLM hinders nobody who did not ask for it.
         return Finding("vLLM", "note" if python is None else "fail", error.message, error.remedy)
-    return Finding("vLLM", "ok", f"{found.version}, {found.python}")
+    return Finding("vLLM", "ok", f"{version}, {interpreter}")
 
 
 def _check_checkpoint(folder: Path) -> Iterator[Finding]:
     """The checkpoint must be whole, and is held against the GPU's free memory."""
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.checkpoint import open_checkpoint
-    from promptlift.engines.vllm.device import free_ram, plan_memory
+    from promptlift.engines.vllm.launch import free_ram, plan_memory
 
     settings = VllmSettings(checkpoint_dir=folder)
     try:
@@ -206,7 +205,7 @@ def _check_running_engine() -> Finding:
         return Finding("engine", "ok", "none is up")
     minutes = (time.time() - state.since) / 60
     detail = f"{state.model} on vLLM {state.version}, {state.status}, up for {minutes:.0f} min"
-    if state.status == "ready" and not state.endpoint.is_healthy():
+    if state.status == "ready" and not state.is_healthy():
         remedy = "see `promptlift engine logs`, or end it with `promptlift engine down`"
         return Finding("engine", "fail", f"{detail}, but it does not answer", remedy)
     return Finding("engine", "ok", detail)

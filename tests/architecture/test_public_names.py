@@ -17,7 +17,7 @@ FILES = sorted(path for folder in SEALED for path in (TESTS / folder).rglob("*.p
 EXCEPTIONS = {
     "promptlift.cli.main": "the command, called in this process or by name in a child",
     "promptlift.batch.export": "one function, named as its module",
-    "promptlift.engines.vllm.device": "the parts of a card that is made up",
+    "promptlift.engines.vllm.launch": "the parts of a card that is made up",
     "promptlift.sweep.plot": "one function that needs matplotlib; the room does not",
     "promptlift.cosmos.transfer1_check": "NVIDIA's arithmetic, beside the writer it is for",
     "promptlift.targets.templates": "every template, to find it among the choices",

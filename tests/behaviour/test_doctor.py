@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from promptlift import doctor as machine
 from promptlift.cli.main import cli
 from promptlift.doctor import Finding, check_core, check_machine, check_models, check_run
-from promptlift.engines.vllm.device import GIB, Gpu
+from promptlift.engines.vllm.launch import GIB, Gpu
 from stubs.openai_server import StubServer
 
 
@@ -58,8 +58,8 @@ def test_torchrun_is_noticed() -> None:
 
 def test_a_gpu_that_others_hold_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A card with most of its memory taken is a note; a free one is fine."""
-    busy = Gpu(0, "GPU-0", "Card", 80 * GIB, 20 * GIB, (9, 0))
-    free = Gpu(1, "GPU-1", "Card", 80 * GIB, 79 * GIB, (9, 0))
+    busy = Gpu(0, "GPU-0", "Card", 80 * GIB, 20 * GIB)
+    free = Gpu(1, "GPU-1", "Card", 80 * GIB, 79 * GIB)
     monkeypatch.setattr(machine, "read_gpus", lambda _: [busy, free])
     gpus = [f for f in check_machine({}) if f.name == "GPU"]
     assert [f.status for f in gpus] == ["note", "ok"]

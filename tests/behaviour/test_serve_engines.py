@@ -221,7 +221,7 @@ def test_our_client_and_the_command_name_an_engine(server: Served, clip: Path) -
     [
         (("embedded",), "two engines are called 'embedded'"),
         (("a=embedded", "a=embedded"), "two engines are called 'a'"),
-        (("emdedded",), "Perhaps you mean embedded"),
+        (("emdedded",), "Use one of auto, embedded"),
     ],
 )
 def test_engines_that_cannot_be_told_apart_are_a_mistake(

@@ -140,37 +140,24 @@ def answer(subject: Subject, *requests: Request) -> list[Completion]:
     return with_engine(subject, use)
 
 
-def test_describe_is_stable(subject: Subject) -> None:
-    """An engine gives the same account of itself before and after it has answered."""
+def test_it_answers_and_says_who_it_is(subject: Subject) -> None:
+    """A text that it ended by itself, possible counts, and the same account before and after."""
 
-    async def use(engine: Engine) -> tuple[EngineInfo, EngineInfo]:
-        before = await engine.describe()
-        await engine.complete(request_for())
-        return before, await engine.describe()
+    async def use(engine: Engine) -> tuple[EngineInfo, Completion, EngineInfo]:
+        before, completion = await engine.describe(), await engine.complete(request_for())
+        return before, completion, await engine.describe()
 
-    before, after = with_engine(subject, use)
+    before, completion, after = with_engine(subject, use)
     assert before == after
-
-
-def test_describe_is_honest(subject: Subject) -> None:
-    """An engine names itself, its model and its version, and its limits are possible ones."""
-
-    async def use(engine: Engine) -> EngineInfo:
-        return await engine.describe()
-
-    info = with_engine(subject, use)
-    assert info.name
-    assert info.model
-    assert info.version
-    assert info.max_images >= 1
-    assert info.context is None or info.context > 0
-
-
-def test_it_answers_with_text_and_a_reason(subject: Subject) -> None:
-    """A plain request is answered with a text that the engine ended by itself."""
-    (completion,) = answer(subject, request_for())
+    assert before.name
+    assert before.model
+    assert before.version
+    assert before.max_images >= 1
+    assert before.context is None or before.context > 0
     assert completion.text.strip()
     assert completion.finish_reason == "stop"
+    assert completion.prompt_tokens is None or completion.prompt_tokens > 0
+    assert completion.completion_tokens is None or completion.completion_tokens > 0
 
 
 def test_a_streamed_answer_is_the_whole_one(subject: Subject) -> None:
@@ -189,13 +176,6 @@ def test_a_streamed_answer_is_the_whole_one(subject: Subject) -> None:
     assert not subject.deterministic or streamed == whole
 
 
-def test_token_counts_are_possible(subject: Subject) -> None:
-    """Counts are None where the engine does not count, and positive where it does."""
-    (completion,) = answer(subject, request_for())
-    assert completion.prompt_tokens is None or completion.prompt_tokens > 0
-    assert completion.completion_tokens is None or completion.completion_tokens > 0
-
-
 def test_the_same_request_gives_the_same_answer(subject: Subject) -> None:
     """Where an engine is deterministic, two fresh ones and one used twice agree."""
     if not subject.deterministic:
@@ -205,7 +185,7 @@ def test_the_same_request_gives_the_same_answer(subject: Subject) -> None:
     assert first == again == fresh
 
 
-@pytest.mark.parametrize("size", [(16, 16), (64, 48), (320, 180), (180, 320), (1025, 33)], ids=str)
+@pytest.mark.parametrize("size", [(16, 16), (320, 180), (1025, 33)], ids=str)
 def test_images_of_any_size_are_accepted(subject: Subject, size: tuple[int, int]) -> None:
     """Small, wide, tall and odd sizes are all answered."""
     (completion,) = answer(subject, request_for(frames=(frame(*size),)))
@@ -274,10 +254,8 @@ def test_closing_twice_is_safe(subject: Subject) -> None:
 @pytest.mark.parametrize(
     "prompt",
     [
-        "机器人把一杯咖啡递给一位女士",
         "ロボットアームがコーヒーを渡す",
         "ذراع روبوت تقدم كوب قهوة",
-        "роботизированная рука передаёт чашку",
         "a robot 🤖 serves a “crème brûlée” — naïvely",
         "👩\u200d🍳 e\u0301tude in 𝒮cript",
     ],

@@ -19,9 +19,9 @@ import pytest
 from promptlift.api import Upsampler
 from promptlift.engines.base import Request
 from promptlift.engines.settings import VllmSettings
-from promptlift.engines.vllm.daemon import bring_up, put_to_sleep, take_down, wake_up
-from promptlift.engines.vllm.device import GIB, choose_gpu, read_gpus
 from promptlift.engines.vllm.engine import VllmEngine
+from promptlift.engines.vllm.launch import GIB, choose_gpu, read_gpus
+from promptlift.engines.vllm.owner import bring_up, set_asleep, take_down
 from promptlift.engines.vllm.state import EngineState, read_state
 from promptlift.testing import synthetic_video
 from real_vllm.processes import wait_until_gone
@@ -91,14 +91,11 @@ def test_every_size_is_answered_as_predicted(
     assert record.tokens.predicted == record.tokens.counted == record.tokens.actual
 
 
-@pytest.mark.parametrize("level", [1, 2])
-def test_sleep_gives_the_memory_back_and_a_request_wakes(
-    up: tuple[EngineState, int], level: int
-) -> None:
+def test_sleep_gives_the_memory_back_and_a_request_wakes(up: tuple[EngineState, int]) -> None:
     """Asleep, nearly all that the engine took is free; the next request is answered as ever."""
     _, before = up
     awake = free()
-    assert put_to_sleep(level).status == "sleeping"
+    assert set_asleep(True).status == "sleeping"
     assert wait_for(lambda: before - free() < 0.2 * (before - awake) + MARGIN)
 
     async def ask() -> str:
@@ -109,7 +106,7 @@ def test_sleep_gives_the_memory_back_and_a_request_wakes(
             await engine.close()
 
     assert asyncio.run(ask())
-    assert wake_up().status == "ready"
+    assert set_asleep(False).status == "ready"
     assert wait_for(lambda: abs(free() - awake) < 0.2 * (before - awake) + MARGIN)
 
 

@@ -36,7 +36,7 @@ def test_qwen_is_served_and_counted(machine: Machine, tmp_path: Path) -> None:
     settings = VllmSettings(model=str(folder), python=str(machine.python), fast_start=True)
 
     async def count() -> tuple[EngineInfo, list[int | None]]:
-        engine = VllmEngine(settings, use_running=False)
+        engine = VllmEngine(settings)
         try:
             told = [
                 (await engine.complete(_request(size, frames))).prompt_tokens

@@ -28,8 +28,9 @@ from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.engine import VllmEngine
 
 async def own():
-    settings = VllmSettings(model=sys.argv[1], python=sys.argv[2], fast_start=True)
-    engine = VllmEngine(settings, use_running=False)
+    # Another context than that of the engine that is up, which would be used otherwise.
+    settings = VllmSettings(model=sys.argv[1], python=sys.argv[2], context=4096, fast_start=True)
+    engine = VllmEngine(settings)
     answer = await engine.complete(Request(text="Test prompt", frames=()))
     print(engine.own.current().engine_pid, answer.text, flush=True)
     await asyncio.sleep(600)
@@ -62,7 +63,7 @@ def test_an_unknown_architecture_is_the_cause(machine: Machine, tmp_path: Path) 
     settings = VllmSettings(model=str(tmp_path), python=str(machine.python))
 
     async def describe() -> None:
-        engine = VllmEngine(settings, use_running=False)
+        engine = VllmEngine(settings)
         try:
             await engine.describe()
         finally:

@@ -73,12 +73,6 @@ def _llama_pages(context: int, sees: bool) -> dict[str, dict[str, Any]]:
 
 
 STYLES: dict[str, Style] = {
-    "vllm-0.9.2": Style(
-        clamps=False,
-        card=_vllm_card,
-        pages=lambda _context, _sees: {"/version": {"version": "0.9.2"}},
-        counts=True,
-    ),
     "vllm-0.32": Style(
         clamps=True,
         card=_vllm_card,

@@ -55,7 +55,6 @@ def test_the_settings_say_which_engine_is_meant(
         ("openai", {"base_url": URL, "gpu": 0}, "takes no 'gpu'", "it takes base_url, model"),
         ("openai", {"base_url": URL, "context": -1}, "context is -1", "equal to 1"),
         ("llamacpp", {"model": "a", "mmproj": "b", "threads": 0}, "threads is 0", "equal to 1"),
-        ("vllm", {"sleep": False, "idle_sleep": 9}, "idle_sleep", "--no-sleep"),
     ],
 )
 def test_what_an_engine_does_not_take_is_a_mistake(
@@ -119,7 +118,6 @@ def test_an_engine_in_one_line_is_understood(
     ("text", "message", "remedy"),
     [
         ("", "there is no engine ''", "such as embedded, or small=openai:base_url="),
-        ("big=opena:base_url=x", "there is no engine 'opena'", "perhaps you mean openai"),
         ("my label=embedded", "'my label' is no label", "letters, digits"),
         ("openai", "the engine 'openai' needs base_url", "--base-url"),
         (f"openai:base_url={URL},sk-secret", "setting 2 of an engine is no SETTING=", r"is \,"),

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptlift.engines.llamacpp.gguf import DamagedGguf, inspect_model, locate, read_gguf
+from promptlift.engines.llamacpp.gguf import inspect_model, locate, read_gguf
 from promptlift.errors import ConfigEngineError
 from promptlift.tokens import family as token_family
 from stubs.gguf_models import Pair, pair, write_model, write_projector
@@ -59,13 +59,9 @@ def test_the_head_says_what_gguf_py_says(tmp_path: Path, files: Pair) -> None:
         ours, theirs = read_gguf(path), gguf.GGUFReader(path)
         for key, field in theirs.fields.items():
             if field.types and field.types[0] == gguf.GGUFValueType.ARRAY:
-                assert key not in ours.fields
+                assert key not in ours
             elif not key.startswith("GGUF."):
-                assert ours.fields[key] == pytest.approx(field.contents())
-    read = read_gguf(typed)
-    assert (read.text("text"), read.text("uint8"), read.text("absent")) == ("größer", "", "")
-    assert read.number("uint8") == 200
-    assert read.number("int8") is read.number("yes") is read.number("text") is None
+                assert ours[key] == pytest.approx(field.contents())
 
 
 def _refused(model: Path, mmproj: Path) -> str:
@@ -75,19 +71,17 @@ def _refused(model: Path, mmproj: Path) -> str:
 
 
 def test_what_is_no_gguf_file_is_named(tmp_path: Path, files: Pair) -> None:
-    """Other content, other versions, odd heads and half a download are each told apart."""
+    """Other content, other versions and odd heads are each told apart."""
     path = tmp_path / "odd.gguf"
     whole = files.mmproj.read_bytes()
     one_field = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"k"
-    last = max(each.data_offset for each in gguf.GGUFReader(files.mmproj).tensors)
     for content, words in (
         (b"<html>not found</html>", "is not a GGUF file. Download it again"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
         (b"GGUF", "cut off"),
         (whole[:200], "cut off"),
-        (whole[:last], f"only {last:,} of more than"),
         (b"GGUF" + struct.pack("<I", 9) + whole[8:], "version 9"),
-        (one_field + struct.pack("<IIQ", 9, 9, 1), "list of lists"),
+        (one_field + struct.pack("<IIQ", 9, 9, 1), "list of the unknown type 9"),
         (one_field + struct.pack("<I", 77), "unknown type 77"),
     ):
         path.write_bytes(content)
@@ -97,17 +91,17 @@ def test_what_is_no_gguf_file_is_named(tmp_path: Path, files: Pair) -> None:
     assert "is a folder" in _refused(tmp_path, files.mmproj)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(at=st.integers(8, 6000), byte=st.integers(0, 255))
 def test_a_wrong_byte_never_crashes_the_reader(
     tmp_path_factory: pytest.TempPathFactory, at: int, byte: int
 ) -> None:
-    """A head with one byte changed is read, or is damaged; nothing else happens."""
+    """A head with one byte changed is read, or refused; nothing else happens."""
     content = bytearray(pair().mmproj.read_bytes())
     content[at] = byte
     path = tmp_path_factory.getbasetemp() / "flipped.gguf"
     path.write_bytes(content)
-    with contextlib.suppress(DamagedGguf):
+    with contextlib.suppress(ValueError):
         read_gguf(path)
 
 
@@ -132,17 +126,14 @@ def test_a_pair_is_described_by_its_files(tmp_path: Path, files: Pair) -> None:
 def test_files_in_each_others_place_are_refused(tmp_path: Path, files: Pair) -> None:
     """A projector given as the model, a model as the projector, and things that are neither."""
     assert "not a model's" in _refused(files.mmproj, files.model)
-    assert "is not a projector" in _refused(files.model, files.model)
+    assert "is not a projector that takes pictures" in _refused(files.model, files.model)
     deaf = tmp_path / "audio.gguf"
     write_projector(deaf, fields={"clip.has_vision_encoder": False})
-    assert "takes no pictures" in _refused(files.model, deaf)
+    assert "is not a projector that takes pictures" in _refused(files.model, deaf)
 
 
 def test_a_model_in_parts_needs_all_of_them(tmp_path: Path, files: Pair) -> None:
-    """The first part leads to the others, and all contents are in the revision.
-
-    A missing part is named, and so is a part that is given for the first.
-    """
+    """The first part leads to the others, and all contents are in the revision."""
     write_model(tmp_path / "big.gguf", tensors_a_part=5)
     first, _, last = sorted(tmp_path.iterdir())
     revision = inspect_model(first, files.mmproj).revision
@@ -150,8 +141,6 @@ def test_a_model_in_parts_needs_all_of_them(tmp_path: Path, files: Pair) -> None
     assert hashlib.sha256(last.read_bytes()).hexdigest() in revision
     last.unlink()
     assert f"{last.name} is missing" in _refused(first, files.mmproj)
-    renamed = first.rename(tmp_path / "renamed.gguf")
-    assert "one of 3 parts" in _refused(renamed, files.mmproj)
 
 
 @pytest.mark.parametrize(
@@ -252,4 +241,4 @@ def test_what_cannot_be_had_is_a_fault_of_the_settings(hub: StubHub, tmp_path: P
         assert kind == "ConfigEngineError"
         assert "does not give it to everybody" in text
     ((kind, text),) = located(hub, tmp_path, NAME, HF_HUB_OFFLINE="1")
-    assert (kind, "does not answer" in text) == ("TransientEngineError", True)
+    assert (kind, "cannot be fetched" in text) == ("TransientEngineError", True)

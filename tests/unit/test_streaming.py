@@ -14,8 +14,8 @@ import pytest
 
 from promptlift.engines.base import Completion, Request
 from promptlift.engines.openai import OpenAIEngine
-from promptlift.engines.openai import http as http_module
-from promptlift.engines.openai.protocol import read_events
+from promptlift.engines.openai import client as client_module
+from promptlift.engines.openai.client import read_events
 from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import TransientEngineError
 from promptlift.options import Options
@@ -31,14 +31,14 @@ GOOD = (
     "soft light falls on the balloon as it moves slowly to the right. The camera pans gently."
 )
 PROMPT = "a red balloon drifts over the hills at sunset"
-STYLES = ["vllm-0.9.2", "vllm-0.32", "sglang", "llama-server", "hosted"]
+STYLES = ["vllm-0.32", "sglang", "llama-server", "hosted"]
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come at once."""
-    monkeypatch.setattr(http_module, "_FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(http_module, "_JITTER", 0.0)
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(client_module, "_JITTER", 0.0)
 
 
 def question(**sampling: int) -> Request:
@@ -132,16 +132,16 @@ def test_a_stream_has_the_bounds_of_a_call(fault: str | None) -> None:
     ("server", "forms", "texts"),
     [
         (StubServer(streams="whole"), [True, True], ["", ""]),
-        (StubServer(streams="refused"), [True, False, False], ["", ""]),
-        # The first answer comes whole while the limit's name is found; the second streams.
-        (StubServer("hosted", new_limit_only=True), [True, False, False, True], ["", ANSWER]),
+        (StubServer(streams="refused"), [True, False, True, False], ["", ""]),
+        # The limit's newer name is found first.
+        (StubServer("hosted", new_limit_only=True), [True, True, True], [ANSWER, ANSWER]),
     ],
     ids=["whole", "refused", "new limit"],
 )
 def test_a_server_that_does_not_stream_answers_all_the_same(
     server: StubServer, forms: list[bool], texts: list[str]
 ) -> None:
-    """Its answer comes whole; one that refuses is tried once only."""
+    """Its answer comes whole."""
     pieces: list[list[str]] = [[], []]
 
     async def use(engine: OpenAIEngine) -> list[Completion]:

@@ -19,8 +19,8 @@ import pytest
 from promptlift.cli.main import main
 from promptlift.engines.base import Request
 from promptlift.engines.settings import VllmSettings
-from promptlift.engines.vllm.daemon import bring_up, put_to_sleep, take_down
 from promptlift.engines.vllm.engine import VllmEngine
+from promptlift.engines.vllm.owner import bring_up, set_asleep, take_down
 from promptlift.engines.vllm.state import EngineState, process_start, read_state, write_state
 from promptlift.errors import ConfigEngineError
 from vllm_stub.make import Stub, make_stub
@@ -96,7 +96,7 @@ def test_up_status_down(stub: Stub, capfd: pytest.CaptureFixture[str]) -> None:
     assert promptlift(*up(stub), "--images", "4") == 0
     output = capfd.readouterr()
     assert output.out.startswith("tiny: ready, vLLM 0.32.0+cpu, context 9,216")
-    assert "s: ready" in output.err
+    assert "vLLM 0.32.0+cpu: tiny on the CPU" in output.err
     assert ask() == (ANSWER, False)
     assert promptlift("engine", "status") == 0
     assert "0 requests in progress" in capfd.readouterr().out
@@ -142,13 +142,10 @@ def test_a_failed_start_is_one_line(stub: Stub, capfd: pytest.CaptureFixture[str
     ("arguments", "message"),
     [
         (("up", "--checkpoint-dir", "/nowhere"), "there is no checkpoint"),
-        (("up", "./nowhere"), "there is no model folder"),
-        (("up",), "no model is named"),
         (("up", "o/m", "--vllm-python", "/nowhere/python"), "is not a Python that has vLLM"),
         (("up", "o/m", "--context", "0"), "context is 0"),
-        (("up", "o/m", "--no-sleep", "--idle-sleep", "60"), "an engine without sleep mode"),
+        (("up", "o/m", "--no-sleep", "--idle-sleep", "60"), "leave one of"),
         (("sleep",), "promptlift engine up"),
-        (("wake",), "promptlift engine up"),
     ],
 )
 def test_mistakes_are_errors_before_anything_starts(
@@ -167,51 +164,26 @@ def test_sleep_and_wake(stub: Stub) -> None:
     """A request wakes a sleeping engine; `wake` does too; waking twice is waking once."""
     bring_up(stub.settings())
     assert promptlift("engine", "sleep") == 0
-    assert (current().status, current().level) == ("sleeping", 1)
+    assert current().status == "sleeping"
     assert ask() == (ANSWER, False)
-    assert (current().status, current().level) == ("ready", 0)
+    assert current().status == "ready"
     assert promptlift("engine", "wake") == 0
     asleep, awake = "/sleep?level=1&mode=wait", ["/wake_up", "/reset_prefix_cache"]
     assert stub.calls() == ["start", asleep, *awake, "/v1/chat/completions"]
 
 
-def test_waking_from_level_2_loads_the_weights_first(stub: Stub) -> None:
-    """Memory for the weights, the weights, and only then the rest, with an empty cache."""
-    bring_up(stub.settings())
-    assert promptlift("engine", "sleep", "--level", "2") == 0
-    assert promptlift("engine", "wake") == 0
-    assert stub.calls()[1:] == [
-        "/sleep?level=2&mode=wait",
-        "/wake_up?tags=weights",
-        "/collective_rpc",
-        "/wake_up?tags=kv_cache",
-        "/reset_prefix_cache",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("version", "settings", "level", "message"),
-    [
-        ("0.9.2", {}, 2, "cannot load the weights again"),
-        ("0.32.0+cpu", {"sleep": False}, 1, "without sleep mode"),
-    ],
-)
-def test_an_engine_that_cannot_sleep_stays_awake(
-    stub: Stub, tmp_path: Path, version: str, settings: dict[str, bool], level: int, message: str
-) -> None:
-    """0.9.2 cannot load the weights again, and sleep mode may be off: it is not tried."""
-    del stub
-    other = make_stub(tmp_path / "other", version=version)
-    bring_up(other.settings(**settings))
-    with pytest.raises(ConfigEngineError, match=message):
-        put_to_sleep(level)
+def test_an_engine_without_sleep_mode_stays_awake(stub: Stub) -> None:
+    """It is not tried, and the error says how to start one that can sleep."""
+    bring_up(stub.settings(sleep=False))
+    with pytest.raises(ConfigEngineError, match="without sleep mode"):
+        set_asleep(True)
     assert current().status == "ready"
-    assert other.calls() == ["start"]
+    assert stub.calls() == ["start"]
 
 
 def test_it_sleeps_when_idle(stub: Stub) -> None:
     """After its seconds without a request it sleeps; the next request wakes it."""
-    bring_up(stub.settings(idle_sleep=1.0))
+    bring_up(stub.settings(), idle_sleep=0.5)
     wait(lambda: current().status == "sleeping")
     assert ask() == (ANSWER, False)
     assert "/wake_up" in stub.calls()
@@ -222,14 +194,13 @@ def test_a_dead_engine_is_started_again(stub: Stub, asleep: bool) -> None:
     """Whether it dies in its sleep or over a request, that is answered by the next one."""
     before = bring_up(stub.settings())
     if asleep:
-        put_to_sleep(1)
+        set_asleep(True)
         os.kill(before.engine_pid, signal.SIGKILL)
     else:
         stub.behave(deaths=1)
     assert ask() == (ANSWER, False)
     after = current()
     assert after.restarts == 1
-    assert after.endpoint == before.endpoint
     assert after.engine_pid != before.engine_pid
     assert gone(before.engine_pid)
 
@@ -310,21 +281,9 @@ def test_a_garbled_state_file_is_removed(written: EngineState, folder: Path, con
 
 
 def test_a_reused_process_id_is_not_the_owner(written: EngineState) -> None:
-    """Another process with the owner's id but another start does not count, and lives on.
-
-    Neither does one that only has the engine's id; an engine that is still there is ended.
-    """
-    stale = dataclasses.replace(written, pid_start=1.0)
-    for arguments, status in ((("other", "8123"), None), (("vllm", "8123"), -signal.SIGKILL)):
-        command = [sys.executable, "-c", "input()", *arguments]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
-            wait(lambda: process_start(process.pid))
-            write_state(dataclasses.replace(stale, engine_pid=process.pid))
-            assert read_state() is None
-            if status is not None:
-                process.wait(30)
-            assert process.poll() == status
-            process.kill()
+    """Another process with the owner's id but another start does not count."""
+    write_state(dataclasses.replace(written, pid_start=1.0))
+    assert read_state() is None
 
 
 def test_a_state_folder_that_cannot_be_written_is_one_error(

@@ -16,49 +16,37 @@ import pytest
 
 from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.checkpoint import Checkpoint
-from promptlift.engines.vllm.device import GIB, Gpu, MemoryPlan
 from promptlift.engines.vllm.launch import (
     PYTHON_VARIABLE,
-    Installation,
     LaunchPlan,
-    can_reload,
+    MemoryPlan,
     engine_environment,
     find_installation,
     is_torchrun_variable,
-    release_of,
+    plan_launch,
     serve_arguments,
 )
 from promptlift.errors import ConfigEngineError
+from vllm_stub.make import make_stub
 
 
 def _python(folder: Path, vllm: str | None) -> Path:
     """An interpreter that says it has that vLLM."""
     folder.mkdir(parents=True)
-    about = {"vllm": vllm, "fast_loader": True}
     python = folder / "python"
-    python.write_text(f"#!/bin/sh\necho noise\necho '{json.dumps(about)}'\n")
+    python.write_text(f"#!/bin/sh\necho noise\necho '{json.dumps(vllm)}'\n")
     python.chmod(0o755)
     return python
 
 
-def _command(folder: Path, shebang: str) -> Path:
-    """An installed command ``vllm``."""
-    command = folder / "vllm"
-    command.write_text(f"{shebang}\nimport sys\n")
-    command.chmod(0o755)
-    return command
-
-
-def test_the_named_interpreter_is_asked_what_it_has(tmp_path: Path) -> None:
+def test_the_named_interpreter_is_asked_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Versions are from that interpreter's own metadata; the option goes before the variable."""
     by_option = _python(tmp_path / "option", "0.32.0+cpu")
-    environ = {PYTHON_VARIABLE: str(_python(tmp_path / "variable", "0.33.0+cu130"))}
-    found = find_installation(str(by_option), environ)
-    assert found.python == str(by_option)
-    assert found.version == "0.32.0+cpu"
-    assert (found.fast_loader, found.for_cpu, found.is_ours) == (True, True, False)
-    found = find_installation(None, environ)
-    assert (found.version, found.for_cpu) == ("0.33.0+cu130", False)
+    monkeypatch.setenv(PYTHON_VARIABLE, str(_python(tmp_path / "variable", "0.33.0+cu130")))
+    assert find_installation(str(by_option)) == (str(by_option), "0.32.0+cpu")
+    assert find_installation()[1] == "0.33.0+cu130"
 
 
 @pytest.mark.parametrize("name", ["missing/python", "without/python", "broken/python", "ours"])
@@ -69,32 +57,33 @@ def test_a_named_interpreter_without_vllm_is_an_error(tmp_path: Path, name: str)
     (tmp_path / "broken" / "python").write_text("no program")
     named = sys.executable if name == "ours" else str(tmp_path / name)
     with pytest.raises(ConfigEngineError, match="is not a Python that has vLLM"):
-        find_installation(named, {})
+        find_installation(named)
 
 
 def test_without_a_name_ours_goes_before_the_one_on_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command ``vllm`` leads to its interpreter by its first line, or by the folder."""
+    """The command ``vllm``, which may be a link, lies beside its interpreter."""
     python = _python(tmp_path / "env", "0.31.0")
-    environ = {"PATH": str(python.parent)}
+    monkeypatch.delenv(PYTHON_VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setattr(sys, "executable", str(_python(tmp_path / "none", None)))
     with pytest.raises(ConfigEngineError, match="vLLM is not installed") as raised:
-        find_installation(None, environ)
+        find_installation()
     assert "--vllm-python" in raised.value.remedy
     assert PYTHON_VARIABLE in raised.value.remedy
-    for shebang in (f"#!{python}", "#!/bin/sh", "#!/usr/bin/env python"):
-        _command(python.parent, shebang)
-        assert find_installation(None, environ).version == "0.31.0"
+    command = python.with_name("vllm")
+    command.write_text("#!/bin/sh\n")
+    command.chmod(0o755)
+    (tmp_path / "vllm").symlink_to(command)
+    assert find_installation()[1] == "0.31.0"
     monkeypatch.setattr(sys, "executable", str(_python(tmp_path / "ours", "0.33.0")))
-    found = find_installation(None, environ)
-    assert (found.version, found.is_ours) == ("0.33.0", True)
+    assert find_installation()[1] == "0.33.0"
 
 
 COSMOS = Checkpoint(source="/models/cosmos", name="nvidia/cosmos", mistral=True)
 HUB = Checkpoint(source="Qwen/Qwen2.5-VL-7B-Instruct", name="Qwen/Qwen2.5-VL-7B-Instruct")
-H100 = Gpu(0, "GPU-0", "H100", 80 * GIB, 79 * GIB, (9, 0))
-GPU = MemoryPlan(9216, 0.71, {"CUDA_VISIBLE_DEVICES": "2"}, "", H100)
+GPU = MemoryPlan(9216, 0.71, {"CUDA_VISIBLE_DEVICES": "2"}, "")
 CPU = MemoryPlan(9216, None, {}, "", on_cpu=True)
 
 
@@ -102,12 +91,10 @@ def _plan(
     version: str = "0.32.0",
     checkpoint: Checkpoint = COSMOS,
     memory: MemoryPlan = GPU,
-    python: str = "/opt/vllm/bin/python",
-    fast_loader: bool = False,
     **settings: Any,
 ) -> LaunchPlan:
-    installation = Installation(python, version, fast_loader)
-    return LaunchPlan(VllmSettings(**settings), installation, checkpoint, memory)
+    settings_ = VllmSettings(**settings)
+    return LaunchPlan(settings_, "/opt/vllm/bin/python", version, checkpoint, memory)
 
 
 def _arguments(*given: Any, **named: Any) -> list[str]:
@@ -147,7 +134,7 @@ def test_other_models_and_devices() -> None:
     unknown = dataclasses.replace(GPU, context=None)
     arguments = _arguments("0.32.0", HUB, unknown)
     assert "--tokenizer-mode" not in arguments
-    assert _value(arguments, "--load-format") == "auto"
+    assert "--load-format" not in arguments
     assert _value(arguments, "--max-model-len") == "auto"
     assert _value(_arguments("0.9.2", HUB, unknown), "--max-model-len") is None
     on_cpu = _arguments(memory=CPU)
@@ -164,20 +151,14 @@ def test_what_a_person_adds_comes_last() -> None:
     assert _value(arguments, "--quantization") == "fp8"
     assert "--enable-sleep-mode" not in arguments
     assert json.loads(_value(arguments, "--limit-mm-per-prompt") or "") == {"image": 8}
-    fast = _arguments(fast_start=True, fast_loader=True)
-    assert "--enforce-eager" in fast
-    assert _value(fast, "--load-format") == "fastsafetensors"
-    both = dataclasses.replace(COSMOS, several_formats=True)
-    fast = _arguments(checkpoint=both, fast_start=True, fast_loader=True)
-    assert _value(fast, "--load-format") == "mistral"
+    assert "--enforce-eager" in _arguments(fast_start=True)
 
 
-def test_which_versions_are_supported() -> None:
-    """0.9.2 cannot reload its weights; an unknown later version is taken for the latest."""
-    versions = ("0.9.2", "0.10.2", "0.29.0", "1.0")
-    assert [can_reload(version) for version in versions] == [False, False, True, True]
+def test_a_version_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    """Before anything is started."""
+    stub = make_stub(tmp_path, version="0.6.3.post1")
     with pytest.raises(ConfigEngineError, match=r"vLLM 0\.6\.3\.post1 is too old"):
-        release_of("0.6.3.post1")
+        plan_launch(stub.settings())
 
 
 TORCHRUN = {

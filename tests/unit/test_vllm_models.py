@@ -10,7 +10,7 @@ import pytest
 
 from promptlift.engines.settings import VllmSettings
 from promptlift.engines.vllm.checkpoint import COSMOS, Checkpoint, KVCacheShape, open_checkpoint
-from promptlift.engines.vllm.device import (
+from promptlift.engines.vllm.launch import (
     GIB,
     MARGIN,
     WORKING_SPACE,
@@ -38,8 +38,7 @@ def test_cosmos_is_found_in_every_layout(tmp_path: Path, below: str) -> None:
     assert Path(found.source) == tmp_path / below
     assert (found.name, found.mistral, found.family) == (COSMOS, True, "pixtral")
     assert found.weight_bytes == weights.stat().st_size
-    assert found.shape == KVCacheShape(layers=40, kv_heads=8, head_size=128, longest=128_000)
-    assert found.shape.bytes_per_token == 160 * 1024
+    assert found.shape == KVCacheShape(160 * 1024, longest=128_000)
 
 
 def test_no_checkpoint_says_where_it_looked(tmp_path: Path) -> None:
@@ -49,18 +48,15 @@ def test_no_checkpoint_says_where_it_looked(tmp_path: Path) -> None:
     assert str(tmp_path / COSMOS) in raised.value.message
     assert "hf download" in raised.value.remedy
     (tmp_path / COSMOS).mkdir(parents=True)
-    with pytest.raises(ConfigEngineError, match=r"incomplete: it has no params\.json"):
+    (tmp_path / COSMOS / "params.json").write_text("{")
+    with pytest.raises(ConfigEngineError, match=r"incomplete: params\.json cannot be read"):
         _cosmos(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [("tekken.json", "no tokenizer"), ("consolidated.safetensors", "no consolidated.safetensors")],
-)
-def test_a_missing_part_is_named(tmp_path: Path, missing: str, message: str) -> None:
-    """Each part that vLLM would miss only after minutes is missed at once."""
-    (mistral(tmp_path) / missing).unlink()
-    with pytest.raises(ConfigEngineError, match=message):
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    """VLLM would miss them only after minutes."""
+    (mistral(tmp_path) / "consolidated.safetensors").unlink()
+    with pytest.raises(ConfigEngineError, match=r"no consolidated\.safetensors"):
         _cosmos(tmp_path)
 
 
@@ -68,9 +64,9 @@ def test_a_missing_part_is_named(tmp_path: Path, missing: str, message: str) -> 
     ("content", "message"),
     [
         (None, "has 161 of 162 bytes"),
-        (b"", "cut off within its header"),
-        (b"\x02\0\0\0\0\0\0\0[]", "a header that is not safetensors'"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b"", "of 0 bytes, is cut off"),
+        (b"\x02\0\0\0\0\0\0\0[]", "of 10 bytes, is cut off"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
     ],
 )
 def test_damaged_weights_are_recognized(
@@ -118,7 +114,7 @@ def test_a_folder_in_hugging_faces_format(tmp_path: Path) -> None:
     }
     folder = _hugging_face(tmp_path, {"model_type": "qwen2_5_vl", "text_config": text})
     found = open_checkpoint(str(folder), None)
-    assert found.shape == KVCacheShape(layers=28, kv_heads=4, head_size=128, longest=32768)
+    assert found.shape == KVCacheShape(2 * 2 * 28 * 4 * 128, longest=32768)
     assert (found.name, found.mistral, found.family) == (tmp_path.name, False, "qwen2.5-vl")
     (folder / "preprocessor_config.json").write_text('{"max_pixels": 12')
     with pytest.raises(ConfigEngineError, match=r"preprocessor_config\.json cannot be read"):
@@ -181,14 +177,12 @@ MODEL = Checkpoint(
     name="cosmos",
     mistral=True,
     weight_bytes=24 * GIB,
-    shape=KVCacheShape(layers=40, kv_heads=8, head_size=128, longest=128_000),
+    shape=KVCacheShape(160 * 1024, longest=128_000),
 )
 
 
-def _gpu(
-    free: float, total: float = 80, capability: tuple[int, int] = (9, 0), index: int = 0
-) -> Gpu:
-    return Gpu(index, f"GPU-{index}", "H100", int(total * GIB), int(free * GIB), capability)
+def _gpu(free: float, total: float = 80, index: int = 0) -> Gpu:
+    return Gpu(index, f"GPU-{index}", "H100", int(total * GIB), int(free * GIB))
 
 
 def _plan(gpu: Gpu | None, model: Checkpoint = MODEL, **settings: Any) -> MemoryPlan:
@@ -217,15 +211,12 @@ def test_the_context_shrinks_with_the_memory(spare: int, context: int) -> None:
 
 
 def test_what_cannot_fit_is_an_error_before_the_start() -> None:
-    """With the need and what there is; fp8 is offered, and fits, where the GPU computes in it."""
+    """With the need and what there is; fp8 is offered, and fits."""
     with pytest.raises(ConfigEngineError, match="does not fit on GPU 0") as raised:
         _plan(_gpu(free=23.5, total=24))
     assert "23.5 GiB of 24.0 GiB free" in raised.value.message
     assert "--quantization fp8" in raised.value.remedy
     assert _plan(_gpu(free=23.5, total=24), quantization="fp8").context == 9216
-    with pytest.raises(ConfigEngineError) as raised:
-        _plan(_gpu(free=23.5, total=24, capability=(8, 6)))
-    assert "fp8" not in raised.value.remedy
 
 
 def test_a_requested_context_is_taken_or_refused() -> None:
@@ -234,7 +225,7 @@ def test_a_requested_context_is_taken_or_refused() -> None:
     with pytest.raises(ConfigEngineError, match="does not fit") as raised:
         _plan(_gpu(48, total=48), context=100_000)
     assert "--context" in raised.value.remedy
-    short = Checkpoint("/m", "m", weight_bytes=GIB, shape=KVCacheShape(2, 2, 64, longest=4096))
+    short = Checkpoint("/m", "m", weight_bytes=GIB, shape=KVCacheShape(1024, longest=4096))
     assert _plan(_gpu(79), short).context == 4096, "the model's own limit"
 
 
@@ -270,9 +261,9 @@ def test_the_gpu_with_most_free_memory_is_chosen() -> None:
 
 
 TABLE = """\
-0, GPU-aaaa-1, NVIDIA H100 80GB HBM3, 81559, 80995, 9.0
-1, GPU-bbbb-2, NVIDIA RTX A6000, 49140, [N/A], 8.6
-2, GPU-cccc-3, NVIDIA L4, 23034, 22574, 8.9
+0, GPU-aaaa-1, NVIDIA H100 80GB HBM3, 81559, 80995
+1, GPU-bbbb-2, NVIDIA RTX A6000, 49140, [N/A]
+2, GPU-cccc-3, NVIDIA L4, 23034, 22574
 """
 
 
@@ -292,6 +283,4 @@ def test_gpus_are_read_from_nvidia_smi(
     gpus = read_gpus(environ)
     assert [gpu.index for gpu in gpus] == indices
     if visible is None:
-        assert gpus[0] == Gpu(
-            0, "GPU-aaaa-1", "NVIDIA H100 80GB HBM3", 81559 << 20, 80995 << 20, (9, 0)
-        )
+        assert gpus[0] == Gpu(0, "GPU-aaaa-1", "NVIDIA H100 80GB HBM3", 81559 << 20, 80995 << 20)

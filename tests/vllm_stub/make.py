@@ -81,7 +81,7 @@ def make_stub(folder: Path, version: str = "0.32.0+cpu") -> Stub:
     """Make both in `folder`."""
     python = folder / "bin" / "python"
     python.parent.mkdir(parents=True)
-    about = json.dumps({"vllm": version, "fast_loader": False})
+    about = json.dumps(version)
     python.write_text(_PYTHON.format(about=about, python=sys.executable, server=_SERVER))
     python.chmod(0o755)
     return Stub(mistral(folder / "tiny", TINY), python)

@@ -1,10 +1,10 @@
 """Run in place of ``python -m vllm.entrypoints.cli.main``: the paths of vLLM's server, no model.
 
-How it behaves is in ``behaviour.json`` of the model's folder: ``taken`` starts fail because the
-port is taken; ``fail`` is printed before it ends; ``slow`` seconds pass before it listens, and
-``thinks`` before it answers; of the requests ``deaths`` end it, and ``failures`` are answered with
-503; falling asleep takes ``drowsy`` seconds, and ``deaf`` times it does not wake. Asked while it
-sleeps, it fails, as vLLM does at the least. Each call is written to ``calls`` in that folder.
+How it behaves is in ``behaviour.json`` of the model's folder: ``fail`` is printed before it ends;
+``slow`` seconds pass before it listens, and ``thinks`` before it answers; of the requests
+``deaths`` end it, and ``failures`` are answered with 503; falling asleep takes ``drowsy`` seconds,
+and ``deaf`` times it does not wake. Asked while it sleeps, it fails, as vLLM does at the least.
+Each call is written to ``calls`` in that folder.
 """
 
 from __future__ import annotations
@@ -131,11 +131,9 @@ def main(arguments: list[str]) -> None:
     Handler.name = arguments[arguments.index("--served-model-name") + 1]
     Handler.folder.note("start")
     behaviour = Handler.folder.behaviour()
-    if Handler.folder.one_less("taken"):
-        sys.exit("OSError: [Errno 98] Address already in use")
     if "fail" in behaviour:
         sys.exit(behaviour["fail"])
-    print("Starting to load model", model, flush=True)
+    print("INFO 11-21 21:22:30 [loader.py:5] Loading", model, flush=True)
     time.sleep(behaviour.get("slow", 0))
     port = int(arguments[arguments.index("--port") + 1])
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

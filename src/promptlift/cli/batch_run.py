@@ -119,7 +119,7 @@ async def _conduct(
 
     def starting(stage: str, seconds: float) -> None:
         if not quiet and sys.stderr.isatty():
-            sys.stderr.write(f"\rstarting vLLM: {stage}, {seconds:.0f} s   ")
+            sys.stderr.write(f"\rstarting vLLM, {seconds:.0f} s: {stage:<60}")
 
     engine = make_engine(command.engine, progress=starting, **command.settings_without_retries)
     try:

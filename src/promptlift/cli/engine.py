@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +38,19 @@ def engine() -> None:
 @click.option("--quantization", metavar="NAME", help="fp8 halves the weights on GPUs that can.")
 @click.option("--fast-start", is_flag=True, help="Start sooner and answer slower.")
 @click.option("--no-sleep", is_flag=True, help="Start without sleep mode.")
-@click.option("--idle-sleep", type=float, metavar="SECONDS", help="Sleep when idle for so long.")
+@click.option(
+    "--idle-sleep",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Sleep when idle for so long.",
+)
 @click.option("--start-timeout", type=float, default=1800, show_default=True, metavar="SECONDS")
 @click.option("--vllm-argument", multiple=True, metavar="ARG", help="Passed to `vllm serve`.")
 def _up(
     model: str | None,
     vllm_python: str | None,
     no_sleep: bool,
+    idle_sleep: float | None,
     vllm_argument: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -55,14 +59,26 @@ def _up(
     MODEL is a name on the hub or a folder; with --checkpoint-dir it may be left out, and the
     Cosmos upsampler is meant.
     """
-    from promptlift.engines.settings import VllmSettings
-    from promptlift.engines.vllm.daemon import bring_up
+    from rich.console import Console
 
+    from promptlift.engines.settings import VllmSettings
+    from promptlift.engines.vllm.owner import bring_up
+
+    if no_sleep and idle_sleep is not None:
+        raise click.UsageError("leave one of --idle-sleep and --no-sleep out")
     settings = VllmSettings(
         model=model, python=vllm_python, sleep=not no_sleep, arguments=vllm_argument, **options
     )
-    with _start_report() as report:
-        state = bring_up(settings, report)
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    with console.status("checking the model and the machine") as spinner:
+
+        def report(message: dict[str, Any]) -> None:
+            if "note" in message:
+                console.print(f"vLLM {message['version']}: {message['note']}")
+            elif "stage" in message:
+                spinner.update(f"starting, {message['seconds']:.0f} s: {message['stage']}")
+
+        state = bring_up(settings, report, idle_sleep=idle_sleep)
     click.echo(_one_line(state))
 
 
@@ -74,13 +90,16 @@ def _status(as_json: bool) -> int:
 
     state = read_state()
     if as_json:
-        click.echo(json.dumps(_public(state), indent=2))
+        shown = None if state is None else dataclasses.asdict(state)
+        if shown is not None:
+            del shown["key"]
+        click.echo(json.dumps(shown, indent=2))
     elif state is None:
         click.echo("no engine is up")
     else:
         click.echo(_one_line(state))
         if state.status == "ready":
-            activity = state.endpoint.activity() if state.endpoint.is_healthy() else None
+            activity = state.activity() if state.is_healthy() else None
             click.echo(
                 "it does not answer" if activity is None else f"{activity[0]} requests in progress"
             )
@@ -90,32 +109,25 @@ def _status(as_json: bool) -> int:
 
 
 @engine.command("sleep")
-@click.option(
-    "--level",
-    type=click.IntRange(1, 2),
-    default=1,
-    show_default=True,
-    help="1 keeps the weights in main memory, 2 drops them.",
-)
-def _sleep(level: int) -> None:
+def _sleep() -> None:
     """Release the GPU's memory and keep the engine; the next request wakes it."""
-    from promptlift.engines.vllm.daemon import put_to_sleep
+    from promptlift.engines.vllm.owner import set_asleep
 
-    click.echo(_one_line(put_to_sleep(level)))
+    click.echo(_one_line(set_asleep(True)))
 
 
 @engine.command("wake")
 def _wake() -> None:
     """Wake the engine."""
-    from promptlift.engines.vllm.daemon import wake_up
+    from promptlift.engines.vllm.owner import set_asleep
 
-    click.echo(_one_line(wake_up()))
+    click.echo(_one_line(set_asleep(False)))
 
 
 @engine.command("down")
 def _down() -> None:
     """End the engine with all its processes."""
-    from promptlift.engines.vllm.daemon import take_down
+    from promptlift.engines.vllm.owner import take_down
 
     click.echo("the engine is down" if take_down() else "no engine is up")
 
@@ -125,7 +137,7 @@ def _down() -> None:
 @click.option("--path", "only_path", is_flag=True, help="Print only the path of the log.")
 def _logs(lines: int, only_path: bool) -> None:
     """Show the end of the latest engine's log."""
-    from promptlift.engines.vllm.process import log_tail
+    from promptlift.engines.vllm.process import read_log
     from promptlift.engines.vllm.state import log_folder
     from promptlift.errors import ConfigEngineError
 
@@ -134,42 +146,10 @@ def _logs(lines: int, only_path: bool) -> None:
         raise ConfigEngineError(
             "no engine has written a log", remedy="start one with `promptlift engine up`"
         )
-    click.echo(str(there[-1]) if only_path else "\n".join(log_tail(there[-1], lines)))
-
-
-@contextmanager
-def _start_report() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Shows how far a start is: a line that changes on a terminal, a line each elsewhere."""
-    from rich.console import Console
-
-    from promptlift.engines.vllm.process import START_STAGES
-
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    shown = ""
-
-    def report(message: dict[str, Any]) -> None:
-        nonlocal shown
-        if "note" in message:
-            console.print(f"vLLM {message['version']}: {message['note']}")
-        elif message.get("stage") in START_STAGES:
-            text, seconds = START_STAGES[message["stage"]], message["seconds"]
-            spinner.update(f"{text} ({seconds:.0f} s)")
-            if not console.is_terminal and text != shown:
-                console.print(f"{seconds:.0f} s: {text}")
-            shown = text
-
-    with console.status("checking the model and the machine") as spinner:
-        yield report
+    click.echo(str(there[-1]) if only_path else "\n".join(read_log(there[-1])[-lines:]))
 
 
 def _one_line(state: EngineState) -> str:
     context = "" if state.context is None else f", context {state.context:,}"
-    doing = f"{state.status} (level {state.level})" if state.level else state.status
     up_for = time.strftime("%H:%M:%S", time.gmtime(time.time() - state.since))
-    return f"{state.model}: {doing}, vLLM {state.version}{context}, up for {up_for}"
-
-
-def _public(state: EngineState | None) -> dict[str, Any] | None:
-    if state is None:
-        return None
-    return {name: value for name, value in dataclasses.asdict(state).items() if name != "key"}
+    return f"{state.model}: {state.status}, vLLM {state.version}{context}, up for {up_for}"

@@ -91,7 +91,7 @@ class RunNotes(StatusLine):
 
     def starting(self, stage: str, seconds: float) -> None:
         """Show how far an engine is that is being started for this call."""
-        self.update(f"starting vLLM: {stage}, {seconds:.0f} s")
+        self.update(f"starting vLLM, {seconds:.0f} s: {stage}")
 
     def about(self, outcome: Outcome, *, dry_run: bool) -> None:
         """Say what was planned, and everything that a person should know of the result."""

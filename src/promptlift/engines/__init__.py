@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from promptlift.engines.no_model import EmbeddedEngine
     from promptlift.engines.openai import OpenAIEngine
     from promptlift.engines.settings import LlamaCppSettings, OpenAISettings, VllmSettings
-    from promptlift.engines.vllm.daemon import bring_up, take_down
     from promptlift.engines.vllm.engine import VllmEngine
+    from promptlift.engines.vllm.owner import bring_up, take_down
     from promptlift.engines.vllm.state import read_state
 
 __all__ = [
@@ -44,9 +44,9 @@ _HOMES = {
     "OpenAISettings": "settings",
     "VllmEngine": "vllm.engine",
     "VllmSettings": "settings",
-    "bring_up": "vllm.daemon",
+    "bring_up": "vllm.owner",
     "read_state": "vllm.state",
-    "take_down": "vllm.daemon",
+    "take_down": "vllm.owner",
 }
 
 

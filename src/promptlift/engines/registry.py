@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from promptlift.engines.base import Engine
@@ -149,11 +148,9 @@ def parse_engine(text: str) -> EngineSpec:
 
 def _settings_class(name: str) -> type[EngineSettings]:
     if name not in SETTINGS:
-        close = get_close_matches(name, ENGINES, 1)
-        hint = f"perhaps you mean {close[0]}; " if close else ""
         raise OptionError(
             f"there is no engine {name[:40]!r}",
-            remedy=f"{hint}use one of {', '.join(ENGINES)}, in one line with settings as "
+            remedy=f"use one of {', '.join(ENGINES)}, in one line with settings as "
             f"{_FORM}, such as {_EXAMPLE}",
         )
     return SETTINGS[name]

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from promptlift.errors import OptionError
 
@@ -72,20 +65,15 @@ class EngineSettings(BaseModel):
         except ValidationError as failure:
             error = failure.errors(include_url=False)[0]
             name, fields = str(error["loc"][0]), type(self).model_fields
+            message = f"{name} is {error['input']!r}"
+            remedy = error["msg"].replace("Input should be", "it should be")
             if error["type"] == "extra_forbidden":
-                raise OptionError(
-                    f"the engine {self.engine!r} takes no {name!r}",
-                    remedy=f"it takes {', '.join(fields)}" if fields else "leave it out",
-                ) from None
-            if error["type"] == "missing":
-                raise OptionError(
-                    f"the engine {self.engine!r} needs {name}",
-                    remedy=f"give --{name.replace('_', '-')}, the {fields[name].description}",
-                ) from None
-            raise OptionError(
-                f"{name} is {error['input']!r}",
-                remedy=error["msg"].replace("Input should be", "it should be"),
-            ) from None
+                message = f"the engine {self.engine!r} takes no {name!r}"
+                remedy = f"it takes {', '.join(fields)}" if fields else "leave it out"
+            elif error["type"] == "missing":
+                message = f"the engine {self.engine!r} needs {name}"
+                remedy = f"give --{name.replace('_', '-')}, the {fields[name].description}"
+            raise OptionError(message, remedy=remedy) from None
 
 
 class OpenAISettings(EngineSettings):
@@ -132,7 +120,6 @@ class VllmSettings(EngineSettings):
         quantization: ``fp8`` halves the weights on GPUs that support it; None to leave them.
         fast_start: Trade throughput for a quick start: nothing is compiled or captured.
         sleep: Start with sleep mode, so that the engine can release its GPU memory.
-        idle_sleep: Seconds without a request after which the engine sleeps; None for never.
         start_timeout: Seconds that a start may take.
         arguments: Further arguments, passed to ``vllm serve`` unchanged.
         retries: Attempts after the first where the engine runs and fails; 0 for a caller who
@@ -153,21 +140,11 @@ class VllmSettings(EngineSettings):
     quantization: str | None = _field(None, "fp8 on the GPUs that can", "--quantization", "NAME")
     fast_start: bool = _field(False, "start sooner, answer slower", "--fast-start")
     sleep: bool = _field(True, "start with the ability to sleep")
-    idle_sleep: float | None = _field(None, "seconds after which it sleeps when idle", gt=0)
     start_timeout: float = _field(1800, "seconds that a start may take", gt=0)
     arguments: Annotated[tuple[str, ...], BeforeValidator(_split_words)] = _field(
         (), "further arguments of vllm serve"
     )
     retries: int = _field(1, "attempts after the first", ge=0)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.idle_sleep is not None and not self.sleep:
-            raise OptionError(
-                "idle_sleep is set for an engine without sleep mode",
-                remedy="leave one of --idle-sleep and --no-sleep out",
-            )
-        return self
 
 
 class LlamaCppSettings(EngineSettings):

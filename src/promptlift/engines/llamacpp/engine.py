@@ -29,8 +29,6 @@ from promptlift.tokens import family
 __all__ = ["LlamaCppEngine"]
 
 _DEFAULT_CONTEXT = 8192
-_HOST = "127.0.0.1"
-_SILENT = -1
 # Large models on a processor are slow, and nothing but their work can make an answer late.
 _ANSWER_SECONDS = 24 * 3600.0
 
@@ -52,11 +50,9 @@ class LlamaCppEngine:
     def __init__(self, settings: LlamaCppSettings) -> None:
         self.settings = settings
         self._family = family(settings.family).name if settings.family else None
-        self._inspecting: asyncio.Task[tuple[GgufModel, str]] | None = None
+        self._inspecting = asyncio.Lock()
+        self._files: tuple[GgufModel, str] | None = None
         self._starting: asyncio.Task[_Server] | None = None
-
-    def __repr__(self) -> str:
-        return f"LlamaCppEngine({str(self.settings.model)!r}, {str(self.settings.mmproj)!r})"
 
     async def describe(self) -> EngineInfo:
         """Say who answers, after checking the files the first time; nothing is loaded.
@@ -111,7 +107,13 @@ class LlamaCppEngine:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[OpenAIEngine]:
         """The running model, for one request at a time."""
-        server = await self._started()
+        model, _ = await self._inspected()
+        task = self._starting
+        if task is None or task.cancelled() or (task.done() and task.exception() is not None):
+            start = asyncio.to_thread(_Server, model, self.settings, self._context(model))
+            task = self._starting = asyncio.create_task(start)
+        # Shielded: the cancellation of one caller must not cancel the work of the others.
+        server = await asyncio.shield(task)
         async with server.turn:
             if server.closed:
                 raise TransientEngineError(
@@ -120,17 +122,17 @@ class LlamaCppEngine:
             yield server.client
 
     async def _inspected(self) -> tuple[GgufModel, str]:
-        if self._inspecting is None or _failed(self._inspecting):
-            self._inspecting = asyncio.create_task(asyncio.to_thread(_inspect, self.settings))
-        # Shielded: the cancellation of one caller must not cancel the work of the others.
-        return await asyncio.shield(self._inspecting)
-
-    async def _started(self) -> _Server:
-        model, _ = await self._inspected()
-        if self._starting is None or _failed(self._starting):
-            start = asyncio.to_thread(_Server, model, self.settings, self._context(model))
-            self._starting = asyncio.create_task(start)
-        return await asyncio.shield(self._starting)
+        """The model, and the version of what runs it."""
+        async with self._inspecting:
+            if self._files is None:
+                version = str(_import_xllamacpp().__version__)
+                path = await asyncio.to_thread(locate, self.settings.model)
+                mmproj = await asyncio.to_thread(locate, self.settings.mmproj)
+                model = await asyncio.to_thread(inspect_model, path, mmproj)
+                # The version of xllamacpp ends in the build number of the llama.cpp inside.
+                build = version.rpartition(".")[2]
+                self._files = model, f"xllamacpp {version} (llama.cpp b{build})"
+            return self._files
 
     def _context(self, model: GgufModel) -> int:
         wanted = self.settings.context or _DEFAULT_CONTEXT
@@ -148,7 +150,12 @@ class _Server:
         xllamacpp = _import_xllamacpp()
         key = secrets.token_urlsafe(32)
         parameters = _parameters(xllamacpp.CommonParams(), model, settings, context, key)
-        _trim_heap()
+        # Freed memory goes back to the system, so that llama.cpp gets pages of zeros: in a process
+        # that had decoded and computed a great deal, models loaded into reused memory were seen to
+        # answer with garbage now and then; with fresh memory they were not.
+        if sys.platform == "linux":
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(None).malloc_trim(0)
         try:
             self._server: Any = xllamacpp.Server(parameters)
         except (RuntimeError, MemoryError) as error:
@@ -186,11 +193,15 @@ def _parameters(
     params.n_ctx = context
     params.n_parallel = 1
     params.warmup = False
-    params.verbosity = _SILENT
+    params.verbosity = -1
     # The cache of an earlier prompt changes the last bits, and so may change the answer.
     params.cache_prompt = False
     params.cache_ram_mib = 0
-    params.cpuparams.n_threads = settings.threads or _default_threads()
+    # One thread less than there are physical cores: llama.cpp's threads wait for each other in a
+    # loop, and where one of them has to share its core with another program, all of them wait.
+    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    params.cpuparams.n_threads = settings.threads or max(1, min(cores, allowed) - 1)
     params.cpuparams_batch.n_threads = params.cpuparams.n_threads
     if settings.gpu_layers is not None:
         params.n_gpu_layers = settings.gpu_layers
@@ -201,7 +212,7 @@ def _parameters(
         params.image_min_tokens = 1
     # By default the server lets in every program on the machine and, through a browser, every
     # web page.
-    params.hostnames = [_HOST]
+    params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.n_threads_http = 2
     params.api_keys = [key]
@@ -210,28 +221,6 @@ def _parameters(
     params.ui = False
     params.endpoint_slots = False
     return params
-
-
-def _default_threads() -> int:
-    """One thread less than there are physical cores, at least 1.
-
-    llama.cpp's threads wait for each other in a loop: where one of them has to share its core
-    with another program, all of them wait.
-    """
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    return max(1, min(cores, allowed) - 1)
-
-
-def _trim_heap() -> None:
-    """Hand freed memory back to the system, so that llama.cpp gets pages of zeros.
-
-    In a process that had decoded and computed a great deal, models loaded into reused memory were
-    seen to answer with garbage now and then; with fresh memory they were not.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _import_xllamacpp() -> Any:
@@ -243,14 +232,3 @@ def _import_xllamacpp() -> Any:
             remedy="install it: pip install 'promptlift[llamacpp]'",
         ) from error
     return xllamacpp
-
-
-def _inspect(settings: LlamaCppSettings) -> tuple[GgufModel, str]:
-    version = str(_import_xllamacpp().__version__)
-    model = inspect_model(locate(settings.model), locate(settings.mmproj))
-    # The version of xllamacpp ends in the build number of the llama.cpp inside.
-    return model, f"xllamacpp {version} (llama.cpp b{version.rpartition('.')[2]})"
-
-
-def _failed(task: asyncio.Task[Any]) -> bool:
-    return task.cancelled() or (task.done() and task.exception() is not None)

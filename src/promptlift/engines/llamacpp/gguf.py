@@ -1,8 +1,7 @@
 """GGUF files: where they are, what their heads say, and what model they are.
 
 Nothing is loaded. The format: ``GGUF``, a version, the number of tensors and of fields, the fields
-(key, type, value), then each tensor's name, shape, type and offset, then padding and the data; all
-little-endian. https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+(key, type, value), then the tensors; all little-endian. https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 The format's own Python library takes 28 s for a vocabulary of 131,072 tokens where this takes half
 a second, as it makes an array of each.
@@ -20,20 +19,15 @@ from promptlift.errors import ConfigEngineError, TransientEngineError
 from promptlift.files import content_id
 from promptlift.tokens import UNKNOWN, family_for_model
 
-__all__ = ["DamagedGguf", "GgufHead", "GgufModel", "inspect_model", "locate", "read_gguf"]
+__all__ = ["GgufModel", "inspect_model", "locate", "read_gguf"]
 
 _VERSIONS = (2, 3)
 _FORMATS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
 _STRING, _ARRAY = 8, 9
-_ALIGNMENT = 32
 # Large models come in parts, which llama.cpp wants side by side, and which the first one names.
 _FIRST_PART = re.compile(r"(?P<stem>.+)-00001-of-(?P<count>\d{5})\.gguf")
 _HUB_FILE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+):(?P<file>[^:\\]+\.gguf)")
 
-_PROJECTOR = "clip"
-_WHERE_PROJECTORS_ARE = (
-    "the repositories of GGUF models have it beside the model, with mmproj in its name"
-)
 # Families by the type of the projector, as llama.cpp's converter names it. The first is taken
 # unless the model's name tells that it is one of the others. llama.cpp prepares pictures with its
 # own code, so only those are here for which it was seen to count as the formula does, or less:
@@ -54,120 +48,75 @@ _FAMILIES: dict[str, tuple[str, ...]] = {
 # ---- the head of a file
 
 
-class DamagedGguf(Exception):
-    """The file is not a whole GGUF file; the text goes on from the file's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class GgufHead:
-    """What the head of a file says.
-
-    Attributes:
-        fields: Its single values by key; lists, such as the vocabulary, are left out.
-    """
-
-    fields: dict[str, str | int | float | bool]
-
-    def text(self, key: str) -> str:
-        """A field that is a string; empty where it is missing."""
-        value = self.fields.get(key)
-        return value.strip() if isinstance(value, str) else ""
-
-    def number(self, key: str) -> int | None:
-        """A field that is a whole number above 0; None where it is missing."""
-        value = self.fields.get(key)
-        return value if type(value) is int and value > 0 else None
-
-
-def read_gguf(path: Path) -> GgufHead:
-    """Read the head of a file, and check that the file is as long as it says.
+def read_gguf(path: Path) -> dict[str, str | int | float | bool]:
+    """The single values in the head of a file by key; lists, such as the vocabulary, are left out.
 
     Raises:
-        DamagedGguf: It is not a GGUF file, of an unknown version, or not whole.
+        ValueError: It has no whole head of a known version; the text goes on from the file's name.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            if start == b"version ":
-                raise DamagedGguf("is only a Git LFS pointer to the model")
-            if start[:4] != b"GGUF":
-                raise DamagedGguf("is not a GGUF file")
-            (version,) = struct.unpack("<I", start[4:])
+        if path.stat().st_size == 0:  # which cannot be mapped
+            raise IndexError
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data[:4] != b"GGUF":
+                pointer = data[:8] == b"version "
+                raise ValueError(
+                    "is only a Git LFS pointer to the model" if pointer else "is not a GGUF file"
+                )
+            version, _, count = struct.unpack_from("<IQQ", data, 4)
             if version not in _VERSIONS:
-                raise DamagedGguf(f"is GGUF of version {version}, and only 2 and 3 are known")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _HeadReader(data).head()
-    except OSError as error:
-        raise DamagedGguf(f"cannot be read: {error.strerror}") from error
-    except (struct.error, IndexError) as error:
-        raise DamagedGguf(f"is cut off in its head, at {path.stat().st_size:,} bytes") from error
-
-
-class _HeadReader:
-    """Reads on from the version.
-
-    Raises:
-        struct.error, IndexError: A value goes beyond the file's end.
-    """
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._at = 8
-
-    def head(self) -> GgufHead:
-        tensors, count = self._number("Q"), self._number("Q")
-        fields = {}
-        for _ in range(count):
-            key = self._string()
-            value = self._value(self._number("I"))
-            if value is not None:
-                fields[key] = value
-        last = 0
-        for _ in range(tensors):
-            self._string()
-            self._skip(8 * self._number("I") + 4)  # dimensions and type of the weights
-            last = max(last, self._number("Q"))
-        head = GgufHead(fields)
-        alignment = head.number("general.alignment") or _ALIGNMENT
-        last += -(-self._at // alignment) * alignment
-        if tensors and len(self._data) <= last:
-            raise DamagedGguf(f"has only {len(self._data):,} of more than {last:,} bytes")
-        return head
-
-    def _value(self, kind: int) -> str | int | float | bool | None:
-        """A value; None for a list, of which nothing is kept."""
-        if kind == _STRING:
-            return self._string()
-        if kind == _ARRAY:
-            kind, count = self._number("I"), self._number("Q")
-            if kind in _FORMATS:
-                self._skip(count * struct.calcsize("<" + _FORMATS[kind]))
-                return None
-            if kind == _ARRAY:
-                raise DamagedGguf("has a list of lists")
+                raise ValueError(f"is GGUF of version {version}, and only 2 and 3 are known")
+            reader, fields = _Reader(data, 24), {}
             for _ in range(count):
-                self._value(kind)
-            return None
-        if kind not in _FORMATS:
-            raise DamagedGguf(f"has a field of the unknown type {kind}")
-        return self._number(_FORMATS[kind])
+                key = reader.string()
+                value = reader.value(reader.number("I"))
+                if value is not None:
+                    fields[key] = value
+            return fields
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    except (struct.error, IndexError, OverflowError) as error:
+        raise ValueError(f"is cut off in its head, at {path.stat().st_size:,} bytes") from error
 
-    def _number(self, letter: str) -> int:
+
+class _Reader:
+    """Reads on from a place; raises `struct.error` or `IndexError` beyond the file's end."""
+
+    def __init__(self, data: mmap.mmap, at: int) -> None:
+        self._data = data
+        self._at = at
+
+    def number(self, letter: str) -> int:
         """A number of a format of `struct`; the formats of fields have other types as well."""
         value: int
         (value,) = struct.unpack_from("<" + letter, self._data, self._at)
         self._at += struct.calcsize("<" + letter)
         return value
 
-    def _string(self) -> str:
+    def string(self) -> str:
         start = self._at + 8
-        self._skip(self._number("Q"))
+        self._at = start + self.number("Q")
+        if self._at > len(self._data):
+            raise IndexError
         return self._data[start : self._at].decode("utf-8", "replace")
 
-    def _skip(self, count: int) -> None:
-        if count > len(self._data) - self._at:
-            raise IndexError
-        self._at += count
+    def value(self, kind: int) -> str | int | float | bool | None:
+        """A value; None for a list, of which nothing is kept."""
+        if kind == _STRING:
+            return self.string()
+        if kind in _FORMATS:
+            return self.number(_FORMATS[kind])
+        if kind != _ARRAY:
+            raise ValueError(f"has a field of the unknown type {kind}")
+        kind, count = self.number("I"), self.number("Q")
+        if kind in _FORMATS:
+            self._at += count * struct.calcsize("<" + _FORMATS[kind])
+        elif kind == _STRING:
+            for _ in range(count):
+                self.string()
+        else:
+            raise ValueError(f"has a list of the unknown type {kind}")
+        return None
 
 
 # ---- a model and its projector
@@ -205,41 +154,56 @@ def inspect_model(path: Path, mmproj: Path) -> GgufModel:
     Raises:
         ConfigEngineError: A file is missing or damaged, or is not what it is given for.
     """
-    text, vision = _head(path, "model"), _head(mmproj, "projector")
-    architecture = text.text("general.architecture")
-    if architecture in ("", _PROJECTOR) or text.text("general.type") not in ("", "model"):
+    text, vision = _read(path, "model"), _read(mmproj, "projector")
+    architecture = str(text.get("general.architecture", ""))
+    if architecture in ("", "clip") or text.get("general.type", "model") != "model":
         raise ConfigEngineError(
             f"{path.name!r} is a GGUF file, but not a model's",
             remedy="give the file with the model's weights as --model, and its projector as "
             "--mmproj",
         )
-    if vision.text("general.architecture") != _PROJECTOR:
+    if vision.get("general.architecture") != "clip" or not vision.get("clip.has_vision_encoder"):
         raise ConfigEngineError(
-            f"{mmproj.name!r} is not a projector", remedy=f"find it: {_WHERE_PROJECTORS_ARE}"
+            f"{mmproj.name!r} is not a projector that takes pictures",
+            remedy="the repositories of GGUF models have it beside the model, with mmproj in its "
+            "name",
         )
-    if not vision.fields.get("clip.has_vision_encoder"):
-        raise ConfigEngineError(
-            f"the projector {mmproj.name!r} takes no pictures",
-            remedy="use a vision model and its projector",
-        )
-    projector = vision.text("clip.projector_type") or vision.text("clip.vision.projector_type")
-    name = text.text("general.name") or path.stem
+    projector = str(
+        vision.get("clip.projector_type") or vision.get("clip.vision.projector_type", "")
+    )
+    name = str(text.get("general.name") or path.stem)
     families = _FAMILIES.get(projector, (UNKNOWN.name,))
-    names = f"{name} {text.text('general.basename')} {path.stem}"
+    names = f"{name} {text.get('general.basename', '')} {path.stem}"
     by_name = family_for_model(names.replace(" ", "-"))
+    image_tokens = None
+    if projector == "pixtral":
+        # All the squares of patches in the largest picture that the model was trained for.
+        side = _positive(vision.get("clip.vision.image_size"))
+        patch = _positive(vision.get("clip.vision.patch_size"))
+        merged = _positive(vision.get("clip.vision.spatial_merge_size")) or 1
+        image_tokens = (side // (patch * merged)) ** 2 if side and patch else None
+    revisions = []
+    for part in (*(path.with_name(part) for part in _part_names(path.name)), mmproj):
+        if not part.is_file():
+            raise ConfigEngineError(
+                f"{part.name} is missing, a part of the model {path.name!r}",
+                remedy="put all parts into one folder with the names that they had",
+            )
+        with part.open("rb") as file:
+            revisions.append(content_id(file, part.stat().st_size))
     return GgufModel(
         path=path,
         mmproj=mmproj,
         name=name,
         architecture=architecture,
-        revision="+".join(map(_content, (*_parts(path, text), mmproj))),
-        trained_context=text.number(f"{architecture}.context_length"),
+        revision="+".join(revisions),
+        trained_context=_positive(text.get(f"{architecture}.context_length")),
         family=by_name if by_name in families else families[0],
-        image_tokens=_image_tokens(vision) if projector == "pixtral" else None,
+        image_tokens=image_tokens,
     )
 
 
-def _head(path: Path, what: str) -> GgufHead:
+def _read(path: Path, what: str) -> dict[str, str | int | float | bool]:
     if not path.is_file():
         state = "is a folder" if path.is_dir() else "does not exist"
         raise ConfigEngineError(
@@ -247,26 +211,15 @@ def _head(path: Path, what: str) -> GgufHead:
         )
     try:
         return read_gguf(path)
-    except DamagedGguf as error:
+    except ValueError as error:
         raise ConfigEngineError(
             f"the {what} {str(path)!r} {error}",
             remedy="download it again, whole, from a repository of GGUF models",
         ) from error
 
 
-def _parts(path: Path, text: GgufHead) -> list[Path]:
-    """All files of the model, the given one first; llama.cpp finds the others by its name."""
-    parts = [path.with_name(name) for name in _part_names(path.name)]
-    count = text.number("split.count") or 1
-    missing = [part.name for part in parts if not part.is_file()]
-    if len(parts) != count or missing:
-        what = f"{', '.join(missing)} is missing" if missing else "it is not named as the first"
-        raise ConfigEngineError(
-            f"{path.name!r} is one of {count} parts of a model, and {what}",
-            remedy="put all parts into one folder with the names that they had, and give the one "
-            f"with -00001-of-{count:05}",
-        )
-    return parts
+def _positive(value: object) -> int | None:
+    return value if type(value) is int and value > 0 else None
 
 
 def _part_names(first: str) -> list[str]:
@@ -276,19 +229,6 @@ def _part_names(first: str) -> list[str]:
         return [first]
     count = match["count"]
     return [f"{match['stem']}-{part:05}-of-{count}.gguf" for part in range(1, int(count) + 1)]
-
-
-def _image_tokens(vision: GgufHead) -> int | None:
-    """All the squares of patches in the largest picture that the model was trained for."""
-    side = vision.number("clip.vision.image_size")
-    patch = vision.number("clip.vision.patch_size")
-    merged = vision.number("clip.vision.spatial_merge_size") or 1
-    return (side // (patch * merged)) ** 2 if side and patch else None
-
-
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return content_id(file, path.stat().st_size)
 
 
 # ---- files of the Hugging Face hub
@@ -314,37 +254,25 @@ def locate(name: str | Path) -> Path:
         raise ConfigEngineError(
             f"{text!r} is no file of the hub", remedy="write hub:OWNER/REPO:FILE.gguf"
         )
-    try:
-        from huggingface_hub import errors, hf_hub_download
-    except ImportError as error:
-        raise ConfigEngineError(
-            "huggingface_hub is not installed, which fetches files of the hub",
-            remedy="install it: pip install huggingface_hub, or give the path of a file",
-        ) from error
+    from huggingface_hub import errors, hf_hub_download
+
     try:
         first, *_ = [hf_hub_download(match["repo"], file) for file in _part_names(match["file"])]
         return Path(first)
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+    except Exception as error:  # some of the hub's errors are plain exceptions
+        refused = (
+            errors.RepositoryNotFoundError,  # also one that is private or gated
+            errors.EntryNotFoundError,
+            errors.HFValidationError,
+        )
+        if isinstance(error, refused) and not isinstance(error, errors.LocalEntryNotFoundError):
+            raise ConfigEngineError(
+                f"the hub has no file {text}, or does not give it to everybody",
+                remedy="check the names on its page; where it has terms, accept them and set "
+                "HF_TOKEN to your token",
+            ) from error
         raise TransientEngineError(
-            f"{text} is not in the hub's cache, and the hub does not answer",
-            remedy="check the connection and HF_HUB_OFFLINE, or give the path of a file",
-        ) from error
-    except (
-        errors.RepositoryNotFoundError,  # also one that is private or gated
-        errors.EntryNotFoundError,
-        errors.HFValidationError,
-    ) as error:
-        raise ConfigEngineError(
-            f"the hub has no file {text}, or does not give it to everybody",
-            remedy="check the names on its page; where it has terms, accept them and set HF_TOKEN "
-            "to your token",
-        ) from error
-    except Exception as error:
-        # Some of the hub's errors are plain exceptions.
-        from_hub = type(error).__module__.startswith("huggingface_hub")
-        if not from_hub and not isinstance(error, OSError | ValueError):
-            raise
-        raise TransientEngineError(
-            f"{text} could not be fetched ({getattr(error, 'strerror', None) or error})",
-            remedy="try again, it goes on where it ended; check the room on the disk",
+            f"{text} cannot be fetched ({' '.join(str(error).split())[:200]})",
+            remedy="check the connection, HF_HUB_OFFLINE and the room on the disk, and try again: "
+            "it goes on where it ended",
         ) from error

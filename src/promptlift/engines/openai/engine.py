@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from fractions import Fraction
 from functools import partial
@@ -18,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from promptlift.engines.base import Completion, EngineInfo, Request
-from promptlift.engines.openai.http import HttpClient, UnsupportedParameter, read_key
-from promptlift.engines.openai.protocol import (
+from promptlift.engines.openai.client import (
     NO_SUCH_PAGE,
+    HttpClient,
     ServedModel,
-    chat_messages,
+    UnsupportedLimit,
     find_model,
     read_completion,
     read_count,
@@ -34,7 +33,7 @@ from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
 from promptlift.tokens import family_for_model
 from promptlift.types import Frame, Sampling
 
-__all__ = ["ImageEncoder", "OpenAIEngine"]
+__all__ = ["OpenAIEngine"]
 
 _METRICS_SECONDS = 5.0
 _FEW_COLOURS = 256
@@ -61,19 +60,11 @@ class OpenAIEngine:
         if isinstance(settings, str):
             settings = OpenAISettings(base_url=settings)
         self.settings = settings
-        self._client = HttpClient(
-            settings.base_url,
-            read_key(settings.api_key_env, api_key),
-            timeout=settings.timeout,
-            retries=settings.retries,
-        )
+        self._client = HttpClient(settings, api_key)
         self._max_images = max_images
         self._model: ServedModel | None = None
-        self._images = ImageEncoder()
         self._limit_name = "max_tokens"
-        self._can_count = True
-        self._can_stream = True
-        self._images_accepted = 0
+        self._accepts: dict[int, bool] = {}
         self._describing = asyncio.Lock()
         self._probing = asyncio.Lock()
 
@@ -114,15 +105,12 @@ class OpenAIEngine:
         images = len(request.frames)
         self._check_images(images, model)
         try:
-            completion = await self._complete(request, model)
+            return await self._chat(request, model)
         except ItemEngineError as error:
             refusal = error
-        else:
-            self._images_accepted = max(self._images_accepted, images)
-            return completion
-        if await self._takes_no_images(images, model):
+        if images and not await self._accepts_images(images, model):
             raise ConfigEngineError(
-                f"{model.name} refuses {images} images, however small, and takes text",
+                f"{model.name} refuses {images} images, however small",
                 remedy="serve a vision model, and let it take that many images a prompt "
                 "(vLLM: --limit-mm-per-prompt)",
             )
@@ -131,8 +119,7 @@ class OpenAIEngine:
     async def stream(self, request: Request, on_text: Callable[[str], None]) -> Completion:
         """Answer one request, and call `on_text` with each piece of the text as it comes.
 
-        A server that refuses to stream, or does not know one of the request's fields, is asked
-        for the answer as a whole, and from then on always.
+        A server that refuses to stream is asked for the answer as a whole.
 
         Raises:
             TransientEngineError: The answer broke off, or did not come within one attempt.
@@ -141,19 +128,10 @@ class OpenAIEngine:
         """
         model = await self._served_model()
         self._check_images(len(request.frames), model)
-        if not self._can_stream:
-            return await self.complete(request)
-        limit_name = self._limit_name
-        body = await self._body(request, model)
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            completion = await self._chat(body, partial(read_events, on_text=on_text))
+            return await self._chat(request, model, partial(read_events, on_text=on_text))
         except ItemEngineError:
-            completion = await self.complete(request)
-            # It is no refusal to stream where only the limit's name was wrong.
-            self._can_stream = self._limit_name != limit_name
-        self._images_accepted = max(self._images_accepted, len(request.frames))
-        return completion
+            return await self.complete(request)
 
     async def count(self, request: Request) -> int | None:
         """Tokens of a request's whole prompt as the server counts them, images included.
@@ -167,11 +145,11 @@ class OpenAIEngine:
             EngineError: The server does not answer, or not to us.
         """
         model = await self._served_model()
-        if not self._can_count or model.software != "vllm":
+        if model.software != "vllm":
             return None
         body = await self._body(request, model)
         try:
-            count = await self._client.call(
+            return await self._client.call(
                 self._client.root + "/tokenize",
                 {"model": body["model"], "messages": body["messages"]},
                 read=read_count,
@@ -179,8 +157,6 @@ class OpenAIEngine:
             )
         except ItemEngineError:
             return None
-        self._can_count = count is not None
-        return count
 
     async def waiting(self) -> int | None:
         """How many requests the server has taken in and not begun, from anybody.
@@ -228,58 +204,62 @@ class OpenAIEngine:
             )
 
     async def _body(self, request: Request, model: ServedModel) -> dict[str, Any]:
-        urls = await asyncio.to_thread(self._images.data_urls, request) if request.frames else ()
+        urls = await asyncio.to_thread(_data_urls, request) if request.frames else []
+        parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": u}} for u in urls]
+        user = {"role": "user", "content": [*parts, {"type": "text", "text": request.text}]}
+        # An empty system turn is not sent: some chat templates refuse one.
+        system = [{"role": "system", "content": request.system}] if request.system else []
         sampling = request.sampling
         return {
             "model": model.name,
-            "messages": chat_messages(request, urls),
+            "messages": [*system, user],
             self._limit_name: sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": sampling.seed,
         }
 
-    async def _complete(self, request: Request, model: ServedModel) -> Completion:
-        """Send; where an API knows the answer's limit by its newer name only, send it so."""
-        try:
-            return await self._chat(await self._body(request, model))
-        except UnsupportedParameter as error:
-            if error.parameter != "max_tokens":
-                raise
-            self._limit_name = "max_completion_tokens"
-            return await self._chat(await self._body(request, model))
-
     async def _chat(
         self,
-        body: dict[str, Any],
+        request: Request,
+        model: ServedModel,
         events: Callable[[AsyncIterator[object]], Awaitable[Completion]] | None = None,
     ) -> Completion:
-        completion = await self._client.call(
-            "/chat/completions", body, read=read_completion, read_events=events
-        )
-        assert completion is not None, "only a status in `absent` gives None"
-        return completion
+        """Send; where an API knows the answer's limit by its newer name only, send it so."""
+        while True:
+            body = await self._body(request, model)
+            if events is not None:
+                body |= {"stream": True, "stream_options": {"include_usage": True}}
+            try:
+                completion = await self._client.call(
+                    "/chat/completions", body, read=read_completion, read_events=events
+                )
+            except UnsupportedLimit:
+                if "max_tokens" not in body:
+                    raise
+                self._limit_name = "max_completion_tokens"
+            else:
+                assert completion is not None, "only a status in `absent` gives None"
+                return completion
 
-    async def _takes_no_images(self, images: int, model: ServedModel) -> bool:
-        """Whether the model, and not the item, is the reason for a refusal.
+    async def _accepts_images(self, images: int, model: ServedModel) -> bool:
+        """Whether the item, and not the model, is the reason for a refusal.
 
         The status is 400 in both cases, and only the text differs. So the server is asked again,
-        once, with tiny images, and without any.
+        once for each number of images, with tiny ones.
         """
-        frame = Frame(Fraction(0), np.full((64, 64, 3), 128, np.uint8), wanted=Fraction(0))
         async with self._probing:
-            if images <= self._images_accepted:
-                return False
-            for frames in ((frame,) * images, ()):
-                request = Request(text="?", frames=frames, sampling=Sampling(max_tokens=1))
+            if images not in self._accepts:
+                pixels = np.full((64, 64, 3), 128, np.uint8)
+                frame = Frame(Fraction(0), pixels, wanted=Fraction(0))
+                request = Request("?", (frame,) * images, sampling=Sampling(max_tokens=1))
                 try:
-                    await self._complete(request, model)
+                    await self._chat(request, model)
+                    self._accepts[images] = True
                 except ItemEngineError:
-                    continue
+                    self._accepts[images] = False
                 except EngineError:
-                    return False
-                self._images_accepted = max(self._images_accepted, len(frames))
-                return not frames
-        return False
+                    return True
+            return self._accepts[images]
 
 
 def _read_waiting(metrics: object) -> int | None:
@@ -287,43 +267,22 @@ def _read_waiting(metrics: object) -> int | None:
     return None if waiting is None else int(waiting)
 
 
-# ---- images
-
-
-class ImageEncoder:
-    """Encodes the frames of requests, and remembers the URLs for as long as the frames live.
+def _data_urls(request: Request) -> list[str]:
+    """The frames of a request, encoded.
 
     Edges, masks and maps, where a colour has a meaning or a line is one pixel wide, become PNG;
     camera pictures become JPEG of quality 95 without chroma subsampling.
-
-    Frames are told apart by identity: the same object, which nobody changes, is the same picture.
     """
-
-    def __init__(self) -> None:
-        self._urls: dict[tuple[int, bool], str] = {}
-
-    def data_urls(self, request: Request) -> tuple[str, ...]:
-        """The URL of each of a request's frames."""
-        lossless = request.source_kind is not None
-        return tuple(self._data_url(frame, lossless=lossless) for frame in request.frames)
-
-    def _data_url(self, frame: Frame, *, lossless: bool) -> str:
-        key = (id(frame), lossless)
-        url = self._urls.get(key)
-        if url is None:
-            url = self._urls[key] = _encode(frame, lossless=lossless)
-            # Called before the frame's address can be another's.
-            weakref.finalize(frame, self._urls.pop, key, None).atexit = False
-        return url
-
-
-def _encode(frame: Frame, *, lossless: bool) -> str:
-    picture = Image.fromarray(frame.image)
-    buffer = io.BytesIO()
-    if lossless or picture.getcolors(_FEW_COLOURS) is not None:
-        picture.save(buffer, "PNG", compress_level=1)
-        media = "image/png"
-    else:
-        picture.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-        media = "image/jpeg"
-    return f"data:{media};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    urls = []
+    for frame in request.frames:
+        picture = Image.fromarray(frame.image)
+        buffer = io.BytesIO()
+        if request.source_kind is not None or picture.getcolors(_FEW_COLOURS) is not None:
+            media = "png"
+            picture.save(buffer, media, compress_level=1)
+        else:
+            media = "jpeg"
+            picture.save(buffer, media, quality=_JPEG_QUALITY, subsampling=0)
+        data = base64.b64encode(buffer.getvalue()).decode("ascii")
+        urls.append(f"data:image/{media};base64,{data}")
+    return urls

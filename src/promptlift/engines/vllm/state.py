@@ -1,4 +1,4 @@
-"""Where an engine is reached, and the file that says which one ``promptlift engine up`` left.
+"""An engine that runs, how it is called, and the file that says which one is up.
 
 A process id is reused after a crash or a reboot, so it counts only together with the time at
 which the process started. The file is named after the host, because a home folder may be shared.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import secrets
-import signal
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HOST",
-    "Endpoint",
     "EngineState",
     "EngineStatus",
     "clear_state",
@@ -44,130 +40,8 @@ HOST = "127.0.0.1"
 EngineStatus = Literal["starting", "ready", "sleeping"]
 
 _QUICK = 5.0
-_SLOW = 600.0  # weights of tens of gigabytes are read from disk again
+_SLOW = 600.0  # tens of gigabytes are moved, after the requests under way are answered
 _REMEDY = "read `promptlift engine logs`, or take the engine down and up again"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where an engine listens, on loopback, and the key that it wants.
-
-    Attributes:
-        port: Its port.
-        key: Its key, which is secret.
-    """
-
-    port: int
-    key: str = field(repr=False)
-
-    @classmethod
-    def new(cls) -> Self:
-        """A free port, and a key that nobody can guess."""
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            return cls(probe.getsockname()[1], secrets.token_urlsafe(32))
-
-    @property
-    def base_url(self) -> str:
-        """The address of its OpenAI API."""
-        return f"http://{HOST}:{self.port}/v1"
-
-    def call(
-        self, method: str, path: str, body: object = None, timeout: float = _QUICK
-    ) -> httpx2.Response | None:
-        """Send one request; None where nobody answers."""
-        import httpx2
-
-        try:
-            return _http().request(
-                method,
-                f"http://{HOST}:{self.port}{path}",
-                json=body,
-                headers={"Authorization": f"Bearer {self.key}"},
-                timeout=timeout,
-            )
-        except httpx2.HTTPError:
-            return None
-
-    def is_healthy(self) -> bool:
-        """Whether the engine behind the server works."""
-        response = self.call("GET", "/health")
-        return response is not None and response.status_code == 200
-
-    def serves(self, model: str) -> bool:
-        """Whether it answers, to our key, that it has the model."""
-        response = self.call("GET", "/v1/models")
-        return response is not None and response.is_success and json.dumps(model) in response.text
-
-    def activity(self) -> tuple[int, float] | None:
-        """How busy it is, by its metrics; None where it does not answer.
-
-        Returns:
-            The requests that run or wait, and a number that grows with every request: where it
-            is the same twice, nothing happened in between.
-        """
-        from promptlift.engines.openai.protocol import sum_metrics
-
-        response = self.call("GET", "/metrics")
-        if response is None or not response.is_success:
-            return None
-        busy = sum_metrics(response.text, "num_requests_running", "num_requests_waiting")
-        done = sum_metrics(response.text, "prompt_tokens_total", "request_success_total")
-        return int(busy or 0), done or 0
-
-    def sleep(self, level: int) -> None:
-        """Have it release its GPU memory once its requests are answered.
-
-        Args:
-            level: 1 keeps the weights in main memory, 2 drops them.
-
-        Raises:
-            TransientEngineError: It does not answer.
-            ConfigEngineError: It was started without sleep mode.
-        """
-        self._post(f"/sleep?level={level}&mode=wait")
-
-    def wake(self, level: int) -> None:
-        """Wake it from a sleep of that level.
-
-        After level 2 the memory of the weights comes first, then the weights, and only then the
-        rest, so that no request meets a model without weights. Memory is requested once: versions
-        as old as 0.9.2 map it again without a check. They also keep trusting the prefix cache,
-        whose contents the sleep dropped; so it is reset in any case.
-
-        Raises:
-            TransientEngineError: It does not answer.
-        """
-        if level == 2:
-            self._post("/wake_up?tags=weights")
-            self._post("/collective_rpc", {"method": "reload_weights"})
-            self._post("/wake_up?tags=kv_cache")
-        else:
-            self._post("/wake_up")
-        self._post("/reset_prefix_cache")
-
-    def _post(self, path: str, body: object = None) -> None:
-        response = self.call("POST", path, body, _SLOW)
-        what = path.partition("?")[0]
-        if response is None:
-            raise TransientEngineError(f"the engine does not answer {what}", remedy=_REMEDY)
-        if response.status_code == 404:
-            raise ConfigEngineError(
-                "this engine was started without sleep mode",
-                remedy="take it down, and up again without --no-sleep",
-            )
-        if not response.is_success:
-            raise TransientEngineError(
-                f"the engine answers {what} with status {response.status_code}", remedy=_REMEDY
-            )
-
-
-@cache
-def _http() -> httpx2.Client:
-    import httpx2
-
-    # Never through a proxy; and no connection is kept, which would outlive its engine.
-    return httpx2.Client(trust_env=False, limits=httpx2.Limits(max_keepalive_connections=0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,16 +66,15 @@ class EngineState:
         log: Where the engine writes; empty before a start.
         since: Unix time of the start.
         can_sleep: Whether it was started with sleep mode.
-        level: How deep it sleeps; 0 awake.
         restarts: How often it died and was started again.
         control_port: Where its owner takes requests to sleep and wake it, with the same key; 0
             for an owner that takes none.
     """
 
-    status: EngineStatus
+    status: EngineStatus = "starting"
     pid: int
     pid_start: float | None
-    engine_pid: int
+    engine_pid: int = 0
     port: int
     key: str = field(repr=False)
     model: str
@@ -212,17 +85,85 @@ class EngineState:
     context: int | None
     version: str
     note: str
-    log: str
-    since: float
+    log: str = ""
+    since: float = field(default_factory=time.time)
     can_sleep: bool = True
-    level: int = 0
     restarts: int = 0
     control_port: int = 0
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Where it answers."""
-        return Endpoint(self.port, self.key)
+    def base_url(self) -> str:
+        """The address of its OpenAI API."""
+        return f"http://{HOST}:{self.port}/v1"
+
+    def call(self, method: str, path: str, timeout: float = _QUICK) -> httpx2.Response | None:
+        """Send one request; None where nobody answers."""
+        import httpx2
+
+        try:
+            return httpx2.request(
+                method,
+                f"http://{HOST}:{self.port}{path}",
+                headers={"Authorization": f"Bearer {self.key}"},
+                timeout=timeout,
+                trust_env=False,  # never through a proxy
+                verify=False,  # plain HTTP: certificates would only be loaded for nothing
+            )
+        except httpx2.HTTPError:
+            return None
+
+    def is_healthy(self) -> bool:
+        """Whether the engine behind the server works."""
+        response = self.call("GET", "/health")
+        return response is not None and response.status_code == 200
+
+    def activity(self) -> tuple[int, float] | None:
+        """How busy it is, by its metrics; None where it does not answer.
+
+        Returns:
+            The requests that run or wait, and a number that grows with every request: where it
+            is the same twice, nothing happened in between.
+        """
+        from promptlift.engines.openai.client import sum_metrics
+
+        response = self.call("GET", "/metrics")
+        if response is None or not response.is_success:
+            return None
+        busy = sum_metrics(response.text, "num_requests_running", "num_requests_waiting")
+        done = sum_metrics(response.text, "prompt_tokens_total", "request_success_total")
+        return int(busy or 0), done or 0
+
+    def sleep(self) -> None:
+        """Have it release its GPU memory once its requests are answered.
+
+        Level 1, which keeps the weights in main memory.
+
+        Raises:
+            TransientEngineError: It does not answer, or cannot sleep.
+        """
+        self._post("/sleep?level=1&mode=wait")
+
+    def wake(self) -> None:
+        """Wake it.
+
+        Versions as old as 0.9.2 keep trusting the prefix cache, whose contents the sleep dropped;
+        so it is reset in any case.
+
+        Raises:
+            TransientEngineError: It does not answer.
+        """
+        self._post("/wake_up")
+        self._post("/reset_prefix_cache")
+
+    def _post(self, path: str) -> None:
+        response = self.call("POST", path, timeout=_SLOW)
+        what = path.partition("?")[0]
+        if response is None:
+            raise TransientEngineError(f"the engine does not answer {what}", remedy=_REMEDY)
+        if not response.is_success:
+            raise TransientEngineError(
+                f"the engine answers {what} with status {response.status_code}", remedy=_REMEDY
+            )
 
 
 def read_state() -> EngineState | None:
@@ -230,17 +171,13 @@ def read_state() -> EngineState | None:
 
     Creates no folder; a home that cannot be read has no engine.
     """
-    try:
-        state = EngineState(**json.loads(_path().read_bytes()))
-    except OSError:
-        return None
-    except (ValueError, TypeError):
-        _remove()
-        return None
-    if process_start(state.pid) != state.pid_start:
-        clear_state(state)
-        return None
-    return state
+    with suppress(OSError):
+        with suppress(ValueError, TypeError):
+            state = EngineState(**json.loads(_path().read_bytes()))
+            if process_start(state.pid) == state.pid_start:
+                return state
+        clear_state()
+    return None
 
 
 def write_state(state: EngineState) -> None:
@@ -255,12 +192,10 @@ def write_state(state: EngineState) -> None:
     path.chmod(0o600)
 
 
-def clear_state(state: EngineState) -> None:
-    """Remove the file of an owner that is gone, and the engine that its watchdog may have left."""
-    if process_start(state.pid) != state.pid_start and _is_engine(state):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(state.engine_pid, signal.SIGKILL)
-    _remove()
+def clear_state() -> None:
+    """Remove the file: its owner is gone, or going."""
+    with suppress(OSError):
+        _path().unlink()
 
 
 def process_start(pid: int) -> float | None:
@@ -277,17 +212,6 @@ def process_start(pid: int) -> float | None:
         return round(process.create_time() - boot, 2)
     except psutil.Error:
         return None
-
-
-def _is_engine(state: EngineState) -> bool:
-    """Whether the group's leader is still the engine, and not another process with its id."""
-    import psutil
-
-    try:
-        command = psutil.Process(state.engine_pid).cmdline()
-    except psutil.Error:
-        return False
-    return str(state.port) in command and any(part.startswith("vllm") for part in command)
 
 
 def state_path() -> Path:
@@ -319,8 +243,3 @@ def log_folder() -> Path:
 def _path() -> Path:
     host = re.sub(r"[^\w.-]", "_", socket.gethostname())
     return platformdirs.user_state_path("promptlift") / "vllm" / f"engine-{host}.json"
-
-
-def _remove() -> None:
-    with suppress(OSError):
-        _path().unlink()

@@ -1,4 +1,4 @@
-"""The HTTP client of an OpenAI-compatible server: connections, retries, and errors by status.
+"""The client of an OpenAI-compatible server: connections, retries, errors by status, and its JSON.
 
 ====================================  ===========  ==============================
 status                                error        why
@@ -13,6 +13,17 @@ RFC 9110 gives 503 for overload and for maintenance alike. A server that says wh
 taken to be overloaded: sending less for a while does no harm where it was maintenance, and not to
 send less keeps an overload up. Without that, 503 is what a proxy says of a server that is not
 there, or a server that is still loading its model, and how much is sent does not matter.
+
+What a server says of itself:
+
+=============  ==========================  ===============================
+software       context                     version
+=============  ==========================  ===============================
+vLLM           ``max_model_len``           ``/version``
+SGLang         ``max_model_len``           ``/server_info``
+llama-server   ``n_ctx`` of ``/props``     ``build_info`` of ``/props``
+hosted APIs    not available               not available
+=============  ==========================  ===============================
 """
 
 from __future__ import annotations
@@ -27,14 +38,16 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
 from promptlift import __version__
+from promptlift.engines.base import Completion, FinishReason
+from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import (
     ConfigEngineError,
     EngineBusy,
@@ -43,7 +56,17 @@ from promptlift.errors import (
     TransientEngineError,
 )
 
-__all__ = ["HttpClient", "UnsupportedParameter", "read_key"]
+__all__ = [
+    "NO_SUCH_PAGE",
+    "HttpClient",
+    "ServedModel",
+    "UnsupportedLimit",
+    "find_model",
+    "read_completion",
+    "read_count",
+    "read_events",
+    "sum_metrics",
+]
 
 T = TypeVar("T")
 
@@ -54,32 +77,30 @@ _KEEPALIVE_SECONDS = 4.0
 _PATIENCE_SECONDS = 900.0  # for one call with all its attempts and pauses
 _FIRST_PAUSE, _LONGEST_PAUSE, _JITTER = 0.5, 29.0, 1.0
 _MAX_QUOTE = 300
+NO_SUCH_PAGE = (404, 405, 501)
 
 
 def _read_base_url(url: str) -> SplitResult:
     """Check a base URL. Without a path, ``/v1`` is assumed."""
     url = url.strip()
+    secret = bool(set("@?#") & set(url))  # it may hold a password or a key, and is not repeated
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if "@" in url or "?" in url or "#" in url:
-        # It may hold a password or a key, and is not repeated.
+    if secret or not valid or not url.isprintable() or " " in url:
         raise ConfigEngineError(
-            "the base URL has a user name, a password, a query or a fragment (@, ? or #) in it",
-            remedy="remove them, and name the environment variable that holds the key with "
-            "--api-key-env",
-        )
-    if not valid or not url.isprintable() or " " in url:
-        raise ConfigEngineError(
-            f"the base URL {url!r} is no http or https URL",
-            remedy="give an address such as http://localhost:8000/v1",
+            "the base URL has a user name, a password, a query or a fragment (@, ? or #) in it"
+            if secret
+            else f"the base URL {url!r} is no http or https URL",
+            remedy="give an address such as http://localhost:8000/v1, and name the environment "
+            "variable that holds the key with --api-key-env",
         )
     return parts._replace(path=parts.path.rstrip("/") or "/v1")
 
 
-def read_key(variable: str | None, key: str | None = None) -> str | None:
+def _read_key(variable: str | None, key: str | None = None) -> str | None:
     """The API key: the value of the environment variable of that name, else the given key.
 
     Raises:
@@ -110,10 +131,8 @@ class HttpClient:
     connection of its own, which is reused.
 
     Args:
-        base_url: The API's address; without a path, ``/v1`` is assumed.
-        key: Its key; None for none.
-        timeout: Seconds for one attempt, from connecting to the last byte.
-        retries: Attempts after the first, for errors that may pass.
+        settings: Where the server is, and how long to wait.
+        api_key: The key itself, unless the settings name the variable that holds it.
 
     Attributes:
         base: URL that the API's paths are put after, without a slash at the end.
@@ -122,21 +141,26 @@ class HttpClient:
 
     Raises:
         ConfigEngineError: The address is no http or https URL, or has a user name, a password, a
-            query or a fragment; or the environment's proxies or certificates cannot be used.
+            query or a fragment; or the key or the environment's proxies or certificates cannot be
+            used.
     """
 
-    def __init__(self, base_url: str, key: str | None, *, timeout: float, retries: int) -> None:
-        parts = _read_base_url(base_url)
+    def __init__(self, settings: OpenAISettings, api_key: str | None) -> None:
+        parts = _read_base_url(settings.base_url)
         self.base = parts.geturl()
         self.root = self.base.removesuffix("/v1")
         self.host = parts.netloc
-        self._key = key
-        self._timeout = timeout
-        self._attempts = retries + 1
+        self._key = _read_key(settings.api_key_env, api_key)
+        self._timeout = timeout = settings.timeout
+        self._attempts = settings.retries + 1
         self._closed = False
-        headers = {"accept": "application/json", "user-agent": f"promptlift/{__version__}"}
-        if key:
-            headers["authorization"] = f"Bearer {key}"
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "content-type": "application/json",
+            "user-agent": f"promptlift/{__version__}",
+        }
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
         http = None
         with suppress(ValueError, ImportError, OSError, httpx2.InvalidURL):
             httpx2.URL(self.base)  # raises where the host's name is not valid
@@ -235,12 +259,7 @@ class HttpClient:
             return ConfigEngineError("the engine is closed", remedy="make a new one")
         url = self.base + url if url.startswith("/") else url
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        headers = {} if body is None else {"content-type": "application/json"}
-        if read_events is not None:
-            headers["accept"] = "text/event-stream"
-        sending = self._http.stream(
-            "GET" if body is None else "POST", url, content=content, headers=headers
-        )
+        sending = self._http.stream("GET" if body is None else "POST", url, content=content)
         try:
             # The library's timeout is for each read: a byte now and then would never reach it.
             async with asyncio.timeout(limit), sending as answer:
@@ -275,7 +294,7 @@ class HttpClient:
             kind = TransientEngineError
         elif status in _CONFIG or status < 400:
             kind = ConfigEngineError
-        what, remedy = _BY_STATUS.get(status, _BY_CLASS[kind])
+        what, remedy = _BY_CLASS[kind]
         message = f"{self.host} {what} (status {status})"
         words = error.get("message")
         # Servers repeat the key, whole or in part, when they refuse it.
@@ -283,8 +302,9 @@ class HttpClient:
             message += f": {self._quote(words)}"
         if issubclass(kind, TransientEngineError):
             return kind(message, remedy=remedy, wait=wait)
-        if status == 400 and error.get("code") == "unsupported_parameter":
-            return UnsupportedParameter(message, remedy=remedy, parameter=str(error.get("param")))
+        unsupported = error.get("code") == "unsupported_parameter"
+        if status == 400 and unsupported and error.get("param") == "max_tokens":
+            kind = UnsupportedLimit
         return kind(message, remedy=remedy)
 
     def _quote(self, words: str) -> str:
@@ -295,20 +315,16 @@ class HttpClient:
         return short if len(short) <= _MAX_QUOTE else f"{short[:_MAX_QUOTE]}..."
 
     def _broken_connection(self, error: httpx2.TransportError) -> EngineError:
-        causes: list[type[BaseException]] = []
         cause: BaseException | None = error
         while cause is not None:
-            causes.append(type(cause))
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return ConfigEngineError(
+                    f"the TLS certificate of {self.host} cannot be verified",
+                    remedy="check the address and this machine's clock; for a private authority "
+                    "set SSL_CERT_FILE to its certificate",
+                )
             cause = cause.__cause__ or cause.__context__
-        if ssl.SSLCertVerificationError in causes:
-            return ConfigEngineError(
-                f"the TLS certificate of {self.host} cannot be verified",
-                remedy="check the address and this machine's clock; for a private authority set "
-                "SSL_CERT_FILE to its certificate",
-            )
-        if ConnectionRefusedError in causes:
-            return self._unreachable("takes no connection: nothing listens there")
-        return self._unreachable("could not be reached, or broke the connection")
+        return self._unreachable("cannot be reached, or broke the connection")
 
     def _unreachable(self, why: str) -> TransientEngineError:
         return TransientEngineError(
@@ -337,35 +353,16 @@ async def _json_events(answer: httpx2.Response) -> AsyncIterator[object]:
 # ---- errors
 
 
-class UnsupportedParameter(ItemEngineError):
-    """The API does not know a parameter of the request; its error's fields say which."""
-
-    def __init__(self, message: str, *, remedy: str, parameter: str = "") -> None:
-        super().__init__(message, remedy=remedy)
-        self.parameter = parameter
+class UnsupportedLimit(ItemEngineError):
+    """The API does not know ``max_tokens``; its error's fields say so."""
 
 
 _TRANSIENT = frozenset({408, 409, 425})
 _CONFIG = frozenset({401, 402, 403, 404, 405, 407})
-_BY_STATUS: dict[int, tuple[str, str]] = {
-    401: (
-        "does not accept the key, or wants one",
-        "name the environment variable that holds the key with --api-key-env",
-    ),
-    403: ("does not allow this", "check what the key may do, and the model's name"),
-    404: (
-        "does not have that model or that address",
-        "check --model, and --base-url, which for most servers ends in /v1",
-    ),
-    413: (
-        "finds the request too large",
-        "show fewer or smaller frames, or raise the server's limit on a request's size",
-    ),
-}
 _BY_CLASS: dict[type[EngineError], tuple[str, str]] = {
     ConfigEngineError: (
-        "refuses every request, or sends it elsewhere",
-        "check --base-url, which for most servers ends in /v1, and the key's account",
+        "has no such model or address, wants another key, or sends requests elsewhere",
+        "check --model, --base-url, which for most servers ends in /v1, and --api-key-env",
     ),
     ItemEngineError: ("refuses the request", "show fewer or smaller frames, or shorten the prompt"),
     TransientEngineError: ("failed", "look at the server's log, or try again later"),
@@ -374,16 +371,210 @@ _BY_CLASS: dict[type[EngineError], tuple[str, str]] = {
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds of a ``Retry-After`` header, which has seconds or a date (RFC 9110, 10.2.3).
-
-    None where the server does not say, or not clearly.
-    """
-    try:
+    """Seconds of a ``Retry-After`` header; None where it has none, as where it has a date."""
+    with suppress(ValueError):
         seconds = float(value)
         return seconds if math.isfinite(seconds) and seconds >= 0 else None
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None
+    return None
+
+
+# ---- questions and answers
+
+
+def read_completion(answer: object) -> Completion:
+    """The completion in the answer to a chat request: its first choice, without the reasoning.
+
+    Raises:
+        ValueError: It is no such answer.
+    """
+    choices = _field(answer, "choices")
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("no choices")
+    message = _field(choices[0], "message")
+    if not isinstance(message, dict):
+        raise ValueError("no message")
+    text = _text(message.get("content"))
+    return _completion(text, _field(choices[0], "finish_reason"), _field(answer, "usage"))
+
+
+async def read_events(events: AsyncIterator[object], on_text: Callable[[str], None]) -> Completion:
+    """The completion in a streamed answer; the same as if it had not been streamed.
+
+    Args:
+        events: The API's chunks.
+        on_text: Called with each piece of text as it comes.
+
+    Raises:
+        ValueError: These are no such chunks, or the last one is missing.
+    """
+    pieces: list[str] = []
+    reason, usage = None, None
+    async for chunk in events:
+        choices = _field(chunk, "choices")
+        if not isinstance(choices, list):
+            raise ValueError("no chunk of an answer, or an error within it")
+        usage = _field(chunk, "usage") or usage
+        for choice in choices:
+            if _field(choice, "index") not in (0, None):
+                continue
+            reason = _field(choice, "finish_reason") or reason
+            content = _field(_field(choice, "delta"), "content")
+            if isinstance(content, str) and content:
+                pieces.append(content)
+                on_text(_text(content))
+    if reason is None:
+        raise ValueError("the stream ends before the answer does")
+    return _completion(_text("".join(pieces)), reason, usage)
+
+
+def _completion(text: str, reason: object, usage: object) -> Completion:
+    # Servers have more reasons than the API's own, such as vLLM's abort and repetition.
+    finish: FinishReason = "stop" if reason == "stop" else "other"
+    if reason == "length":
+        finish = "length"
+    tokens = (_positive(_field(usage, name)) for name in ("prompt_tokens", "completion_tokens"))
+    return Completion(text, finish, *tokens)
+
+
+def read_count(answer: object) -> int | None:
+    """The number of tokens in an answer of ``/tokenize``."""
+    return _positive(_field(answer, "count"))
+
+
+def sum_metrics(metrics: str, *names: str) -> float | None:
+    """Sum of vLLM's metrics over all their labels, such as the engines of a data-parallel server.
+
+    Args:
+        metrics: The text of ``/metrics``.
+        names: The metrics, without ``vllm:``.
+
+    Returns:
+        None where it has none of them.
+    """
+    wanted = "|".join(map(re.escape, names))
+    # A label's value may hold a brace, as a model's name can; the last one closes the labels.
+    values = re.findall(rf"^vllm:(?:{wanted})(?:{{.*}})? (\d[\d.e+-]*)$", metrics, re.MULTILINE)
+    return sum(map(float, values)) if values else None
+
+
+# ---- what a server says of itself
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model behind an API.
+
+    Attributes:
+        name: Its name in requests.
+        origin: The name or path it was loaded from; its name where that is not known.
+        parent: The model that an adapter is put on; empty for a whole model.
+        software: ``vllm``, ``sglang``, ``llamacpp``, another name, or empty if unknown.
+        version: Of the software; empty if unknown.
+        context: Tokens of prompt and answer together; None if unknown.
+        takes_images: False where the server says that the model takes none.
+    """
+
+    name: str
+    origin: str
+    parent: str = ""
+    software: str = ""
+    version: str = ""
+    context: int | None = None
+    takes_images: bool = True
+
+
+async def find_model(client: HttpClient, name: str | None) -> ServedModel:
+    """Ask a server about the model of that name, or about its only one.
+
+    Raises:
+        ConfigEngineError: It does not have that model, or has none or several and no name is
+            given.
+        EngineError: It does not answer.
+    """
+    models = await client.call("/models", read=_read_models, absent=NO_SUCH_PAGE) or ()
+    names = ", ".join(model.name for model in models)
+    whole = [model for model in models if not model.parent]
+    if name is None:
+        if len({model.origin for model in whole}) != 1:
+            raise ConfigEngineError(
+                f"{client.host} serves {len(whole) or 'no'} models, and none is named",
+                remedy=f"name one with --model: {names or 'it lists none'}",
+            )
+        model = whole[0]
+    elif named := [model for model in models if model.name == name]:
+        model = named[0]
+        if model.parent and model.context is None:  # an adapter, with the context of its model
+            model = replace(model, context=next((one.context for one in whole), None))
+    elif any(model.software in ("vllm", "sglang") for model in models):
+        raise ConfigEngineError(
+            f"{client.host} does not serve {name!r}", remedy=f"name one that it does: {names}"
+        )
+    else:
+        # Others do not list every name they answer to: aliases, dated versions, any name.
+        model = ServedModel(name, name, software=models[0].software if len(models) == 1 else "")
+
+    # What only the server's own pages have; hosted APIs have none, and are not asked.
+    pages = {"llamacpp": "/props", "sglang": "/server_info", "vllm": "/version"}
+    if model.software not in pages:
+        return model
+    url = client.root + pages[model.software]
+    page = await client.call(url, read=lambda value: value, absent=range(300, 600))
+    if model.software != "llamacpp":
+        return replace(model, version=_string(_field(page, "version")))
+    return replace(
+        model,
+        origin=_string(_field(page, "model_path")) or model.origin,
+        version=_string(_field(page, "build_info")),
+        context=_positive(_field(_field(page, "default_generation_settings"), "n_ctx"))
+        or model.context,
+        takes_images=_field(_field(page, "modalities"), "vision") is not False,
+    )
+
+
+def _read_models(listing: object) -> tuple[ServedModel, ...]:
+    entries = _field(listing, "data")
+    if not isinstance(entries, list):
+        raise ValueError("not a list of models")
+    return tuple(
+        ServedModel(
+            name=_string(_field(entry, "id")),
+            origin=_string(_field(entry, "root")) or _string(_field(entry, "id")),
+            parent=_string(_field(entry, "parent")),
+            software=_string(_field(entry, "owned_by")),
+            context=_positive(_field(entry, "max_model_len"))
+            or _positive(_field(_field(entry, "meta"), "n_ctx"))
+            or _positive(_field(_field(entry, "meta"), "n_ctx_train")),
+        )
+        for entry in entries
+        if _string(_field(entry, "id"))
+    )
+
+
+# ---- JSON fields that may be missing or of any type
+
+
+def _field(value: object, name: str) -> Any:
+    """A field of an object; None where it is missing or the value is no object."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _positive(value: object) -> int | None:
+    """The value if it is a whole number above 0."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    return None
+
+
+def _text(content: object) -> str:
+    """The text of a message's content, which may be missing, a string or a list of parts."""
+    if isinstance(content, str):
+        # JSON can spell half of a surrogate pair, which no file and no terminal takes.
+        return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(content, list):
+        parts = (part for part in content if _field(part, "type") == "text")
+        return "".join(_text(_field(part, "text")) for part in parts)
+    return ""
