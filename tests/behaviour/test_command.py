@@ -83,11 +83,10 @@ def test_stdout_holds_the_long_prompt_and_nothing_else(promptlift: Run) -> None:
 
 @pytest.mark.parametrize("number", ["1e99999999", "1e-99999999", "9" * 5000])
 def test_number_of_any_length_is_refused_at_once(call: Call, number: str) -> None:
-    """Every command that takes a rate or a shape calls it a wrong use, and shows its beginning."""
+    """Every command that takes a rate calls it a wrong use, and shows its beginning."""
     for arguments in (
         ("run", "clip.mp4", PROMPT, "--strategy", "fps", "--fps", number),
         ("hint", "clip.mp4", "-o", "hint.mp4", "--fps", number),
-        ("sweep", "--aspect", number),
     ):
         code, out, error = call(*arguments)
         assert (code, out) == (2, ""), error
