@@ -42,10 +42,10 @@ __all__ = [
     "as_csv",
     "as_json",
     "as_table",
+    "frames_of_size",
     "measure",
     "plot",
     "predict",
-    "sample_frames",
 ]
 
 LADDER = (
@@ -148,7 +148,7 @@ def predict(
     return rows
 
 
-def sample_frames(video: Path | None, size: Size, count: int) -> tuple[Frame, ...]:
+def frames_of_size(video: Path | None, size: Size, count: int) -> tuple[Frame, ...]:
     """Frames of exactly that size: of a video, stretched and the last one repeated, or drawn.
 
     Raises:
@@ -178,7 +178,7 @@ async def measure(
     Args:
         engine: Its own family is the one of the rows.
         rows: What to send.
-        video: See `sample_frames`.
+        video: See `frames_of_size`.
         prompt: The text of the requests.
         keep_answers: Whether the rows keep the answers.
 
@@ -191,7 +191,7 @@ async def measure(
     for row in rows:
         request = Request(
             text=prompt,
-            frames=sample_frames(video, row.size, row.frames),
+            frames=frames_of_size(video, row.size, row.frames),
             sampling=Sampling(max_tokens=row.reserve, temperature=0, seed=0),
             short_prompt=prompt,
         )

@@ -23,10 +23,10 @@ from promptlift.sweep import (
     as_csv,
     as_json,
     as_table,
+    frames_of_size,
     measure,
     plot,
     predict,
-    sample_frames,
 )
 from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.tokens import FAMILIES, PIXTRAL, load_counter
@@ -106,7 +106,7 @@ def test_pictures_have_the_very_size(tmp_path: Path) -> None:
     clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.2, size=(160, 90))
     for size in (Size(320, 203), Size(64, 64), Size(161, 91)):
         for video, count in ((None, 3), (clip, 9)):
-            assert [one.size for one in sample_frames(video, size, count)] == [size] * count
+            assert [one.size for one in frames_of_size(video, size, count)] == [size] * count
 
 
 def measured(engine: Any, rows: list[SweepRow], **more: Any) -> list[SweepRow]:

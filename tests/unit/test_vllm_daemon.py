@@ -112,7 +112,7 @@ def test_up_status_down(stub: Stub, capfd: pytest.CaptureFixture[str]) -> None:
     assert promptlift("engine", "status", "--json") == 3
     assert json.loads(capfd.readouterr().out) is None
     assert promptlift("engine", "down") == 0
-    assert capfd.readouterr().out == "no engine is up\n"
+    assert capfd.readouterr().out == "no engine is running\n"
 
 
 def test_only_one_is_up(stub: Stub, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``promptlift engine``: start a vLLM that stays up, check it, put it to sleep, end it."""
+"""``promptlift engine``: start a vLLM server, show its state, put it to sleep, stop it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_UP_EXIT = 3
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def engine() -> None:
-    """Start, watch and end the vLLM that promptlift owns."""
+    """Start, monitor and stop a vLLM server."""
 
 
 @engine.command("up")
@@ -30,19 +30,51 @@ def engine() -> None:
 @click.option(
     "--checkpoint-dir",
     type=click.Path(path_type=Path),
-    help="Folder of Cosmos's checkpoints, or of the upsampler itself.",
+    help="Directory of the Cosmos checkpoints, or of the upsampler itself.",
 )
-@click.option("--vllm-python", metavar="PATH", help="The Python of the environment that has vLLM.")
-@click.option("--gpu", type=int, help="Index of the GPU; by default the one with most free memory.")
-@click.option("--context", type=int, help="Tokens of prompt and answer; by default 9216 or less.")
-@click.option("--images", type=int, default=2, show_default=True, help="Most images in a request.")
-@click.option("--sequences", type=int, default=16, show_default=True, help="Requests at a time.")
-@click.option("--quantization", metavar="NAME", help="fp8 halves the weights on GPUs that can.")
-@click.option("--fast-start", is_flag=True, help="Start sooner and answer slower.")
-@click.option("--no-sleep", is_flag=True, help="Start without sleep mode.")
-@click.option("--idle-sleep", type=float, metavar="SECONDS", help="Sleep when idle for so long.")
-@click.option("--start-timeout", type=float, default=1800, show_default=True, metavar="SECONDS")
-@click.option("--vllm-argument", multiple=True, metavar="ARG", help="Passed to `vllm serve`.")
+@click.option(
+    "--vllm-python", metavar="PATH", help="Python interpreter of the environment with vLLM."
+)
+@click.option(
+    "--gpu", type=int, help="Index of the GPU.  [default: the one with the most free memory]"
+)
+@click.option(
+    "--context",
+    type=int,
+    help="Context length in tokens.  [default: 9216, or what fits into memory]",
+)
+@click.option(
+    "--images", type=int, default=2, show_default=True, help="Maximum number of images per request."
+)
+@click.option(
+    "--sequences",
+    type=int,
+    default=16,
+    show_default=True,
+    help="Maximum number of concurrent requests.",
+)
+@click.option(
+    "--quantization", metavar="NAME", help="fp8 halves the weights; needs a GPU with FP8 support."
+)
+@click.option("--fast-start", is_flag=True, help="Skip compilation: starts sooner, answers slower.")
+@click.option("--no-sleep", is_flag=True, help="Disable sleep mode.")
+@click.option(
+    "--idle-sleep", type=float, metavar="SECONDS", help="Go to sleep after this idle time."
+)
+@click.option(
+    "--start-timeout",
+    type=float,
+    default=1800,
+    show_default=True,
+    metavar="SECONDS",
+    help="Timeout of the start.",
+)
+@click.option(
+    "--vllm-argument",
+    multiple=True,
+    metavar="ARG",
+    help="Argument for `vllm serve`; can be repeated.",
+)
 def _up(
     model: str | None,
     vllm_python: str | None,
@@ -50,10 +82,10 @@ def _up(
     vllm_argument: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Start an engine that stays up, and wait until it answers.
+    """Start vLLM in the background, and wait until it answers.
 
-    MODEL is a name on the hub or a folder; with --checkpoint-dir it may be left out, and the
-    Cosmos upsampler is meant.
+    MODEL is a model on the Hugging Face hub or a directory. With --checkpoint-dir and no MODEL
+    the Cosmos upsampler is started.
     """
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.daemon import bring_up
@@ -67,9 +99,9 @@ def _up(
 
 
 @engine.command("status")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, without the key.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, without the API key.")
 def _status(as_json: bool) -> int:
-    """Show which engine is up, and what it is doing; exit code 3 when none is."""
+    """Show the running engine and its requests; exit code 3 if none is running."""
     from promptlift.engines.vllm.state import read_state
 
     state = read_state()
@@ -82,7 +114,9 @@ def _status(as_json: bool) -> int:
         if state.status == "ready":
             activity = state.endpoint.activity() if state.endpoint.is_healthy() else None
             click.echo(
-                "it does not answer" if activity is None else f"{activity[0]} requests in progress"
+                "the engine does not answer"
+                if activity is None
+                else f"{activity[0]} requests in progress"
             )
         click.echo(state.note)
         click.echo(f"log: {state.log}")
@@ -95,10 +129,10 @@ def _status(as_json: bool) -> int:
     type=click.IntRange(1, 2),
     default=1,
     show_default=True,
-    help="1 keeps the weights in main memory, 2 drops them.",
+    help="1 keeps the weights in main memory, 2 discards them.",
 )
 def _sleep(level: int) -> None:
-    """Release the GPU's memory and keep the engine; the next request wakes it."""
+    """Release the GPU memory; the next request wakes the engine."""
     from promptlift.engines.vllm.daemon import put_to_sleep
 
     click.echo(_one_line(put_to_sleep(level)))
@@ -114,17 +148,19 @@ def _wake() -> None:
 
 @engine.command("down")
 def _down() -> None:
-    """End the engine with all its processes."""
+    """Stop the engine and all its processes."""
     from promptlift.engines.vllm.daemon import take_down
 
-    click.echo("the engine is down" if take_down() else "no engine is up")
+    click.echo("the engine is stopped" if take_down() else "no engine is running")
 
 
 @engine.command("logs")
-@click.option("-n", "--lines", type=click.IntRange(1), default=40, show_default=True)
-@click.option("--path", "only_path", is_flag=True, help="Print only the path of the log.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1), default=40, show_default=True, help="Number of lines."
+)
+@click.option("--path", "only_path", is_flag=True, help="Print the path of the log instead.")
 def _logs(lines: int, only_path: bool) -> None:
-    """Show the end of the latest engine's log."""
+    """Show the end of the latest log."""
     from promptlift.engines.vllm.process import log_tail
     from promptlift.engines.vllm.state import log_folder
     from promptlift.errors import ConfigEngineError
@@ -132,14 +168,14 @@ def _logs(lines: int, only_path: bool) -> None:
     there = sorted(log_folder().glob("engine-*.log"))
     if not there:
         raise ConfigEngineError(
-            "no engine has written a log", remedy="start one with `promptlift engine up`"
+            "there is no engine log", remedy="start an engine with `promptlift engine up`"
         )
     click.echo(str(there[-1]) if only_path else "\n".join(log_tail(there[-1], lines)))
 
 
 @contextmanager
 def _start_report() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Shows how far a start is: a line that changes on a terminal, a line each elsewhere."""
+    """Show the progress of a start: a status line on a terminal, else a line per stage."""
     from rich.console import Console
 
     from promptlift.engines.vllm.process import START_STAGES

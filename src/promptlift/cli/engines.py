@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -9,8 +10,9 @@ from typing import Any, TypeVar, get_args
 import click
 
 from promptlift.engines.registry import ENGINES, SETTINGS
+from promptlift.errors import OptionError
 
-__all__ = ["engine_options", "given_settings"]
+__all__ = ["engine_options", "given_settings", "key_from"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,14 +33,16 @@ def engine_options(
         "--engine",
         default="auto",
         show_default=True,
-        help=f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}.",
+        help=f"Engine that writes the prompt: {', '.join(ENGINES)}. auto chooses by the other "
+        "options: --base-url means openai, --mmproj llamacpp, --model or --checkpoint-dir vllm; "
+        "without any, a running `promptlift engine up`, else embedded.",
     )
     if engine_key:
         options["api_key_env"] = click.option(
             "--engine-key-env",
             "engine_api_key_env",
             metavar="NAME",
-            help="openai: the variable that holds the engine's key.",
+            help="openai: environment variable with the engine's API key.",
         )
     if several_addresses:
         options["base_url"] = click.option(
@@ -46,7 +50,7 @@ def engine_options(
             "base_urls",
             metavar="URL",
             multiple=True,
-            help="openai: address of the API; several for --ray.",
+            help="openai: base URL of the API; repeat it with --ray.",
         )
 
     def add(command: F) -> F:
@@ -68,6 +72,20 @@ def given_settings(options: dict[str, Any]) -> dict[str, Any]:
         if value is not None and value is not False:
             settings[setting] = value
     return settings
+
+
+def key_from(variable: str) -> str:
+    """The API key in an environment variable.
+
+    Raises:
+        OptionError: It is unset or empty.
+    """
+    key = os.environ.get(variable, "")
+    if not key:
+        raise OptionError(
+            f"the environment variable {variable} is not set", remedy=f"export {variable}=YOUR_KEY"
+        )
+    return key
 
 
 def _options() -> dict[str, tuple[str, Callable[[Any], Any]]]:

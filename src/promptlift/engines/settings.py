@@ -106,13 +106,15 @@ class OpenAISettings(EngineSettings):
 
     engine = "openai"
 
-    base_url: str = _field(..., "address of the API", "--base-url", "URL")
-    model: str | None = _field(None, "name of the model", "--model", "NAME")
+    base_url: str = _field(..., "base URL of the API", "--base-url", "URL")
+    model: str | None = _field(None, "model name", "--model", "NAME")
     api_key_env: str | None = _field(
-        None, "the variable that holds the key", "--api-key-env", "NAME"
+        None, "environment variable with the API key", "--api-key-env", "NAME"
     )
     context: int | None = _field(None, "tokens of prompt and answer", ge=1)
-    family: str | None = _field(None, "family that counts the model's tokens", "--family", "NAME")
+    family: str | None = _field(
+        None, "token-counting family of the model, if it is not detected", "--family", "NAME"
+    )
     timeout: float = _field(300.0, "seconds for one attempt", gt=0)
     retries: int = _field(4, "attempts after the first", ge=0)
 
@@ -141,17 +143,25 @@ class VllmSettings(EngineSettings):
 
     engine = "vllm"
 
-    model: str | None = _field(None, "model on the hub or its folder", "--model", "NAME")
-    checkpoint_dir: Path | None = _field(
-        None, "folder of the Cosmos checkpoints", "--checkpoint-dir", "PATH"
+    model: str | None = _field(
+        None, "model on the Hugging Face hub, or a directory", "--model", "NAME"
     )
-    python: str | None = _field(None, "the Python that has vLLM", "--vllm-python", "PATH")
+    checkpoint_dir: Path | None = _field(
+        None, "directory of the Cosmos checkpoints", "--checkpoint-dir", "PATH"
+    )
+    python: str | None = _field(
+        None, "Python interpreter of the environment with vLLM", "--vllm-python", "PATH"
+    )
     gpu: int | None = _field(None, "index of the GPU", "--gpu")
     context: int | None = _field(None, "tokens of prompt and answer", ge=1)
     images: int = _field(2, "most images in a request", ge=1)
     sequences: int = _field(16, "requests at a time", ge=1)
-    quantization: str | None = _field(None, "fp8 on the GPUs that can", "--quantization", "NAME")
-    fast_start: bool = _field(False, "start sooner, answer slower", "--fast-start")
+    quantization: str | None = _field(
+        None, "fp8 halves the weights; needs a GPU with FP8 support", "--quantization", "NAME"
+    )
+    fast_start: bool = _field(
+        False, "skip compilation: starts sooner, answers slower", "--fast-start"
+    )
     sleep: bool = _field(True, "start with the ability to sleep")
     idle_sleep: float | None = _field(None, "seconds after which it sleeps when idle", gt=0)
     start_timeout: float = _field(1800, "seconds that a start may take", gt=0)
@@ -187,10 +197,12 @@ class LlamaCppSettings(EngineSettings):
 
     engine = "llamacpp"
 
-    model: str | Path = _field(..., "the model's GGUF file", "--model", "NAME")
-    mmproj: str | Path = _field(..., "the projector's GGUF file", "--mmproj", "FILE")
+    model: str | Path = _field(..., "GGUF file of the model", "--model", "NAME")
+    mmproj: str | Path = _field(..., "GGUF file of the projector", "--mmproj", "FILE")
     context: int | None = _field(None, "tokens of prompt and answer", ge=1)
-    threads: int | None = _field(None, "threads that calculate", "--threads", ge=1)
-    gpu_layers: int | None = _field(None, "layers on the GPU", "--gpu-layers", ge=0)
-    family: str | None = _field(None, "family that counts the model's tokens", "--family", "NAME")
+    threads: int | None = _field(None, "number of CPU threads", "--threads", ge=1)
+    gpu_layers: int | None = _field(None, "number of layers on the GPU", "--gpu-layers", ge=0)
+    family: str | None = _field(
+        None, "token-counting family of the model, if it is not detected", "--family", "NAME"
+    )
     max_images: int = _field(64, "most images in a request", ge=1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
-from functools import cache, partial
-from importlib.resources import files
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -69,6 +69,7 @@ _POSTER_SIDE, _THUMBNAIL_SIDE = 480, 192
 _SIDES = ("a", "b", "c")
 _PLAN = TypeAdapter(Plan)
 _CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
+_UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 _BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 9"/>'
 
 router = APIRouter()
@@ -79,18 +80,11 @@ router = APIRouter()
 _STATIC = StaticFiles(packages=[(__package__, "static")])
 
 
-@cache
-def _asset(name: str) -> str:
-    """The address of a static file; it changes with the content, so that it can be cached."""
-    content = (files(__package__) / "static" / name).read_bytes()
-    return f"/page/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
-
-
 @router.get("/page/static/{name:path}")
 async def static_file(request: Request, name: str) -> Response:
-    """A file of the page."""
+    """A file of the page; browsers ask whether it has changed."""
     answer = await _STATIC.get_response(name, request.scope)
-    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    answer.headers["Cache-Control"] = "no-cache"
     return answer
 
 
@@ -127,9 +121,7 @@ _TEMPLATES = Jinja2Templates(
     context_processors=[_page_values],
 )
 _TEMPLATES.env.filters.update(presenters.FILTERS)
-_TEMPLATES.env.globals.update(
-    presenters.GLOBALS, asset=_asset, version=__version__, examples=media.EXAMPLE_CLIPS
-)
+_TEMPLATES.env.globals.update(presenters.GLOBALS, version=__version__, examples=media.EXAMPLE_CLIPS)
 
 
 def render_template(name: str, **values: Any) -> str:
@@ -419,26 +411,15 @@ def _record(service: Service, job: Job) -> Record:
 
 @router.post("/page/jobs/{job_id}/download")
 async def download_result(request: Request, service: ServiceDep, job: JobDep) -> Response:
-    """The text as it stands in the form, the record, or a Cosmos spec with that text."""
+    """The text as it stands in the form, or the record."""
     record = _record(service, job)
     form = await read_form(request)
-    stem = presenters.file_stem(job.request.name)
+    stem = _UNSAFE.sub("-", job.request.name.rpartition(".")[0] or job.request.name)[:60]
+    if form.get("as") == "record":
+        content = record.model_dump_json(indent=2)
+        return attachment(content, f"{stem or 'prompt'}.record.json", "application/json")
     text = " ".join(form.get("text", record.prompt or "").split())
-    match form.get("as"):
-        case "record":
-            content = record.model_dump_json(indent=2)
-            return attachment(content, f"{stem}.record.json", "application/json")
-        case "spec":
-            if record.target not in presenters.SPEC_TARGETS:
-                raise ApiError(
-                    422,
-                    "no_spec",
-                    f"no format of spec files is known for {record.target}",
-                    remedy="download the text instead",
-                )
-            spec = json.dumps(presenters.cosmos_spec(record, text), indent=4, ensure_ascii=False)
-            return attachment(f"{spec}\n", f"{stem}.{record.target}.json", "application/json")
-    return attachment(f"{text}\n", f"{stem}.txt", "text/plain")
+    return attachment(f"{text}\n", f"{stem or 'prompt'}.txt", "text/plain")
 
 
 def attachment(content: str, name: str, media_type: str) -> Response:
@@ -482,37 +463,32 @@ async def _follow(service: Service, job: Job, after: int) -> AsyncGenerator[byte
             yield KEEPALIVE_COMMENT
         elif event.name in ("attempt", "piece"):
             yield event.encode()  # put in as text by the page's script, never as HTML
-        elif fragment := _event_fragment(service, job, event):
-            name, html = fragment
+        elif html := _event_html(service, job, event):
+            name = "stage" if event.name == "queued" else event.name
             yield format_sse_event(data_str=html, event=name, id=str(event.number))
     if job.done:
         html = render_template("_job.html", view=_view(service, job))
         yield format_sse_event(data_str=html, event="over", id=str(job.events.last))
 
 
-def _event_fragment(service: Service, job: Job, event: Event) -> tuple[str, str] | None:
+def _event_html(service: Service, job: Job, event: Event) -> str | None:
     data = json.loads(event.data)
     match event.name:
         case "queued" | "stage":
-            stage = data.get("stage", "queued")
-            return "stage", render_template(
-                "_progress.html", stage=stage, waiting=data.get("waiting")
-            )
+            values = {"stage": "queued", "waiting": None, **data}
+            return render_template("_progress.html", **values)
         case "facts":
-            facts = Facts.model_validate_json(event.data)
-            return "facts", render_template("_facts.html", facts=facts)
+            return render_template("_facts.html", facts=Facts.model_validate(data))
         case "plan":
-            return "plan", render_template(
-                "_cost.html", plan=_PLAN.validate_json(event.data), tokens=None
-            )
+            return render_template("_cost.html", plan=_PLAN.validate_python(data), tokens=None)
         case "frames":
             frames = [FrameInfo(**one) for one in data["frames"]]
             upload = service.uploads.get(job.request.fields.upload_id or "", job.owner)
             seconds = float(upload.probe.duration) if upload.probe.duration else None
-            shown = {"frames": frames, "count": len(frames), "seconds": seconds}
-            return "frames", render_template("_frames.html", job=job, has_video=True, **shown)
+            values = {"frames": frames, "count": len(frames), "seconds": seconds}
+            return render_template("_frames.html", job=job, has_video=True, **values)
         case "text":
-            return "text", render_template("_text.html", text=data["text"])
+            return render_template("_text.html", text=data["text"])
     return None
 
 
