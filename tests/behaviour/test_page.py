@@ -5,23 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("playwright")
 
 from playwright.sync_api import Browser, Page
 
-from promptlift.cosmos import read_spec
 from promptlift.facts import Camera, Confident, Facts, Light, Movement, Palette
 from promptlift.options import ITEM_OPTIONS, OnReject, Options, Strategy
-from promptlift.record import Record, Video
+from promptlift.record import Record
 from promptlift.review import CHECKS
 from promptlift.targets import TARGETS
 from promptlift.targets.templates import TEMPLATES
@@ -31,7 +30,7 @@ from promptlift.web import presenters
 from promptlift.web.routes import render_template
 from stubs.browser import Visit, chromium, launched
 from stubs.openai_checks import Asked
-from stubs.openai_server import StubServer
+from stubs.openai_server import Fault, StubServer
 from stubs.served import Served, eventually
 
 PROMPT = "a red hot-air balloon drifts over the wooded hills"
@@ -46,6 +45,19 @@ WEB = Path(presenters.__file__).parent
 Open = Callable[..., Visit]
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium on this machine")
+
+
+class Model:
+    """The model behind the server: says what it is given, once it may."""
+
+    def __init__(self) -> None:
+        self.says = LONG
+        self.may = threading.Event()
+
+    def __call__(self, _: Asked) -> str:
+        """The answer."""
+        self.may.wait(60)
+        return self.says
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def clip(folder: Path) -> Path:
     """A clip larger than two frames of it may be."""
-    return synthetic_video(folder / "balloon.mp4", seconds=2, fps=6, size=(1280, 720))
+    return synthetic_video(folder / "balloon.mp4", seconds=2, fps=4, size=(1280, 720))
 
 
 @pytest.fixture(scope="module")
@@ -74,50 +86,46 @@ def small(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def embedded(folder: Path) -> Iterator[Served]:
-    """A server with the embedded engine."""
-    with Served(folder / "embedded") as served:
-        yield served
-
-
-class Slow:
-    """A model that thinks for as long as it is told, and says what it is told."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.says = LONG
-
-    def __call__(self, _: Asked) -> str:
-        """Think, and say it."""
-        time.sleep(self.seconds)
-        return self.says
-
-
-@pytest.fixture(scope="module")
-def model() -> Slow:
-    """The model behind `served`."""
-    return Slow()
-
-
-@pytest.fixture(scope="module")
-def served(folder: Path, model: Slow) -> Iterator[Served]:
-    """A server with a model over HTTP."""
-    with (
-        StubServer(reply=model) as stub,
-        Served(
-            folder / "served",
-            engine="openai",
-            engine_settings={"base_url": stub.base_url, "retries": 0},
-        ) as made,
-    ):
+def stub() -> Iterator[StubServer]:
+    """The server of the model."""
+    with StubServer(reply=Model()) as made:
         yield made
 
 
 @pytest.fixture
-def visit(browser: Browser, model: Slow) -> Iterator[Open]:
+def model(stub: StubServer) -> Iterator[Model]:
+    """The model as every test finds it."""
+    made = stub.reply = Model()
+    made.may.set()
+    stub.piece_seconds = 0.0
+    yield made
+    made.may.set()
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path, stub: StubServer) -> Iterator[Served]:
+    """A server with a model over HTTP, and with none."""
+    how = {"base_url": stub.base_url, "retries": 0}
+    with Served(folder / "served", engine="openai", engine_settings=how, also=["embedded"]) as made:
+        engines = "/v1/engines"
+        eventually(
+            lambda: all(one["state"] == "ready" for one in made.http.get(engines).json()["engines"])
+        )
+        yield made
+
+
+@pytest.fixture(scope="module")
+def locked(folder: Path) -> Iterator[Served]:
+    """A server with a key."""
+    with Served(folder / "locked", keys=[KEY]) as made:
+        yield made
+
+
+@pytest.fixture
+def visit(browser: Browser, model: Model) -> Iterator[Open]:
     """Opens windows; when they are closed, nothing unexpected may have gone wrong in them."""
+    del model  # it is reset before each test
     opened: list[Visit] = []
-    model.seconds, model.says = 0.0, LONG
 
     def open_one(server: Served, **how: Any) -> Visit:
         opened.append(Visit(browser, server.url, **how))
@@ -133,64 +141,21 @@ def text(page: Page, selector: str) -> str:
     return " ".join(page.inner_text(selector).split())
 
 
-def knows(server: Served) -> list[str]:
-    """The engines that the server has met."""
-    engines = server.http.get("/v1/engines").json()["engines"]
-    return [one["label"] for one in engines if one["state"] == "ready"]
-
-
-def draft_on(page: Page) -> str:
-    """The draft that is on the screen; nothing where there is none."""
-    found: str = page.evaluate("document.querySelector('.draft')?.textContent ?? ''")
-    return found
-
-
-def test_a_draft_is_on_the_page_before_the_answer(folder: Path, visit: Open, small: Path) -> None:
-    """Its words are marked as a draft, are text and nothing else, and survive a reload."""
-    written = f"{EVIL} {LONG}"
-    with (
-        StubServer(reply=written, piece_seconds=0.3) as stub,
-        Served(
-            folder / "draft", engine="openai", engine_settings={"base_url": stub.base_url}
-        ) as server,
-    ):
-        guest = visit(server)
-        page = guest.begin(small, PROMPT)
-        eventually(lambda: EVIL in draft_on(page))
-        early = draft_on(page)
-        assert written.startswith(early)
-        assert early != written
-        assert page.locator(".draft *").count() == 0
-        assert "Draft, not reviewed yet" in text(page, "[data-draft] [role=status]")
-        assert not page.is_visible("[data-draft] + .wait")
-        assert page.locator(".frames img").count() == 2
-        assert "of 4,096 tokens" in text(page, "#job")
-        assert guest.flaws() == []
-        page.reload()
-        eventually(lambda: len(draft_on(page)) > len(early))
-        stub.piece_seconds = 0.0
-        stub.reply = LONG
-        guest.finished()
-        assert page.locator(".draft").count() == 0
-        assert "not reviewed yet" not in text(page, "#job")
-        assert "balloon" in text(page, "p.long")
-
-
 class TestLooks:
     """What is on the screen, wide and narrow, light and dark."""
 
     @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)], ids=str)
     def test_a_clip_becomes_a_prompt(
-        self, embedded: Served, visit: Open, clip: Path, width: int, dark: bool
+        self, served: Served, visit: Open, clip: Path, width: int, dark: bool
     ) -> None:
         """The frames, the budget, the facts, the text and the review are on the screen.
 
         Nothing sticks out sideways, axe finds nothing serious, and no other host is asked.
         """
-        guest = visit(embedded, width=width, dark=dark)
+        guest = visit(served, width=width, dark=dark)
         page = guest.go()
         assert guest.flaws() == []
-        guest.run(clip, PROMPT)
+        guest.run(clip, PROMPT, engine="embedded")
         assert "but no model saw the video" in text(page, "#h-job")
         pictures = page.locator(".frames img")
         assert pictures.count() == 2
@@ -198,9 +163,8 @@ class TestLooks:
             page.evaluate("one => one.naturalWidth + 'x' + one.naturalHeight", picture)
             for picture in pictures.element_handles()
         ]
-        told = text(page, "figcaption >> nth=0")
         assert shown == [shown[0]] * 2
-        assert shown[0].replace("x", "×") in told
+        assert shown[0].replace("x", "×") in text(page, "figcaption >> nth=0")
         assert "more than the context has" in text(page, ".against")
         assert page.get_attribute(".timeline", "aria-label") == (
             "Where the frames lie in the clip of 2.00 seconds"
@@ -215,42 +179,94 @@ class TestLooks:
 
     @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)], ids=str)
     def test_the_other_tabs_are_fit_to_be_seen(
-        self, embedded: Served, visit: Open, width: int, dark: bool
+        self, served: Served, visit: Open, width: int, dark: bool
     ) -> None:
         """Compare, batch and history hold to the same, with every option unfolded."""
-        guest = visit(embedded, width=width, dark=dark)
+        guest = visit(served, width=width, dark=dark)
         for tab in ("compare", "batch", "history"):
             page = guest.go(f"/{tab}")
             for details in page.locator("summary").element_handles():
                 details.click()
-            guest.page.wait_for_load_state("networkidle")
             assert guest.too_wide() == []
             assert guest.flaws() == []
+
+    def test_without_javascript_results_can_be_read(self, browser: Browser, served: Served) -> None:
+        """The page says what it needs; what was written before is found and shown."""
+        with browser.new_context(java_script_enabled=False) as context:
+            page = context.new_page()
+            page.goto(served.url)
+            assert "needs JavaScript" in text(page, "noscript")
+            page.goto(f"{served.url}/history?q=balloon")
+            page.click(".list a >> nth=0")
+            assert "balloon" in text(page, "p.long")
 
 
 class TestOne:
     """One video, one prompt."""
 
-    def test_a_server_that_is_killed_loses_nothing_of_what_is_on_the_page(
-        self, folder: Path, visit: Open, small: Path, model: Slow
+    def test_a_draft_is_on_the_page_before_the_answer(
+        self, served: Served, stub: StubServer, model: Model, visit: Open, small: Path
     ) -> None:
-        """Started again, it goes on with the job, and the open page tells the rest by itself."""
-        model.seconds = 2.0
-        with StubServer(reply=model) as stub:
-            how = {"engine": "openai", "engine_settings": {"base_url": stub.base_url}}
-            with Served(folder / "killed", **how) as server:
-                guest = visit(server, cut_off=True)
-                page = guest.begin(small, PROMPT)
-                page.wait_for_selector(".steps li:nth-child(2).now")
-                server.kill()
-            with Served(folder / "killed", port=server.address[1], **how):
-                guest.finished()
-                assert text(page, "p.long") == LONG
-                assert page.locator(".frames img").count() == 2
+        """Its words are marked as a draft, are text and nothing else, and survive a reload."""
+        model.says = written = f"{EVIL} {LONG}"
+        stub.piece_seconds = 0.2
+        guest = visit(served)
+        page = guest.begin(small, "a draft of a balloon")
 
-    def test_a_video_is_dropped(self, embedded: Served, visit: Open, small: Path) -> None:
+        def draft() -> str:
+            found: str = page.evaluate("document.querySelector('.draft')?.textContent ?? ''")
+            return found
+
+        eventually(lambda: EVIL in draft())
+        early = draft()
+        assert written.startswith(early)
+        assert early != written
+        assert page.locator(".draft *").count() == 0
+        assert "Draft, not reviewed yet" in text(page, "[data-draft] [role=status]")
+        assert page.locator(".frames img").count() == 2
+        assert "of 4,096 tokens" in text(page, "#job")
+        assert guest.flaws() == []
+        page.reload()
+        eventually(lambda: len(draft()) > len(early))
+        stub.piece_seconds = 0.0
+        model.says = LONG
+        guest.finished()
+        assert page.locator(".draft").count() == 0
+        assert "not reviewed yet" not in text(page, "#job")
+        assert "balloon" in text(page, "p.long")
+
+    def test_a_server_that_is_killed_loses_nothing(
+        self, folder: Path, visit: Open, small: Path, stub: StubServer, model: Model
+    ) -> None:
+        """Started again, it goes on with the job, the open page shows the rest, history has it."""
+        how = {"engine": "openai", "engine_settings": {"base_url": stub.base_url}}
+        with Served(folder / "killed", **how) as server:
+            guest = visit(server, cut_off=True)
+            guest.run(small, "a balloon from before")
+            model.may.clear()
+            page = guest.begin(small, PROMPT)
+            page.wait_for_selector(".steps li:nth-child(2).now")
+            server.kill()
+        model.may.set()
+        with Served(folder / "killed", port=server.address[1], **how):
+            guest.finished()
+            assert text(page, "p.long") == LONG
+            assert page.locator(".frames img").count() == 2
+            guest.go("/history")
+            assert page.locator(".list li").count() == 2
+            page.wait_for_function("document.querySelector('.thumb img').naturalWidth === 192")
+            page.fill("#q", "zebra")
+            page.wait_for_selector(".empty")
+            page.fill("#q", "BALLOON before")
+            page.wait_for_selector(".list li")
+            assert page.url.endswith("/history?q=BALLOON%20before")
+            page.click(".list a")
+            page.wait_for_selector(".frames img")
+            assert text(page, "p.long") == LONG
+
+    def test_a_video_is_dropped(self, served: Served, visit: Open, small: Path) -> None:
         """Beside its place nothing happens, and the browser stays where it is."""
-        guest = visit(embedded)
+        guest = visit(served)
         page = guest.go()
         dragged = page.evaluate_handle(
             """async bytes => {
@@ -276,17 +292,17 @@ class TestOne:
         assert page.locator("[data-slot] [name=upload_id]").count() == 1
 
     def test_a_job_can_be_stopped(
-        self, served: Served, visit: Open, small: Path, model: Slow
+        self, served: Served, visit: Open, small: Path, model: Model
     ) -> None:
         """The button ends it, and what is left can be tried again."""
-        model.seconds = 3.0
+        model.may.clear()
         guest = visit(served)
         page = guest.begin(small, "a balloon to be stopped")
         page.click("text=Stop >> visible=true")
         page.wait_for_selector("#job[data-state=cancelled]")
         assert text(page, "#h-job") == "! Stopped"
         assert page.locator("#job .error").count() == 0
-        model.seconds = 0.0
+        model.may.set()
         page.click("text=Try again")
         guest.finished()
         assert page.get_attribute("#job", "data-state") == "finished"
@@ -301,12 +317,11 @@ class TestOne:
         def copied(button: str) -> str:
             page.evaluate("navigator.clipboard.writeText('')")
             page.click(button)
-            page.wait_for_selector("button:has-text('Copied')")
+            page.wait_for_function("async () => (await navigator.clipboard.readText()) !== ''")
             found: str = page.evaluate("navigator.clipboard.readText()")
-            page.wait_for_selector("button:has-text('Copied')", state="detached")
             return found
 
-        assert copied("text=Copy the prompt") == copied(".came [data-copy]") == LONG
+        assert copied("#head [data-copy]") == copied(".came [data-copy]") == LONG
         edit = f"Here is the prompt: {EVIL}"
         page.click("[data-change]")
         assert page.evaluate("document.activeElement.name") == "text"
@@ -317,7 +332,7 @@ class TestOne:
         assert text(page, "p.long") == edit
         assert text(page, "#h-job") == "✕ Edited: Not fit to use"
         assert "Not fit to use" in (page.text_content("#announcer") or "")
-        assert copied("text=Copy the prompt") == edit
+        assert copied("#head [data-copy]") == edit
         assert "This is your own text" in text(page, ".verdict.rejected")
         assert page.locator(".checks li.fail").count() >= 2
         assert page.locator("p.long img, p.long script").count() == 0
@@ -343,10 +358,10 @@ class TestOne:
         guest.go("/history?q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E")
         assert "alert(3)" in text(page, ".empty")
 
-    def test_the_text_the_record_and_a_spec_are_saved(
+    def test_the_text_and_the_record_are_saved(
         self, served: Served, visit: Open, small: Path, tmp_path: Path
     ) -> None:
-        """The files are what they should be; the spec is one that Cosmos reads, edits included."""
+        """The files are what they should be, edits included."""
         guest = visit(served)
         page = guest.run(small, PROMPT)
 
@@ -361,19 +376,11 @@ class TestOne:
         record = Record.model_validate_json(saved("Save record").read_bytes())
         assert (record.status, record.short_prompt, record.prompt) == ("ok", PROMPT, LONG)
         page.click("[data-change]")
-        page.fill("[data-edit]", "Ein roter Ballon über den Hügeln.")
-        path = saved("Save Cosmos spec")
-        spec = read_spec(path)
-        assert path.name == "small.cosmos-transfer1.json"
-        assert spec.format.name == "transfer1"
-        assert json.loads(path.read_text()) == {
-            "prompt": "Ein roter Ballon über den Hügeln.",
-            "input_video_path": "small.mp4",
-            "edge": {"control_weight": 1.0},
-        }
+        page.fill("[data-edit]", "Ein roter Ballon.")
+        assert saved("Save text").read_text() == "Ein roter Ballon.\n"
 
     def test_again_and_variations_ask_with_other_seeds(
-        self, served: Served, visit: Open, small: Path, model: Slow
+        self, served: Served, visit: Open, small: Path, model: Model
     ) -> None:
         """Another seed is another job; variations stand side by side."""
         guest = visit(served)
@@ -390,7 +397,7 @@ class TestOne:
         page.wait_for_selector("#columns[aria-busy=false]")
         titles = page.locator(".column h2").all_inner_texts()
         assert len(set(titles)) == 3
-        assert all(title.startswith("Seed: ") for title in titles)
+        assert all("Seed: " in title for title in titles)
 
     def test_a_recording_is_a_video_like_any_other(self, served: Served, visit: Open) -> None:
         """The camera's pictures are sent once it is stopped."""
@@ -398,7 +405,7 @@ class TestOne:
         page = guest.go()
         page.click("[data-record]")
         page.wait_for_selector("[data-recording] video")
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(300)
         page.click("[data-stop]")
         page.wait_for_selector(".clip img")
         assert "recording.webm" in text(page, ".clip")
@@ -406,9 +413,9 @@ class TestOne:
         guest.finished()
         assert page.get_attribute("#job", "data-state") == "finished"
 
-    def test_the_keyboard_is_enough(self, embedded: Served, visit: Open) -> None:
+    def test_the_keyboard_is_enough(self, served: Served, visit: Open) -> None:
         """Tab, Enter and letters take an example to a prompt; the focus goes to what came."""
-        guest = visit(embedded)
+        guest = visit(served)
         page = guest.go()
 
         def tab_to(selector: str) -> None:
@@ -436,24 +443,24 @@ class TestErrors:
     """What is wrong and what to do, in words."""
 
     def test_what_is_no_video_is_refused_in_words(
-        self, embedded: Served, visit: Open, tmp_path: Path
+        self, served: Served, visit: Open, tmp_path: Path
     ) -> None:
         """The message and the remedy are read out, and another file can be given at once."""
         (tmp_path / "notes.mp4").write_text("this is no video at all\n" * 50)
-        guest = visit(embedded, may_fail="^/v1/uploads$")
+        guest = visit(served, may_fail="^/v1/uploads$")
         page = guest.go()
         page.set_input_files("[data-file]", tmp_path / "notes.mp4")
         page.wait_for_selector("#notice .error")
         assert "What to do:" in text(page, "#notice")
-        assert str(embedded.data) not in text(page, "#notice")
+        assert str(served.data) not in text(page, "#notice")
         assert page.is_visible("[data-drop]")
         assert guest.flaws() == []
 
     def test_what_is_missing_or_malformed_is_said(
-        self, embedded: Served, visit: Open, small: Path
+        self, served: Served, visit: Open, small: Path
     ) -> None:
         """Without a video; with a size that is none; with a job that is not there."""
-        guest = visit(embedded, may_fail="^/page/jobs$")
+        guest = visit(served, may_fail="^/page/jobs$")
         page = guest.go()
         page.click(".ask .primary")
         page.wait_for_selector("#notice .error")
@@ -475,7 +482,7 @@ class TestErrors:
             assert page.locator(".ask").count() == 1
 
     def test_an_answer_that_is_not_fit_is_shown_as_such(
-        self, served: Served, visit: Open, small: Path, model: Slow
+        self, served: Served, visit: Open, small: Path, model: Model
     ) -> None:
         """The best attempt is there to read, under what is wrong with it, and all attempts."""
         model.says = "I'm sorry, but I can't help with that request."
@@ -490,38 +497,27 @@ class TestErrors:
         assert guest.flaws() == []
 
     def test_an_engine_that_fails_is_told_with_its_remedy(
-        self, browser: Browser, folder: Path, visit: Open, small: Path
+        self, served: Served, visit: Open, small: Path, stub: StubServer
     ) -> None:
         """A job that failed says why and what to do, and can be tried again when that is done."""
-        with (
-            StubServer(reply=LONG, faults=["500"] * 3) as stub,
-            Served(
-                folder / "failing",
-                engine="openai",
-                engine_settings={"base_url": stub.base_url, "retries": 0},
-            ) as server,
-        ):
-            guest = visit(server)
-            page = guest.run(small, PROMPT)
-            assert "It did not work" in text(page, "#h-job")
-            assert "What to do:" in text(page, "#job .error")
-            stub.faults.clear()
-            page.click("text=Try again")
-            page.wait_for_selector("#job[data-state=finished]")
+        stub.faults.extend([Fault.parse("500")] * 3)
+        guest = visit(served)
+        page = guest.run(small, "a balloon that fails")
+        assert "It did not work" in text(page, "#h-job")
+        assert "What to do:" in text(page, "#job .error")
+        stub.faults.clear()
+        page.click("text=Try again")
+        page.wait_for_selector("#job[data-state=finished]")
 
-    def test_only_the_frames_of_a_job_are_given_out(self, embedded: Served, small: Path) -> None:
+    def test_only_the_frames_of_a_job_are_given_out(self, served: Served, small: Path) -> None:
         """More of them, or larger ones than anybody shows a model, are refused unseen."""
-        job = (
-            embedded.http.post(
-                "/page/jobs", data={"upload_id": embedded.upload(small), "prompt": PROMPT}
-            )
-            .headers["hx-push-url"]
-            .partition("=")[2]
-        )
+        asked = {"upload_id": served.upload(small), "prompt": PROMPT}
+        answer = served.http.post("/page/jobs", data=asked)
+        job = answer.headers["hx-push-url"].partition("=")[2]
 
         def status(number: int, **query: Any) -> int:
             address = f"/page/jobs/{job}/frames/{number}"
-            return embedded.http.get(address, params=query).status_code
+            return served.http.get(address, params=query).status_code
 
         assert status(1, count=2, size="316x176") == 200
         assert status(1, count=2, size="316x176", form="png") == 200
@@ -532,7 +528,7 @@ class TestErrors:
 
 
 class TestMany:
-    """Batches, comparisons, history."""
+    """Batches and comparisons."""
 
     def test_a_batch_of_rows_is_watched_and_exported(
         self, served: Served, visit: Open, small: Path, tmp_path: Path
@@ -585,28 +581,30 @@ class TestMany:
         assert "Finished: 2 prompts" in text(page, "#run [data-summary]")
 
     def test_several_videos_without_rows_share_the_prompt(
-        self, served: Served, visit: Open, small: Path, clip: Path, tmp_path: Path
+        self, served: Served, visit: Open, small: Path, tmp_path: Path
     ) -> None:
         """One of them is no video: it fails alone."""
         (tmp_path / "bad.mp4").write_text("nothing\n" * 100)
         guest = visit(served, may_fail="^/v1/uploads$")
         page = guest.go("/batch")
-        page.set_input_files("[data-files]", [str(small), str(clip), str(tmp_path / "bad.mp4")])
+        page.set_input_files("[data-files]", [small, tmp_path / "bad.mp4"])
         page.fill("#prompt", PROMPT)
         page.click(".primary")
         page.wait_for_selector("#run [data-summary]:has-text('Finished')")
-        assert text(page, "#run [data-summary]") == "Finished: 2 prompts fit to use of 3 rows"
+        assert text(page, "#run [data-summary]") == "Finished: 1 prompt fit to use of 2 rows"
         assert page.locator(".chosen .bad").count() == 1
         assert "it is text, not a video" in text(page, "#run table")
 
-    def test_two_ways_stand_side_by_side(self, served: Served, visit: Open, clip: Path) -> None:
+    def test_variants_and_engines_stand_side_by_side(
+        self, served: Served, visit: Open, clip: Path
+    ) -> None:
         """Each column says in what it differs, what it was shown and what that cost."""
         guest = visit(served, may_fail="^/page/compare$")
         page = guest.go("/compare")
         page.set_input_files("[data-file]", clip)
         page.wait_for_selector(".clip img")
         page.fill("#prompt", PROMPT)
-        page.fill("[name='b.size']", "")
+        page.select_option("[name='b.engine']", "openai")
         assert not page.is_visible("[name='c.size']"), "the third way is there when it is wanted"
         page.check("[name='c.on']")
         assert page.is_visible("[name='c.size']")
@@ -615,143 +613,78 @@ class TestMany:
         page.wait_for_selector("#notice .error")
         assert "there is nothing to compare" in text(page, "#notice").lower()
         page.fill("[name='b.size']", "320x180")
+        page.check("[name='c.on']")
+        page.select_option("[name='c.engine']", "embedded")
+        page.fill("[name='c.frames']", "2")
         page.click(".ask .primary")
         page.wait_for_selector("#columns[aria-busy=false]")
         assert page.locator(".column h2").all_inner_texts() == [
-            "Size: automatic",
-            "Size: 320x180",
+            "Engine: openai, Size: automatic",
+            "Engine: openai, Size: 320x180",
+            "Engine: embedded, Size: automatic",
         ]
-        assert page.locator(".column .frames img").count() == 4
+        assert page.locator(".column .frames img").count() == 6
         assert "320×180" in text(page, ".column >> nth=1")
+        assert text(page, ".column >> nth=0 >> p.long") == LONG
+        assert text(page, ".column >> nth=2 >> p.long") != LONG
+        assert guest.too_wide() == []
         assert guest.flaws() == []
         page.reload()
-        assert page.locator(".column").count() == 2
-
-    def test_two_engines_stand_side_by_side(
-        self, folder: Path, visit: Open, small: Path, model: Slow
-    ) -> None:
-        """Each column says which engine it is of; one of them alone is asked by its name as well.
-
-        What is done again, and each variation, is asked of the same engine.
-        """
-        with (
-            StubServer(reply=model) as stub,
-            Served(folder / "two", also=[f"big=openai:base_url={stub.base_url}"]) as server,
-        ):
-            eventually(lambda: len(knows(server)) == 2)
-            guest = visit(server, may_fail="^/page/compare$")
-            page = guest.go("/compare")
-            page.set_input_files("[data-file]", small)
-            page.wait_for_selector(".clip img")
-            page.fill("#prompt", PROMPT)
-            page.click(".ask .primary")
-            page.wait_for_selector("#columns[aria-busy=false]")
-            assert page.locator(".column h2").all_inner_texts() == [
-                "Engine: embedded",
-                "Engine: big",
-            ]
-            assert text(page, ".column >> nth=1 >> p.long") == LONG
-            assert text(page, ".column >> nth=0 >> p.long") != LONG
-            assert guest.too_wide() == []
-            assert guest.flaws() == []
-            page.reload()
-            assert page.input_value("[name='b.engine']") == "big"
-            page.select_option("[name='a.engine']", "big")
-            page.click(".ask .primary")
-            page.wait_for_selector("#notice .error")
-            assert "choose another engine" in text(page, "#notice")
-            guest.run(small, "a balloon of the other engine")
-            page.select_option("#engine", "big")
-            page.click(".ask .primary")
-            page.wait_for_selector("#job[data-state=finished] .sign.pass")
-            first = page.get_attribute("#job", "data-job")
-            page.click("text=Again with another seed")
-            page.wait_for_selector(f"#job:not([data-job='{first}'])")
-            guest.finished()
-            assert text(page, "p.long") == LONG
-
-    def test_history_outlives_the_server(
-        self, browser: Browser, folder: Path, visit: Open, small: Path
-    ) -> None:
-        """Killed and started again, the page finds what was asked, by words of the answer too."""
-        with Served(folder / "history") as server:
-            guest = visit(server)
-            guest.run(small, "a balloon from before")
-            server.kill()
-        with Served(folder / "history") as server:
-            guest = visit(server)
-            page = guest.go("/history")
-            assert page.locator(".list li").count() == 1
-            page.wait_for_load_state("networkidle")
-            width = page.evaluate("document.querySelector('.thumb img').naturalWidth")
-            assert width == 192
-            page.fill("#q", "zebra")
-            page.wait_for_selector(".empty")
-            page.fill("#q", "BALLOON before")
-            page.wait_for_selector(".list li")
-            assert page.url.endswith("/history?q=BALLOON%20before")
-            page.click(".list a")
-            page.wait_for_selector(".frames img")
-            assert "balloon" in text(page, "p.long")
+        assert page.locator(".column").count() == 3
+        assert page.input_value("[name='c.engine']") == "embedded"
 
 
 class TestKey:
     """A server with a key, in a browser."""
 
-    def test_the_page_asks_for_the_key_once(self, folder: Path, visit: Open, small: Path) -> None:
+    def test_the_page_asks_for_the_key_once(self, locked: Served, visit: Open, small: Path) -> None:
         """A wrong key opens nothing; the right one lets pages, pictures and events through.
 
-        The cookie is not the key, no script can read it, and a new server knows nothing of it.
+        The cookie is not the key, and no script can read it.
         """
-        with Served(folder / "locked", keys=[KEY]) as server:
-            guest = visit(server, may_fail="^/(history|page/enter)?$")
-            page = guest.go("/history?q=cup")
-            assert text(page, "h1") == "This server needs a key"
-            assert guest.flaws() == []
-            page.fill("#key", "not-the-key-at-all")
-            page.click(".primary")
-            page.wait_for_selector(".error")
-            page.fill("#key", KEY)
-            page.click(".primary")
-            page.wait_for_url("**/history?q=cup")
-            assert page.locator("#found").count() == 1
-            guest.run(small, PROMPT)
-            assert page.locator(".frames img").count() == 2
-            (cookie,) = guest.context.cookies()
-            assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-            assert KEY not in cookie["value"]
-            assert page.evaluate("document.cookie") == ""
-            server.kill()
-        with Served(folder / "locked", keys=[KEY], port=server.address[1]):
-            guest.go("/")
-            assert text(page, "h1") == "This server needs a key"
+        guest = visit(locked, may_fail="^/(history|page/enter)?$")
+        page = guest.go("/history?q=cup")
+        assert text(page, "h1") == "This server needs a key"
+        assert guest.flaws() == []
+        page.fill("#key", "not-the-key-at-all")
+        page.click(".primary")
+        page.wait_for_selector(".error")
+        page.fill("#key", KEY)
+        page.click(".primary")
+        page.wait_for_url("**/history?q=cup")
+        assert page.locator("#found").count() == 1
+        guest.run(small, PROMPT)
+        assert page.locator(".frames img").count() == 2
+        (cookie,) = guest.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert KEY not in cookie["value"]
+        assert page.evaluate("document.cookie") == ""
 
-    def test_a_session_is_a_signed_cookie(self, folder: Path) -> None:
+    def test_a_session_is_a_signed_cookie(self, locked: Served) -> None:
         """What was not issued here opens nothing; after the key, the way leads nowhere else."""
-        with Served(folder / "sessions", keys=[KEY]) as server:
-            nobody = {"authorization": ""}
+        nobody = {"authorization": ""}
 
-            def enter(key: str, then: str = "/") -> Any:
-                data = {"key": key, "then": then}
-                return server.http.post("/page/enter", data=data, headers=nobody)
+        def enter(key: str, then: str = "/") -> Any:
+            data = {"key": key, "then": then}
+            return locked.http.post("/page/enter", data=data, headers=nobody)
 
-            assert enter("not-the-key-at-all").status_code == 401
-            for wanted, given in {
-                "/history?q=cup": "/history?q=cup",
-                "//elsewhere.example/": "/",
-                "/\\elsewhere.example": "/",
-                "https://elsewhere.example/": "/",
-                "/a\r\nSet-Cookie: x": "/",
-            }.items():
-                assert enter(KEY, wanted).headers["location"] == given
-            name, _, value = enter(KEY).headers["set-cookie"].partition(";")[0].partition("=")
-            server.http.cookies.clear()
-            owner, until, mac = value.split(".")
-            forged = (f"x{owner}.{until}.{mac}", f"{owner}.{int(until) + 1}.{mac}", f"{value}0")
-            for cookie, status in [(value, 200), *((bad, 401) for bad in (*forged, mac, "..", ""))]:
-                headers = {**nobody, "cookie": f"other={{; =; {name}={cookie}; more=2"}
-                assert server.http.get("/v1/jobs", headers=headers).status_code == status
-            assert server.http.get("/page/history", headers=nobody).status_code == 401
+        assert enter("not-the-key-at-all").status_code == 401
+        for wanted, target in {
+            "/history?q=cup": "/history?q=cup",
+            "//elsewhere.example/": "/",
+            "/\\elsewhere.example": "/",
+            "https://elsewhere.example/": "/",
+            "/a\r\nSet-Cookie: x": "/",
+        }.items():
+            assert enter(KEY, wanted).headers["location"] == target
+        name, _, value = enter(KEY).headers["set-cookie"].partition(";")[0].partition("=")
+        locked.http.cookies.clear()
+        owner, until, mac = value.split(".")
+        forged = (f"x{owner}.{until}.{mac}", f"{owner}.{int(until) + 1}.{mac}", f"{value}0")
+        for cookie, status in [(value, 200), *((bad, 401) for bad in (*forged, mac, "..", ""))]:
+            headers = {**nobody, "cookie": f"other={{; =; {name}={cookie}; more=2"}
+            assert locked.http.get("/v1/jobs", headers=headers).status_code == status
+        assert locked.http.get("/page/history", headers=nobody).status_code == 401
 
 
 class TestFiles:
@@ -770,14 +703,13 @@ class TestFiles:
         listed = {"NOTICE.txt", *(one[0] for one in named), *(one[1] for one in named)}
         assert {path.name for path in folder.iterdir()} == listed
 
-    def test_static_files_are_cached_by_their_content(self, embedded: Served) -> None:
-        """The address has a digest of the very bytes, so that it can be cached for a year."""
-        digest = hashlib.sha256((WEB / "static/page.css").read_bytes()).hexdigest()[:12]
-        address = f"/page/static/page.css?v={digest}"
-        assert address in embedded.http.get("/").text
-        answer = embedded.http.get(address)
-        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert embedded.http.get("/page/static/routes.py").status_code == 404
+    def test_static_files_are_asked_for_again(self, served: Served) -> None:
+        """They have a validator, so that an unchanged one is not sent; no module is given out."""
+        answer = served.http.get("/page/static/page.css")
+        assert answer.headers["cache-control"] == "no-cache"
+        again = {"if-none-match": answer.headers["etag"]}
+        assert served.http.get("/page/static/page.css", headers=again).status_code == 304
+        assert served.http.get("/page/static/routes.py").status_code == 404
 
     def test_the_page_has_no_inline_code_and_names_no_other_host(self) -> None:
         """The policy would refuse inline scripts, styles and handlers."""
@@ -794,9 +726,9 @@ class TestFiles:
 class TestValues:
     """Records as the page shows them."""
 
-    def test_every_option_of_an_item_is_a_field(self, embedded: Served) -> None:
+    def test_every_option_of_an_item_is_a_field(self, served: Served) -> None:
         """With its label, its help and its choices; what belongs to the server is none."""
-        form = embedded.http.get("/").text
+        form = served.http.get("/").text
         for name in ITEM_OPTIONS:
             assert f' name="{name}"' in form
         assert "target_tokenizer" not in form
@@ -835,6 +767,7 @@ class TestValues:
         assert "The camera pans right fast and shakes, as if held by hand." in told
         assert "Mostly gray, brown, with accents of red." in told
 
+    @settings(max_examples=25)
     @given(st.text(max_size=80), st.text(max_size=200))
     def test_marked_prompts_are_the_prompts(self, short: str, long: str) -> None:
         """Put together, the pieces give both texts letter by letter, whatever they are."""
@@ -851,24 +784,3 @@ class TestValues:
         assert [one.text for one in marked.long if one.mark] == ["robot", "hand", "cup", "cup"]
         assert [one for one in marked.short if one.mark == "lost"] == [("blue", "lost")]
         assert (marked.kept, marked.total) == (3, 4)
-
-    @pytest.mark.parametrize("name", presenters.SPEC_TARGETS)
-    @pytest.mark.parametrize("kind", ["rgb", "depth", "blur"])
-    def test_a_spec_is_read_back_as_what_it_is(self, tmp_path: Path, name: str, kind: str) -> None:
-        """Its format is told from its keys alone; a control video is its own control."""
-        facts = Facts.model_validate({"kind": {"value": kind, "confidence": 0.9}})
-        video = Video(name="my clip.mp4")
-        record = Record(
-            status="ok", video=video, short_prompt="x", target=name, facts=facts, promptlift="0"
-        )
-        path = tmp_path / "spec.json"
-        path.write_text(json.dumps(presenters.cosmos_spec(record, "Ein Fluß.")))
-        spec = read_spec(path)
-        assert (spec.format.target, spec.warnings) == (name, ())
-        (item,) = spec.items
-        assert getattr(item, "prompt", None) == "Ein Fluß."
-        assert getattr(item, "video", None) == "my clip.mp4"
-        key = {"depth": "depth", "blur": "vis"}.get(kind)
-        if key and name != "cosmos-predict2.5":
-            control = json.loads(path.read_text())[key]
-            assert "my clip.mp4" in control.values()

@@ -184,6 +184,6 @@ def test_help_says_whose_a_setting_is() -> None:
         """Nothing."""
 
     words = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    assert "--family NAME openai, llamacpp: family that counts the model's tokens." in words
-    assert "vllm: model on the hub or its folder; llamacpp: the model's GGUF file." in words
+    assert "--family NAME openai, llamacpp: token-counting family of the model" in words
+    assert "Hugging Face hub, or a directory; llamacpp: GGUF file of the model." in words
     assert "--retries" not in words
