@@ -31,17 +31,10 @@ _RUN_OPTIONS = (
         type=click.IntRange(1, 10_000),
         help="Maximum number of concurrent requests.  [default: adapts to the server]",
     ),
+    click.option("--workers", type=click.IntRange(1, 256), help="Number of decoding processes."),
+    click.option("--limit", type=click.IntRange(1), help="Stop after so many items."),
     click.option(
-        "--workers", type=click.IntRange(1, 256), help="Number of video decoding processes."
-    ),
-    click.option(
-        "--limit", type=click.IntRange(1), help="Start at most this many items, then stop."
-    ),
-    click.option(
-        "--stop-after",
-        type=types.duration,
-        metavar="TIME",
-        help="Start no item after this time, such as 30m or 2h.",
+        "--stop-after", type=types.duration, metavar="TIME", help="Stop after a time such as 2h."
     ),
     click.option(
         "--patience",
@@ -69,10 +62,7 @@ _RUN_OPTIONS = (
         help="Memory limit for decoded frames.",
     ),
     click.option(
-        "--shard",
-        type=types.shard,
-        metavar="I/N",
-        help="Process only part I of N parts of the rows.",
+        "--shard", type=types.shard, metavar="I/N", help="Process only part I of N of the rows."
     ),
     click.option(
         "--upload-every",
@@ -146,8 +136,7 @@ def batch() -> None:
 )
 @click.option(
     "--prompt",
-    help="Short prompt of rows that have none of their own, in the list or in a .txt beside the "
-    "video.",
+    help="Short prompt of rows that have none, in the list or in a .txt beside the video.",
 )
 @click.option(
     "--format",
@@ -178,29 +167,17 @@ def batch() -> None:
 )
 @engine_options(several_addresses=True)
 @click.option(
-    "--timeout",
-    type=types.duration,
-    metavar="TIME",
-    help="openai: timeout of one request.  [default: 5m]",
+    "--timeout", type=types.duration, metavar="TIME", help="openai: request timeout (5m)."
 )
 @click.option(
-    "--target",
-    default=_DEFAULTS.target,
-    show_default=True,
-    help="Generator that the prompts are for.",
+    "--target", default=_DEFAULTS.target, show_default=True, help="Generator of the prompts."
 )
 @item_options
+@click.option("--control", help="Kind of the videos, if not detected: rgb, edge, depth, ...")
 @click.option(
-    "--control", help="Kind of the videos, if the detection is wrong: rgb, edge, depth, ..."
+    "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Also repeat these rows."
 )
-@click.option(
-    "--retry",
-    type=click.Choice(["failed", "rejected", "all"]),
-    help="Also process these finished rows again.",
-)
-@click.option(
-    "--accept-changes", is_flag=True, help="Resume with settings that differ from those of the run."
-)
+@click.option("--accept-changes", is_flag=True, help="Resume with different settings.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path),

@@ -54,7 +54,7 @@ def cosmos() -> None:
     help="Write the results into this directory.  [default: NAME.upsampled.json beside each spec]",
 )
 @click.option(
-    "--in-place", is_flag=True, help="Overwrite the specs; the short prompts stay in the sidecars."
+    "--in-place", is_flag=True, help="Overwrite the specs; sidecars keep the short prompts."
 )
 @click.option(
     "--format",
@@ -72,9 +72,7 @@ def cosmos() -> None:
     help="Show the model the RGB video or the control video if a spec has both.",
 )
 @click.option("--regions", is_flag=True, help="Also upsample the regional prompts.")
-@click.option(
-    "--again", is_flag=True, help="Upsample again, even if already upsampled or already long."
-)
+@click.option("--again", is_flag=True, help="Upsample again, even if already upsampled or long.")
 @_ROOT
 @click.option(
     "--controlnet-specs",
@@ -90,9 +88,7 @@ def cosmos() -> None:
     help="Keep the run in this directory, as `promptlift batch` does.  [default: temporary]",
 )
 @click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Call the engine, but print the changes instead of writing them.",
+    "--dry-run", is_flag=True, help="Call the engine and print the changes, but write nothing."
 )
 @click.option(
     "--review-sheet",

@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from promptlift.cli.engines import vllm_options
 
 if TYPE_CHECKING:
     from promptlift.engines.vllm.state import EngineState
@@ -27,61 +28,8 @@ def engine() -> None:
 
 @engine.command("up")
 @click.argument("model", required=False)
-@click.option(
-    "--checkpoint-dir",
-    type=click.Path(path_type=Path),
-    help="Directory of the Cosmos checkpoints, or of the upsampler itself.",
-)
-@click.option(
-    "--vllm-python", metavar="PATH", help="Python interpreter of the environment with vLLM."
-)
-@click.option(
-    "--gpu", type=int, help="Index of the GPU.  [default: the one with the most free memory]"
-)
-@click.option(
-    "--context",
-    type=int,
-    help="Context length in tokens.  [default: 9216, or what fits into memory]",
-)
-@click.option(
-    "--images", type=int, default=2, show_default=True, help="Maximum number of images per request."
-)
-@click.option(
-    "--sequences",
-    type=int,
-    default=16,
-    show_default=True,
-    help="Maximum number of concurrent requests.",
-)
-@click.option(
-    "--quantization", metavar="NAME", help="fp8 halves the weights; needs a GPU with FP8 support."
-)
-@click.option("--fast-start", is_flag=True, help="Skip compilation: starts sooner, answers slower.")
-@click.option("--no-sleep", is_flag=True, help="Disable sleep mode.")
-@click.option(
-    "--idle-sleep", type=float, metavar="SECONDS", help="Go to sleep after this idle time."
-)
-@click.option(
-    "--start-timeout",
-    type=float,
-    default=1800,
-    show_default=True,
-    metavar="SECONDS",
-    help="Timeout of the start.",
-)
-@click.option(
-    "--vllm-argument",
-    multiple=True,
-    metavar="ARG",
-    help="Argument for `vllm serve`; can be repeated.",
-)
-def _up(
-    model: str | None,
-    vllm_python: str | None,
-    no_sleep: bool,
-    vllm_argument: tuple[str, ...],
-    **options: Any,
-) -> None:
+@vllm_options
+def _up(model: str | None, **settings: Any) -> None:
     """Start vLLM in the background, and wait until it answers.
 
     MODEL is a model on the Hugging Face hub or a directory. With --checkpoint-dir and no MODEL
@@ -90,11 +38,8 @@ def _up(
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.daemon import bring_up
 
-    settings = VllmSettings(
-        model=model, python=vllm_python, sleep=not no_sleep, arguments=vllm_argument, **options
-    )
     with _start_report() as report:
-        state = bring_up(settings, report)
+        state = bring_up(VllmSettings(model=model, **settings), report)
     click.echo(_one_line(state))
 
 
@@ -106,7 +51,9 @@ def _status(as_json: bool) -> int:
 
     state = read_state()
     if as_json:
-        click.echo(json.dumps(_public(state), indent=2))
+        values = {} if state is None else dataclasses.asdict(state)
+        values.pop("key", None)
+        click.echo(json.dumps(values or None, indent=2))
     elif state is None:
         click.echo("no engine is up")
     else:
@@ -203,9 +150,3 @@ def _one_line(state: EngineState) -> str:
     doing = f"{state.status} (level {state.level})" if state.level else state.status
     up_for = time.strftime("%H:%M:%S", time.gmtime(time.time() - state.since))
     return f"{state.model}: {doing}, vLLM {state.version}{context}, up for {up_for}"
-
-
-def _public(state: EngineState | None) -> dict[str, Any] | None:
-    if state is None:
-        return None
-    return {name: value for name, value in dataclasses.asdict(state).items() if name != "key"}

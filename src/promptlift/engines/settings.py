@@ -152,21 +152,28 @@ class VllmSettings(EngineSettings):
     python: str | None = _field(
         None, "Python interpreter of the environment with vLLM", "--vllm-python", "PATH"
     )
-    gpu: int | None = _field(None, "index of the GPU", "--gpu")
-    context: int | None = _field(None, "tokens of prompt and answer", ge=1)
-    images: int = _field(2, "most images in a request", ge=1)
-    sequences: int = _field(16, "requests at a time", ge=1)
+    gpu: int | None = _field(
+        None, "index of the GPU; by default the one with the most free memory", "--gpu"
+    )
+    context: int | None = _field(
+        None, "context length in tokens; by default 9216, or what memory allows", ge=1
+    )
+    images: int = _field(2, "maximum number of images per request", ge=1)
+    sequences: int = _field(16, "maximum number of concurrent requests", ge=1)
     quantization: str | None = _field(
-        None, "fp8 halves the weights; needs a GPU with FP8 support", "--quantization", "NAME"
+        None,
+        "quantize the weights; fp8 halves them, on GPUs with FP8 support",
+        "--quantization",
+        "NAME",
     )
     fast_start: bool = _field(
         False, "skip compilation: starts sooner, answers slower", "--fast-start"
     )
-    sleep: bool = _field(True, "start with the ability to sleep")
-    idle_sleep: float | None = _field(None, "seconds after which it sleeps when idle", gt=0)
-    start_timeout: float = _field(1800, "seconds that a start may take", gt=0)
+    sleep: bool = _field(True, "whether the engine can release its GPU memory")
+    idle_sleep: float | None = _field(None, "go to sleep after so many idle seconds", gt=0)
+    start_timeout: float = _field(1800, "timeout of the start in seconds", gt=0)
     arguments: Annotated[tuple[str, ...], BeforeValidator(_split_words)] = _field(
-        (), "further arguments of vllm serve"
+        (), "argument for vllm serve; can be repeated"
     )
     retries: int = _field(1, "attempts after the first", ge=0)
 
