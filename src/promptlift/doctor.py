@@ -61,7 +61,7 @@ def check_core() -> Iterator[Finding]:
 
     absent = [name for name in (*_DECODERS, "libx264") if name not in av.codecs_available]
     if absent:
-        remedy = "pip install --force-reinstall --only-binary av av"
+        remedy = "run `pip install --force-reinstall --only-binary av av`"
         yield Finding("codecs", "note", f"missing: {', '.join(absent)}", remedy)
     else:
         version = ".".join(map(str, av.library_versions["libavcodec"]))
@@ -143,7 +143,7 @@ def check_models(
         yield from _check_checkpoint(checkpoint_dir)
     yield _check_running_engine()
     if importlib.util.find_spec("xllamacpp") is None:
-        remedy = "pip install 'promptlift[llamacpp]'"
+        remedy = "run `pip install 'promptlift[llamacpp]'`"
         yield Finding("llama.cpp", "note", "not installed; needed for GGUF models", remedy)
     else:
         version = importlib.metadata.version("xllamacpp")

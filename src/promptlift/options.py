@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from promptlift.errors import OptionError
 from promptlift.instants import Strategy
 from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.targets import TARGETS
 from promptlift.targets import target as find_target
 from promptlift.targets.templates import template as find_template
 from promptlift.text import FRACTION_PATTERN, SIZE_PATTERN, parse_box, parse_fraction, parse_size
@@ -123,7 +124,11 @@ class Options(BaseModel):
         description="Prompt template: verbatim/1 (your prompt only; default for the Cosmos "
         "upsampler) or instruct/1 (with instructions; default for other models).",
     )
-    control: Kind | None = Field(None, description="Kind of the video, if the detection is wrong.")
+    control: Kind | None = Field(
+        None,
+        description="Kind of the video, if the detection is wrong: rgb, edge, depth, seg, blur, "
+        "lines or mask.",
+    )
     controls: Annotated[tuple[Control, ...], BeforeValidator(_parse_names)] = Field(
         (),
         max_length=len(get_args(Control)),
@@ -146,7 +151,9 @@ class Options(BaseModel):
         description="Show only the part of the frame where this mask video is white.",
     )
     target: Annotated[str, AfterValidator(_target_name)] = Field(
-        "cosmos-transfer1", max_length=100, description="Generator that the prompt is for."
+        "cosmos-transfer1",
+        max_length=100,
+        description=f"Generator that the prompt is for: {', '.join(TARGETS)}.",
     )
     target_tokenizer: Path | None = Field(
         None,
@@ -182,10 +189,10 @@ class Options(BaseModel):
         if self.size is not None and self.max_side is not None:
             raise OptionError(
                 f"both a size ({self.size}) and a longest side ({self.max_side}) are given",
-                remedy="give one",
+                remedy="remove --size or --max-side",
             )
         if self.region is not None and self.mask is not None:
-            raise OptionError("both a region and a mask are given", remedy="give one")
+            raise OptionError("both a region and a mask are given", remedy="remove one of them")
         if self.template is not None:
             find_template(self.template)
         return self

@@ -329,7 +329,7 @@ def plot(rows: Sequence[SweepRow], targets: Sequence[Path]) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OptionError(
-            "the plot needs matplotlib", remedy="pip install 'promptlift[plot]'"
+            "the plot needs matplotlib", remedy="run `pip install 'promptlift[plot]'`"
         ) from error
     models = list(dict.fromkeys(row.model for row in rows))
     context = rows[0].context

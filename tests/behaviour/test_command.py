@@ -214,7 +214,7 @@ def test_rejected_answer_exits_with_1(call: Call) -> None:
         (["facts", "missing.mp4"], "missing.mp4"),
         (["hint", "missing.mp4", "-o", "x.mp4"], "missing.mp4"),
         (["hint", "clip.mp4", "-o", "x.tiff"], "tiff"),
-        (["run", "-q", "clip.mp4", "x", "-o", "nowhere/x.txt"], "there is no folder 'nowhere'"),
+        (["run", "-q", "clip.mp4", "x", "-o", "nowhere/x.txt"], "there is no directory 'nowhere'"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )

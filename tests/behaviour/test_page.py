@@ -254,7 +254,8 @@ class TestOne:
             assert page.locator(".frames img").count() == 2
             guest.go("/history")
             assert page.locator(".list li").count() == 2
-            page.wait_for_function("document.querySelector('.thumb img').naturalWidth === 192")
+            width = "document.querySelector('.thumb img').naturalWidth"
+            eventually(lambda: page.evaluate(width) == 192)
             page.fill("#q", "zebra")
             page.wait_for_selector(".empty")
             page.fill("#q", "BALLOON before")
@@ -317,7 +318,7 @@ class TestOne:
         def copied(button: str) -> str:
             page.evaluate("navigator.clipboard.writeText('')")
             page.click(button)
-            page.wait_for_function("async () => (await navigator.clipboard.readText()) !== ''")
+            eventually(lambda: page.evaluate("navigator.clipboard.readText()"))
             found: str = page.evaluate("navigator.clipboard.readText()")
             return found
 
@@ -405,7 +406,8 @@ class TestOne:
         page = guest.go()
         page.click("[data-record]")
         page.wait_for_selector("[data-recording] video")
-        page.wait_for_timeout(300)
+        seconds = "document.querySelector('[data-recording] video').currentTime"
+        eventually(lambda: page.evaluate(seconds) > 0.4)
         page.click("[data-stop]")
         page.wait_for_selector(".clip img")
         assert "recording.webm" in text(page, ".clip")
@@ -591,7 +593,8 @@ class TestMany:
         page.fill("#prompt", PROMPT)
         page.click(".primary")
         page.wait_for_selector("#run [data-summary]:has-text('Finished')")
-        assert text(page, "#run [data-summary]") == "Finished: 1 prompt fit to use of 2 rows"
+        table = text(page, "#run table")
+        assert text(page, "#run [data-summary]") == "Finished: 1 prompt fit to use of 2 rows", table
         assert page.locator(".chosen .bad").count() == 1
         assert "it is text, not a video" in text(page, "#run table")
 
@@ -684,7 +687,7 @@ class TestKey:
         for cookie, status in [(value, 200), *((bad, 401) for bad in (*forged, mac, "..", ""))]:
             headers = {**nobody, "cookie": f"other={{; =; {name}={cookie}; more=2"}
             assert locked.http.get("/v1/jobs", headers=headers).status_code == status
-        assert locked.http.get("/page/history", headers=nobody).status_code == 401
+        assert locked.http.get("/history", headers=nobody).status_code == 401
 
 
 class TestFiles:

@@ -500,7 +500,7 @@ class TestKeys:
             problem(http.get("/nothing"), 401, "unauthorised")
         with (
             Client(locked.url, "a-wrong-key") as client,
-            pytest.raises(ConfigEngineError, match="no key that fits"),
+            pytest.raises(ConfigEngineError, match="missing or invalid"),
         ):
             client.engine()
         problem(locked.http.post("/v1/facts", json={"path": "/etc/passwd"}), 403, "no_paths")

@@ -425,7 +425,7 @@ class TestStart:
             (("--api-key-file", str(tmp_path / "missing")), "No such file"),
             (("--api-key-file", str(tmp_path / "empty")), "is empty"),
             (("--api-key-file", str(tmp_path / "short")), "7 characters"),
-            (("--api-key-env", "PROMPTLIFT_NO_SUCH_KEY"), "holds no key"),
+            (("--api-key-env", "PROMPTLIFT_NO_SUCH_KEY"), "is not set"),
         ):
             done = self.command(*arguments, "--data", str(tmp_path / "data"))
             assert done.returncode == 2

@@ -143,7 +143,7 @@ def test_a_failed_start_is_one_line(stub: Stub, capfd: pytest.CaptureFixture[str
     [
         (("up", "--checkpoint-dir", "/nowhere"), "there is no checkpoint"),
         (("up", "./nowhere"), "there is no model folder"),
-        (("up",), "no model is named"),
+        (("up",), "no model is given"),
         (("up", "o/m", "--vllm-python", "/nowhere/python"), "is not a Python that has vLLM"),
         (("up", "o/m", "--context", "0"), "context is 0"),
         (("up", "o/m", "--no-sleep", "--idle-sleep", "60"), "an engine without sleep mode"),

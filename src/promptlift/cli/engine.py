@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,9 +37,7 @@ def _up(model: str | None, **settings: Any) -> None:
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.daemon import bring_up
 
-    with _start_report() as report:
-        state = bring_up(VllmSettings(model=model, **settings), report)
-    click.echo(_one_line(state))
+    click.echo(_one_line(bring_up(VllmSettings(model=model, **settings), _start_report())))
 
 
 @engine.command("status")
@@ -120,29 +117,21 @@ def _logs(lines: int, only_path: bool) -> None:
     click.echo(str(there[-1]) if only_path else "\n".join(log_tail(there[-1], lines)))
 
 
-@contextmanager
-def _start_report() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show the progress of a start: a status line on a terminal, else a line per stage."""
-    from rich.console import Console
-
+def _start_report() -> Callable[[dict[str, Any]], None]:
+    """What prints each stage of a start once, on stderr."""
     from promptlift.engines.vllm.process import START_STAGES
 
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     shown = ""
 
     def report(message: dict[str, Any]) -> None:
         nonlocal shown
         if "note" in message:
-            console.print(f"vLLM {message['version']}: {message['note']}")
-        elif message.get("stage") in START_STAGES:
-            text, seconds = START_STAGES[message["stage"]], message["seconds"]
-            spinner.update(f"{text} ({seconds:.0f} s)")
-            if not console.is_terminal and text != shown:
-                console.print(f"{seconds:.0f} s: {text}")
+            click.echo(f"vLLM {message['version']}: {message['note']}", err=True)
+        elif (text := START_STAGES.get(message.get("stage", ""), shown)) != shown:
+            click.echo(f"{message['seconds']:.0f} s: {text}", err=True)
             shown = text
 
-    with console.status("checking the model and the machine") as spinner:
-        yield report
+    return report
 
 
 def _one_line(state: EngineState) -> str:

@@ -87,7 +87,8 @@ def key_from(variable: str) -> str:
     key = os.environ.get(variable, "")
     if not key:
         raise OptionError(
-            f"the environment variable {variable} is not set", remedy=f"export {variable}=YOUR_KEY"
+            f"the environment variable {variable} is not set",
+            remedy=f"run `export {variable}=YOUR_KEY` first",
         )
     return key
 

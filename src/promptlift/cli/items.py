@@ -9,7 +9,7 @@ import click
 
 from promptlift.options import Options
 
-__all__ = ["item_options"]
+__all__ = ["item_option", "item_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +19,8 @@ _METAVARS = {
     "size": "WxH",
     "region": "L,T,R,B",
     "mask": "FILE",
+    "target": "NAME",
+    "control": "KIND",
     "target_tokenizer": "FILE",
 }
 # Commands describe these three themselves, as they concern more than one item.
@@ -40,7 +42,8 @@ class _OptionValue(click.ParamType[object]):
         return getattr(Options(**{self._field: value}), self._field)
 
 
-def _click_option(name: str) -> Callable[[F], F]:
+def item_option(name: str) -> Callable[[F], F]:
+    """What adds one option of an item, made from its field, to a command."""
     field = Options.model_fields[name]
     flags = (f"--{name.replace('_', '-')}", *((_SHORT[name],) if name in _SHORT else ()))
     if field.annotation is bool:
@@ -63,13 +66,9 @@ def _click_option(name: str) -> Callable[[F], F]:
     )
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = tuple(
-    _click_option(name) for name in Options.model_fields if name not in _BY_HAND
-)
-
-
 def item_options(command: F) -> F:
     """Add the options of one item to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
+    for name in reversed(Options.model_fields):
+        if name not in _BY_HAND:
+            command = item_option(name)(command)
     return command

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from promptlift.cli.types import rate
-from promptlift.instants import DEFAULT_COUNT, DEFAULT_RATE, DEFAULT_WIDTH, STRATEGIES, clip_size
+from promptlift.cli.items import item_option
+from promptlift.instants import DEFAULT_WIDTH, clip_size
 
 if TYPE_CHECKING:
     from promptlift.facts.model import Facts
@@ -26,27 +26,12 @@ __all__ = ["facts", "hint"]
     type=click.Path(path_type=Path),
     help="A clip (.mp4), a contact sheet (.png), or a directory for one PNG per frame.",
 )
-@click.option("--frames", "-n", default=DEFAULT_COUNT, show_default=True, help="Number of frames.")
-@click.option(
-    "--strategy",
-    default=STRATEGIES[0],
-    show_default=True,
-    type=click.Choice(STRATEGIES),
-    help="How frames are chosen; fps gives NVIDIA's hint clip.",
-)
-@click.option(
-    "--fps",
-    type=rate,
-    metavar="RATE",
-    default=str(DEFAULT_RATE),
-    show_default=True,
-    help="Frames per second for --strategy fps, and of the written clip.",
-)
+@item_option("frames")
+@item_option("strategy")
+@item_option("fps")
+@item_option("exact")
 @click.option(
     "--width", default=DEFAULT_WIDTH, show_default=True, help="Width in pixels; must be even."
-)
-@click.option(
-    "--exact", is_flag=True, help="Decode the exact frame instead of the nearest keyframe (slower)."
 )
 def hint(
     video: Path, output: Path, frames: int, strategy: str, fps: Fraction, width: int, exact: bool

@@ -107,7 +107,8 @@ class RunNotes(StatusLine):
 
 
 def _notes(record: Record) -> Iterator[str]:
-    if record.engine is not None and record.engine.name == "embedded":
+    no_model = record.engine is not None and record.engine.name == "embedded"
+    if no_model:
         if record.attempts:
             from promptlift.engines.no_model import NO_MODEL_NOTICE
 
@@ -125,3 +126,5 @@ def _notes(record: Record) -> Iterator[str]:
             "no answer passed the review; see every attempt with --json, allow more with "
             "--attempts, or keep your own words with --on-reject original"
         )
+        if no_model:
+            yield "without a model only English prompts can be extended; pass --engine for others"

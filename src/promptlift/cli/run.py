@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptlift.cli.engines import engine_options, given_settings, key_from
-from promptlift.cli.items import item_options
+from promptlift.cli.items import item_option, item_options
 from promptlift.errors import OptionError, PromptError
-from promptlift.options import Options
-from promptlift.targets import TARGETS
 
 if TYPE_CHECKING:
     from promptlift.cli.progress import RunNotes
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_DEFAULTS = Options()
 REJECTED = 1
 
 
@@ -30,17 +27,9 @@ REJECTED = 1
 @click.argument("video", type=click.Path(path_type=Path, readable=False))
 @click.argument("prompt", default="")
 @engine_options()
-@click.option(
-    "--target",
-    default=_DEFAULTS.target,
-    show_default=True,
-    help=f"Generator that the prompt is for: {', '.join(TARGETS)}.",
-)
+@item_option("target")
 @item_options
-@click.option(
-    "--control",
-    help="Kind of VIDEO, if the detection is wrong: rgb, edge, depth, seg, blur, lines or mask.",
-)
+@item_option("control")
 @click.option("--json", "as_json", is_flag=True, help="Print the full record as JSON.")
 @click.option(
     "--output",
@@ -157,7 +146,7 @@ def _stdin() -> str:
     except UnicodeDecodeError as error:
         raise PromptError(
             f"the prompt on stdin is not UTF-8 (byte {error.start + 1})",
-            remedy="convert it, for example with: iconv -f latin1 -t utf-8",
+            remedy="convert it, for example with `iconv -f latin1 -t utf-8`",
         ) from None
 
 

@@ -118,7 +118,7 @@ def serve(
         from promptlift.server.run import log_to_stderr, run_server
     except ImportError as error:
         raise OptionError(
-            f"the server needs {error.name}", remedy="pip install 'promptlift[serve]'"
+            f"the server needs {error.name}", remedy="run `pip install 'promptlift[serve]'`"
         ) from None
     engine_settings = given_settings(options)
     config = ServerConfig(
@@ -156,7 +156,7 @@ def _keys(file: Path | None, variable: str | None) -> tuple[str, ...]:
         if not keys:
             raise OptionError(
                 f"the key file {str(file)!r} is empty",
-                remedy=f"openssl rand -hex 24 > {shlex.quote(str(file))}",
+                remedy=f"run `openssl rand -hex 24 > {shlex.quote(str(file))}`",
             )
     if variable is not None:
         keys.append(key_from(variable))

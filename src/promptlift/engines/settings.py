@@ -74,13 +74,15 @@ class EngineSettings(BaseModel):
             name, fields = str(error["loc"][0]), type(self).model_fields
             if error["type"] == "extra_forbidden":
                 raise OptionError(
-                    f"the engine {self.engine!r} takes no {name!r}",
-                    remedy=f"it takes {', '.join(fields)}" if fields else "leave it out",
+                    f"the engine {self.engine!r} does not accept {name!r}",
+                    remedy=f"it accepts {', '.join(fields)}; choose another one with --engine"
+                    if fields
+                    else "remove it, or choose another one with --engine",
                 ) from None
             if error["type"] == "missing":
                 raise OptionError(
                     f"the engine {self.engine!r} needs {name}",
-                    remedy=f"give --{name.replace('_', '-')}, the {fields[name].description}",
+                    remedy=f"pass --{name.replace('_', '-')}, the {fields[name].description}",
                 ) from None
             raise OptionError(
                 f"{name} is {error['input']!r}",

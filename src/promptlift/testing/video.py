@@ -97,7 +97,7 @@ def synthetic_video(
     import av
 
     if size[0] % 2 or size[1] % 2:
-        raise OptionError(f"a video cannot be {size[0]}x{size[1]}", remedy="give an even size")
+        raise OptionError(f"the size is {size[0]}x{size[1]}", remedy="use an even width and height")
     target = Path(path)
     pictures = synthetic_pictures(seconds=seconds, size=size, fps=fps, motion=motion, seed=seed)
     with av.open(str(target), "w") as container:

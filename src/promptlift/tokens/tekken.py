@@ -186,7 +186,7 @@ def _source() -> Path:
             return path
     raise ConfigEngineError(
         f"mistral-common's vocabulary {FILE} is not installed, so text cannot be counted",
-        remedy="install it again with pip install --force-reinstall mistral-common",
+        remedy="run `pip install --force-reinstall mistral-common`",
     )
 
 
@@ -201,7 +201,7 @@ def _read(source: Path) -> tuple[str, list[bytes]]:
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigEngineError(
             f"mistral-common's vocabulary {FILE} is damaged ({error})",
-            remedy="install it again with pip install --force-reinstall mistral-common",
+            remedy="run `pip install --force-reinstall mistral-common`",
         ) from None
     return str(config["pattern"]), tokens
 

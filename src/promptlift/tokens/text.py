@@ -181,8 +181,8 @@ def loaded_counter(family: Family) -> CountText | None:
     return counter_for(family)
 
 
-_EXTRA = "pip install 'promptlift[targets]'"
-_GIVE_FILE = "give the encoder's tokenizer.json or SentencePiece .model file"
+_EXTRA = "run `pip install 'promptlift[targets]'`"
+_GIVE_FILE = "pass the tokenizer.json or the SentencePiece .model file of the text encoder"
 
 
 def load_target_counter(path: Path) -> Callable[[str], int]:

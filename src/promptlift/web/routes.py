@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as InPath
@@ -167,7 +166,10 @@ def parse_form(fields: Mapping[str, Any]) -> UpsampleRequest:
     """
     if "upload_id" not in fields:
         raise ApiError(
-            422, "no_video", "there is no video yet", remedy="choose one, record one, or an example"
+            422,
+            "no_video",
+            "there is no video yet",
+            remedy="choose one, record one, or use an example",
         )
     Options().merged({name: fields[name] for name in ITEM_OPTIONS if name in fields})
     try:
@@ -294,12 +296,6 @@ async def home_page(request: Request, service: ServiceDep, job: str = "") -> Res
     )
 
 
-@router.get("/page/picker")
-async def picker(request: Request) -> Response:
-    """The empty place for a video."""
-    return page(request, "_picker.html")
-
-
 @router.get("/page/clips/{upload_id}")
 async def clip_fragment(request: Request, service: ServiceDep, upload_id: HexId) -> Response:
     """An upload, with the field that names it."""
@@ -322,7 +318,7 @@ _drawing = asyncio.Lock()
 async def add_example(request: Request, service: ServiceDep, name: str) -> Response:
     """Add an example to the uploads; it is drawn once."""
     if name not in media.EXAMPLE_CLIPS:
-        raise ApiError(404, "not_found", "there is no such example", remedy="choose another")
+        raise ApiError(404, "not_found", "there is no such example", remedy="reload the page")
     path = service.config.data / "page" / "examples" / f"{name}.mp4"
     async with _drawing:
         if not path.exists():
@@ -345,12 +341,6 @@ async def add_example(request: Request, service: ServiceDep, name: str) -> Respo
 async def start_job(request: Request, service: ServiceDep) -> Response:
     """Accept a job, and show it."""
     return await _started(service, request, parse_form(await read_form(request)))
-
-
-@router.get("/page/jobs/{job_id}")
-async def job_fragment(request: Request, service: ServiceDep, job: JobDep) -> Response:
-    """A job as it stands now."""
-    return page(request, "_job.html", view=_view(service, job))
 
 
 async def _started(service: Service, request: Request, fields: UpsampleRequest) -> Response:
@@ -507,7 +497,7 @@ async def frame_picture(
     video = service.jobs.video_ref(job.request.fields, job.owner)
     box = parse_size(size)
     if count > options.frames or count * box.pixels > _MOST_PIXELS:
-        raise ApiError(422, "invalid", "the job has no such frames", remedy="load the page again")
+        raise ApiError(422, "invalid", "the job has no such frames", remedy="reload the page")
     choice = FrameChoice(options.strategy, count, options.fps, options.exact)
     plan = partial(media.fixed_frames, count, box)
     detail = _detail(service, job)
@@ -517,7 +507,7 @@ async def frame_picture(
     except AnalysedError as failed:
         raise failed.error from None
     if number >= len(frames):
-        raise ApiError(404, "not_found", "there is no such frame", remedy="load the page again")
+        raise ApiError(404, "not_found", "there is no such frame", remedy="reload the page")
     picture = await asyncio.to_thread(media.encode_picture, frames[number].image, form)
     return Response(picture, headers=_CACHED, media_type=f"image/{form}")
 
@@ -558,22 +548,9 @@ async def history_page(
     """The jobs of this key that have all of these words, the newest first."""
     if needs_key(request):
         return key_page(request)
-    return page(request, "history.html", **await _history(service, request.state.owner, q))
-
-
-@router.get("/page/history")
-async def history_list(
-    request: Request, service: ServiceDep, q: Annotated[str, Query(max_length=200)] = ""
-) -> Response:
-    """The list alone, as the search is typed."""
-    push = f"/history?q={quote(q)}" if q else "/history"
-    values = await _history(service, request.state.owner, q)
-    return page(request, "_history.html", push=push, **values)
-
-
-async def _history(service: Service, owner: str, q: str) -> dict[str, Any]:
-    found = await service.jobs.search(owner, q.split(), _LISTED)
-    return {"entries": found, "q": q, "most": _LISTED if len(found) == _LISTED else None}
+    found = await service.jobs.search(request.state.owner, q.split(), _LISTED)
+    most = _LISTED if len(found) == _LISTED else None
+    return page(request, "history.html", entries=found, q=q, most=most)
 
 
 # ---- comparison
@@ -620,20 +597,11 @@ async def start_compare(request: Request, service: ServiceDep) -> Response:
             422,
             "same",
             "there is nothing to compare: two variants are the same",
-            remedy="choose another engine or change an option in one",
+            remedy="choose another engine, or change an option of one",
         )
     jobs = [await accept_job(service, request, one) for one in variants]
     values = _columns(service, jobs)
     return page(request, "_columns.html", push=f"/compare?jobs={values['ids']}", **values)
-
-
-@router.get("/page/compare")
-async def compare_columns(
-    request: Request, service: ServiceDep, jobs: Annotated[str, Query(max_length=500)]
-) -> Response:
-    """The columns as they stand now."""
-    found = _jobs_of(service, jobs, request.state.owner)
-    return page(request, "_columns.html", **_columns(service, found))
 
 
 def _jobs_of(service: Service, ids: str, owner: str) -> list[Job]:

@@ -319,7 +319,7 @@ def locate(name: str | Path) -> Path:
     except ImportError as error:
         raise ConfigEngineError(
             "huggingface_hub is not installed, which fetches files of the hub",
-            remedy="install it: pip install huggingface_hub, or give the path of a file",
+            remedy="run `pip install huggingface_hub`, or pass the path of a file",
         ) from error
     try:
         first, *_ = [hf_hub_download(match["repo"], file) for file in _part_names(match["file"])]
