@@ -27,24 +27,13 @@ _METAVARS = {
 _BY_HAND = ("control", "controls", "target")
 
 
-class _OptionValue(click.ParamType[object]):
-    """A value that `Options` reads, so that it means the same here as in a table or a request."""
-
-    name = "value"
-
-    def __init__(self, field: str) -> None:
-        self._field = field
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        del param, ctx  # `OptionError` names the option and says what to do
-        return getattr(Options(**{self._field: value}), self._field)
-
-
 def item_option(name: str) -> Callable[[F], F]:
     """What adds one option of an item, made from its field, to a command."""
     field = Options.model_fields[name]
+
+    def value(text: str) -> object:
+        return getattr(Options(**{name: text}), name)  # an `OptionError` says what to do
+
     flags = (f"--{name.replace('_', '-')}", *((_SHORT[name],) if name in _SHORT else ()))
     if field.annotation is bool:
         return click.option(*flags, is_flag=True, help=field.description)
@@ -58,7 +47,7 @@ def item_option(name: str) -> Callable[[F], F]:
         )
     return click.option(
         *flags,
-        type=_OptionValue(name),
+        type=value,
         metavar=_METAVARS.get(name),
         default=None if field.default is None else str(field.default),
         show_default=field.default is not None,

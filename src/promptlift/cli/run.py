@@ -12,7 +12,7 @@ import click
 
 from promptlift.cli.engines import engine_options, given_settings, key_from
 from promptlift.cli.items import item_option, item_options
-from promptlift.errors import OptionError, PromptError
+from promptlift.errors import OptionError
 
 if TYPE_CHECKING:
     from promptlift.cli.progress import RunNotes
@@ -80,7 +80,7 @@ def run(
     from promptlift.cli.progress import RunNotes
 
     if prompt == "-":
-        prompt = _stdin()
+        prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").strip()
     settings = given_settings(options)
     if server is not None:
         if settings or save_hints is not None or dry_run:
@@ -138,16 +138,6 @@ def _served(
         assert error is not None
         raise error
     return Outcome(record, error, ())
-
-
-def _stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise PromptError(
-            f"the prompt on stdin is not UTF-8 (byte {error.start + 1})",
-            remedy="convert it, for example with `iconv -f latin1 -t utf-8`",
-        ) from None
 
 
 def _deliver(outcome: Outcome, output: Path | None, *, as_json: bool, dry_run: bool) -> int:

@@ -10,8 +10,9 @@ import click
 
 from promptlift.cli import types
 from promptlift.cli.engines import engine_options, given_settings
+from promptlift.cli.items import item_option
 from promptlift.errors import OptionError, OutputError
-from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.planning import DEFAULT_CONTEXT
 from promptlift.text import check_short_prompt
 from promptlift.tokens import FAMILIES, PIXTRAL, family, family_for_model
 from promptlift.types import Size
@@ -50,15 +51,8 @@ def _sizes(text: str) -> tuple[Size, ...]:
 @click.option(
     "--prompt", "-p", default="Test prompt", show_default=True, help="Text sent with the frames."
 )
-@click.option(
-    "--context",
-    type=int,
-    show_default=f"the engine's, or {DEFAULT_CONTEXT}",
-    help="Context length in tokens, prompt and answer together.",
-)
-@click.option(
-    "--reserve", default=DEFAULT_RESERVE, show_default=True, help="Tokens reserved for the answer."
-)
+@item_option("context")
+@item_option("reserve")
 @click.option("--engine", help="Also send the requests: auto, openai, vllm or llamacpp.")
 @engine_options(without=("engine", "family"))
 @click.option("--answers", is_flag=True, help="Keep the engine's answers.")

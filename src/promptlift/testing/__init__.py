@@ -1,24 +1,14 @@
-"""What tests of code that uses promptlift need: made here, quick, and the same every time."""
+"""For tests of code that uses promptlift: a scripted engine, and videos drawn on the spot."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptlift.testing.engines import Delay, FakeEngine, Fault, FaultyEngine
+    from promptlift.testing.engines import FakeEngine
     from promptlift.testing.video import Motion, synthetic_pictures, synthetic_video
 
-__all__ = [
-    "Delay",
-    "FakeEngine",
-    "Fault",
-    "FaultyEngine",
-    "Motion",
-    "synthetic_pictures",
-    "synthetic_video",
-]
-
-_ENGINES = {"Delay", "FakeEngine", "Fault", "FaultyEngine"}
+__all__ = ["FakeEngine", "Motion", "synthetic_pictures", "synthetic_video"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,5 +16,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = "engines" if name in _ENGINES else "video"
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    module = "engines" if name == "FakeEngine" else "video"
+    return getattr(import_module(f"{__name__}.{module}"), name)

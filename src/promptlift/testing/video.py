@@ -100,8 +100,10 @@ def synthetic_video(
         raise OptionError(f"the size is {size[0]}x{size[1]}", remedy="use an even width and height")
     target = Path(path)
     pictures = synthetic_pictures(seconds=seconds, size=size, fps=fps, motion=motion, seed=seed)
+    # Without this, x264 gives other bits from call to call.
+    options = {"crf": "20", "x264-params": "cpu-independent=1"}
     with av.open(str(target), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "20"})
+        stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         # One thread, or the file would differ from machine to machine.
