@@ -27,7 +27,6 @@ __all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "
 Status = Literal["ok", "note", "fail"]
 
 _PACKAGES = ("av", "numpy", "pillow", "mistral-common", "tiktoken", "pydantic", "httpx2")
-_DECODERS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4", "prores", "mjpeg")
 _SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written
 
 
@@ -50,23 +49,12 @@ class Finding:
 
 
 def check_core() -> Iterator[Finding]:
-    """Python, packages, codecs, cache directory and disk, vocabulary."""
-    import av
-
+    """Python, packages, cache directory and disk, vocabulary."""
     system = f"{platform.system()} {platform.machine()}"
     detail = f"Python {platform.python_version()} on {system}, {sys.executable}"
     yield Finding("Python", "ok", detail)
     versions = (f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     yield Finding("packages", "ok", ", ".join(versions))
-
-    absent = [name for name in (*_DECODERS, "libx264") if name not in av.codecs_available]
-    if absent:
-        remedy = "run `pip install --force-reinstall --only-binary av av`"
-        yield Finding("codecs", "note", f"missing: {', '.join(absent)}", remedy)
-    else:
-        version = ".".join(map(str, av.library_versions["libavcodec"]))
-        detail = f"libavcodec {version}, all decoders and the H.264 encoder"
-        yield Finding("codecs", "ok", detail)
 
     folder = Path(os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift"))
     try:

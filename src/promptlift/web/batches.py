@@ -28,6 +28,7 @@ from promptlift.web.routes import (
     HexId,
     accept_job,
     attachment,
+    found,
     key_page,
     needs_key,
     page,
@@ -111,13 +112,10 @@ async def batch_page(
     """Many videos at once."""
     if needs_key(request):
         return key_page(request)
-    values, problem = None, None
-    if run:
-        try:
-            values = await _values(service, _stored(service, run, request.state.owner))
-        except ApiError as error:
-            problem = error.failure
-    recent = service.store.batches(request.state.owner, _RECENT)
+    owner = request.state.owner
+    stored, problem = found(lambda: _stored(service, run, owner) if run else None)
+    values = await _values(service, stored) if stored else None
+    recent = service.store.batches(owner, _RECENT)
     return page(request, "batch.html", run=values, problem=problem, recent=recent, asked=None)
 
 

@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as InPath
@@ -26,7 +26,7 @@ from promptlift.facts.model import Facts
 from promptlift.files import write_atomic
 from promptlift.options import ITEM_OPTIONS, Options
 from promptlift.planning import Plan
-from promptlift.record import FrameInfo, Record
+from promptlift.record import Failure, FrameInfo, Record
 from promptlift.review import review
 from promptlift.server.errors import ApiError, invalid_request
 from promptlift.server.jobs import Event, Job, JobRequest
@@ -45,6 +45,7 @@ __all__ = [
     "FORM_FIELDS",
     "accept_job",
     "attachment",
+    "found",
     "key_page",
     "needs_key",
     "page",
@@ -54,6 +55,7 @@ __all__ = [
     "router",
 ]
 
+T = TypeVar("T")
 HexId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
 FORM_FIELDS: Final = ("upload_id", "prompt", "engine", *ITEM_OPTIONS)
 _MOST_FIELDS = 200
@@ -142,6 +144,14 @@ def page(
     """
     headers = _HEADERS if push is None else {**_HEADERS, "HX-Push-Url": push}
     return _TEMPLATES.TemplateResponse(request, name, values, status_code=status, headers=headers)
+
+
+def found(get: Callable[[], T]) -> tuple[T | None, Failure | None]:
+    """What a page shows, or why there is no such thing."""
+    try:
+        return get(), None
+    except ApiError as error:
+        return None, error.failure
 
 
 # ---- forms
@@ -257,19 +267,13 @@ def _view(service: Service, job: Job) -> JobView:
 
 
 def _has_video(service: Service, job: Job) -> bool:
-    try:
-        service.jobs.video_ref(job.request.fields, job.owner)
-    except ApiError:
-        return False
-    return True
+    return found(lambda: service.jobs.video_ref(job.request.fields, job.owner))[0] is not None
 
 
 def _clip(service: Service, fields: UpsampleRequest | None, owner: str) -> Upload | None:
     """The upload of ``_clip.html``; None where it is gone."""
-    try:
-        return service.uploads.get((fields.upload_id if fields else None) or "", owner)
-    except ApiError:
-        return None
+    upload_id = fields.upload_id if fields else None
+    return found(lambda: service.uploads.get(upload_id or "", owner))[0]
 
 
 @router.get("/")
@@ -278,12 +282,7 @@ async def home_page(request: Request, service: ServiceDep, job: str = "") -> Res
     if needs_key(request):
         return key_page(request)
     owner = request.state.owner
-    view, problem = None, None
-    if job:
-        try:
-            view = _view(service, service.jobs.get(job, owner))
-        except ApiError as error:
-            problem = error.failure
+    view, problem = found(lambda: _view(service, service.jobs.get(job, owner)) if job else None)
     asked = view.job.request.fields if view else None
     return page(
         request,
@@ -548,9 +547,9 @@ async def history_page(
     """The jobs of this key that have all of these words, the newest first."""
     if needs_key(request):
         return key_page(request)
-    found = await service.jobs.search(request.state.owner, q.split(), _LISTED)
-    most = _LISTED if len(found) == _LISTED else None
-    return page(request, "history.html", entries=found, q=q, most=most)
+    entries = await service.jobs.search(request.state.owner, q.split(), _LISTED)
+    most = _LISTED if len(entries) == _LISTED else None
+    return page(request, "history.html", entries=entries, q=q, most=most)
 
 
 # ---- comparison
@@ -563,22 +562,19 @@ async def compare_page(
     """One clip, treated in several ways."""
     if needs_key(request):
         return key_page(request)
-    found: list[Job] = []
-    problem = None
-    if jobs:
-        try:
-            found = _jobs_of(service, jobs, request.state.owner)
-        except ApiError as error:
-            problem = error.failure
-    asked = found[0].request.fields if found else None
+    owner = request.state.owner
+    ids = jobs.split(",")[:_MOST_COLUMNS] if jobs else []
+    all_jobs, problem = found(lambda: [service.jobs.get(one, owner) for one in ids])
+    shown = all_jobs or []
+    asked = shown[0].request.fields if shown else None
     return page(
         request,
         "compare.html",
         problem=problem,
         asked=asked,
-        clip=_clip(service, asked, request.state.owner),
-        variants=[job.request.fields for job in found[: len(_SIDES)]],
-        **_columns(service, found),
+        clip=_clip(service, asked, owner),
+        variants=[job.request.fields for job in shown[: len(_SIDES)]],
+        **_columns(service, shown),
     )
 
 
@@ -602,10 +598,6 @@ async def start_compare(request: Request, service: ServiceDep) -> Response:
     jobs = [await accept_job(service, request, one) for one in variants]
     values = _columns(service, jobs)
     return page(request, "_columns.html", push=f"/compare?jobs={values['ids']}", **values)
-
-
-def _jobs_of(service: Service, ids: str, owner: str) -> list[Job]:
-    return [service.jobs.get(one, owner) for one in ids.split(",")[:_MOST_COLUMNS]]
 
 
 def _columns(service: Service, jobs: list[Job]) -> dict[str, Any]:
