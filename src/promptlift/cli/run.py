@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from promptlift.cli.engines import engine_options, given_settings, key_from
 from promptlift.cli.items import item_option, item_options
-from promptlift.errors import OptionError
-
-if TYPE_CHECKING:
-    from promptlift.cli.progress import RunNotes
-    from promptlift.pipeline import Outcome
+from promptlift.errors import OptionError, OutputError
 
 __all__ = ["run"]
 
@@ -81,67 +78,51 @@ def run(
 
     if prompt == "-":
         prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").strip()
-    settings = given_settings(options)
-    if server is not None:
-        if settings or save_hints is not None or dry_run:
-            raise OptionError(
-                "--server does not work with --dry-run, --save-hints or the options of an engine",
-                remedy="remove those options, or --server",
-            )
-        with RunNotes(quiet=quiet) as notes:
-            options["engine"] = None if engine == "auto" else engine
-            outcome = _served(server, server_key_env, video, prompt, options, notes)
-            notes.about(outcome, dry_run=False)
-        return _deliver(outcome, output, as_json=as_json, dry_run=False)
-    from promptlift.api import Upsampler
-
-    with (
-        RunNotes(quiet=quiet) as notes,
-        closing(
-            Upsampler(
-                engine=engine,
-                engine_settings=settings,
-                starting=notes.starting,
-                **options,
-            )
-        ) as upsampler,
-    ):
-        outcome = upsampler.attempt_sync(
-            video,
-            prompt,
-            progress=notes.progress,
-            plan_only=dry_run,
-            with_frames=save_hints is not None,
+    if output is not None and not output.parent.is_dir():  # before anything is spent on it
+        folder = str(output.parent)
+        raise OutputError(
+            f"there is no directory {folder!r}",
+            remedy=f"run `mkdir -p {shlex.quote(folder)}` first",
         )
-        if save_hints is not None and outcome.frames:
-            from promptlift.video.export import write_pngs
+    settings = given_settings(options)
+    with ExitStack() as stack:
+        notes = stack.enter_context(RunNotes(quiet=quiet))
+        if server is not None:
+            from promptlift.client import Client
+            from promptlift.pipeline import Outcome
 
-            write_pngs(outcome.frames, save_hints)
+            if settings or save_hints is not None or dry_run:
+                raise OptionError(
+                    "--server does not work with --dry-run, --save-hints or options of an engine",
+                    remedy="remove those options, or --server",
+                )
+            key = key_from(server_key_env) if server_key_env else None
+            client = stack.enter_context(Client(server, key))
+            options["engine"] = None if engine == "auto" else engine
+            served, error = client.attempt(video, prompt, progress=notes.served, **options)
+            if served is None:
+                assert error is not None
+                raise error
+            outcome = Outcome(served, error, ())
+        else:
+            from promptlift.api import Upsampler
+
+            made = Upsampler(
+                engine=engine, engine_settings=settings, starting=notes.starting, **options
+            )
+            outcome = stack.enter_context(closing(made)).attempt_sync(
+                video,
+                prompt,
+                progress=notes.progress,
+                plan_only=dry_run,
+                with_frames=save_hints is not None,
+            )
+            if save_hints is not None and outcome.frames:
+                from promptlift.video.export import write_pngs
+
+                write_pngs(outcome.frames, save_hints)
         notes.about(outcome, dry_run=dry_run)
-    return _deliver(outcome, output, as_json=as_json, dry_run=dry_run)
 
-
-def _served(
-    server: str,
-    key_env: str | None,
-    video: Path,
-    prompt: str,
-    options: dict[str, Any],
-    notes: RunNotes,
-) -> Outcome:
-    from promptlift.client import Client
-    from promptlift.pipeline import Outcome
-
-    with Client(server, key_from(key_env) if key_env else None) as client:
-        record, error = client.attempt(video, prompt, progress=notes.served, **options)
-    if record is None:
-        assert error is not None
-        raise error
-    return Outcome(record, error, ())
-
-
-def _deliver(outcome: Outcome, output: Path | None, *, as_json: bool, dry_run: bool) -> int:
-    """Write the result, raise the error, or give the exit code."""
     record = outcome.record
     as_json = as_json or (output is not None and output.suffix.lower() == ".json")
     text = record.model_dump_json(indent=2) if as_json else record.prompt
