@@ -516,4 +516,4 @@ class TestStart:
             assert named.stdout == there.stdout
             both = run(str(clip), PROMPT, "--server", server.url, "--base-url", "http://x/v1")
             assert both.returncode == 2
-            assert "an engine's options cannot go with --server" in both.stderr
+            assert "--server does not work with" in both.stderr
