@@ -231,10 +231,10 @@ def _table_lines() -> Iterator[str]:
 
 def main() -> None:
     """Write the page and the picture."""
-    from promptlift.sweep.plot import draw
+    from promptlift.sweep import plot
 
     PAGE.write_text(page(), encoding="utf-8")
-    draw(rows(), [PICTURE])
+    plot(rows(), [PICTURE])
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ class Client:
             )
         except (ValueError, httpx2.InvalidURL):
             raise OptionError(
-                f"{url!r} is no address of a server", remedy="give one like http://127.0.0.1:8765"
+                f"{url!r} is not the URL of a server",
+                remedy="use a URL such as http://127.0.0.1:8765",
             ) from None
 
     def __enter__(self) -> Self:
@@ -368,7 +369,7 @@ class Client:
 
     def _foreign(self) -> ConfigEngineError:
         return ConfigEngineError(
-            f"what answers at {self._http.base_url} is no promptlift server",
+            f"{self._http.base_url} is not a promptlift server",
             remedy="check the address",
         )
 

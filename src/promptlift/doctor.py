@@ -1,4 +1,4 @@
-"""Look at everything a run needs, and say what is wrong and what to do."""
+"""Check the installation and the machine, and suggest fixes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ __all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "
 Status = Literal["ok", "note", "fail"]
 
 _PACKAGES = ("av", "numpy", "pillow", "mistral-common", "tiktoken", "pydantic", "httpx2")
-_DECODERS = ("h264", "hevc", "vp9", "libdav1d", "mpeg4", "prores", "mjpeg")
 _SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written
 
 
@@ -39,7 +38,7 @@ class Finding:
         status: ``ok``; ``note`` for what some uses need or will trip over; ``fail`` for what
             every use needs, or what was asked for and is not there.
         detail: What was found.
-        remedy: What to do; empty where nothing is to be done.
+        remedy: What to do where the status is not ``ok``.
     """
 
     name: str
@@ -49,33 +48,12 @@ class Finding:
 
 
 def check_core() -> Iterator[Finding]:
-    """Python, packages, codecs, cache folder and disk, vocabulary."""
+    """Python, packages, cache directory and disk, vocabulary."""
     system = f"{platform.system()} {platform.machine()}"
     detail = f"Python {platform.python_version()} on {system}, {sys.executable}"
     yield Finding("Python", "ok", detail)
-
-    found, missing = [], []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
-    if missing:
-        remedy = f"pip install {' '.join(missing)}"
-        yield Finding("packages", "fail", f"missing: {', '.join(missing)}", remedy)
-        return
-    yield Finding("packages", "ok", ", ".join(found))
-
-    import av
-
-    absent = [name for name in (*_DECODERS, "libx264") if name not in av.codecs_available]
-    if absent:
-        remedy = "install the wheel of PyAV instead of a build of your own: pip install av"
-        yield Finding("codecs", "note", f"missing: {', '.join(absent)}", remedy)
-    else:
-        version = ".".join(map(str, av.library_versions["libavcodec"]))
-        detail = f"libavcodec {version}, all decoders and the H.264 encoder"
-        yield Finding("codecs", "ok", detail)
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    yield Finding("packages", "ok", ", ".join(versions))
 
     folder = Path(os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift"))
     try:
@@ -83,23 +61,24 @@ def check_core() -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
-        remedy = "set PROMPTLIFT_CACHE to a folder that can be written; runs work without, slower"
-        yield Finding("cache folder", "note", f"{folder}: {error.strerror}", remedy)
+        remedy = "set PROMPTLIFT_CACHE to a writable directory; runs work without one, but slower"
+        yield Finding("cache", "note", f"{folder}: {error.strerror}", remedy)
     else:
-        detail = f"{folder}, {gib(free)} free"
-        if free < GIB:
-            yield Finding("cache folder", "note", detail, "make room on the disk")
-        else:
-            yield Finding("cache folder", "ok", detail)
+        status: Status = "note" if free < GIB else "ok"
+        yield Finding("cache", status, f"{folder}, {gib(free)} free", "free space on that disk")
 
     from promptlift.tokens import load_counter
 
     try:
         tokens = load_counter()("Test prompt")
     except PromptliftError as error:
-        yield Finding("vocabulary", "fail", error.message, error.remedy)
+        yield _failed("vocabulary", error)
     else:
         yield Finding("vocabulary", "ok", f"'Test prompt' is {tokens} tokens of tekken")
+
+
+def _failed(name: str, error: PromptliftError, status: Status = "fail") -> Finding:
+    return Finding(name, status, error.message, error.remedy)
 
 
 def check_machine(environ: Mapping[str, str] | None = None) -> Iterator[Finding]:
@@ -108,33 +87,27 @@ def check_machine(environ: Mapping[str, str] | None = None) -> Iterator[Finding]
     try:
         gpus = read_gpus(environ)
     except PromptliftError as error:
-        yield Finding("GPU", "note", error.message, error.remedy)
+        yield _failed("GPU", error, "note")
+        gpus = []
     else:
         if not gpus:
             yield Finding("GPU", "ok", "none found; the embedded engine and servers need none")
-        for gpu in gpus:
-            detail = f"{gpu.index}: {gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free"
-            if gpu.free < gpu.total * 3 // 4:
-                remedy = "look at nvidia-smi, and end what is no longer needed"
-                yield Finding("GPU", "note", detail, remedy)
-            else:
-                yield Finding("GPU", "ok", detail)
+    for gpu in gpus:
+        status: Status = "note" if gpu.free < gpu.total * 3 // 4 else "ok"
+        detail = f"{gpu.index}: {gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free"
+        remedy = "run nvidia-smi, and end the processes that hold the memory"
+        yield Finding("GPU", status, detail, remedy)
 
     # An engine that promptlift starts is kept from these; another vLLM would hang on them.
     found = sorted(name for name, value in environ.items() if is_torchrun_variable(name, value))
-    if found:
-        remedy = "nothing for engines that promptlift starts; unset them for a vLLM of your own"
-        yield Finding("torchrun", "note", f"set: {', '.join(found)}", remedy)
-    else:
-        yield Finding("torchrun", "ok", "none of its variables is set")
+    detail = f"set: {', '.join(found)}" if found else "none of its variables is set"
+    remedy = f"before you start a vLLM of your own: unset {' '.join(found)}"
+    yield Finding("torchrun", "note" if found else "ok", detail, remedy)
 
     if _SHM.is_dir():
         size = shutil.disk_usage(_SHM).total
-        if size < GIB:
-            remedy = "in Docker, run with --ipc=host or --shm-size=8g"
-            yield Finding("shared memory", "note", gib(size), remedy)
-        else:
-            yield Finding("shared memory", "ok", gib(size))
+        remedy = "in Docker, run with --ipc=host or --shm-size=8g"
+        yield Finding("shared memory", "note" if size < GIB else "ok", gib(size), remedy)
 
 
 def check_models(
@@ -157,8 +130,8 @@ def check_models(
         yield from _check_checkpoint(checkpoint_dir)
     yield _check_running_engine()
     if importlib.util.find_spec("xllamacpp") is None:
-        remedy = "pip install 'promptlift[llamacpp]'"
-        yield Finding("llama.cpp", "note", "not installed; GGUF models cannot be run", remedy)
+        remedy = "run `pip install 'promptlift[llamacpp]'`"
+        yield Finding("llama.cpp", "note", "not installed; needed for GGUF models", remedy)
     else:
         version = importlib.metadata.version("xllamacpp")
         yield Finding("llama.cpp", "ok", f"xllamacpp {version}")
@@ -166,7 +139,7 @@ def check_models(
         try:
             yield asyncio.run(_check_server(base_url, api_key_env))
         except PromptliftError as error:
-            yield Finding("server", "fail", error.message, error.remedy)
+            yield _failed("server", error)
 
 
 def _check_vllm(python: str | None) -> Finding:
@@ -175,8 +148,8 @@ def _check_vllm(python: str | None) -> Finding:
     try:
         interpreter, version = find_installation(python)
     except PromptliftError as error:
-        # Missing vLLM hinders nobody who did not ask for it.
-        return Finding("vLLM", "note" if python is None else "fail", error.message, error.remedy)
+        # A missing vLLM is a failure only where --vllm-python asks for it.
+        return _failed("vLLM", error, "note" if python is None else "fail")
     return Finding("vLLM", "ok", f"{version}, {interpreter}")
 
 
@@ -192,7 +165,7 @@ def _check_checkpoint(folder: Path) -> Iterator[Finding]:
         yield Finding("checkpoint", "ok", f"{checkpoint.name} in {checkpoint.source} is whole")
         plan = plan_memory(checkpoint, settings, choose_gpu(read_gpus(), None), free_ram())
     except PromptliftError as error:
-        yield Finding("checkpoint", "fail", error.message, error.remedy)
+        yield _failed("checkpoint", error)
         return
     yield Finding("memory", "ok", plan.note)
 
@@ -239,10 +212,10 @@ def check_run() -> Iterator[Finding]:
             clip = synthetic_video(Path(folder) / "clip.mp4", seconds=1, size=(320, 180))
             record = upsample(clip, "a red balloon drifts over hills", engine="embedded")
     except PromptliftError as error:
-        yield Finding("a whole run", "fail", error.message, error.remedy)
+        yield _failed("test run", error)
         return
     seconds = time.perf_counter() - start
     words = len((record.prompt or "").split())
     good = record.status in ("ok", "repaired")
     detail = f"{words} words for a clip of one second, {seconds:.1f} s with drawing it"
-    yield Finding("a whole run", "ok" if good else "fail", detail)
+    yield Finding("test run", "ok" if good else "fail", detail)

@@ -11,7 +11,7 @@ The tree, with the exit code that the command gives for each branch::
     │   │   └── VideoTimeout          decoding passed its time, memory or processor limit
     │   ├── PromptError               the short prompt cannot be used
     │   ├── BudgetError               the frames and the text do not fit the model's context
-    │   ├── OptionError               an option has a value that makes no sense
+    │   ├── OptionError               an option is unknown or has an invalid value
     │   ├── SpecError                 a generator's spec file, or an item of it, cannot be used
     │   └── OutputError               the result cannot be written where it was asked for
     └── EngineError               3   the engine did not answer
@@ -122,7 +122,7 @@ class BudgetError(InputError):
 
 
 class OptionError(InputError):
-    """An option has a value that makes no sense."""
+    """An option is unknown or has an invalid value."""
 
     code = "option"
 
@@ -147,7 +147,7 @@ class EngineError(PromptliftError):
 
 
 class TransientEngineError(EngineError):
-    """Nothing is wrong with the item; the same request may well succeed later.
+    """A temporary failure; the same request may succeed later.
 
     Args:
         message: What is wrong.
@@ -164,7 +164,7 @@ class TransientEngineError(EngineError):
 
 
 class EngineBusy(TransientEngineError):
-    """The engine asks for less at a time; the same request may well succeed later."""
+    """The engine is rate-limiting or overloaded; retry later."""
 
     code = "engine_busy"
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import stat
 import tempfile
@@ -34,28 +35,20 @@ def content_id(file: BinaryIO, size: int) -> str:
         size: Its bytes.
     """
     place = file.tell()
+    sampled = size > _WHOLE_BYTES
+    digest = hashlib.sha256(str(size).encode() if sampled else b"")
     try:
-        if size <= _WHOLE_BYTES:
-            return f"sha256:{_digest_of_all(file)}"
-        return f"sha256-sampled:{_digest_of_parts(file, size)}"
+        if sampled:
+            for part in range(_BLOCKS):
+                file.seek((size - _BLOCK_BYTES) * part // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK_BYTES))
+            return f"sha256-sampled:{digest.hexdigest()}"
+        file.seek(0)
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        return f"sha256:{digest.hexdigest()}"
     finally:
         file.seek(place)
-
-
-def _digest_of_all(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    file.seek(0)
-    while block := file.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _digest_of_parts(file: BinaryIO, size: int) -> str:
-    digest = hashlib.sha256(str(size).encode())
-    for part in range(_BLOCKS):
-        file.seek((size - _BLOCK_BYTES) * part // (_BLOCKS - 1))
-        digest.update(file.read(_BLOCK_BYTES))
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -70,21 +63,50 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder is missing or read-only, the disk is full, or `path` is a folder.
     """
+    target = Path(os.path.realpath(path))
     try:
-        there = _status(path)
-        target = Path(os.path.realpath(path))
-        if there is not None and stat.S_ISDIR(there.st_mode):
+        if target.is_dir():
             raise IsADirectoryError
-        if there is None or (stat.S_ISREG(there.st_mode) and _is_at(there, target)):
-            with _beside(target, there) as temporary:
+        if target.is_file() or not path.exists():
+            with _beside(target) as temporary:
                 yield temporary
-        else:
-            with tempfile.TemporaryDirectory(prefix="promptlift-") as folder:
-                temporary = Path(folder) / f"output{path.suffix}"
-                yield temporary
-                _write_into(path, temporary)
+            return
+        with tempfile.TemporaryDirectory(prefix="promptlift-") as folder:
+            temporary = Path(folder) / f"output{path.suffix}"
+            yield temporary
+            # Without O_CREAT: if it is gone by now, no regular file takes its place.
+            descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOCTTY)
+            with temporary.open("rb") as data, open(descriptor, "wb") as sink:  # noqa: PTH123
+                shutil.copyfileobj(data, sink)
     except OSError as error:
-        raise _output_error(path, error) from error
+        if isinstance(error, IsADirectoryError):
+            what, remedy = "it is a directory", "pass the name of a file in it"
+        elif isinstance(error, FileNotFoundError):
+            folder = str((target if path.is_symlink() else path).parent)
+            what, remedy = (
+                f"there is no directory {folder!r}",
+                f"run `mkdir -p {shlex.quote(folder)}` first",
+            )
+        else:
+            what = error.strerror or str(error)
+            remedy = "free disk space, or choose another path"
+        raise OutputError(f"cannot write {str(path)!r}: {what}", remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    temporary = target.with_name(f".promptlift-{secrets.token_hex(8)}{target.suffix}")
+    try:
+        # What replaces a file is never readable by more people than the file was.
+        temporary.touch(mode=0o666 if mode is None else 0o600, exist_ok=False)
+        yield temporary
+        if mode is not None:
+            temporary.chmod(mode)
+        temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -97,50 +119,3 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _status(path: Path) -> os.stat_result | None:
-    """The status of what is at a path, links followed; None where nothing is."""
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
-
-
-def _is_at(there: os.stat_result, target: Path) -> bool:
-    """Whether a resolved path leads to the same file; /dev/stdout may name one that is gone."""
-    status = _status(target)
-    return status is not None and os.path.samestat(status, there)
-
-
-@contextlib.contextmanager
-def _beside(target: Path, there: os.stat_result | None) -> Iterator[Path]:
-    temporary = target.with_name(f".promptlift-{secrets.token_hex(8)}{target.suffix}")
-    try:
-        # What takes a file's place is never readable by more people than the file was.
-        temporary.touch(mode=0o666 if there is None else 0o600, exist_ok=False)
-        yield temporary
-        if there is not None:
-            temporary.chmod(stat.S_IMODE(there.st_mode))
-        temporary.replace(target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _write_into(path: Path, source: Path) -> None:
-    # Without O_CREAT: where it is gone by now, no regular file comes in its place.
-    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOCTTY)
-    with source.open("rb") as data, open(descriptor, "wb") as sink:  # noqa: PTH123
-        shutil.copyfileobj(data, sink)
-
-
-def _output_error(path: Path, error: OSError) -> OutputError:
-    if isinstance(error, IsADirectoryError):
-        what, remedy = "it is a folder", "give a file name"
-    elif isinstance(error, FileNotFoundError):
-        folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
-        what, remedy = f"there is no folder {str(folder)!r}", "make it first"
-    else:
-        what, remedy = error.strerror or str(error), "choose another place or make room"
-    return OutputError(f"cannot write {str(path)!r}: {what}", remedy=remedy)

@@ -266,7 +266,9 @@ def clip_size(source: Size, width: int) -> Size:
         OptionError: The width is odd or below 2; H.264 in 4:2:0 has only even sizes.
     """
     if width < 2 or width % 2:
-        raise OptionError(f"a hint clip cannot be {width} wide", remedy="give an even width")
+        raise OptionError(
+            f"the width is {width}, and must be even", remedy=f"use {max(2, width - width % 2)}"
+        )
 
     def even(length: Fraction) -> int:
         return max(2, 2 * int(length / 2 + Fraction(1, 2)))

@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from promptlift.errors import OptionError
 from promptlift.instants import Strategy
 from promptlift.planning import DEFAULT_RESERVE
+from promptlift.targets import TARGETS
 from promptlift.targets import target as find_target
 from promptlift.targets.templates import template as find_template
 from promptlift.text import FRACTION_PATTERN, SIZE_PATTERN, parse_box, parse_fraction, parse_size
@@ -68,11 +69,13 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    frames: Annotated[int, _Number] = Field(2, ge=1, le=64, description="How many frames to show.")
+    frames: Annotated[int, _Number] = Field(
+        2, ge=1, le=64, description="Number of frames to show the model."
+    )
     strategy: Strategy = Field(
         "spread",
-        description="Which frames: spread over the clip, the first, at --fps frames a second from "
-        "the start, or where the scenes change most.",
+        description="How frames are chosen: spread over the clip, the first ones, at --fps from "
+        "the start, or at scene changes.",
     )
     fps: Annotated[
         Fraction,
@@ -83,10 +86,10 @@ class Options(BaseModel):
         Fraction(2),
         ge=Fraction(1, 3600),
         le=1000,
-        description="Frames a second for the strategy fps, such as 2, 0.5 or 30000/1001.",
+        description="Frames per second for the strategy fps, such as 2, 0.5 or 30000/1001.",
     )
     exact: bool = Field(
-        False, description="Never take a nearby keyframe for the frame at the exact time."
+        False, description="Decode the exact frame instead of the nearest keyframe (slower)."
     )
     size: (
         Annotated[
@@ -104,25 +107,28 @@ class Options(BaseModel):
         None,
         ge=1,
         le=100_000_000,
-        description="Tokens of prompt and answer together; what the engine has, or 4096 where it "
-        "does not say.",
+        description="Context length in tokens, prompt and answer together; by default the "
+        "engine's, or 4096 if unknown.",
     )
     reserve: Annotated[int, _Number] = Field(
-        DEFAULT_RESERVE, ge=1, le=1_000_000, description="Tokens kept for the answer."
+        DEFAULT_RESERVE, ge=1, le=1_000_000, description="Tokens reserved for the answer."
     )
     template: str | None = Field(
         None,
         max_length=100,
-        description="The words around yours: verbatim/1 (the Cosmos upsampler's) or instruct/1 "
-        "(every other model's).",
+        description="Prompt template: verbatim/1 (your prompt only; default for the Cosmos "
+        "upsampler) or instruct/1 (with instructions; default for other models).",
     )
     control: Kind | None = Field(
-        None, description="What kind of picture the video is, where the measurement is wrong."
+        None,
+        description="Kind of the video, if the detection is wrong: rgb, edge, depth, seg, blur, "
+        "lines or mask.",
     )
     controls: Annotated[tuple[Control, ...], BeforeValidator(_parse_names)] = Field(
         (),
         max_length=len(get_args(Control)),
-        description="What the generator follows besides the prompt; else what the video shows.",
+        description="Control signals that the generator also receives; by default detected from "
+        "the video.",
     )
     region: (
         Annotated[
@@ -133,35 +139,40 @@ class Options(BaseModel):
         | None
     ) = Field(
         None,
-        description="Show this part of the picture only: left,top,right,bottom, from 0 to 1.",
+        description="Show only this part of the frame: left,top,right,bottom from 0 to 1.",
     )
     mask: Path | None = Field(
         None,
-        description="Show the part of the picture only where this mask video is white.",
+        description="Show only the part of the frame where this mask video is white.",
     )
     # By the target's own spelling, so that one target is one key.
     target: Annotated[str, AfterValidator(lambda name: find_target(name).name)] = Field(
-        "cosmos-transfer1", max_length=100, description="The generator that the prompt is for."
+        "cosmos-transfer1",
+        max_length=100,
+        description=f"Generator that the prompt is for: {', '.join(TARGETS)}.",
     )
     target_tokenizer: Path | None = Field(
         None,
-        description="tokenizer.json or spiece.model of the target, to count its tokens exactly.",
+        description="tokenizer.json or spiece.model of the target, for exact token counts.",
     )
     temperature: Annotated[float, _Number] = Field(
-        0.6, ge=0, le=2, description="0 for the likeliest answer."
+        0.6, ge=0, le=2, description="Sampling temperature; 0 always takes the most likely token."
     )
     seed: Annotated[int, _Number] = Field(
-        0, ge=-(2**63), lt=2**63, description="Makes an answer repeatable where the engine can."
+        0,
+        ge=-(2**63),
+        lt=2**63,
+        description="Sampling seed; makes answers repeatable if the engine supports it.",
     )
     attempts: Annotated[int, _Number] = Field(
-        3, ge=1, le=10, description="How often to ask until an answer passes the review."
+        3, ge=1, le=10, description="Maximum number of attempts until an answer passes the review."
     )
     on_reject: OnReject = Field(
         "fail",
-        description="What the result is when no answer passes: none, the best one, or your own "
-        "words.",
+        description="Result if no answer passes: fail without one, the best answer, or your own "
+        "prompt.",
     )
-    isolated: bool = Field(False, description="Decode in a process that can be killed.")
+    isolated: bool = Field(False, description="Decode in a separate process, for untrusted videos.")
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -174,10 +185,10 @@ class Options(BaseModel):
         if self.size is not None and self.max_side is not None:
             raise OptionError(
                 f"both a size ({self.size}) and a longest side ({self.max_side}) are given",
-                remedy="give one",
+                remedy="remove --size or --max-side",
             )
         if self.region is not None and self.mask is not None:
-            raise OptionError("both a region and a mask are given", remedy="give one")
+            raise OptionError("both a region and a mask are given", remedy="remove one of them")
         if self.template is not None:
             find_template(self.template)
         return self

@@ -154,7 +154,8 @@ def make_plan(
         raise OptionError(f"{frames} frames were asked for", remedy="ask for at least 1")
     if size is not None and max_side is not None:
         raise OptionError(
-            f"both a size ({size}) and a longest side ({max_side}) are given", remedy="give one"
+            f"both a size ({size}) and a longest side ({max_side}) are given",
+            remedy="remove one of them",
         )
     if size is not None and min(size.width, size.height) < 1:
         raise OptionError(f"the size {size} has no pixels", remedy="give at least 1x1")

@@ -68,13 +68,13 @@ def check_short_prompt(text: str) -> str:
             raise PromptError(
                 f"the prompt is not valid text: character {position + 1} is half of a pair or a "
                 "byte that is not UTF-8",
-                remedy="give the prompt as UTF-8",
+                remedy="convert it to UTF-8, for example with `iconv -f latin1 -t utf-8`",
             )
         if category == "Cc" and character not in "\t\n\r":
             raise PromptError(
                 f"the prompt holds the control character U+{ord(character):04X} as its "
                 f"character {position + 1}",
-                remedy="remove it",
+                remedy="remove that character",
             )
     return " ".join(text.split())
 

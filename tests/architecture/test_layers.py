@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import promptlift
-from promptlift.cli.main import loading
 
 ROOT = Path(promptlift.__file__).parent
 
@@ -146,15 +144,6 @@ def test_the_formats_of_the_cosmos_command_are_those_that_are_read() -> None:
     from promptlift.cosmos import formats
 
     assert tuple(formats.FORMATS) == FORMATS
-
-
-def test_the_garbage_collector_rests_while_modules_are_loaded() -> None:
-    """It is there again afterwards, also after an import that fails."""
-    with pytest.raises(ModuleNotFoundError), loading():
-        assert not gc.isenabled()
-        import promptlift.no_such_module  # type: ignore[import-not-found]  # noqa: F401
-    assert gc.isenabled()
-    gc.unfreeze()
 
 
 def test_planning_a_size_never_loads_the_decoder() -> None:

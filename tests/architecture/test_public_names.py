@@ -18,7 +18,6 @@ EXCEPTIONS = {
     "promptlift.cli.main": "the command, called in this process or by name in a child",
     "promptlift.batch.export": "one function, named as its module",
     "promptlift.engines.vllm.launch": "the parts of a card that is made up",
-    "promptlift.sweep.plot": "one function that needs matplotlib; the room does not",
     "promptlift.cosmos.transfer1_check": "NVIDIA's arithmetic, beside the writer it is for",
     "promptlift.targets.templates": "every template, to find it among the choices",
     "promptlift.server.schemas": "every field of every request, to try them all",

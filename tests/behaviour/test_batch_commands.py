@@ -78,8 +78,8 @@ def test_run_then_mend_then_retry(
     [
         (["none.csv", "-o", "run"], "cannot read 'none.csv'"),
         (["in.csv"], "Missing option '--output'"),
-        (["in.csv", "-o", "run", "--engines", "1:2"], "--engines is for a cluster. Give --ray"),
-        (["in.csv", "-o", "run", "--upload-every", "5s"], "--upload-every is for a run at a URL"),
+        (["in.csv", "-o", "run", "--engines", "1:2"], "--engines needs --ray. Pass --ray"),
+        (["in.csv", "-o", "run", "--upload-every", "5s"], "--upload-every needs a URL for RUN_DIR"),
     ],
 )
 def test_runs_that_make_no_sense(
@@ -232,11 +232,11 @@ def test_export_names_the_file_and_counts(folder: Path, tmp_path: Path, capsys: 
     ("arguments", "message"),
     [
         (["--only", "good"], "'good' is none of ok, repaired, rejected, failed, missing"),
-        (["--only", "ok", "--all"], "--only and --all exclude each other"),
-        ([], "say where to with --output"),
+        (["--only", "ok", "--all"], "use either --only or --all"),
+        ([], "pass --output FILE"),
         (["-o", "a.xml"], "the form of 'a.xml' is not clear from its name"),
-        (["-o", "a.csv", "--in-place"], "--in-place is for --form cosmos"),
-        (["--form", "cosmos", "--in-place", "-o", "x"], "--in-place and --output exclude"),
+        (["-o", "a.csv", "--in-place"], "--in-place needs --form cosmos"),
+        (["--form", "cosmos", "--in-place", "-o", "x"], "use either --in-place or --output"),
         (["--form", "cosmos", "-o", "x"], "came from no Cosmos spec"),
         (["-o", "a.csv", "--input", "x"], "the run has no input 'x'. Name one that it has"),
     ],

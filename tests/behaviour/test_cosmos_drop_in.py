@@ -23,9 +23,10 @@ from promptlift.errors import (
     VideoNotFound,
     VideoUnreadable,
 )
-from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
+from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.types import Size
 from promptlift.video import hint_frames, open_video, write_pngs
+from stubs.faulty_engine import FaultyEngine
 from vllm_stub.make import Stub, make_stub
 
 ANSWER = (

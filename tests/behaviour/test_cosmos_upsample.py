@@ -16,7 +16,8 @@ from loaders import cosmos as rules
 from loaders.desk import MORE, Desk, entries, long, reasons, statuses
 from media.masks import film, mask
 from promptlift.errors import ConfigEngineError, ItemEngineError
-from promptlift.testing import FakeEngine, FaultyEngine
+from promptlift.testing import FakeEngine
+from stubs.faulty_engine import FaultyEngine
 
 SHORT = "a robot arm hands a cup to a woman"
 RGB, DEPTH = "assets/rgb.mp4", "assets/depth.mp4"

@@ -16,8 +16,9 @@ from promptlift.errors import (
     ItemEngineError,
     TransientEngineError,
 )
-from promptlift.testing import FakeEngine, FaultyEngine
+from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
+from stubs.faulty_engine import FaultyEngine
 
 if TYPE_CHECKING:
     from promptlift.engines import Engine

@@ -19,10 +19,11 @@ from promptlift.errors import (
 from promptlift.options import Options
 from promptlift.pipeline import Outcome, Prepared, Stage, upsample_item
 from promptlift.record import Record
-from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
+from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.tokens import PIXTRAL, load_counter
 from promptlift.types import Size
 from promptlift.video import Source
+from stubs.faulty_engine import FaultyEngine
 
 PROMPT = "a red balloon drifts over the hills at sunset"
 GOOD = (

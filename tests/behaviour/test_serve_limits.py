@@ -425,7 +425,7 @@ class TestStart:
             (("--api-key-file", str(tmp_path / "missing")), "No such file"),
             (("--api-key-file", str(tmp_path / "empty")), "is empty"),
             (("--api-key-file", str(tmp_path / "short")), "7 characters"),
-            (("--api-key-env", "PROMPTLIFT_NO_SUCH_KEY"), "holds no key"),
+            (("--api-key-env", "PROMPTLIFT_NO_SUCH_KEY"), "is not set"),
         ):
             done = self.command(*arguments, "--data", str(tmp_path / "data"))
             assert done.returncode == 2
@@ -516,4 +516,4 @@ class TestStart:
             assert named.stdout == there.stdout
             both = run(str(clip), PROMPT, "--server", server.url, "--base-url", "http://x/v1")
             assert both.returncode == 2
-            assert "an engine's options cannot go with --server" in both.stderr
+            assert "--server does not work with" in both.stderr

@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,11 @@ from promptlift.sweep import (
     as_csv,
     as_json,
     as_table,
-    drawn,
-    ladder,
+    frames_of_size,
     measure,
-    of_video,
+    plot,
     predict,
 )
-from promptlift.sweep.plot import draw
 from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.tokens import PIXTRAL, family, load_counter
 from promptlift.types import Size
@@ -57,13 +54,13 @@ def rows_of(
     frames: tuple[int, ...] = (2,),
     families: tuple[str, ...] = ("pixtral",),
     context: int = 4096,
-) -> tuple[SweepRow, ...]:
+) -> list[SweepRow]:
     """A sweep by the formulas."""
     chosen = [family(name) for name in families]
     return predict(chosen, frames, sizes, prompt="Test prompt", context=context, reserve=300)
 
 
-def by_size(rows: tuple[SweepRow, ...]) -> dict[Size, SweepRow]:
+def by_size(rows: list[SweepRow]) -> dict[Size, SweepRow]:
     """The rows of one model and number of frames."""
     return {row.size: row for row in rows}
 
@@ -104,40 +101,17 @@ def test_the_plan_is_the_planners_own() -> None:
     assert (row.tokens, row.room, row.verdict) == (None, None, "fails")
 
 
-@pytest.mark.parametrize(
-    ("aspect", "first", "last"),
-    [
-        (Fraction(16, 9), "320x180", "1920x1080"),
-        (Fraction(9, 16), "180x320", "1080x1920"),
-        (Fraction(1), "320x320", "1920x1920"),
-        (Fraction(4, 3), "320x240", "1920x1440"),
-        (Fraction(10_000), "320x1", "1920x1"),
-    ],
-    ids=str,
-)
-def test_a_ladder_of_any_shape(aspect: Fraction, first: str, last: str) -> None:
-    """From 320 to 1920 pixels on the longer side, each at least a pixel across."""
-    sizes = ladder(aspect)
-    assert (str(sizes[0]), str(sizes[-1])) == (first, last)
-    assert list(sizes) == sorted(sizes, key=lambda size: size.pixels)
-
-
 def test_pictures_have_the_very_size(tmp_path: Path) -> None:
     """Drawn or from a video, smaller or larger than it, every frame is of the size asked for."""
     clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.2, size=(160, 90))
     for size in (Size(320, 203), Size(64, 64), Size(161, 91)):
-        assert [frame.size for frame in drawn(size, 3)] == [size] * 3
-        assert [frame.size for frame in of_video(clip, size, 9)] == [size] * 9
+        for video, count in ((None, 3), (clip, 9)):
+            assert [one.size for one in frames_of_size(video, size, count)] == [size] * count
 
 
-def measured(engine: Any, rows: tuple[SweepRow, ...], **more: Any) -> list[SweepRow]:
+def measured(engine: Any, rows: list[SweepRow], **more: Any) -> list[SweepRow]:
     """The rows with what an engine did."""
-
-    async def all_rows() -> list[SweepRow]:
-        seen = measure(engine, rows, drawn, prompt="Test prompt", **more)
-        return [row async for row in seen]
-
-    return asyncio.run(all_rows())
+    return asyncio.run(measure(engine, rows, prompt="Test prompt", **more))
 
 
 SMALL = (Size(320, 180), Size(640, 480), Size(1280, 720))
@@ -153,7 +127,7 @@ def test_a_refusal_is_a_result() -> None:
     assert refused.error is not None
     assert "do not fit" in refused.error
     assert answered is not None
-    assert (answered.finish_reason, answered.error, answered.text) == ("stop", None, None)
+    assert (answered.finish_reason, answered.error, answered.answer) == ("stop", None, None)
     assert [len(request.frames) for request in engine.requests] == [2, 2]
     assert {request.text for request in engine.requests} == {"Test prompt"}
 
@@ -162,7 +136,7 @@ def test_the_table_reads_as_a_person_expects() -> None:
     """A line a size, with the tokens, the room, the verdict and the plan."""
     table = as_table(rows_of((Size(640, 480), Size(1280, 720))))
     assert table.splitlines() == [
-        "pixtral, 2 frames, context 4,096, 300 kept for the answer",
+        "pixtral, 2 frames, context 4,096, 300 reserved for the answer",
         "    size  tokens   room  bare    as planned  tokens",
         " 640x480   2,465  1,631  passes     640x480   2,465",
         "1280x720   4,685   -589  FAILS      912x512   3,717",
@@ -186,21 +160,21 @@ def test_json_and_csv_say_the_same() -> None:
 def test_the_plot_shows_what_matters(tmp_path: Path) -> None:
     """The drawing names the context, the reserve, every size, the models and the frame counts."""
     rows = rows_of(SMALL, frames=(1, 2, 8), families=("pixtral", "qwen2.5-vl"))
-    draw(rows, [tmp_path / "sweep.svg", tmp_path / "sweep.png"])
+    plot(rows, [tmp_path / "sweep.svg", tmp_path / "sweep.png"])
     text = {"".join(node.itertext()).strip() for node in ET.parse(tmp_path / "sweep.svg").iter()}
-    assert {"context 4,096", "300 kept for the answer", "pixtral", "qwen2.5-vl"} <= text
+    assert {"context 4,096", "300 reserved for the answer", "pixtral", "qwen2.5-vl"} <= text
     assert {"320×180", "640×480", "1280×720", "1 frame", "2 frames", "8 frames"} <= text
     with Image.open(tmp_path / "sweep.png") as picture:
         assert picture.width > 2 * picture.height
 
 
-def test_one_curve_carries_its_numbers(tmp_path: Path) -> None:
-    """With a single curve each point says its tokens; the same sweep is the same file."""
+def test_the_plot_shows_what_the_engine_counted(tmp_path: Path) -> None:
+    """Its counts have marks of their own; the same sweep is the same file."""
     rows = measured(FakeEngine(count_image=PIXTRAL.image), rows_of(SMALL))
-    draw(rows, [tmp_path / "sweep.svg"])
-    draw(rows, [tmp_path / "again.svg"])
+    plot(rows, [tmp_path / "sweep.svg"])
+    plot(rows, [tmp_path / "again.svg"])
     text = {"".join(node.itertext()).strip() for node in ET.parse(tmp_path / "sweep.svg").iter()}
-    assert {"509", "2,465", "4,685", "pixtral, 2 frames", "counted by the engine"} <= text
+    assert {"2 frames", "2 frames, as planned", "counted by the engine", "fails"} <= text
     assert (tmp_path / "sweep.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
 
 
@@ -221,7 +195,7 @@ def test_the_command_asks_an_engine() -> None:
     """Over HTTP: counted equals predicted, and 720p is refused; another model is only predicted."""
     with StubServer("vllm-0.32", context=4096, count_text=load_counter()) as server:
         base = ("--engine", "openai", "--base-url", server.base_url)
-        models = ("--model", "pixtral", "--model", "Qwen/Qwen2.5-VL-7B-Instruct")
+        models = ("--family", "pixtral", "--family", "Qwen/Qwen2.5-VL-7B-Instruct")
         result = call("--sizes", "320x180,1280x720", *models, *base, "--answers", "--json")
     rows = json.loads(result.stdout)["rows"]
     assert [row["counted_tokens"] for row in rows] == [509, 4685, None, None]
@@ -234,7 +208,7 @@ def test_the_command_asks_an_engine() -> None:
 
 def test_the_command_writes_everything(tmp_path: Path) -> None:
     """Four files in a folder that it makes."""
-    call("--aspect", "16:9", "-o", str(tmp_path / "a" / "b"))
+    call("--sizes", "320x180,640x360", "-o", str(tmp_path / "a" / "b"))
     files = sorted(path.name for path in (tmp_path / "a" / "b").iterdir())
     assert files == ["sweep.csv", "sweep.json", "sweep.png", "sweep.svg"]
 
@@ -242,11 +216,8 @@ def test_the_command_writes_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--aspect", "wide"),
-        ("--aspect", "16:0"),
         ("--sizes", "640"),
-        ("--sizes", "640x360", "--aspect", "1:1"),
-        ("--model", "nobody"),
+        ("--family", "nobody"),
         ("--engine", "embedded"),
         ("--engine", "nothing"),
         ("--context", "0"),

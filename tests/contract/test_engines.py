@@ -27,8 +27,9 @@ from promptlift.engines import (
 )
 from promptlift.errors import EngineError, ItemEngineError
 from promptlift.facts import Camera, Confident, Facts, Light, Palette
-from promptlift.testing import FakeEngine, FaultyEngine
+from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
+from stubs.faulty_engine import FaultyEngine
 from stubs.gguf_models import pair
 from stubs.openai_styles import STYLES
 from stubs.running import running

@@ -90,7 +90,7 @@ def up(machine: Machine) -> Iterator[Machine]:
     down = machine.command("engine", "down").stdout
     assert machine.status() == {}
     if state:
-        assert down == "the engine is down\n"
+        assert down == "the engine is stopped\n"
         assert wait_until_gone(int(str(state["engine_pid"]))) == []
 
 

@@ -91,19 +91,21 @@ class Visit:
         self.page.goto(self.url + path)
         return self.page
 
-    def begin(self, video: Path, prompt: str) -> Page:
+    def begin(self, video: Path, prompt: str, engine: str | None = None) -> Page:
         """Give a video and a prompt on the front page, and press the button."""
         page = self.go()
         page.set_input_files("[data-file]", video)
         page.wait_for_selector(".clip img")
         page.fill("#prompt", prompt)
+        if engine is not None:
+            page.select_option("#engine", engine)
         page.click(".ask .primary")
         page.wait_for_selector("#job[data-job]")
         return page
 
-    def run(self, video: Path, prompt: str) -> Page:
+    def run(self, video: Path, prompt: str, engine: str | None = None) -> Page:
         """The same, and wait until the job is over."""
-        page = self.begin(video, prompt)
+        page = self.begin(video, prompt, engine)
         self.finished()
         return page
 

@@ -19,8 +19,9 @@ from promptlift.errors import (
     TransientEngineError,
 )
 from promptlift.store.index import KeyState
-from promptlift.testing import FakeEngine, FaultyEngine
+from promptlift.testing import FakeEngine
 from promptlift.types import EngineInfo
+from stubs.faulty_engine import FaultyEngine
 
 ASKED = Request(text="a balloon", frames=())
 

@@ -371,7 +371,7 @@ def test_bad_parquet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match="no column 'video', only 'clip'"):
         open_input(path, prompt=None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(OptionError, match=r"Pip install 'promptlift\[parquet\]'"):
+    with pytest.raises(OptionError, match=r"Run `pip install 'promptlift\[parquet\]'`"):
         open_input(path, prompt=None)
 
 

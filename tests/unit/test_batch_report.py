@@ -200,5 +200,5 @@ def test_a_run_without_results_has_a_page_that_is_written_whole(tmp_path: Path) 
     assert "<b>0</b> of 1 row fit to use" in page
     assert "Nothing failed, and nothing was rejected" in page
     assert "Time and tokens" not in page
-    with pytest.raises(OutputError, match="there is no folder"):
+    with pytest.raises(OutputError, match="there is no directory"):
         write_report(maker.run_dir, tmp_path / "no" / "run.html")

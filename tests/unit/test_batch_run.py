@@ -27,8 +27,8 @@ from promptlift.errors import (
 from promptlift.options import Options
 from promptlift.store.index import Index
 from promptlift.store.run_dir import input_copies
-from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
-from promptlift.testing.engines import Fault
+from promptlift.testing import FakeEngine, synthetic_video
+from stubs.faulty_engine import Fault, FaultyEngine
 
 ANYTHING = Options(on_reject="best", attempts=1)
 

@@ -50,9 +50,14 @@ def test_the_settings_say_which_engine_is_meant(
     ("name", "settings", "said", "remedy"),
     [
         ("gpt", {}, "there is no engine 'gpt'", ", ".join(ENGINES)),
-        ("embedded", {"retries": 0}, "takes no 'retries'", "leave it out"),
+        ("embedded", {"retries": 0}, "does not accept 'retries'", "remove it"),
         ("openai", {}, "needs base_url", "--base-url"),
-        ("openai", {"base_url": URL, "gpu": 0}, "takes no 'gpu'", "it takes base_url, model"),
+        (
+            "openai",
+            {"base_url": URL, "gpu": 0},
+            "does not accept 'gpu'",
+            "it accepts base_url, model",
+        ),
         ("openai", {"base_url": URL, "context": -1}, "context is -1", "equal to 1"),
         ("llamacpp", {"model": "a", "mmproj": "b", "threads": 0}, "threads is 0", "equal to 1"),
     ],
@@ -121,12 +126,12 @@ def test_an_engine_in_one_line_is_understood(
         ("my label=embedded", "'my label' is no label", "letters, digits"),
         ("openai", "the engine 'openai' needs base_url", "--base-url"),
         (f"openai:base_url={URL},sk-secret", "setting 2 of an engine is no SETTING=", r"is \,"),
-        (f"openai:base_url={URL},api_key=sk-secret", "takes no 'api_key'", "api_key_env"),
+        (f"openai:base_url={URL},api_key=sk-secret", "does not accept 'api_key'", "api_key_env"),
         (f"openai:base_url={URL},base-url={URL}", "setting 2 of an engine is", "SETTING=VALUE"),
         ("vllm:gpu=first", "gpu is 'first'", "valid integer"),
         ("vllm:fast_start=fast", "fast_start is 'fast'", "valid boolean"),
         ("vllm:arguments='a", "arguments is", "No closing quotation"),
-        ("embedded:model=x", "the engine 'embedded' takes no 'model'", "leave it out"),
+        ("embedded:model=x", "the engine 'embedded' does not accept 'model'", "remove it"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_a_mistake(text: str, message: str, remedy: str) -> None:
@@ -182,6 +187,6 @@ def test_help_says_whose_a_setting_is() -> None:
         """Nothing."""
 
     words = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    assert "--family NAME openai, llamacpp: family that counts the model's tokens." in words
-    assert "vllm: model on the hub or its folder; llamacpp: the model's GGUF file." in words
+    assert "--family NAME openai, llamacpp: token-counting family of the model" in words
+    assert "Hugging Face hub, or a directory; llamacpp: GGUF file of the model." in words
     assert "--retries" not in words

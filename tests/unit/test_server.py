@@ -257,7 +257,7 @@ class TestKeysAndRates:
             ({"host": "0.0.0.0"}, "--insecure-no-auth"),
             ({"host": "gpu-box"}, "--api-key-file"),
             ({"keys": ("short",)}, "5 characters"),
-            ({"allow_paths": (Path("/no/such/folder"),)}, "no folder"),
+            ({"allow_paths": (Path("/no/such/folder"),)}, "not a directory"),
         ],
     )
     def test_mistakes_of_the_configuration(

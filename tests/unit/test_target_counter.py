@@ -129,4 +129,4 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(
     (tmp_path / name).write_bytes(b"{}")
     with pytest.raises(OptionError, match=library) as caught:
         load_target_counter(tmp_path / name)
-    assert caught.value.remedy == "pip install 'promptlift[targets]'"
+    assert caught.value.remedy == "run `pip install 'promptlift[targets]'`"

@@ -112,7 +112,7 @@ def test_up_status_down(stub: Stub, capfd: pytest.CaptureFixture[str]) -> None:
     assert promptlift("engine", "status", "--json") == 3
     assert json.loads(capfd.readouterr().out) is None
     assert promptlift("engine", "down") == 0
-    assert capfd.readouterr().out == "no engine is up\n"
+    assert capfd.readouterr().out == "no engine is running\n"
 
 
 def test_only_one_is_up(stub: Stub, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -142,6 +142,8 @@ def test_a_failed_start_is_one_line(stub: Stub, capfd: pytest.CaptureFixture[str
     ("arguments", "message"),
     [
         (("up", "--checkpoint-dir", "/nowhere"), "there is no checkpoint"),
+        (("up", "./nowhere"), "there is no model folder"),
+        (("up",), "no model is given"),
         (("up", "o/m", "--vllm-python", "/nowhere/python"), "is not a Python that has vLLM"),
         (("up", "o/m", "--context", "0"), "context is 0"),
         (("up", "o/m", "--no-sleep", "--idle-sleep", "60"), "leave one of"),

@@ -168,7 +168,7 @@ def test_a_name_on_the_hub_is_passed_on() -> None:
     for path in ("/nowhere/model", "./model", "~/no-such-model", "model", "a/b/c"):
         with pytest.raises(ConfigEngineError, match="there is no model folder"):
             open_checkpoint(path, None)
-    with pytest.raises(ConfigEngineError, match="no model is named"):
+    with pytest.raises(ConfigEngineError, match="no model is given"):
         open_checkpoint(None, None)
 
 

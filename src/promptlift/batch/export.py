@@ -423,7 +423,7 @@ def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> No
     except OSError as error:
         raise OutputError(
             f"cannot write the folder {str(folder)!r}: {error.strerror or error}",
-            remedy="choose another place or make room",
+            remedy="choose another directory, or free disk space",
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

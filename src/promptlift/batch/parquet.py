@@ -46,7 +46,7 @@ def require_pyarrow(what: str) -> None:
     except ImportError:
         raise OptionError(
             f"{what} needs PyArrow, which is not installed",
-            remedy="pip install 'promptlift[parquet]'",
+            remedy="run `pip install 'promptlift[parquet]'`",
         ) from None
 
 

@@ -188,7 +188,7 @@ def find_rows(run: RunDir, wanted: str) -> list[RowResult]:
     if len(items) > 1:
         raise OptionError(
             f"{wanted!r} is {len(items)} items: {', '.join(sorted(items)[:5])}",
-            remedy="give the key of one",
+            remedy="pass one of these keys",
         )
     return found
 

@@ -29,12 +29,12 @@ _RUN_OPTIONS = (
     click.option(
         "--concurrency",
         type=click.IntRange(1, 10_000),
-        help="The most requests in flight; adapted to the engine's answers without it.",
+        help="Maximum number of concurrent requests.  [default: adapts to the server]",
     ),
-    click.option("--workers", type=click.IntRange(1, 256), help="Processes that decode."),
-    click.option("--limit", type=click.IntRange(1), help="Begin at most so many items."),
+    click.option("--workers", type=click.IntRange(1, 256), help="Number of decoding processes."),
+    click.option("--limit", type=click.IntRange(1), help="Stop after so many items."),
     click.option(
-        "--stop-after", type=types.duration, metavar="TIME", help="Begin nothing after 30m, 2h."
+        "--stop-after", type=types.duration, metavar="TIME", help="Stop after a time such as 2h."
     ),
     click.option(
         "--patience",
@@ -42,7 +42,7 @@ _RUN_OPTIONS = (
         metavar="TIME",
         default="10m",
         show_default=True,
-        help="How long an engine may be away before the run gives up.",
+        help="Stop the run if the engine is unreachable for this long.",
     ),
     click.option(
         "--decode-timeout",
@@ -51,7 +51,7 @@ _RUN_OPTIONS = (
         metavar="TIME",
         default="60s",
         show_default=True,
-        help="How long reading one video may take.",
+        help="Timeout for decoding one video.",
     ),
     click.option(
         "--memory",
@@ -59,41 +59,41 @@ _RUN_OPTIONS = (
         metavar="SIZE",
         default="1GiB",
         show_default=True,
-        help="The most frames in memory.",
+        help="Memory limit for decoded frames.",
     ),
     click.option(
-        "--shard", type=types.shard, metavar="I/N", help="Do the I-th of N parts of the rows only."
+        "--shard", type=types.shard, metavar="I/N", help="Process only part I of N of the rows."
     ),
     click.option(
         "--upload-every",
         type=types.duration,
         metavar="TIME",
-        help="Upload results that often, where RUN_DIR is a URL (10s).",
+        help="Interval of uploads if RUN_DIR is a URL.  [default: 10s]",
     ),
     click.option(
         "--ray",
         is_flag=False,
         flag_value="auto",
         metavar="[ADDRESS]",
-        help="Run on a Ray cluster: HOST:PORT, local, or the one that this machine is part of.",
+        help="Run on a Ray cluster: HOST:PORT, local, or the cluster of this machine.",
     ),
     click.option(
         "--engines",
         type=types.span,
         metavar="MIN:MAX",
-        help="ray: the fewest and the most engines at a time.",
+        help="ray: minimum and maximum number of engines.",
     ),
     click.option(
         "--engine-cpus",
         type=click.FloatRange(0.1, 256),
-        help="ray: CPUs of each engine's actor, which decodes beside its engine (1).",
+        help="ray: CPUs per engine, including its decoding.  [default: 1]",
     ),
     click.option(
         "--decode-cpus",
         type=click.FloatRange(0.1, 64),
-        help="ray: decode elsewhere, in a stage of its own, with so many CPUs for each decoder.",
+        help="ray: decode in separate tasks, with this many CPUs per task.",
     ),
-    click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; errors only."),
+    click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr."),
 )
 
 
@@ -113,10 +113,10 @@ class _InOrder(click.Group):
 
 @click.group(cls=_InOrder)
 def batch() -> None:
-    """Upsample thousands of videos; run it again and it does what is left.
+    """Upsample many videos; run it again to resume.
 
-    A run has a folder, RUN_DIR, or a URL such as s3://bucket/run. status, show, export and report
-    only read it, also while a run works in it.
+    RUN_DIR is the directory of a run, or a URL such as s3://bucket/run. status, show, export and
+    report are read-only and safe while the run is active.
     """
 
 
@@ -132,65 +132,65 @@ def batch() -> None:
     required=True,
     type=types.place,
     metavar="RUN_DIR",
-    help="The run's folder, or a URL such as s3://bucket/run: results, rows, settings.",
+    help="Directory for the results, or a URL such as s3://bucket/run.",
 )
 @click.option(
     "--prompt",
-    help="The short prompt of rows that have none, in the list or in a .txt beside the video.",
+    help="Short prompt of rows that have none, in the list or in a .txt beside the video.",
 )
 @click.option(
     "--format",
     "form",
-    help="videos, jsonl, csv, tsv or parquet, where not clear; cosmos, or one of the formats of "
-    "`promptlift cosmos upsample`, for spec files.",
+    help="Format of INPUT: videos, jsonl, csv, tsv or parquet; for spec files cosmos, or a format "
+    "of `promptlift cosmos upsample`.  [default: detected]",
 )
 @click.option(
     "--controlnet-specs",
     "base",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="transfer1-batch: the spec that the batch runs with.",
+    help="transfer1-batch: spec file that the batch is used with.",
 )
 @click.option(
     "--look-at",
     default="rgb",
     show_default=True,
     type=click.Choice(["rgb", "control"]),
-    help="cosmos: what is shown where a spec has both.",
+    help="cosmos: show the model the RGB video or the control video if a spec has both.",
 )
-@click.option("--regions", is_flag=True, help="cosmos: regional prompts too, each in its region.")
+@click.option("--regions", is_flag=True, help="cosmos: also upsample the regional prompts.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="cosmos: the folder that the generator is started in, for relative paths.",
+    help="cosmos: directory that relative paths in specs refer to.",
 )
 @engine_options(several_addresses=True)
 @click.option(
-    "--timeout", type=types.duration, metavar="TIME", help="openai: for one answer (5 minutes)."
+    "--timeout", type=types.duration, metavar="TIME", help="openai: request timeout (5m)."
 )
 @click.option(
-    "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
+    "--target", default=_DEFAULTS.target, show_default=True, help="Generator of the prompts."
 )
 @item_options
-@click.option("--control", help="What kind of picture the videos are: rgb, edge, depth, ...")
+@click.option("--control", help="Kind of the videos, if not detected: rgb, edge, depth, ...")
 @click.option(
-    "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Do these again as well."
+    "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Also repeat these rows."
 )
-@click.option("--accept-changes", is_flag=True, help="Go on in a folder begun with other settings.")
+@click.option("--accept-changes", is_flag=True, help="Resume with different settings.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Write a page at the end.",
+    help="Write an HTML report at the end.",
 )
 @_run_options
 def _run_batch(source: str, run_dir: RunPlace, report: Path | None, **options: Any) -> int:
-    """Do every row of INPUT; the same command again does what is left.
+    """Upsample the prompt of every row of INPUT; run it again to resume.
 
-    INPUT is a folder or pattern of videos, JSON lines, CSV, TSV or Parquet with the columns video
-    and prompt, or - for JSON lines on stdin. Nothing that is finished is ever done again, or
-    lost: stop it, kill it, add rows, and run it again.
+    INPUT is a directory or glob pattern of videos, a JSONL, CSV, TSV or Parquet file with the
+    columns video and prompt, or - for JSONL on stdin. Finished rows are never lost or repeated,
+    even if the run is killed; new rows are picked up by the next run.
     """
     from promptlift.cli.batch_run import run_batch
     from promptlift.store.run_dir import RunCommand
@@ -250,13 +250,12 @@ def _open_input(source: str, options: dict[str, Any]) -> Input:
     type=click.IntRange(0, 1000),
     default=3,
     show_default=True,
-    help="Show so many rows of each kind of failure.",
+    help="Number of example rows for each kind of failure.",
 )
 def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
-    """Show how the run in RUN_DIR stands, what failed, and what to do.
+    """Show the progress and the failures of the run in RUN_DIR.
 
-    Works while the run goes on, when it is over, after a kill, and from another machine. Nothing
-    is written, and the run is not disturbed.
+    Read-only; safe while the run is active, and works from any machine that sees RUN_DIR.
     """
     import dataclasses
 
@@ -282,12 +281,12 @@ def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
 @batch.command("show")
 @click.argument("run_dir", type=types.place)
 @click.argument("item", metavar="KEY|ID")
-@click.option("--json", "as_json", is_flag=True, help="Print the row as an export has it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the row as JSON, as in an export.")
 def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
-    """Show one item of the run in RUN_DIR, by its row's id or its key.
+    """Show one item of the run in RUN_DIR, by the id of its row or by its key.
 
-    The prompt, the frames, every answer and what the review found, tokens and times. The first
-    digits of a key are enough.
+    Prints the prompt, frames, answers, review, tokens and times. A unique beginning of the key is
+    enough.
     """
     from promptlift.batch.export import ExportColumns, json_line
     from promptlift.batch.status import find_rows, item_text, raw_record
@@ -317,11 +316,11 @@ def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
     type=click.Choice(["failed", "rejected", "all"]),
     default="failed",
     show_default=True,
-    help="What is done again, besides what is left.",
+    help="Rows to process again, besides the unfinished ones.",
 )
 @_run_options
 def _retry(run_dir: RunPlace, **options: Any) -> int:
-    """Do again what failed in RUN_DIR, with the settings of its last command."""
+    """Process failed rows of RUN_DIR again, with the settings of the last run."""
     from promptlift.cli.batch_run import run_batch
     from promptlift.store.remote import local_copy
     from promptlift.store.run_dir import RunCommand
@@ -349,25 +348,25 @@ def _parse_statuses(text: str) -> tuple[str, ...]:
     "-o",
     type=click.Path(path_type=Path),
     metavar="FILE|DIR",
-    help="A name that ends in .jsonl, .parquet, .csv or .tsv, or a folder.",
+    help="A .jsonl, .parquet, .csv or .tsv file, or a directory.",
 )
 @click.option(
     "--form",
     type=click.Choice(["jsonl", "parquet", "csv", "tsv", "sidecars", "cosmos"]),
-    help="Where the name does not tell. sidecars: a folder with a .txt and a .json for each row; "
-    "cosmos: the spec files that the rows came from.",
+    help="Output format; sidecars writes a .txt and a .json per row, cosmos writes the spec files "
+    "that the rows came from.  [default: from the suffix of the output]",
 )
 @click.option(
     "--only",
     type=_parse_statuses,
     metavar="STATUS,...",
-    help="Rows of these only: ok, repaired, rejected, failed, missing.",
+    help="Only rows with these statuses: ok, repaired, rejected, failed, missing.",
 )
-@click.option("--all", "every", is_flag=True, help="Also the rows that have no result yet.")
-@click.option("--input", "source", metavar="NAME", help="The rows of one input only.")
-@click.option("--no-record", is_flag=True, help="Leave out the column with the whole record.")
-@click.option("--in-place", is_flag=True, help="cosmos: replace the spec files.")
-@click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
+@click.option("--all", "every", is_flag=True, help="Include rows that have no result yet.")
+@click.option("--input", "source", metavar="NAME", help="Only rows of this input.")
+@click.option("--no-record", is_flag=True, help="Leave out the record column.")
+@click.option("--in-place", is_flag=True, help="cosmos: overwrite the spec files.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def _export(
     run_dir: RunPlace,
     output: Path | None,
@@ -379,27 +378,26 @@ def _export(
     in_place: bool,
     quiet: bool,
 ) -> int:
-    """Write the results of the run in RUN_DIR to a file or a folder.
+    """Write the results of the run in RUN_DIR to a file or a directory.
 
-    Every row that has a result is there in the order of the input, failed ones with their reason;
-    all forms have the same columns from the first row. The file is replaced as a whole, and its
-    path goes to stdout.
+    Rows are in the order of the input; failed rows have the reason. The output is replaced
+    atomically, and its path is printed.
     """
     from promptlift.batch.export import export
     from promptlift.batch.status import FINISHED, STATUSES
     from promptlift.store.remote import local_copy
 
     if only is not None and every:
-        raise click.UsageError("--only and --all exclude each other")
+        raise click.UsageError("use either --only or --all")
     if in_place and form != "cosmos":
-        raise click.UsageError("--in-place is for --form cosmos")
+        raise click.UsageError("--in-place needs --form cosmos")
     if in_place and output is not None:
-        raise click.UsageError("--in-place and --output exclude each other")
+        raise click.UsageError("use either --in-place or --output")
     code = 0
     if form == "cosmos":
         exported, code = _export_cosmos(local_copy(run_dir), output, source, in_place=in_place)
     elif output is None:
-        raise click.UsageError("say where to with --output")
+        raise click.UsageError("pass --output FILE or --output DIR")
     else:
         exported = export(
             local_copy(run_dir),
@@ -460,14 +458,14 @@ def _note_export(exported: Exported) -> None:
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE.html",
-    help="Where to; replaced where it is there.",
+    help="Output file; overwritten if it exists.",
 )
-@click.option("--no-frames", is_flag=True, help="Do not open the videos of the sample again.")
+@click.option("--no-frames", is_flag=True, help="Leave out the frames of the sample.")
 def _report(run_dir: RunPlace, output: Path, no_frames: bool) -> None:
-    """Write one HTML page about the run in RUN_DIR.
+    """Write an HTML report about the run in RUN_DIR.
 
-    What failed and why and what to do, speed, times and tokens, and a sample of results with
-    their frames. The page needs nothing but itself; it holds frames of a few of the videos.
+    A self-contained page: failures and remedies, speed, latencies, tokens, and a sample of results
+    with their frames.
     """
     from promptlift.batch.report import write_report
     from promptlift.cli.progress import StatusLine

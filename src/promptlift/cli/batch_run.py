@@ -65,7 +65,7 @@ def run_batch(
     quiet = settings.pop("quiet")
     upload_seconds = settings.pop("upload_every", None)
     if upload_seconds is not None and isinstance(place, Path):
-        raise OptionError("--upload-every is for a run at a URL", remedy="leave it out")
+        raise OptionError("--upload-every needs a URL for RUN_DIR", remedy="remove the option")
     cluster = _take_cluster_settings(settings, command)
     with ExitStack() as stack:
         if isinstance(place, Path):
@@ -92,7 +92,7 @@ def _take_cluster_settings(settings: dict[str, Any], command: RunCommand) -> Clu
         return cluster
     if given or len(command.addresses) > 1:
         what = next((f"--{name.replace('_', '-')}" for name in given), "a second --base-url")
-        raise OptionError(f"{what} is for a cluster", remedy="give --ray, or leave it out")
+        raise OptionError(f"{what} needs --ray", remedy="pass --ray, or remove the option")
     return None
 
 

@@ -33,7 +33,7 @@ _ROOT = click.option(
     "--root",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False, resolve_path=True),
-    help="The folder that the generator is started in, for relative paths.",
+    help="Directory that relative paths in specs refer to.",
 )
 
 
@@ -49,50 +49,54 @@ def cosmos() -> None:
     "-o",
     metavar="DIR",
     type=_PATH,
-    help="Write the results here under their own names; else beside, as NAME.upsampled.json.",
+    help="Write the results into this directory.  [default: NAME.upsampled.json beside each spec]",
 )
-@click.option("--in-place", is_flag=True, help="Replace the specs; the sidecar has the prompts.")
+@click.option(
+    "--in-place", is_flag=True, help="Overwrite the specs; sidecars keep the short prompts."
+)
 @click.option(
     "--format",
     "form",
     default="auto",
     show_default=True,
     type=click.Choice(["auto", *FORMATS]),
-    help="What the specs are, where their keys do not tell.",
+    help="Format of the specs.",
 )
 @click.option(
     "--look-at",
     default="rgb",
     show_default=True,
     type=click.Choice(["rgb", "control"]),
-    help="What is shown where a spec has both.",
+    help="Show the model the RGB video or the control video if a spec has both.",
 )
-@click.option("--regions", is_flag=True, help="Upsample regional prompts too, each in its region.")
-@click.option("--again", is_flag=True, help="Also what is upsampled already, or long.")
+@click.option("--regions", is_flag=True, help="Also upsample the regional prompts.")
+@click.option("--again", is_flag=True, help="Upsample again, even if already upsampled or long.")
 @_ROOT
 @click.option(
     "--controlnet-specs",
     "base",
     metavar="FILE",
     type=click.Path(resolve_path=True),
-    help="transfer1-batch: the spec that the batch runs with.",
+    help="transfer1-batch: spec file that the batch is used with.",
 )
 @click.option(
     "--run-dir",
     metavar="DIR",
     type=_PATH,
-    help="Keep the run in this folder, as `promptlift batch` does; else it is removed at the end.",
+    help="Keep the run in this directory, as `promptlift batch` does.  [default: temporary]",
 )
-@click.option("--dry-run", is_flag=True, help="Ask the engine, write nothing, show the changes.")
+@click.option(
+    "--dry-run", is_flag=True, help="Call the engine and print the changes, but write nothing."
+)
 @click.option(
     "--review-sheet",
     metavar="OUT.html",
     type=_PATH,
-    help="Write a page with frames, prompts and reviews to read before generating.",
+    help="Write an HTML page with frames, prompts and reviews.",
 )
 @engine_options()
 @item_options
-@click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def _upsample(
     specs: tuple[Path, ...],
     output_dir: Path | None,
@@ -218,11 +222,11 @@ def _shown(path: Path) -> str:
     "--batch",
     metavar="FILE",
     type=_PATH,
-    help="Items that each spec is run with: NVIDIA's --batch_input_path.",
+    help="Batch file of the specs: NVIDIA's --batch_input_path.",
 )
-@click.option("--prompt", metavar="TEXT", help="As on NVIDIA's command line.")
-@click.option("--input-video", metavar="FILE", help="As NVIDIA's --input_video_path.")
-@click.option("--sigma-max", type=float, metavar="NUMBER", help="As NVIDIA's --sigma_max.")
+@click.option("--prompt", metavar="TEXT", help="Prompt of the command line: NVIDIA's --prompt.")
+@click.option("--input-video", metavar="FILE", help="Input video: NVIDIA's --input_video_path.")
+@click.option("--sigma-max", type=float, metavar="NUMBER", help="NVIDIA's --sigma_max.")
 @_ROOT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def _check(specs: tuple[Path, ...], root: str | None, as_json: bool, **command: Any) -> int:

@@ -1,4 +1,4 @@
-"""``promptlift doctor``: what is there, what is missing, and what to do."""
+"""``promptlift doctor``: check the installation and suggest fixes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ _MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 @click.option(
     "--checkpoint-dir",
     type=click.Path(path_type=Path),
-    help="Look at the Cosmos upsampler's checkpoint in this folder as well.",
+    help="Also check the Cosmos upsampler's checkpoint in this directory.",
 )
-@click.option("--vllm-python", metavar="PATH", help="The Python that has vLLM.")
-@click.option("--base-url", metavar="URL", help="Ask this server as well.")
-@click.option("--api-key-env", metavar="NAME", help="The variable that holds the server's key.")
+@click.option(
+    "--vllm-python", metavar="PATH", help="Python interpreter of the environment with vLLM."
+)
+@click.option("--base-url", metavar="URL", help="Also check this OpenAI-compatible server.")
+@click.option("--api-key-env", metavar="NAME", help="Environment variable with that server's key.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(
     checkpoint_dir: Path | None,
@@ -31,9 +33,9 @@ def doctor(
     api_key_env: str | None,
     as_json: bool,
 ) -> int:
-    """Look at everything a run needs, and say what is wrong and what to do.
+    """Check the installation and suggest fixes.
 
-    Exit code 1 when something that is needed, or was asked for, is not there.
+    Exit code 1 if something that every run needs, or that an option asks for, is missing.
     """
     from promptlift.doctor import check_core, check_machine, check_models, check_run
 

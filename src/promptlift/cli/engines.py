@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from promptlift.engines.registry import ENGINES, SETTINGS
+from promptlift.engines.settings import VllmSettings
+from promptlift.errors import OptionError
 
-__all__ = ["engine_options", "given_settings"]
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["engine_options", "given_settings", "key_from", "vllm_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,14 +37,16 @@ def engine_options(
         "--engine",
         default="auto",
         show_default=True,
-        help=f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}.",
+        help=f"Engine that writes the prompt: {', '.join(ENGINES)}. auto chooses by the other "
+        "options: --base-url means openai, --mmproj llamacpp, --model or --checkpoint-dir vllm; "
+        "without any, a running `promptlift engine up`, else embedded.",
     )
     if engine_key:
         options["api_key_env"] = click.option(
             "--engine-key-env",
             "engine_api_key_env",
             metavar="NAME",
-            help="openai: the variable that holds the engine's key.",
+            help="openai: environment variable with the engine's API key.",
         )
     if several_addresses:
         options["base_url"] = click.option(
@@ -46,7 +54,7 @@ def engine_options(
             "base_urls",
             metavar="URL",
             multiple=True,
-            help="openai: address of the API; several for --ray.",
+            help="openai: base URL of the API; repeat it with --ray.",
         )
 
     def add(command: F) -> F:
@@ -70,6 +78,21 @@ def given_settings(options: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def key_from(variable: str) -> str:
+    """The API key in an environment variable.
+
+    Raises:
+        OptionError: It is unset or empty.
+    """
+    key = os.environ.get(variable, "")
+    if not key:
+        raise OptionError(
+            f"the environment variable {variable} is not set",
+            remedy=f"run `export {variable}=YOUR_KEY` first",
+        )
+    return key
+
+
 def _options() -> dict[str, tuple[str, Callable[[Any], Any]]]:
     """An option for each setting that commands offer: its name, and what adds it to a command."""
     fields = [
@@ -86,13 +109,41 @@ def _options() -> dict[str, tuple[str, Callable[[Any], Any]]]:
         for engine, other, described in fields:
             if other == name:
                 words.setdefault(described.description, []).append(engine)
-        kind = next(iter(get_args(field.annotation)), field.annotation)
-        option = click.option(
-            str(extra["option"]),
-            type=click.Path(path_type=Path) if kind is Path else None if kind is bool else kind,
-            is_flag=kind is bool,
-            metavar=extra["metavar"],
-            help="; ".join(f"{', '.join(who)}: {what}" for what, who in words.items()) + ".",
-        )
-        options[name] = (str(extra["option"]), option)
+        text = "; ".join(f"{', '.join(who)}: {what}" for what, who in words.items())
+        flag = str(extra["option"])
+        options[name] = (flag, _option(field, flag, help=f"{text}."))
     return options
+
+
+def vllm_options(command: F) -> F:
+    """Add every setting of a vLLM but its model to the command that starts one."""
+    for name, field in reversed(VllmSettings.model_fields.items()):
+        extra, text = field.json_schema_extra, field.description or ""
+        assert isinstance(extra, dict)
+        how: dict[str, Any] = {"help": f"{text[0].upper()}{text[1:]}."}
+        if name in ("model", "retries"):
+            continue
+        if name == "arguments":
+            option = click.option("--vllm-argument", name, multiple=True, metavar="ARG", **how)
+        elif name == "sleep":
+            option = click.option("--sleep/--no-sleep", default=True, show_default=True, **how)
+        else:
+            flag = str(extra["option"] or f"--{name.replace('_', '-')}")
+            shown = bool(field.default)
+            how |= {"default": field.default, "show_default": shown}
+            option = _option(field, flag, name, **how)
+        command = option(command)
+    return command
+
+
+def _option(field: FieldInfo, *names: str, **how: Any) -> Callable[[Any], Any]:
+    kind = next(iter(get_args(field.annotation)), field.annotation)
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    return click.option(
+        *names,
+        type=click.Path(path_type=Path) if kind is Path else None if kind is bool else kind,
+        is_flag=kind is bool,
+        metavar=extra["metavar"],
+        **how,
+    )

@@ -9,7 +9,7 @@ import click
 
 from promptlift.options import Options
 
-__all__ = ["item_options"]
+__all__ = ["item_option", "item_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,29 +19,21 @@ _METAVARS = {
     "size": "WxH",
     "region": "L,T,R,B",
     "mask": "FILE",
+    "target": "NAME",
+    "control": "KIND",
     "target_tokenizer": "FILE",
 }
 # Commands describe these three themselves, as they concern more than one item.
 _BY_HAND = ("control", "controls", "target")
 
 
-class _OptionValue(click.ParamType[object]):
-    """A value that `Options` reads, so that it means the same here as in a table or a request."""
-
-    name = "value"
-
-    def __init__(self, field: str) -> None:
-        self._field = field
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        del param, ctx  # `OptionError` names the option and says what to do
-        return getattr(Options(**{self._field: value}), self._field)
-
-
-def _click_option(name: str) -> Callable[[F], F]:
+def item_option(name: str) -> Callable[[F], F]:
+    """What adds one option of an item, made from its field, to a command."""
     field = Options.model_fields[name]
+
+    def value(text: str) -> object:
+        return getattr(Options(**{name: text}), name)  # an `OptionError` says what to do
+
     flags = (f"--{name.replace('_', '-')}", *((_SHORT[name],) if name in _SHORT else ()))
     if field.annotation is bool:
         return click.option(*flags, is_flag=True, help=field.description)
@@ -55,7 +47,7 @@ def _click_option(name: str) -> Callable[[F], F]:
         )
     return click.option(
         *flags,
-        type=_OptionValue(name),
+        type=value,
         metavar=_METAVARS.get(name),
         default=None if field.default is None else str(field.default),
         show_default=field.default is not None,
@@ -63,13 +55,9 @@ def _click_option(name: str) -> Callable[[F], F]:
     )
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = tuple(
-    _click_option(name) for name in Options.model_fields if name not in _BY_HAND
-)
-
-
 def item_options(command: F) -> F:
     """Add the options of one item to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
+    for name in reversed(Options.model_fields):
+        if name not in _BY_HAND:
+            command = item_option(name)(command)
     return command

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -16,41 +13,22 @@ import click
 from promptlift import __version__
 from promptlift.errors import PromptliftError
 
-__all__ = ["cli", "loading", "main"]
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Hold off the garbage collector while modules are imported.
-
-    They make objects by the hundred thousand, all of which stay, and the collector would go
-    through them again and again, for an eighth of the time that importing takes. What is there
-    at the end it never looks at any more.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+__all__ = ["cli", "main"]
 
 
 # Name, module and one line of help each: loading the modules for the list would cost more than
 # printing it. A test holds the lines equal to the commands' own.
 COMMANDS = {
-    "run": ("run", "Turn VIDEO and a short PROMPT into the long prompt."),
-    "batch": ("batch", "Upsample thousands of videos; run it again and it does what is left."),
+    "run": ("run", "Turn VIDEO and a short PROMPT into a long prompt."),
+    "batch": ("batch", "Upsample many videos; run it again to resume."),
     "budget": ("budget", "Show what frames of VIDEO or WxH cost, and the size that fits."),
-    "hint": ("media", "Write the few frames of VIDEO that a model would be shown."),
-    "sweep": ("sweep", "Show which sizes of frames a model takes, and why."),
-    "facts": ("media", "Say what can be measured about VIDEO without a model."),
+    "hint": ("media", "Write the frames of VIDEO that a model would be shown."),
+    "sweep": ("sweep", "Show which frame sizes fit into a model's context, and why."),
+    "facts": ("media", "Measure VIDEO without a model: camera motion, light, colours, cuts."),
     "cosmos": ("cosmos", "Upsample and check the spec files of NVIDIA's Cosmos generators."),
-    "engine": ("engine", "Start, watch and end the vLLM that promptlift owns."),
-    "serve": ("serve", "Serve prompts over HTTP, on this machine or for a team."),
-    "doctor": ("doctor", "Look at everything a run needs, and say what is wrong and what to do."),
+    "engine": ("engine", "Start, monitor and stop a vLLM server."),
+    "serve": ("serve", "Serve the HTTP API and the web page, on this machine or for a team."),
+    "doctor": ("doctor", "Check the installation and suggest fixes."),
 }
 
 DEFECT = 70
@@ -71,8 +49,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with loading():
-            module = importlib.import_module(f"promptlift.cli.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"promptlift.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
 
@@ -84,15 +61,15 @@ class _Lazy(click.Group):
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="promptlift %(version)s")
 def cli() -> None:
-    """Turn a video and a short prompt into the long prompt that a video model wants."""
+    """Turn a video and a short prompt into the long prompt that a video generator wants.
+
+    Exit codes: 0 success, 1 no prompt passed the review or some rows failed, 2 invalid options or
+    input, 3 engine failure, 70 internal error, 75 batch stopped before its end, 130 interrupted.
+    """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and end the process with its exit code.
-
-    0 is success, 1 an answer that no review let pass, 2 a mistake in the call or its input,
-    3 trouble with the engine, 70 a defect of promptlift's own.
-    """
+    """Run the command and end the process with its exit code; see `cli`."""
     sys.exit(_run(arguments))
 
 

@@ -1,4 +1,4 @@
-"""``promptlift hint`` and ``promptlift facts``: what a model is shown, and what is measured."""
+"""``promptlift hint`` and ``promptlift facts``: the frames of a video, and its measurements."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from promptlift.cli.types import rate
-from promptlift.instants import DEFAULT_COUNT, DEFAULT_RATE, DEFAULT_WIDTH, STRATEGIES, clip_size
+from promptlift.cli.items import item_option
+from promptlift.instants import DEFAULT_WIDTH, clip_size
 
 if TYPE_CHECKING:
-    from promptlift.facts.model import Camera, Facts, Light, Movement, Palette
-    from promptlift.types import Frame
+    from promptlift.facts.model import Facts
 
 __all__ = ["facts", "hint"]
 
@@ -25,34 +24,21 @@ __all__ = ["facts", "hint"]
     "-o",
     required=True,
     type=click.Path(path_type=Path),
-    help="A clip (.mp4), a contact sheet (.png), or a folder for one PNG each.",
+    help="A clip (.mp4), a contact sheet (.png), or a directory for one PNG per frame.",
 )
-@click.option("--frames", "-n", default=DEFAULT_COUNT, show_default=True, help="How many frames.")
+@item_option("frames")
+@item_option("strategy")
+@item_option("fps")
+@item_option("exact")
 @click.option(
-    "--strategy",
-    default=STRATEGIES[0],
-    show_default=True,
-    type=click.Choice(STRATEGIES),
-    help="Which frames; fps gives the classic hint clip.",
+    "--width", default=DEFAULT_WIDTH, show_default=True, help="Width in pixels; must be even."
 )
-@click.option(
-    "--fps",
-    type=rate,
-    metavar="RATE",
-    default=str(DEFAULT_RATE),
-    show_default=True,
-    help="Frames a second for --strategy fps, and of the clip that is written.",
-)
-@click.option(
-    "--width", default=DEFAULT_WIDTH, show_default=True, help="Width in pixels, an even number."
-)
-@click.option("--exact", is_flag=True, help="Never take a nearby keyframe in a long clip.")
 def hint(
     video: Path, output: Path, frames: int, strategy: str, fps: Fraction, width: int, exact: bool
 ) -> None:
-    """Write the few frames of VIDEO that a model would be shown.
+    """Write the frames of VIDEO that a model would be shown.
 
-    With --strategy fps and a name that ends in .mp4 the result is that of
+    With --strategy fps and an .mp4 file the result equals that of
     ffmpeg -vf "scale=320:-2:flags=lanczos,fps=2" -vframes 2 -c:v libx264 -crf 18 -preset medium.
     """
     from promptlift.video import open_video
@@ -73,24 +59,17 @@ def hint(
         )
     write_hints(shown, output, fps=fps)
     for frame in shown:
-        click.echo(_line(frame), err=True)
-
-
-def _line(frame: Frame) -> str:
-    notes = [
-        *(["nearest keyframe"] if frame.snapped else []),
-        *(["damaged"] if frame.corrupt else []),
-    ]
-    return f"{float(frame.time):.3f} s  {frame.size}" + (f"  ({', '.join(notes)})" if notes else "")
+        notes = "  (nearest keyframe)" * frame.snapped + "  (damaged)" * frame.corrupt
+        click.echo(f"{float(frame.time):.3f} s  {frame.size}{notes}", err=True)
 
 
 @click.command()
 @click.argument("video", metavar="VIDEO")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def facts(video: str, as_json: bool) -> None:
-    """Say what can be measured about VIDEO without a model.
+    """Measure VIDEO without a model: camera motion, light, colours, cuts.
 
-    Each fact comes with a confidence from 0 to 1. What is not sure is left out.
+    Each fact has a confidence from 0 to 1; uncertain facts are left out.
     """
     from promptlift.facts import measure_facts
     from promptlift.video import open_video
@@ -101,9 +80,28 @@ def facts(video: str, as_json: bool) -> None:
 
 
 def _as_list(measured: Facts) -> str:
-    rows = _rows(measured)
+    texts: dict[str, str] = {}
+    if camera := measured.camera:
+        moves = " + ".join(camera.value.moves)
+        texts["camera"] = _joined(moves, camera.value.strength)
+    if movement := measured.movement:
+        texts["movement"] = _joined(movement.value.amount, movement.value.where)
+    if light := measured.light:
+        contrast = f"{light.value.contrast} contrast"
+        texts["light"] = _joined(light.value.exposure, contrast, light.value.temperature)
+    if palette := measured.palette:
+        accents = [f"accents {', '.join(palette.value.accents)}"] if palette.value.accents else []
+        dominant = [", ".join(palette.value.dominant)] if palette.value.dominant else []
+        texts["palette"] = "; ".join(dominant + accents)
+    rows = [
+        (name, texts.get(name) or str(fact.value), f"({fact.confidence:.2f})")
+        for name in ("kind", "camera", "movement", "light", "palette", "sharpness")
+        if (fact := getattr(measured, name)) is not None
+    ]
+    if measured.cuts:
+        rows.append(("cuts", ", ".join(f"{cut:.2f} s" for cut in measured.cuts), ""))
     if not rows:
-        return "nothing sure can be said"
+        return "no fact could be measured with confidence"
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(
         f"{name:<{widths[0]}}  {text:<{widths[1]}}  {confidence}".rstrip()
@@ -111,45 +109,5 @@ def _as_list(measured: Facts) -> str:
     )
 
 
-def _rows(measured: Facts) -> list[tuple[str, str, str]]:
-    rows: list[tuple[str, str, str]] = []
-
-    def add(name: str, text: str, confidence: float) -> None:
-        rows.append((name, text, f"({confidence:.2f})"))
-
-    if measured.kind is not None:
-        add("kind", measured.kind.value, measured.kind.confidence)
-    if measured.camera is not None:
-        add("camera", _camera(measured.camera.value), measured.camera.confidence)
-    if measured.movement is not None:
-        add("movement", _movement(measured.movement.value), measured.movement.confidence)
-    if measured.light is not None:
-        add("light", _light(measured.light.value), measured.light.confidence)
-    if measured.palette is not None:
-        add("palette", _palette(measured.palette.value), measured.palette.confidence)
-    if measured.sharpness is not None:
-        add("sharpness", measured.sharpness.value, measured.sharpness.confidence)
-    if measured.cuts:
-        rows.append(("cuts", ", ".join(f"{cut:.2f} s" for cut in measured.cuts), ""))
-    return rows
-
-
-def _camera(camera: Camera) -> str:
-    moves = " + ".join(camera.moves)
-    return moves if camera.strength is None else f"{moves}, {camera.strength}"
-
-
-def _movement(movement: Movement) -> str:
-    return movement.amount if movement.where is None else f"{movement.amount}, {movement.where}"
-
-
-def _light(light: Light) -> str:
-    parts = [light.exposure, f"{light.contrast} contrast"]
-    return ", ".join([*parts, light.temperature] if light.temperature else parts)
-
-
-def _palette(palette: Palette) -> str:
-    parts = [", ".join(palette.dominant)] if palette.dominant else []
-    if palette.accents:
-        parts.append(f"accents {', '.join(palette.accents)}")
-    return "; ".join(parts)
+def _joined(*parts: str | None) -> str:
+    return ", ".join(part for part in parts if part)

@@ -1,12 +1,12 @@
-"""What a person is told on stderr while an item is worked on; a pipe hears no progress."""
+"""Progress and notes on stderr; progress is shown on a terminal only."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
-from types import TracebackType
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
+
+import click
 
 from promptlift.text import counted
 
@@ -20,42 +20,37 @@ __all__ = ["RunNotes", "StatusLine"]
 
 
 class StatusLine:
-    """A context manager around some work.
+    """A line on a terminal that shows what is being done; a context manager around the work.
 
     Args:
-        first: What is being done at first.
-        quiet: Show nothing, on a terminal either.
+        first: The first text.
+        quiet: Show nothing, even on a terminal.
     """
 
     def __init__(self, first: str, *, quiet: bool = False) -> None:
         self.shown = not quiet and sys.stderr.isatty()
         self._first = first
-        self._exit = ExitStack()
         self._status: Status | None = None
 
     def __enter__(self) -> Self:
         if self.shown:
             from rich.console import Console
 
-            status = Console(stderr=True).status(self._first)
-            self._status = self._exit.enter_context(status)
+            self._status = Console(stderr=True).status(self._first)
+            self._status.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._exit.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """Take the line away, before something is printed; safe to call twice."""
-        self._exit.close()
-        self._status = None
+        """Remove the line, before something is printed; safe to call twice."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
 
     def update(self, text: str) -> None:
-        """Say what is being done now."""
+        """Change the text."""
         if self._status is not None:
             self._status.update(text)
 
@@ -67,10 +62,10 @@ _DOING: dict[Stage, str] = {
 
 
 class RunNotes(StatusLine):
-    """Progress, the plan and warnings, on stderr.
+    """Progress, the plan and warnings of one item.
 
     Args:
-        quiet: Say nothing at all.
+        quiet: Print nothing.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -78,68 +73,58 @@ class RunNotes(StatusLine):
         self.quiet = quiet
 
     def progress(self, stage: Stage, prepared: Prepared | None) -> None:
-        """Show the stage that begins."""
+        """Show a stage of the pipeline."""
         del prepared
         self.update(_DOING[stage])
 
-    def served(self, event: str, said: Mapping[str, Any]) -> None:
-        """Show the stage that begins on a server."""
-        if event == "queued" and said["waiting"]:
-            self.update(f"waiting: {said['waiting']} are in the queue")
+    def served(self, event: str, data: Mapping[str, Any]) -> None:
+        """Show an event of a server."""
+        if event == "queued" and data["waiting"]:
+            self.update(f"waiting: {counted(data['waiting'], 'request')} in the queue")
         if event == "stage":
-            self.update(_DOING[said["stage"]])
+            self.update(_DOING[data["stage"]])
 
     def starting(self, stage: str, seconds: float) -> None:
-        """Show how far an engine is that is being started for this call."""
+        """Show the latest line of an engine's log while it starts."""
         self.update(f"starting vLLM, {seconds:.0f} s: {stage}")
 
     def about(self, outcome: Outcome, *, dry_run: bool) -> None:
-        """Say what was planned, and everything that a person should know of the result."""
+        """Print the plan, and what a person should know of the result."""
         self.close()
         if self.quiet:
             return
-        record = outcome.record
-        if (self.shown or dry_run) and record.plan is not None:
-            _say(_plan_line(record))
-        if record.template is not None and not _is_embedded(record):
-            _say(f"promptlift: template {record.template}: {record.template_reason}")
-        for line in _warnings(record):
-            _say(f"promptlift: {line}")
+        record, plan = outcome.record, outcome.record.plan
+        if (self.shown or dry_run) and plan is not None:
+            times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
+            click.echo(
+                f"{counted(len(record.frames), 'frame')} of {plan.size} at {times}: "
+                f"{record.tokens.predicted:,} of {plan.context:,} tokens, {plan.reserve:,} "
+                "reserved for the answer",
+                err=True,
+            )
+        for line in _notes(record):
+            click.echo(f"promptlift: {line}", err=True)
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _notes(record: Record) -> Iterator[str]:
+    no_model = record.engine is not None and record.engine.name == "embedded"
+    if no_model:
+        if record.attempts:
+            from promptlift.engines.no_model import NO_MODEL_NOTICE
 
-
-def _plan_line(record: Record) -> str:
-    plan, tokens = record.plan, record.tokens
-    assert plan is not None
-    times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
-    size = f"{plan.chosen.width}x{plan.chosen.height}"
-    return (
-        f"{counted(len(record.frames), 'frame')} of {size} at {times}: {tokens.predicted:,} of "
-        f"{plan.context:,} tokens, {plan.reserve:,} kept for the answer"
-    )
-
-
-def _is_embedded(record: Record) -> bool:
-    return record.engine is not None and record.engine.name == "embedded"
-
-
-def _warnings(record: Record) -> list[str]:
-    lines = []
-    if _is_embedded(record) and record.attempts:
-        from promptlift.engines.no_model import NO_MODEL_NOTICE
-
-        lines.append(NO_MODEL_NOTICE)
+            yield NO_MODEL_NOTICE
+    elif record.template is not None:
+        yield f"template {record.template}: {record.template_reason}"
     if any(frame.corrupt for frame in record.frames):
-        lines.append("warning: the video is damaged; a frame that was shown may be garbled")
+        yield "warning: the video is damaged; a frame may be garbled"
     if record.review is not None and record.status in ("rejected", "repaired"):
-        lines += [
-            f"{record.status}: {check.name}: {check.detail}"
-            for check in record.review.checks
-            if not check.passed or check.repaired
-        ]
+        for check in record.review.checks:
+            if not check.passed or check.repaired:
+                yield f"{record.status} ({check.name}): {check.detail}"
     if record.status == "rejected" and record.prompt is None:
-        lines.append("no answer was fit to use; --json shows every attempt")
-    return lines
+        yield (
+            "no answer passed the review; see every attempt with --json, allow more with "
+            "--attempts, or keep your own words with --on-reject original"
+        )
+        if no_model:
+            yield "without a model only English prompts can be extended; pass --engine for others"

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from promptlift.cli.engines import engine_options, given_settings
-from promptlift.cli.items import item_options
-from promptlift.cli.main import loading
-from promptlift.errors import OptionError, PromptError
-from promptlift.options import Options
-
-if TYPE_CHECKING:
-    from promptlift.cli.progress import RunNotes
-    from promptlift.pipeline import Outcome
+from promptlift.cli.engines import engine_options, given_settings, key_from
+from promptlift.cli.items import item_option, item_options
+from promptlift.errors import OptionError, OutputError
 
 __all__ = ["run"]
 
-_DEFAULTS = Options()
 REJECTED = 1
 
 
@@ -30,32 +24,32 @@ REJECTED = 1
 @click.argument("video", type=click.Path(path_type=Path, readable=False))
 @click.argument("prompt", default="")
 @engine_options()
-@click.option(
-    "--target", default=_DEFAULTS.target, show_default=True, help="The generator it is for."
-)
+@item_option("target")
 @item_options
-@click.option("--control", help="What kind of picture VIDEO is: rgb, edge, depth, seg, blur, ...")
-@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the text.")
+@item_option("control")
+@click.option("--json", "as_json", is_flag=True, help="Print the full record as JSON.")
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="Write to this file instead of stdout; the record where it ends in .json.",
+    help="Write to this file instead of stdout; .json writes the full record.",
 )
 @click.option(
     "--save-hints",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write the frames as the model sees them into this folder.",
+    help="Write the frames that the model is shown into this directory, as PNG.",
 )
-@click.option("--dry-run", is_flag=True, help="Stop before the engine is asked; show the plan.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop before the model is called.")
 @click.option(
     "--server",
     metavar="URL",
-    help="Have a `promptlift serve` do it; --engine is then one of its engines.",
+    help="Use a `promptlift serve` at this URL; --engine is then one of its engines.",
 )
-@click.option("--server-key-env", metavar="NAME", help="The variable with that server's key.")
-@click.option("--quiet", "-q", is_flag=True, help="No notes on stderr; errors only.")
+@click.option(
+    "--server-key-env", metavar="NAME", help="Environment variable with that server's API key."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def run(
     video: Path,
     prompt: str,
@@ -69,113 +63,76 @@ def run(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Turn VIDEO and a short PROMPT into the long prompt.
+    """Turn VIDEO and a short PROMPT into a long prompt.
 
-    The long prompt goes to stdout and nothing else does. PROMPT may be - to read it from stdin;
-    without one, what is there is described.
-    """
+    Only the long prompt goes to stdout. Use - as PROMPT to read it from stdin; without PROMPT the
+    video itself is described.
+
+    \b
+    Examples:
+      promptlift run clip.mp4 "a robot pours coffee"
+      promptlift run clip.mp4 "a robot pours coffee" --engine openai \\
+          --base-url http://localhost:8000/v1
+    """  # noqa: D301 - click reads the \b
     from promptlift.cli.progress import RunNotes
 
     if prompt == "-":
-        prompt = _stdin()
-    settings = given_settings(options)
-    if server is not None:
-        _refuse_local(settings, save_hints=save_hints, dry_run=dry_run)
-        with RunNotes(quiet=quiet) as notes:
-            options["engine"] = None if engine == "auto" else engine
-            outcome = _served(server, server_key_env, video, prompt, options, notes)
-            notes.about(outcome, dry_run=False)
-        return _deliver(outcome, output, as_json=as_json, dry_run=False)
-    with loading():
-        from promptlift.api import Upsampler
-
-    with (
-        RunNotes(quiet=quiet) as notes,
-        closing(
-            Upsampler(
-                engine=engine,
-                engine_settings=settings,
-                starting=notes.starting,
-                **options,
-            )
-        ) as upsampler,
-    ):
-        outcome = upsampler.attempt(
-            video,
-            prompt,
-            progress=notes.progress,
-            plan_only=dry_run,
-            with_frames=save_hints is not None,
+        prompt = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").strip()
+    if output is not None and not output.parent.is_dir():  # before anything is spent on it
+        folder = str(output.parent)
+        raise OutputError(
+            f"there is no directory {folder!r}",
+            remedy=f"run `mkdir -p {shlex.quote(folder)}` first",
         )
-        if save_hints is not None and outcome.frames:
-            from promptlift.video.export import write_pngs
+    settings = given_settings(options)
+    with ExitStack() as stack:
+        notes = stack.enter_context(RunNotes(quiet=quiet))
+        if server is not None:
+            from promptlift.client import Client
+            from promptlift.pipeline import Outcome
 
-            write_pngs(outcome.frames, save_hints)
+            if settings or save_hints is not None or dry_run:
+                raise OptionError(
+                    "--server does not work with --dry-run, --save-hints or options of an engine",
+                    remedy="remove those options, or --server",
+                )
+            key = key_from(server_key_env) if server_key_env else None
+            client = stack.enter_context(Client(server, key))
+            options["engine"] = None if engine == "auto" else engine
+            served, error = client.attempt(video, prompt, progress=notes.served, **options)
+            if served is None:
+                assert error is not None
+                raise error
+            outcome = Outcome(served, error, ())
+        else:
+            from promptlift.api import Upsampler
+
+            made = Upsampler(
+                engine=engine, engine_settings=settings, starting=notes.starting, **options
+            )
+            outcome = stack.enter_context(closing(made)).attempt(
+                video,
+                prompt,
+                progress=notes.progress,
+                plan_only=dry_run,
+                with_frames=save_hints is not None,
+            )
+            if save_hints is not None and outcome.frames:
+                from promptlift.video.export import write_pngs
+
+                write_pngs(outcome.frames, save_hints)
         notes.about(outcome, dry_run=dry_run)
-    return _deliver(outcome, output, as_json=as_json, dry_run=dry_run)
 
-
-def _refuse_local(settings: dict[str, Any], *, save_hints: Path | None, dry_run: bool) -> None:
-    """Refuse what a server decides, or does not send."""
-    given = {
-        "an engine's options": bool(settings),
-        "--save-hints": save_hints is not None,
-        "--dry-run": dry_run,
-    }
-    for name, is_given in given.items():
-        if is_given:
-            raise OptionError(f"{name} cannot go with --server", remedy="leave one of them out")
-
-
-def _served(
-    server: str,
-    key_env: str | None,
-    video: Path,
-    prompt: str,
-    options: dict[str, Any],
-    notes: RunNotes,
-) -> Outcome:
-    from promptlift.client import Client
-    from promptlift.pipeline import Outcome
-
-    key = os.environ.get(key_env) if key_env else None
-    if key_env and not key:
-        raise OptionError(f"the variable {key_env} holds no key", remedy=f"set {key_env}")
-    with Client(server, key) as client:
-        record, error = client.attempt(video, prompt, progress=notes.served, **options)
-    if record is None:
-        assert error is not None
-        raise error
-    return Outcome(record, error, ())
-
-
-def _stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise PromptError(
-            f"the prompt on stdin is not UTF-8 (byte {error.start + 1})",
-            remedy="convert it to UTF-8",
-        ) from None
-
-
-def _deliver(outcome: Outcome, output: Path | None, *, as_json: bool, dry_run: bool) -> int:
     record = outcome.record
-    wants_record = as_json or (output is not None and output.suffix.lower() == ".json")
-    text = record.model_dump_json(indent=2) if wants_record else record.prompt
-    if text is not None and (outcome.error is None or wants_record):
-        _write(text, output)
+    as_json = as_json or (output is not None and output.suffix.lower() == ".json")
+    text = record.model_dump_json(indent=2) if as_json else record.prompt
+    if text is not None and (outcome.error is None or as_json):
+        if output is None:
+            click.echo(text)
+        else:
+            from promptlift.files import write_atomic
+
+            write_atomic(output, f"{text}{os.linesep}".encode())
     if outcome.error is not None:
         raise outcome.error
-    if dry_run:
-        return 0
-    return REJECTED if record.prompt is None else 0
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text)
-        return
-    from promptlift.files import write_atomic
-
-    write_atomic(output, f"{text}{os.linesep}".encode())
+    return REJECTED if record.prompt is None and not dry_run else 0

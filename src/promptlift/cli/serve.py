@@ -1,16 +1,16 @@
-"""``promptlift serve``: the HTTP service, until it is told to end."""
+"""``promptlift serve``: the HTTP server and its web page."""
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from promptlift.cli import types
-from promptlift.cli.engines import engine_options, given_settings
+from promptlift.cli.engines import engine_options, given_settings, key_from
 from promptlift.engines.registry import parse_engine
 from promptlift.errors import OptionError
 
@@ -21,85 +21,75 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MIB = 2**20
 
 
-class _Limit(NamedTuple):
-    """An option that is a number: its default, what it may be, and what it limits."""
-
-    default: float | None
-    type: Any
-    help: str
-
-
-_LIMITS = {
-    "--queue": _Limit(1000, click.IntRange(1, 1_000_000), "Most requests that wait for an engine."),
-    "--parallel": _Limit(8, click.IntRange(1, 1024), "Most requests with an engine at once."),
-    "--decoders": _Limit(None, click.IntRange(1, 256), "Processes that decode videos."),
-    "--deadline": _Limit(600.0, click.FloatRange(1), "Most seconds that a request may take."),
-    "--idle-sleep": _Limit(
-        None, click.FloatRange(1), "Seconds without work after which an engine sleeps."
-    ),
-    "--upload-mib": _Limit(2048, click.IntRange(1), "Most MiB of one upload."),
-    "--quota-mib": _Limit(20 * 1024, click.IntRange(1), "Most MiB of all uploads."),
-    "--upload-hours": _Limit(24.0, click.FloatRange(0.01), "How long an upload is kept."),
-    "--keep": _Limit(
-        None, types.duration, "Delete results and jobs that ended longer ago, such as 30d."
-    ),
-    "--rate": _Limit(200.0, click.FloatRange(0), "Requests a second from one client; 0 for any."),
+_LIMITS: dict[str, tuple[float | None, Any, str]] = {
+    "--queue": (1000, click.IntRange(1, 1_000_000), "Maximum number of waiting requests."),
+    "--parallel": (8, click.IntRange(1, 1024), "Maximum number of requests at an engine at once."),
+    "--decoders": (None, click.IntRange(1, 256), "Number of video decoding processes."),
+    "--deadline": (600.0, click.FloatRange(1), "Timeout of a request in seconds."),
+    "--idle-sleep": (None, click.FloatRange(1), "Put an idle engine to sleep after these seconds."),
+    "--upload-mib": (2048, click.IntRange(1), "Maximum size of one upload in MiB."),
+    "--quota-mib": (20 * 1024, click.IntRange(1), "Maximum size of all uploads in MiB."),
+    "--upload-hours": (24.0, click.FloatRange(0.01), "Delete uploads after these hours."),
+    "--keep": (None, types.duration, "Delete finished jobs and results after this time: 30d, 12h."),
+    "--rate": (200.0, click.FloatRange(0), "Requests per second and client; 0 for no limit."),
 }
 
 
 def _limits(command: F) -> F:
-    for name, limit in reversed(_LIMITS.items()):
-        shown = limit.default is not None
-        command = click.option(
-            name, default=limit.default, show_default=shown, type=limit.type, help=limit.help
-        )(command)
+    for name, (default, kind, text) in reversed(_LIMITS.items()):
+        shown = default is not None
+        option = click.option(name, default=default, show_default=shown, type=kind, help=text)
+        command = option(command)
     return command
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     default=8765,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="The port to listen on; 0 for a free one.",
+    help="Port to listen on; 0 for any free one.",
 )
 @engine_options(engine_key=True)
 @click.option(
     "--also",
     multiple=True,
     metavar="[LABEL=]ENGINE[:K=V,..]",
-    help="A further engine with its settings, for requests that name it.",
+    help="Another engine, for requests that select it by label; can be repeated.",
 )
 @click.option(
     "--api-key-file",
     type=click.Path(path_type=Path, readable=False),
-    help="File with the key that clients must send; several are one a line.",
+    help="File with the API keys that clients may use, one per line.",
 )
-@click.option("--api-key-env", metavar="NAME", help="Variable that holds that key.")
 @click.option(
-    "--insecure-no-auth", is_flag=True, help="No key, although others can reach the server."
+    "--api-key-env",
+    metavar="NAME",
+    help="Environment variable with an API key that clients may use.",
 )
+@click.option("--insecure-no-auth", is_flag=True, help="Listen on a public address without a key.")
 @click.option(
     "--allow-path",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Let clients name files below this folder.",
+    help="Let clients use files below this directory; can be repeated.",
 )
 @click.option(
-    "--allow-host", multiple=True, metavar="NAME", help="A name that the server is called by."
+    "--allow-host", multiple=True, metavar="NAME", help="Accept this host name; can be repeated."
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of the database and the uploads; yours by default.",
+    help="Directory of the database and the uploads.  [default: server/ in the user's data "
+    "directory, such as ~/.local/share/promptlift]",
 )
 @_limits
-@click.option("--log-prompts", is_flag=True, help="Write the prompts into the log.")
-@click.option("--quiet", "-q", is_flag=True, help="Log only what is wrong.")
+@click.option("--log-prompts", is_flag=True, help="Log the prompts.")
+@click.option("--quiet", "-q", is_flag=True, help="Log warnings and errors only.")
 def serve(
     host: str,
     port: int,
@@ -117,10 +107,10 @@ def serve(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Serve prompts over HTTP, on this machine or for a team.
+    """Serve the HTTP API and the web page, on this machine or for a team.
 
-    The address is printed once requests are taken. Ends with Ctrl-C or SIGTERM; jobs that were
-    accepted and are not done go on with the next start.
+    The address is printed when the server is ready. It stops on Ctrl-C or SIGTERM; unfinished
+    jobs continue at the next start.
     """
     keys = _keys(api_key_file, api_key_env)
     try:
@@ -128,7 +118,7 @@ def serve(
         from promptlift.server.run import log_to_stderr, run_server
     except ImportError as error:
         raise OptionError(
-            f"the server needs {error.name}", remedy="pip install 'promptlift[serve]'"
+            f"the server needs {error.name}", remedy="run `pip install 'promptlift[serve]'`"
         ) from None
     engine_settings = given_settings(options)
     config = ServerConfig(
@@ -152,27 +142,22 @@ def serve(
 
 
 def _keys(file: Path | None, variable: str | None) -> tuple[str, ...]:
-    """The keys of a file and of a variable; never of the command line, which others can read.
-
-    Raises:
-        OptionError: There is none where one should be.
-    """
+    """The keys of a file and of a variable; never of the command line, which others can read."""
     keys: list[str] = []
     if file is not None:
         try:
             keys += file.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
+            why = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise OptionError(
-                f"the key file {str(file)!r} cannot be read: {why}", remedy="name another"
+                f"cannot read the key file {str(file)!r}: {why}",
+                remedy="pass a readable file with --api-key-file",
             ) from None
         if not keys:
-            raise OptionError(f"the key file {str(file)!r} is empty", remedy="write a key into it")
-    if variable is not None:
-        key = os.environ.get(variable, "")
-        if not key:
             raise OptionError(
-                f"the variable {variable} holds no key", remedy=f"set {variable}, or name another"
+                f"the key file {str(file)!r} is empty",
+                remedy=f"run `openssl rand -hex 24 > {shlex.quote(str(file))}`",
             )
-        keys.append(key)
+    if variable is not None:
+        keys.append(key_from(variable))
     return tuple(keys)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from pathlib import Path
 
 import click
 
-from promptlift.text import parse_fraction, parse_size
+from promptlift.text import parse_size
 from promptlift.types import Size
 
-__all__ = ["byte_count", "duration", "place", "rate", "shard", "size", "size_or_none", "span"]
+__all__ = ["byte_count", "duration", "place", "shard", "size", "size_or_none", "span"]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -45,20 +44,6 @@ def size(text: str) -> Size:
     if made is None:
         raise click.BadParameter(f"{text!r} is not a size such as 640x360")
     return made
-
-
-def rate(text: str) -> Fraction:
-    """Read ``2``, ``0.5`` or ``30000/1001``.
-
-    Raises:
-        click.BadParameter: It is something else.
-    """
-    try:
-        return parse_fraction(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text[:80]!r} is not a rate such as 2, 0.5 or 30000/1001"
-        ) from None
 
 
 def duration(text: str) -> float:

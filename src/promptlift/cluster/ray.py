@@ -48,7 +48,7 @@ try:
 except ImportError as error:
     raise OptionError(
         "a run on a cluster needs Ray, which is not installed",
-        remedy="pip install 'promptlift[ray]'",
+        remedy="run `pip install 'promptlift[ray]'`",
     ) from error
 
 if TYPE_CHECKING:

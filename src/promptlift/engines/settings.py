@@ -68,11 +68,12 @@ class EngineSettings(BaseModel):
             message = f"{name} is {error['input']!r}"
             remedy = error["msg"].replace("Input should be", "it should be")
             if error["type"] == "extra_forbidden":
-                message = f"the engine {self.engine!r} takes no {name!r}"
-                remedy = f"it takes {', '.join(fields)}" if fields else "leave it out"
+                message = f"the engine {self.engine!r} does not accept {name!r}"
+                accepted = f"it accepts {', '.join(fields)}" if fields else "remove it"
+                remedy = f"{accepted}, or choose another one with --engine"
             elif error["type"] == "missing":
                 message = f"the engine {self.engine!r} needs {name}"
-                remedy = f"give --{name.replace('_', '-')}, the {fields[name].description}"
+                remedy = f"pass --{name.replace('_', '-')}, the {fields[name].description}"
             raise OptionError(message, remedy=remedy) from None
 
 
@@ -94,13 +95,15 @@ class OpenAISettings(EngineSettings):
 
     engine = "openai"
 
-    base_url: str = _field(..., "address of the API", "--base-url", "URL")
-    model: str | None = _field(None, "name of the model", "--model", "NAME")
+    base_url: str = _field(..., "base URL of the API", "--base-url", "URL")
+    model: str | None = _field(None, "model name", "--model", "NAME")
     api_key_env: str | None = _field(
-        None, "the variable that holds the key", "--api-key-env", "NAME"
+        None, "environment variable with the API key", "--api-key-env", "NAME"
     )
     context: int | None = _field(None, "tokens of prompt and answer", ge=1)
-    family: str | None = _field(None, "family that counts the model's tokens", "--family", "NAME")
+    family: str | None = _field(
+        None, "token-counting family of the model, if it is not detected", "--family", "NAME"
+    )
     timeout: float = _field(300.0, "seconds for one attempt", gt=0)
     retries: int = _field(4, "attempts after the first", ge=0)
 
@@ -128,21 +131,36 @@ class VllmSettings(EngineSettings):
 
     engine = "vllm"
 
-    model: str | None = _field(None, "model on the hub or its folder", "--model", "NAME")
-    checkpoint_dir: Path | None = _field(
-        None, "folder of the Cosmos checkpoints", "--checkpoint-dir", "PATH"
+    model: str | None = _field(
+        None, "model on the Hugging Face hub, or a directory", "--model", "NAME"
     )
-    python: str | None = _field(None, "the Python that has vLLM", "--vllm-python", "PATH")
-    gpu: int | None = _field(None, "index of the GPU", "--gpu")
-    context: int | None = _field(None, "tokens of prompt and answer", ge=1)
-    images: int = _field(2, "most images in a request", ge=1)
-    sequences: int = _field(16, "requests at a time", ge=1)
-    quantization: str | None = _field(None, "fp8 on the GPUs that can", "--quantization", "NAME")
-    fast_start: bool = _field(False, "start sooner, answer slower", "--fast-start")
-    sleep: bool = _field(True, "start with the ability to sleep")
-    start_timeout: float = _field(1800, "seconds that a start may take", gt=0)
+    checkpoint_dir: Path | None = _field(
+        None, "directory of the Cosmos checkpoints", "--checkpoint-dir", "PATH"
+    )
+    python: str | None = _field(
+        None, "Python interpreter of the environment with vLLM", "--vllm-python", "PATH"
+    )
+    gpu: int | None = _field(
+        None, "index of the GPU; by default the one with the most free memory", "--gpu"
+    )
+    context: int | None = _field(
+        None, "context length in tokens; by default 9216, or what memory allows", ge=1
+    )
+    images: int = _field(2, "maximum number of images per request", ge=1)
+    sequences: int = _field(16, "maximum number of concurrent requests", ge=1)
+    quantization: str | None = _field(
+        None,
+        "quantize the weights; fp8 halves them, on GPUs with FP8 support",
+        "--quantization",
+        "NAME",
+    )
+    fast_start: bool = _field(
+        False, "skip compilation: starts sooner, answers slower", "--fast-start"
+    )
+    sleep: bool = _field(True, "whether the engine can release its GPU memory")
+    start_timeout: float = _field(1800, "timeout of the start in seconds", gt=0)
     arguments: Annotated[tuple[str, ...], BeforeValidator(_split_words)] = _field(
-        (), "further arguments of vllm serve"
+        (), "argument for vllm serve; can be repeated"
     )
     retries: int = _field(1, "attempts after the first", ge=0)
 
@@ -164,10 +182,12 @@ class LlamaCppSettings(EngineSettings):
 
     engine = "llamacpp"
 
-    model: str | Path = _field(..., "the model's GGUF file", "--model", "NAME")
-    mmproj: str | Path = _field(..., "the projector's GGUF file", "--mmproj", "FILE")
+    model: str | Path = _field(..., "GGUF file of the model", "--model", "NAME")
+    mmproj: str | Path = _field(..., "GGUF file of the projector", "--mmproj", "FILE")
     context: int | None = _field(None, "tokens of prompt and answer", ge=1)
-    threads: int | None = _field(None, "threads that calculate", "--threads", ge=1)
-    gpu_layers: int | None = _field(None, "layers on the GPU", "--gpu-layers", ge=0)
-    family: str | None = _field(None, "family that counts the model's tokens", "--family", "NAME")
+    threads: int | None = _field(None, "number of CPU threads", "--threads", ge=1)
+    gpu_layers: int | None = _field(None, "number of layers on the GPU", "--gpu-layers", ge=0)
+    family: str | None = _field(
+        None, "token-counting family of the model, if it is not detected", "--family", "NAME"
+    )
     max_images: int = _field(64, "most images in a request", ge=1)

@@ -42,8 +42,8 @@ __all__ = [
 
 INTERNAL_ERROR: Final = Failure(
     code="internal",
-    message="something broke inside the server",
-    remedy="look at its log, and report it",
+    message="internal server error",
+    remedy="check the log of the server, and report the traceback",
     retryable=False,
 )
 

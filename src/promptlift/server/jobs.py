@@ -73,7 +73,10 @@ _CANCEL_SECONDS = 5.0
 _PASSING = (VideoTimeout, VideoNotFound, OptionError)
 _PLAN: TypeAdapter[Plan | None] = TypeAdapter(Plan | None)
 _CANCELLED = Failure(
-    code="cancelled", message="the job was cancelled", remedy="send it again", retryable=False
+    code="cancelled",
+    message="the job was cancelled",
+    remedy="submit the job again",
+    retryable=False,
 )
 
 

@@ -206,7 +206,7 @@ def _listening_socket(config: ServerConfig) -> socket.socket:
         raise OptionError(
             f"cannot listen on {config.host} port {config.port}: "
             f"{getattr(error, 'strerror', None) or error}",
-            remedy="choose another --port, or end what uses it",
+            remedy="pass another --port, or stop the process that uses it",
         ) from error
     return listener
 

@@ -212,8 +212,9 @@ class SecurityMiddleware:
             error = ApiError(
                 401,
                 "unauthorised",
-                "the request brings no key that fits",
-                remedy="send the header Authorization: Bearer KEY",
+                "the API key is missing or invalid",
+                remedy="send the header Authorization: Bearer KEY, pass --server-key-env NAME to "
+                "`promptlift run`, or use Client(url, api_key)",
             )
             error.headers = {"WWW-Authenticate": "Bearer"}
             raise error

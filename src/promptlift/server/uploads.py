@@ -260,7 +260,7 @@ class Uploads:
                 raise VideoRefused(
                     f"the video is {float(info.duration):.0f} s long, and the server takes "
                     f"{self._config.video_seconds:g} s",
-                    remedy="cut it",
+                    remedy="shorten the video, for example with `ffmpeg -t 60 -i IN -c copy OUT`",
                 )
             upload = Upload(
                 id=path.name,
@@ -452,12 +452,14 @@ class BodyMiddleware:
 
 def _too_large(most: int) -> ApiError:
     message = f"the request is larger than the {most:,} bytes that are taken here"
-    return _ended(ApiError(413, "too_large", message, remedy="send a smaller one"))
+    return _ended(
+        ApiError(413, "too_large", message, remedy="send a smaller request, or raise --upload-mib")
+    )
 
 
 def _too_slow() -> ApiError:
     message = "the request came too slowly"
-    return _ended(ApiError(408, "too_slow", message, remedy="send it again", retry_after=1))
+    return _ended(ApiError(408, "too_slow", message, remedy="retry the request", retry_after=1))
 
 
 def _ended(error: ApiError) -> ApiError:

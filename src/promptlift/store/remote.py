@@ -286,14 +286,14 @@ def _open_store(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise OptionError(
             f"a run at {url!r} needs fsspec, which is not installed",
-            remedy="pip install 'promptlift[objects]'",
+            remedy="run `pip install 'promptlift[objects]'`",
         ) from error
     try:
         files, root = url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:
         raise OptionError(
             f"cannot open {url!r}: {error}",
-            remedy="install what fsspec needs for such URLs, such as s3fs or gcsfs",
+            remedy="install the fsspec driver for it: `pip install s3fs`, `gcsfs` or `adlfs`",
         ) from error
     return files, str(root).rstrip("/")
 

@@ -57,7 +57,7 @@ _ALL = (
         source="cosmos-transfer1 cosmos_transfer1/utils/t5_text_encoder.py:49-95",
         min_words=100,
         max_words=200,
-        note="the end of a longer prompt is cut in silence",
+        note="longer prompts are silently truncated",
     ),
     Target(
         name="cosmos-predict1",

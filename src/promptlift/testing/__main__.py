@@ -1,4 +1,4 @@
-"""``python -m promptlift.testing CLIP`` makes the demo clip."""
+"""``python -m promptlift.testing CLIP.mp4`` draws the demo clip, and creates its directory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from pathlib import Path
 
 from promptlift.testing.video import synthetic_video
 
-
-def main() -> None:
-    """Make the clip, and its folder where it is missing."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m promptlift.testing CLIP.mp4")
-    clip = Path(sys.argv[1])
-    clip.parent.mkdir(parents=True, exist_ok=True)
-    synthetic_video(clip)
-
-
-main()
+if len(sys.argv) != 2:
+    sys.exit("usage: python -m promptlift.testing CLIP.mp4")
+Path(sys.argv[1]).parent.mkdir(parents=True, exist_ok=True)
+synthetic_video(sys.argv[1])

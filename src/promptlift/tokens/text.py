@@ -164,7 +164,7 @@ def load_counter() -> CountText:
     names = ("default_vocab_size", int), ("default_num_special_tokens", int)
     config = msgspec.defstruct("Config", [("pattern", str), *names])
     layout = msgspec.defstruct("Layout", [("config", config), ("vocab", list[token])])  # type: ignore[valid-type]
-    remedy = "install it again with pip install --force-reinstall mistral-common"
+    remedy = "run `pip install --force-reinstall mistral-common`"
     spec = importlib.util.find_spec("mistral_common")
     folders = (spec.submodule_search_locations if spec else None) or []
     path = next((p for f in folders if (p := Path(f) / "data" / TEKKEN).is_file()), None)
@@ -187,7 +187,7 @@ def load_counter() -> CountText:
     return lambda text: len(encoding.encode_ordinary(text))
 
 
-_GIVE_FILE = "give the encoder's tokenizer.json or SentencePiece .model file"
+_GIVE_FILE = "pass the tokenizer.json or the SentencePiece .model file of the text encoder"
 
 
 def load_target_counter(path: Path) -> CountText:

@@ -57,12 +57,12 @@ def write_pngs(frames: Sequence[Frame], folder: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"cannot write to the folder {str(folder)!r}: {error.strerror}",
-            remedy="choose another place",
+            remedy="choose another directory",
         ) from error
     if left_over:
         raise OutputError(
             f"the folder {str(folder)!r} holds frames of an earlier call, such as {left_over[0]}",
-            remedy="name another folder or delete them",
+            remedy="choose another directory, or delete them",
         )
     _write_all(pictures, folder, is_new=is_new)
 
@@ -184,8 +184,8 @@ def check_target(target: Path) -> None:
     """
     if target.suffix.lower() not in {"", ".mp4", ".png"} and not target.is_dir():
         raise OutputError(
-            f"what {target.name!r} should be cannot be told from its name",
-            remedy="end it in .mp4 for a clip or .png for a contact sheet, or name a folder",
+            f"unknown output format {target.suffix!r} of {target.name!r}",
+            remedy="use .mp4 for a clip, .png for a contact sheet, or a directory for PNGs",
         )
 
 

@@ -28,6 +28,7 @@ from promptlift.web.routes import (
     HexId,
     accept_job,
     attachment,
+    found,
     key_page,
     needs_key,
     page,
@@ -111,13 +112,10 @@ async def batch_page(
     """Many videos at once."""
     if needs_key(request):
         return key_page(request)
-    values, problem = None, None
-    if run:
-        try:
-            values = await _values(service, _stored(service, run, request.state.owner))
-        except ApiError as error:
-            problem = error.failure
-    recent = service.store.batches(request.state.owner, _RECENT)
+    owner = request.state.owner
+    stored, problem = found(lambda: _stored(service, run, owner) if run else None)
+    values = await _values(service, stored) if stored else None
+    recent = service.store.batches(owner, _RECENT)
     return page(request, "batch.html", run=values, problem=problem, recent=recent, asked=None)
 
 
@@ -137,7 +135,6 @@ async def start_batch(request: Request, service: ServiceDep) -> Response:
         message = "the list of videos is malformed"
         raise ApiError(422, "invalid", message, remedy="try again") from None
     lines = [line for line in form.get("rows", "").splitlines() if line.strip()]
-    lines = lines or [json.dumps({"video": name}) for name in files]
     most = min(_MOST_ROWS, service.config.queue)
     if not 1 <= len(lines) <= most:
         raise ApiError(
@@ -160,13 +157,6 @@ async def start_batch(request: Request, service: ServiceDep) -> Response:
     await service.store.add_batch(stored)
     values = await _values(service, stored)
     return page(request, "_batch.html", push=f"/batch?run={stored.id}", run=values)
-
-
-@router.get("/page/batches/{batch_id}")
-async def batch_fragment(request: Request, service: ServiceDep, batch_id: HexId) -> Response:
-    """How far a batch is."""
-    stored = _stored(service, batch_id, request.state.owner)
-    return page(request, "_batch.html", run=await _values(service, stored))
 
 
 @router.get("/page/batches/{batch_id}/export")
@@ -226,7 +216,7 @@ async def _accept_row(
     except ValidationError:
         accepted.error = Failure(
             code="row",
-            message=f"the line is no row: {line[:60]!r}",
+            message=f"the line is not a valid row: {line[:60]!r}",
             remedy='write one object a line, such as {"video": "a.mp4", "prompt": "a red car"}',
             retryable=False,
         )
@@ -260,7 +250,10 @@ def _stored(service: Service, batch_id: str, owner: str) -> StoredBatch:
     stored = service.store.batch(batch_id, owner)
     if stored is None:
         raise ApiError(
-            404, "not_found", "there is no such batch", remedy="open one of the list, or start one"
+            404,
+            "not_found",
+            "there is no such batch",
+            remedy="open one from the list, or start a new one",
         )
     return stored
 
@@ -284,7 +277,8 @@ async def _rows(service: Service, stored: StoredBatch) -> list[PageRow]:
     rows = _ROWS.validate_json(stored.rows)
     states = await service.jobs.states(stored.owner, [row.job for row in rows if row.job])
     for row in rows:
-        row.state = states.get(row.job or "", "failed")
+        state = states.get(row.job or "", "failed")
+        row.state = "running" if state == "finished" else state  # its result is being written
     return rows
 
 

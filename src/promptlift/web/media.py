@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from promptlift.files import replacing
 from promptlift.testing.video import Motion, synthetic_video
 from promptlift.types import Size
 
@@ -18,15 +18,7 @@ __all__ = ["EXAMPLE_CLIPS", "draw_example", "encode_picture", "first_picture", "
 
 
 class ExampleClip(NamedTuple):
-    """A clip that is drawn when it is first wanted.
-
-    Attributes:
-        title: The text of its button.
-        prompt: A short prompt that fits.
-        motion: What the camera does.
-        size: Width and height in pixels.
-        seed: Which scene.
-    """
+    """A clip that is drawn on first use: its title, a prompt that fits, and how it is drawn."""
 
     title: str
     prompt: str
@@ -48,12 +40,10 @@ EXAMPLE_CLIPS: Final = {
 def draw_example(name: str, path: str) -> None:
     """Write an example clip as MP4; takes seconds, so it is for a worker process."""
     clip = EXAMPLE_CLIPS[name]
-    with TemporaryDirectory(dir=Path(path).parent) as folder:
-        drawn = Path(folder) / "drawn.mp4"
+    with replacing(Path(path)) as temporary:
         synthetic_video(
-            drawn, seconds=3, fps=12, size=clip.size, motion=clip.motion, seed=clip.seed
+            temporary, seconds=3, fps=12, size=clip.size, motion=clip.motion, seed=clip.seed
         )
-        drawn.replace(path)
 
 
 def first_picture(path: str, side: int) -> bytes:

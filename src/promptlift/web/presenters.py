@@ -21,10 +21,7 @@ __all__ = [
     "FIELDS",
     "FILTERS",
     "GLOBALS",
-    "SPEC_TARGETS",
     "JobView",
-    "cosmos_spec",
-    "file_stem",
     "job_view",
     "marked_prompts",
 ]
@@ -249,44 +246,9 @@ def _clock(seconds: float) -> str:
 
 FILTERS: Final = {"ago": _ago, "clock": _clock, "count": counted, "size": _size}
 
-# ---- spec files of Cosmos
-
-SPEC_TARGETS: Final = ("cosmos-transfer1", "cosmos-transfer2.5", "cosmos-predict2.5")
-"""The targets that `cosmos_spec` knows."""
-
-_CONTROL_KEYS = {"edge": "edge", "depth": "depth", "seg": "seg", "blur": "vis"}
-_UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
-
-
-def file_stem(name: str) -> str:
-    """The name of a video as the beginning of a file name: without suffix and odd characters."""
-    return _UNSAFE.sub("-", name.rpartition(".")[0] or name)[:60] or "prompt"
-
-
-def cosmos_spec(record: Record, text: str) -> dict[str, Any]:
-    """A spec for one of the `SPEC_TARGETS`, with that target's defaults for everything else.
-
-    A control video is itself the control; of a camera picture the edges are.
-    """
-    name = record.video.name
-    kind = record.facts.kind.value if record.facts and record.facts.kind else "rgb"
-    control: dict[str, Any] = {"control_weight": 1.0}
-    if kind in _CONTROL_KEYS:
-        path_key = "input_control" if record.target == "cosmos-transfer1" else "control_path"
-        control[path_key] = name
-    controls = {_CONTROL_KEYS.get(kind, "edge"): control}
-    if record.target == "cosmos-transfer1":
-        return {"prompt": text, "input_video_path": name, **controls}
-    named = {"name": file_stem(name), "prompt": text}
-    if record.target == "cosmos-transfer2.5":
-        return {**named, "video_path": name, **controls}
-    return {**named, "inference_type": "video2world", "input_path": name}
-
-
 GLOBALS: Final = {
     "states": _STATES,
     "strategies": _STRATEGIES,
-    "spec_targets": SPEC_TARGETS,
     "fields": FIELDS,
     "defaults": Options(),
     "main_options": _MAIN_OPTIONS,

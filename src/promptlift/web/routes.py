@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from functools import cache, partial
-from importlib.resources import files
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote
+from functools import partial
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as InPath
@@ -27,7 +26,7 @@ from promptlift.facts.model import Facts
 from promptlift.files import write_atomic
 from promptlift.options import ITEM_OPTIONS, Options
 from promptlift.planning import Plan
-from promptlift.record import FrameInfo, Record
+from promptlift.record import Failure, FrameInfo, Record
 from promptlift.review import review
 from promptlift.server.errors import ApiError, invalid_request
 from promptlift.server.jobs import Event, Job, JobRequest
@@ -46,6 +45,7 @@ __all__ = [
     "FORM_FIELDS",
     "accept_job",
     "attachment",
+    "found",
     "key_page",
     "needs_key",
     "page",
@@ -55,6 +55,7 @@ __all__ = [
     "router",
 ]
 
+T = TypeVar("T")
 HexId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
 FORM_FIELDS: Final = ("upload_id", "prompt", "engine", *ITEM_OPTIONS)
 _MOST_FIELDS = 200
@@ -69,6 +70,7 @@ _POSTER_SIDE, _THUMBNAIL_SIDE = 480, 192
 _SIDES = ("a", "b", "c")
 _PLAN = TypeAdapter(Plan)
 _CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
+_UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 _BLANK = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 9"/>'
 
 router = APIRouter()
@@ -79,18 +81,11 @@ router = APIRouter()
 _STATIC = StaticFiles(packages=[(__package__, "static")])
 
 
-@cache
-def _asset(name: str) -> str:
-    """The address of a static file; it changes with the content, so that it can be cached."""
-    content = (files(__package__) / "static" / name).read_bytes()
-    return f"/page/static/{name}?v={hashlib.sha256(content).hexdigest()[:12]}"
-
-
 @router.get("/page/static/{name:path}")
 async def static_file(request: Request, name: str) -> Response:
-    """A file of the page."""
+    """A file of the page; browsers ask whether it has changed."""
     answer = await _STATIC.get_response(name, request.scope)
-    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    answer.headers["Cache-Control"] = "no-cache"
     return answer
 
 
@@ -127,9 +122,7 @@ _TEMPLATES = Jinja2Templates(
     context_processors=[_page_values],
 )
 _TEMPLATES.env.filters.update(presenters.FILTERS)
-_TEMPLATES.env.globals.update(
-    presenters.GLOBALS, asset=_asset, version=__version__, examples=media.EXAMPLE_CLIPS
-)
+_TEMPLATES.env.globals.update(presenters.GLOBALS, version=__version__, examples=media.EXAMPLE_CLIPS)
 
 
 def render_template(name: str, **values: Any) -> str:
@@ -151,6 +144,14 @@ def page(
     """
     headers = _HEADERS if push is None else {**_HEADERS, "HX-Push-Url": push}
     return _TEMPLATES.TemplateResponse(request, name, values, status_code=status, headers=headers)
+
+
+def found(get: Callable[[], T]) -> tuple[T | None, Failure | None]:
+    """What a page shows, or why there is no such thing."""
+    try:
+        return get(), None
+    except ApiError as error:
+        return None, error.failure
 
 
 # ---- forms
@@ -175,7 +176,10 @@ def parse_form(fields: Mapping[str, Any]) -> UpsampleRequest:
     """
     if "upload_id" not in fields:
         raise ApiError(
-            422, "no_video", "there is no video yet", remedy="choose one, record one, or an example"
+            422,
+            "no_video",
+            "there is no video yet",
+            remedy="choose one, record one, or use an example",
         )
     Options().merged({name: fields[name] for name in ITEM_OPTIONS if name in fields})
     try:
@@ -263,19 +267,13 @@ def _view(service: Service, job: Job) -> JobView:
 
 
 def _has_video(service: Service, job: Job) -> bool:
-    try:
-        service.jobs.video_ref(job.request.fields, job.owner)
-    except ApiError:
-        return False
-    return True
+    return found(lambda: service.jobs.video_ref(job.request.fields, job.owner))[0] is not None
 
 
 def _clip(service: Service, fields: UpsampleRequest | None, owner: str) -> Upload | None:
     """The upload of ``_clip.html``; None where it is gone."""
-    try:
-        return service.uploads.get((fields.upload_id if fields else None) or "", owner)
-    except ApiError:
-        return None
+    upload_id = fields.upload_id if fields else None
+    return found(lambda: service.uploads.get(upload_id or "", owner))[0]
 
 
 @router.get("/")
@@ -284,12 +282,7 @@ async def home_page(request: Request, service: ServiceDep, job: str = "") -> Res
     if needs_key(request):
         return key_page(request)
     owner = request.state.owner
-    view, problem = None, None
-    if job:
-        try:
-            view = _view(service, service.jobs.get(job, owner))
-        except ApiError as error:
-            problem = error.failure
+    view, problem = found(lambda: _view(service, service.jobs.get(job, owner)) if job else None)
     asked = view.job.request.fields if view else None
     return page(
         request,
@@ -300,12 +293,6 @@ async def home_page(request: Request, service: ServiceDep, job: str = "") -> Res
         clip=_clip(service, asked, owner),
         recent=[] if view else await service.jobs.search(owner, (), _RECENT),
     )
-
-
-@router.get("/page/picker")
-async def picker(request: Request) -> Response:
-    """The empty place for a video."""
-    return page(request, "_picker.html")
 
 
 @router.get("/page/clips/{upload_id}")
@@ -330,7 +317,7 @@ _drawing = asyncio.Lock()
 async def add_example(request: Request, service: ServiceDep, name: str) -> Response:
     """Add an example to the uploads; it is drawn once."""
     if name not in media.EXAMPLE_CLIPS:
-        raise ApiError(404, "not_found", "there is no such example", remedy="choose another")
+        raise ApiError(404, "not_found", "there is no such example", remedy="reload the page")
     path = service.config.data / "page" / "examples" / f"{name}.mp4"
     async with _drawing:
         if not path.exists():
@@ -353,12 +340,6 @@ async def add_example(request: Request, service: ServiceDep, name: str) -> Respo
 async def start_job(request: Request, service: ServiceDep) -> Response:
     """Accept a job, and show it."""
     return await _started(service, request, parse_form(await read_form(request)))
-
-
-@router.get("/page/jobs/{job_id}")
-async def job_fragment(request: Request, service: ServiceDep, job: JobDep) -> Response:
-    """A job as it stands now."""
-    return page(request, "_job.html", view=_view(service, job))
 
 
 async def _started(service: Service, request: Request, fields: UpsampleRequest) -> Response:
@@ -419,26 +400,15 @@ def _record(service: Service, job: Job) -> Record:
 
 @router.post("/page/jobs/{job_id}/download")
 async def download_result(request: Request, service: ServiceDep, job: JobDep) -> Response:
-    """The text as it stands in the form, the record, or a Cosmos spec with that text."""
+    """The text as it stands in the form, or the record."""
     record = _record(service, job)
     form = await read_form(request)
-    stem = presenters.file_stem(job.request.name)
+    stem = _UNSAFE.sub("-", job.request.name.rpartition(".")[0] or job.request.name)[:60]
+    if form.get("as") == "record":
+        content = record.model_dump_json(indent=2)
+        return attachment(content, f"{stem or 'prompt'}.record.json", "application/json")
     text = " ".join(form.get("text", record.prompt or "").split())
-    match form.get("as"):
-        case "record":
-            content = record.model_dump_json(indent=2)
-            return attachment(content, f"{stem}.record.json", "application/json")
-        case "spec":
-            if record.target not in presenters.SPEC_TARGETS:
-                raise ApiError(
-                    422,
-                    "no_spec",
-                    f"no format of spec files is known for {record.target}",
-                    remedy="download the text instead",
-                )
-            spec = json.dumps(presenters.cosmos_spec(record, text), indent=4, ensure_ascii=False)
-            return attachment(f"{spec}\n", f"{stem}.{record.target}.json", "application/json")
-    return attachment(f"{text}\n", f"{stem}.txt", "text/plain")
+    return attachment(f"{text}\n", f"{stem or 'prompt'}.txt", "text/plain")
 
 
 def attachment(content: str, name: str, media_type: str) -> Response:
@@ -482,37 +452,32 @@ async def _follow(service: Service, job: Job, after: int) -> AsyncGenerator[byte
             yield KEEPALIVE_COMMENT
         elif event.name in ("attempt", "piece"):
             yield event.encode()  # put in as text by the page's script, never as HTML
-        elif fragment := _event_fragment(service, job, event):
-            name, html = fragment
+        elif html := _event_html(service, job, event):
+            name = "stage" if event.name == "queued" else event.name
             yield format_sse_event(data_str=html, event=name, id=str(event.number))
     if job.done:
         html = render_template("_job.html", view=_view(service, job))
         yield format_sse_event(data_str=html, event="over", id=str(job.events.last))
 
 
-def _event_fragment(service: Service, job: Job, event: Event) -> tuple[str, str] | None:
+def _event_html(service: Service, job: Job, event: Event) -> str | None:
     data = json.loads(event.data)
     match event.name:
         case "queued" | "stage":
-            stage = data.get("stage", "queued")
-            return "stage", render_template(
-                "_progress.html", stage=stage, waiting=data.get("waiting")
-            )
+            values = {"stage": "queued", "waiting": None, **data}
+            return render_template("_progress.html", **values)
         case "facts":
-            facts = Facts.model_validate_json(event.data)
-            return "facts", render_template("_facts.html", facts=facts)
+            return render_template("_facts.html", facts=Facts.model_validate(data))
         case "plan":
-            return "plan", render_template(
-                "_cost.html", plan=_PLAN.validate_json(event.data), tokens=None
-            )
+            return render_template("_cost.html", plan=_PLAN.validate_python(data), tokens=None)
         case "frames":
             frames = [FrameInfo(**one) for one in data["frames"]]
             upload = service.uploads.get(job.request.fields.upload_id or "", job.owner)
             seconds = float(upload.probe.duration) if upload.probe.duration else None
-            shown = {"frames": frames, "count": len(frames), "seconds": seconds}
-            return "frames", render_template("_frames.html", job=job, has_video=True, **shown)
+            values = {"frames": frames, "count": len(frames), "seconds": seconds}
+            return render_template("_frames.html", job=job, has_video=True, **values)
         case "text":
-            return "text", render_template("_text.html", text=data["text"])
+            return render_template("_text.html", text=data["text"])
     return None
 
 
@@ -531,7 +496,7 @@ async def frame_picture(
     video = service.jobs.video_ref(job.request.fields, job.owner)
     box = parse_size(size)
     if count > options.frames or count * box.pixels > _MOST_PIXELS:
-        raise ApiError(422, "invalid", "the job has no such frames", remedy="load the page again")
+        raise ApiError(422, "invalid", "the job has no such frames", remedy="reload the page")
     choice = FrameChoice(options.strategy, count, options.fps, options.exact)
     plan = partial(media.fixed_frames, count, box)
     detail = _detail(service, job)
@@ -541,7 +506,7 @@ async def frame_picture(
     except AnalysedError as failed:
         raise failed.error from None
     if number >= len(frames):
-        raise ApiError(404, "not_found", "there is no such frame", remedy="load the page again")
+        raise ApiError(404, "not_found", "there is no such frame", remedy="reload the page")
     picture = await asyncio.to_thread(media.encode_picture, frames[number].image, form)
     return Response(picture, headers=_CACHED, media_type=f"image/{form}")
 
@@ -582,22 +547,9 @@ async def history_page(
     """The jobs of this key that have all of these words, the newest first."""
     if needs_key(request):
         return key_page(request)
-    return page(request, "history.html", **await _history(service, request.state.owner, q))
-
-
-@router.get("/page/history")
-async def history_list(
-    request: Request, service: ServiceDep, q: Annotated[str, Query(max_length=200)] = ""
-) -> Response:
-    """The list alone, as the search is typed."""
-    push = f"/history?q={quote(q)}" if q else "/history"
-    values = await _history(service, request.state.owner, q)
-    return page(request, "_history.html", push=push, **values)
-
-
-async def _history(service: Service, owner: str, q: str) -> dict[str, Any]:
-    found = await service.jobs.search(owner, q.split(), _LISTED)
-    return {"entries": found, "q": q, "most": _LISTED if len(found) == _LISTED else None}
+    entries = await service.jobs.search(request.state.owner, q.split(), _LISTED)
+    most = _LISTED if len(entries) == _LISTED else None
+    return page(request, "history.html", entries=entries, q=q, most=most)
 
 
 # ---- comparison
@@ -610,22 +562,19 @@ async def compare_page(
     """One clip, treated in several ways."""
     if needs_key(request):
         return key_page(request)
-    found: list[Job] = []
-    problem = None
-    if jobs:
-        try:
-            found = _jobs_of(service, jobs, request.state.owner)
-        except ApiError as error:
-            problem = error.failure
-    asked = found[0].request.fields if found else None
+    owner = request.state.owner
+    ids = jobs.split(",")[:_MOST_COLUMNS] if jobs else []
+    all_jobs, problem = found(lambda: [service.jobs.get(one, owner) for one in ids])
+    shown = all_jobs or []
+    asked = shown[0].request.fields if shown else None
     return page(
         request,
         "compare.html",
         problem=problem,
         asked=asked,
-        clip=_clip(service, asked, request.state.owner),
-        variants=[job.request.fields for job in found[: len(_SIDES)]],
-        **_columns(service, found),
+        clip=_clip(service, asked, owner),
+        variants=[job.request.fields for job in shown[: len(_SIDES)]],
+        **_columns(service, shown),
     )
 
 
@@ -644,24 +593,11 @@ async def start_compare(request: Request, service: ServiceDep) -> Response:
             422,
             "same",
             "there is nothing to compare: two variants are the same",
-            remedy="choose another engine or change an option in one",
+            remedy="choose another engine, or change an option of one",
         )
     jobs = [await accept_job(service, request, one) for one in variants]
     values = _columns(service, jobs)
     return page(request, "_columns.html", push=f"/compare?jobs={values['ids']}", **values)
-
-
-@router.get("/page/compare")
-async def compare_columns(
-    request: Request, service: ServiceDep, jobs: Annotated[str, Query(max_length=500)]
-) -> Response:
-    """The columns as they stand now."""
-    found = _jobs_of(service, jobs, request.state.owner)
-    return page(request, "_columns.html", **_columns(service, found))
-
-
-def _jobs_of(service: Service, ids: str, owner: str) -> list[Job]:
-    return [service.jobs.get(one, owner) for one in ids.split(",")[:_MOST_COLUMNS]]
 
 
 def _columns(service: Service, jobs: list[Job]) -> dict[str, Any]:

@@ -229,6 +229,6 @@ def _import_xllamacpp() -> Any:
     except ImportError as error:
         raise ConfigEngineError(
             f"xllamacpp cannot be imported ({error})",
-            remedy="install it: pip install 'promptlift[llamacpp]'",
+            remedy="run `pip install 'promptlift[llamacpp]'`",
         ) from error
     return xllamacpp

@@ -113,7 +113,7 @@ def _read_key(variable: str | None, key: str | None = None) -> str | None:
             shown = variable if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else "given"
             raise ConfigEngineError(
                 f"the environment variable {shown} for the API key is not set or is empty",
-                remedy="set it, or give the name of the one that holds the key (never the key)",
+                remedy="set it; pass the name of the variable, never the key itself",
             )
     if key is not None and not re.fullmatch(r"[!-~]+", key):
         raise ConfigEngineError(
@@ -324,12 +324,12 @@ class HttpClient:
                     "set SSL_CERT_FILE to its certificate",
                 )
             cause = cause.__cause__ or cause.__context__
-        return self._unreachable("cannot be reached, or broke the connection")
+        return self._unreachable("cannot be reached, or closed the connection")
 
     def _unreachable(self, why: str) -> TransientEngineError:
         return TransientEngineError(
             f"{self.host} {why}",
-            remedy="check that the server runs and that --base-url is its address",
+            remedy="check that the server is running and that --base-url is its address",
         )
 
 

@@ -84,7 +84,7 @@ def open_checkpoint(model: str | None, checkpoint_dir: Path | None) -> Checkpoin
         return _find_cosmos(parent)
     if model is None:
         raise ConfigEngineError(
-            "no model is named", remedy="give --checkpoint-dir DIR, or a model's name or folder"
+            "no model is given", remedy="pass --model NAME or --checkpoint-dir DIR"
         )
     folder = Path(model).expanduser()
     if parent is not None and (parent / folder).is_dir():

@@ -303,5 +303,5 @@ document.addEventListener("visibilitychange", () => {
   const job = $("#job[sse-connect]");
   if (!job) return;
   if (document.hidden) htmx.trigger(job, "htmx:beforeCleanupElement"); // closes its event stream
-  else htmx.ajax("GET", `/page/jobs/${job.dataset.job}`, { target: job, swap: "outerHTML" });
+  else htmx.ajax("GET", `/?job=${job.dataset.job}`, { target: job, select: "#job", swap: "outerHTML" });
 });
