@@ -24,8 +24,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_lost_or_done_twice(shared: World, seed: int) -> None:
-    """The export is that of the undisturbed run, what was finished is asked for no more, no more
-    items are asked again than were in flight, and neither a process nor a file is left over.
+    """The export is that of the undisturbed run, what was finished is asked for no more, at most
+    a quarter more items are asked again than may be in flight, and no process or file is left over.
     """
     verdict = Seed(shared, seed).run()
     assert verdict.kills, "a seed of this list is one that kills"

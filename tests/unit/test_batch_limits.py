@@ -363,36 +363,19 @@ def test_a_count_that_fails_is_no_count() -> None:
     assert asyncio.run(both()) == (None, None)
 
 
-def test_a_place_is_held_until_the_result_is_written() -> None:
-    """Who waits to ask again has none, so that others are asked; unless there is an answer that a
-    kill would lose.
-    """
+def test_a_request_that_waits_to_be_sent_again_holds_no_place() -> None:
+    """Others are asked meanwhile."""
 
     async def play() -> None:
         limit = AdaptiveLimit(1)
         engine = RetryingEngine(
-            FaultyEngine(FakeEngine(), scripted(None, SLOW, None, SLOW)), limit, CircuitBreaker(60)
+            FaultyEngine(FakeEngine(), scripted(SLOW)), limit, CircuitBreaker(60)
         )
-
-        async def item(answers: int) -> None:
-            async with limit.place():
-                for _ in range(answers):
-                    await engine.complete(ASKED)
-
-        await item(1)
-        waiting = asyncio.create_task(item(1))
+        waiting = asyncio.create_task(engine.complete(ASKED))
         await settle()
-        assert (engine.requests, limit.in_flight) == (2, 0)
-        answered = asyncio.create_task(item(2))
-        await settle()
-        assert (engine.requests, limit.in_flight) == (4, 1)
-        last = asyncio.create_task(item(1))
-        await settle()
-        assert engine.requests == 4
-        for task in (waiting, answered, last):
-            task.cancel()
-        await asyncio.gather(waiting, answered, last, return_exceptions=True)
-        assert limit.in_flight == 0
+        assert (engine.requests, limit.in_flight) == (1, 0)
+        await engine.complete(ASKED)
+        waiting.cancel()
 
     asyncio.run(play())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -228,6 +229,9 @@ class ItemRunner:
         self._write = write
         self._videos = VideoCache(memory // 4, run)
         self._budget = ByteBudget(memory - memory // 4)
+        # A quarter more than requests in flight, so that the engine is busy during the reviews.
+        most = engine.limit.most
+        self._unwritten = asyncio.Semaphore(most + math.ceil(most / 4))
         self.key_of = ContentHasher(run, write).key_of
 
     async def process(self, item: BatchItem, key: str, prepared: Prepared | None = None) -> Record:
@@ -262,7 +266,7 @@ class ItemRunner:
             again = partial(prepare, row.video, row.prompt, options, self._profile, self._videos)
             prepared = prepared or await again()
             held = self._budget.settle(held, prepared.nbytes)
-            async with self._engine.limit.place():
+            async with self._unwritten:
                 outcome = await answer(prepared, self._engine, prepare_smaller=again)
                 if outcome.error is not None and _is_fatal(outcome, item):
                     raise outcome.error

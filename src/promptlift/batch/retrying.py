@@ -197,8 +197,7 @@ class RetryingEngine:
         attempt = 0
         while True:
             if self._breaker.is_open:
-                async with self.limit.without_place():
-                    await self._breaker.admit(self._sleep)
+                await self._breaker.admit(self._sleep)
             try:
                 return await self._send(request, attempt)
             except EngineDown:
@@ -208,8 +207,7 @@ class RetryingEngine:
                 attempt += not self._breaker.is_open
                 if attempt >= self._tries:
                     raise
-                async with self.limit.without_place():
-                    await self._sleep(_wait(error, attempt))
+                await self._sleep(_wait(error, attempt))
 
     async def count(self, request: Request) -> int | None:
         """Count as the inner engine does, as one request in flight; None if not, or not now."""
@@ -248,8 +246,8 @@ class RetryingEngine:
             finally:
                 self.seconds += time.perf_counter() - start
             self._note_answer()
-            self.limit.keep_place()
-            return completion
+        await asyncio.sleep(0)  # so that the next request goes out before this answer is reviewed
+        return completion
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, but not when the run is to end."""
