@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from itertools import islice, permutations
 from pathlib import Path
 
+import msgspec
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -115,7 +116,7 @@ def multiply_results(run_dir: Path, listed: Path, few: Path) -> None:
     from promptlift.batch.rows import OptionsResolver, Row
     from promptlift.engines.registry import make_engine
     from promptlift.store.index import PARTS, Index
-    from promptlift.store.results import PartWriter, result_line, row_line
+    from promptlift.store.results import PartWriter, ResultLine, RowLine
     from promptlift.store.run_dir import RunCommand
 
     command = RunCommand.read(run_dir)
@@ -135,7 +136,8 @@ def multiply_results(run_dir: Path, listed: Path, few: Path) -> None:
                 own = resolver.shared.key(str(content), row["prompt"])
                 record = record.replace(key, own).replace(prompt, row["prompt"])
                 digest = Row.of(0, row["video"], row["prompt"]).digest
-                writer.append(result_line(own, "ok", None, False, record), row_line(digest, own))
+                raw = msgspec.Raw(record.encode())
+                writer.append(ResultLine(own, "ok", None, False, raw), RowLine(digest, own))
 
 
 PROMPTLIFT = (sys.executable, "-m", "promptlift")

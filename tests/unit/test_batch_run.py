@@ -25,6 +25,7 @@ from promptlift.errors import (
     TransientEngineError,
 )
 from promptlift.options import Options
+from promptlift.record import Record
 from promptlift.store.index import Index
 from promptlift.store.run_dir import input_copies
 from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
@@ -197,7 +198,7 @@ def test_one_bad_row_stops_nobody(bench: Bench) -> None:
         failed = [key for key, state in index.items() if state.status == "failed"]
         assert len(failed) == 4
         for key in failed:
-            record = index.record(key)
+            record = Record.model_validate_json(index.raw_record(key))
             assert record.key == key
             assert record.error is not None
             assert record.error.remedy

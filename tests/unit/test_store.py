@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,14 +23,15 @@ from promptlift.errors import InputError, OptionError, OutputError, SpecError
 from promptlift.options import Options
 from promptlift.store.index import Index, KeyState
 from promptlift.store.results import (
+    EndLine,
     PartName,
     PartWriter,
+    ProgressLine,
+    ResultLine,
+    RowLine,
     StoreFull,
-    end_line,
-    progress_line,
-    result_line,
-    row_line,
-    video_line,
+    VideoLine,
+    path_text,
 )
 from promptlift.store.run_dir import (
     RunCommand,
@@ -57,10 +59,12 @@ def begin(run_dir: Path, turn: int = 1, **settings: Any) -> PartWriter:
     return PartWriter(run_dir / "parts", turn=turn, **settings)
 
 
-def ok(number: int, size: int = 10, status: Any = "ok", **state: Any) -> bytes:
+def ok(
+    number: int, size: int = 10, status: str = "ok", code: str | None = None, text: str = ""
+) -> ResultLine:
     """A result for the item with this number, with a record of about `size` bytes."""
-    code, retryable = state.get("code"), state.get("retryable", False)
-    return result_line(KEYS[number], status, code, retryable, record(number, size))
+    raw = msgspec.Raw((text or record(number, size)).encode())
+    return ResultLine(KEYS[number], status, code, False, raw)
 
 
 def record(number: int, size: int = 10) -> str:
@@ -82,23 +86,22 @@ def test_what_is_written_is_read(run_dir: Path) -> None:
     """Results with their records, rows, videos, and what the writer says of itself."""
     odd = "/videos/\udcff.mp4"
     with begin(run_dir) as writer:
-        writer.append(video_line("/a.mp4", 5, 7, "sha256:1"), video_line(odd, 5, 7, "sha256:2"))
-        writer.append(ok(1), row_line(ROWS[4], KEYS[1]))
-        writer.append(ok(2, status="rejected", code="loop"), progress_line({"now": {"ok": 1}}))
+        writer.append(VideoLine("/a.mp4", 5, 7, "1"), VideoLine(path_text(odd), 5, 7, "2"))
+        writer.append(ok(1), RowLine(ROWS[4], KEYS[1]))
+        writer.append(ok(2, status="rejected", code="loop"), ProgressLine({"now": {"ok": 1}}))
         with Index.load(run_dir) as index:  # while it is being written
             assert len(index) == 2
-        writer.append(end_line("done"))
+        writer.append(EndLine("done"))
     with Index.load(run_dir) as index:
         assert index.state(KEYS[1]) == KeyState("ok", None, False)
         assert index.state(KEYS[2]) == KeyState("rejected", "loop", False)
         assert index.state(KEYS[3]) is None
         assert index.raw_record(KEYS[1]).decode() == record(1)
         assert dict(index.items()).keys() == {KEYS[1], KEYS[2]}
-        assert index.counts()[KeyState("ok", None, False)] == 1
         assert (index.key_of(ROWS[4]), index.key_of(ROWS[5])) == (KEYS[1], None)
-        assert index.content_of("/a.mp4", 5, 7) == "sha256:1"
+        assert index.content_of("/a.mp4", 5, 7) == "1"
         assert index.content_of("/a.mp4", 5, 8) is None
-        assert index.content_of(odd, 5, 7) == index.latest_content(odd) == "sha256:2"
+        assert index.content_of(odd, 5, 7) == index.latest_content(odd) == "2"
         (log,) = index.writers
         assert (log.name, log.turn, index.highest_turn) == (writer.name, 1, 1)
         assert log.start is not None
@@ -135,7 +138,7 @@ def test_parts_are_rotated_and_complete_ones_never_change(run_dir: Path) -> None
 def test_an_index_reads_on_from_where_it_was(run_dir: Path) -> None:
     """New lines, new parts and new writers; a folder that is emptied is read anew."""
     index = Index(run_dir)
-    assert index.refresh() == 0
+    index.refresh()
     with begin(run_dir, part_bytes=500) as writer:
         for number in range(10):
             writer.append(ok(number))
@@ -145,7 +148,6 @@ def test_an_index_reads_on_from_where_it_was(run_dir: Path) -> None:
             other.append(ok(20))
             index.refresh()
             assert index.state(KEYS[20]) is not None
-    assert index.refresh() == 0
     for path in (run_dir / "parts").iterdir():
         path.unlink()
     index.refresh()
@@ -166,7 +168,7 @@ def test_which_result_stands_does_not_depend_on_the_order_of_reading(
         live = Index(run_dir)
         writers = {turn: begin(run_dir, turn) for turn in (3, 1, 2)}
         for place, (turn, status) in enumerate(said):
-            writers[turn].append(result_line(KEYS[0], status, str(turn), False, f"[{place}]"))  # type: ignore[arg-type]
+            writers[turn].append(ok(0, status=status, code=str(turn), text=f"[{place}]"))
             live.refresh()
         for writer in writers.values():
             writer.close()
@@ -227,7 +229,7 @@ def test_a_folder_of_a_newer_format_is_refused(run_dir: Path) -> None:
 def _write_many(run_dir: str, first: int) -> None:
     with begin(Path(run_dir), part_bytes=2000) as writer:
         for number in range(first, first + 50):
-            writer.append(ok(number), row_line(ROWS[number], KEYS[number]))
+            writer.append(ok(number), RowLine(ROWS[number], KEYS[number]))
 
 
 def test_many_writers_in_one_folder(run_dir: Path) -> None:
@@ -249,10 +251,10 @@ def test_many_writers_in_one_folder(run_dir: Path) -> None:
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from promptlift.store.results import PartWriter, result_line
+from promptlift.store.results import PartWriter, RowLine
 writer = PartWriter(Path(sys.argv[1]) / "parts", turn=1)
 for number in range(20):
-    writer.append(result_line(f"{number:064x}", "ok", None, False, "{}"))
+    writer.append(RowLine(f"{number:032x}", f"{number:064x}"))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -260,7 +262,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_kill_loses_nothing_that_was_written(run_dir: Path) -> None:
     """Not even what was written a moment before."""
     subprocess.run([sys.executable, "-c", KILLED, run_dir], check=False)
-    assert len(Index.load(run_dir)) == 20
+    index = Index.load(run_dir)
+    assert all(index.key_of(ROWS[number]) == KEYS[number] for number in range(20))
 
 
 # Bad disks
@@ -370,15 +373,14 @@ def test_a_folder_is_made_or_refused(tmp_path: Path) -> None:
     create_run_dir(tmp_path / "a" / "b")
     create_run_dir(tmp_path / "a" / "b")
     (tmp_path / "other").mkdir()
-    for name in "1234":
+    for name in "12":
         (tmp_path / "other" / name).touch()
-    with pytest.raises(OutputError, match=r"it holds '1', '2', '3' and 1 more"):
+    with pytest.raises(OutputError, match=r"it holds 2 other files or folders, such as '1'"):
         create_run_dir(tmp_path / "other")
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="it is a file, not a folder"):
-        create_run_dir(tmp_path / "file")
-    with pytest.raises(OutputError, match="a part of that path is a file"):
-        create_run_dir(tmp_path / "file" / "run")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OutputError, match="cannot keep a run in"):
+            create_run_dir(path)
 
 
 def test_what_is_no_run_is_not_read(tmp_path: Path) -> None:
@@ -412,8 +414,6 @@ def test_a_run_json_of_a_newer_format_names_its_version(run_dir: Path) -> None:
     [
         ({"seed": 0}, {"seed": 1}, "seed is 1 here and 0 in the folder"),
         ({"frames": 8}, {"a": 1}, "frames is not set here and 8 in the folder"),
-        ({"exact": True}, {"exact": 1}, "exact is 1 here and true in the folder"),
-        ({"p": "a b"}, {"p": "é"}, 'p is é here and "a b" in the folder'),
     ],
 )
 def test_other_options_are_refused_unless_accepted(
@@ -455,20 +455,17 @@ def test_the_last_command_is_kept(run_dir: Path) -> None:
 
 def copied(run_dir: Path, lines: list[bytes], stamp: Any = None, source: str = "in") -> Any:
     """Copy an input."""
-    return copy_input(run_dir, source, lambda: stamp, iter(lines))
+    return copy_input(run_dir, source, stamp, iter(lines))
 
 
 def test_an_input_is_copied_once_while_it_is_unchanged(run_dir: Path) -> None:
     """With the same stamp the copy is taken; with another, or none, it is replaced."""
     first = copied(run_dir, [b'{"n":1}\n', b'{"n":2}\n'], stamp=("a", 1))
-    assert (first.source, first.rows) == ("in", 2)
+    assert first.source == "in"
     assert list(first.lines()) == [b'{"n":1}\n', b'{"n":2}\n']
     assert copied(run_dir, [b"never read"], stamp=("a", 1)) == first
-    assert copied(run_dir, [b'{"n":3}\n'], stamp=("a", 2)).rows == 1
-    assert copied(run_dir, [], stamp=None).rows == 0
-    stamps = iter([1, 2])
-    changed = copy_input(run_dir, "in", lambda: next(stamps), iter([b"{}\n"]))
-    assert changed.stamp is None
+    assert list(copied(run_dir, [b'{"n":3}\n'], stamp=("a", 2)).lines()) == [b'{"n":3}\n']
+    assert list(copied(run_dir, [], stamp=None).lines()) == []
     copied(run_dir, [b"{}\n"], source="other")
     assert [copy.source for copy in input_copies(run_dir)] == ["in", "other"]
     with open_run(run_dir, source="other") as run:
@@ -486,7 +483,7 @@ def test_a_copy_that_was_broken_off_leaves_the_earlier_one(run_dir: Path) -> Non
         raise OptionError("no more", remedy="")
 
     with pytest.raises(OptionError):
-        copy_input(run_dir, "in", lambda: None, broken())
+        copy_input(run_dir, "in", None, broken())
     (
         run_dir / "inputs" / f".{begin(run_dir).name.rsplit('-', 2)[0]}-999999999-00000000.part"
     ).touch()

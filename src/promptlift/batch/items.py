@@ -33,7 +33,7 @@ from promptlift.pipeline import (
 )
 from promptlift.record import Failure, Record, Video
 from promptlift.store.index import Index, RetryPolicy
-from promptlift.store.results import ItemStatus, record_line, row_line, video_line
+from promptlift.store.results import ItemStatus, ResultLine, RowLine, VideoLine, path_text
 from promptlift.video.source import content_of
 
 __all__ = ["BatchItem", "ContentHasher", "FilteredRows", "ItemRunner", "ResumeFilter", "Write"]
@@ -200,7 +200,7 @@ class ContentHasher:
         except VideoError:
             return unreadable_content(path)
         if _stamp(path) == stamp:  # else it is being written
-            await self._write(video_line(*stamp, content))
+            await self._write(VideoLine(path_text(path), *stamp[1:], content))
         return content
 
 
@@ -259,7 +259,7 @@ class ItemRunner:
                 error=Failure(code=code, message=message, remedy=remedy, retryable=False),
                 promptlift=__version__,
             )
-            await self._write(record_line(record), row_line(row.digest, key))
+            await self._write(ResultLine.of(record), RowLine(row.digest, key))
             return record
         held = await self._budget.reserve()
         try:
@@ -274,7 +274,7 @@ class ItemRunner:
                 if record.key is None:
                     record = record.model_copy(update={"key": key})
                 # A file may have been replaced since it was hashed: what was seen decides.
-                await self._write(record_line(record), row_line(row.digest, record.key or key))
+                await self._write(ResultLine.of(record), RowLine(row.digest, record.key or key))
             return record
         finally:
             self._budget.release(held)

@@ -47,11 +47,12 @@ from promptlift.pipeline import (
 )
 from promptlift.store.index import Index, RetryPolicy
 from promptlift.store.results import (
+    EndLine,
+    Line,
     PartWriter,
+    ProgressLine,
+    RowLine,
     StoreFull,
-    end_line,
-    progress_line,
-    row_line,
 )
 from promptlift.store.run_dir import (
     PARTS,
@@ -246,7 +247,7 @@ class BatchRun:
         finally:
             counts = self.progress.counts()
             with contextlib.suppress(StoreFull):
-                writer.append(progress_line(counts), end_line(self._why or "done"))
+                writer.append(ProgressLine(counts), EndLine(self._why or "done"))
 
     async def _process_rows(
         self,
@@ -299,7 +300,7 @@ class BatchRun:
                     copy_input(
                         self._run_dir,
                         source.description,
-                        lambda: source.stamp,
+                        source.stamp,
                         self._lines(source),
                         pause=self._pause,
                     )
@@ -353,7 +354,7 @@ class BatchRun:
                 return
             self.progress.before.update(found.finished)
             if found.new:
-                await write(*(row_line(digest, key) for digest, key in found.new))
+                await write(*(RowLine(digest, key) for digest, key in found.new))
             for item in found.todo:
                 await self._places.acquire()
                 if not self._may_begin():
@@ -380,10 +381,10 @@ class BatchRun:
                 status = await self._with_index(partial(resume.finished_status, name))
                 if status is not None:
                     progress.before[status] += 1
-                    await write(row_line(digest, name))
+                    await write(RowLine(digest, name))
                     return
             if key in self._statuses:
-                await write(row_line(digest, name))
+                await write(RowLine(digest, name))
                 known = self._statuses.get(key)
                 if known is None:
                     self._followers[key] += 1
@@ -417,7 +418,7 @@ class BatchRun:
                 self.stop("time")
 
         async def report() -> None:
-            await asyncio.to_thread(writer.append, progress_line(self.progress.counts()))
+            await asyncio.to_thread(writer.append, ProgressLine(self.progress.counts()))
 
         async def refresh() -> None:
             await self._with_index(resume.refresh)
@@ -444,7 +445,7 @@ class BatchRun:
         progress.decode_seconds = 0.0 if self._pool is None else self._pool.seconds_busy
         progress.in_flight, progress.limit = self._limit.in_flight, self._limit.now
 
-    async def _write(self, writer: PartWriter, *lines: bytes) -> Path:
+    async def _write(self, writer: PartWriter, *lines: Line) -> Path:
         part = await writer.write(*lines, on_full=self._disk_is_full)
         if self.progress.paused == _FULL:
             self.progress.paused = None

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +34,6 @@ UPLOAD_SECONDS: Final = 10.0
 
 _TRIES = 6
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 60.0
 _HEAD_BYTES = 4096
 
 
@@ -82,7 +80,7 @@ class RemoteRun:
             self._with_retries(self._pull)
         except Exception as error:
             raise OutputError(
-                f"cannot read {self.url!r}: {_reason(error)}",
+                f"cannot read {self.url!r}: {error}",
                 remedy="see that the store answers, and your credentials",
             ) from error
 
@@ -99,7 +97,7 @@ class RemoteRun:
             self._with_retries(lambda: self._push(final=final))
         except Exception as error:
             raise RemoteBehind(
-                f"cannot write to {self.url!r}: {_reason(error)}; what is not there is in "
+                f"cannot write to {self.url!r}: {error}; what is not there is in "
                 f"{str(self.folder)!r}",
                 remedy="run the same command again on this machine: it uploads that first",
             ) from error
@@ -121,7 +119,6 @@ class RemoteRun:
             OutputError: The store cannot be read.
             RemoteBehind: Not all of it could be put there at the end.
         """
-        self._remove_abandoned()
         self.pull()
         self.push()
         closing = threading.Event()
@@ -138,23 +135,22 @@ class RemoteRun:
     def _push_often(
         self, closing: threading.Event, seconds: float, say: Callable[[str], None]
     ) -> None:
-        pause, failing = seconds, False
-        while not closing.wait(pause):
+        failing = False
+        while not closing.wait(seconds):
             try:
                 with self._busy:
                     self._push(final=False)
             except Exception as error:  # noqa: BLE001 - every store raises its own kinds
-                pause = min(2 * max(pause, self._pause_s), _LONGEST_PAUSE_S)
                 if not failing:
                     say(
-                        f"promptlift: uploads to {self.url} are paused: {_reason(error)}; "
+                        f"promptlift: uploads to {self.url} are paused: {error}; "
                         f"results are kept in {self.folder} and are uploaded later"
                     )
                 failing = True
             else:
                 if failing:
                     say(f"promptlift: uploads to {self.url} go on")
-                pause, failing = seconds, False
+                failing = False
 
     def _with_retries(self, work: Callable[[], None]) -> None:
         for attempt in range(_TRIES):
@@ -168,32 +164,32 @@ class RemoteRun:
         return None
 
     def _pull(self) -> None:
-        there = self._list()
-        for name in sorted(there, key=_order):
-            if not self._is_same(name, there[name]):
-                self._get(name)
-            self._note(name)
-
-    def _is_same(self, name: str, size: int) -> bool:
-        """Compared by size and head: the header of a copied input tells copies apart."""
-        path = self.folder / name
-        if not path.exists() or path.stat().st_size != size:
-            return False
-        if name.startswith(f"{PARTS}/"):
-            return True
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        return bool(self._files.cat_file(f"{self._root}/{name}", start=0, end=len(head)) == head)
-
-    def _get(self, name: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        temporary = self.folder / _temporary_name()
+        self._files.invalidate_cache()
         try:
-            self._files.get_file(f"{self._root}/{name}", str(temporary))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            found = self._files.find(self._root, detail=True)
+        except FileNotFoundError:
+            return
+        sizes = {path[len(self._root) + 1 :]: int(entry["size"]) for path, entry in found.items()}
+        for name in sorted(filter(_belongs_to_run, sizes), key=_order):
+            path = self.folder / name
+            if not self._is_current(name, sizes[name]):
+                path.parent.mkdir(exist_ok=True)
+                temporary = self.folder / f".transfer-{os.getpid()}"
+                self._files.get_file(f"{self._root}/{name}", str(temporary))
+                temporary.replace(path)  # a run may be reading the earlier one
+            if path.stat().st_size == sizes[name]:
+                self._same[name] = _signature(path)
+
+    def _is_current(self, name: str, size: int) -> bool:
+        """Whether a file here is what the store has, by its size and head, or more of a part."""
+        path = self.folder / name
+        here = path.stat().st_size if path.exists() else -1
+        if name.startswith(f"{PARTS}/"):
+            return here >= size
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            return here == size and self._files.head(f"{self._root}/{name}", _HEAD_BYTES) == head
+        return False
 
     def _push(self, *, final: bool) -> None:
         names = [RUN_FILE] if (self.folder / RUN_FILE).exists() else []
@@ -225,33 +221,8 @@ class RemoteRun:
             return
         target = f"{self._root}/{name}"
         self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
-        if "file" in _protocols(self._files):  # an object appears when it is whole, a file earlier
-            beside = f"{self._root}/{_temporary_name()}"
-            self._files.put_file(str(path), beside)
-            Path(beside).replace(target)
-        else:
-            self._files.put_file(str(path), target)
-        self._note(name)
-
-    def _note(self, name: str) -> None:
-        self._same[name] = _signature(self.folder / name)
-
-    def _list(self) -> dict[str, int]:
-        self._files.invalidate_cache()
-        try:
-            found = self._files.find(self._root, detail=True)
-        except FileNotFoundError:
-            return {}
-        start = len(self._root) + 1
-        sizes = {path[start:]: int(entry["size"]) for path, entry in found.items()}
-        return {name: size for name, size in sizes.items() if _belongs_to_run(name)}
-
-    def _remove_abandoned(self) -> None:
-        """Remove what transfers have left that a kill broke off."""
-        for path in self.folder.glob(".transfer-*"):
-            pid = path.name.split("-")[1]
-            if pid.isdigit() and not process_runs(int(pid)):
-                path.unlink(missing_ok=True)
+        self._files.put_file(str(path), target)
+        self._same[name] = _signature(path)
 
 
 def local_copy(place: RunPlace) -> Path:
@@ -298,11 +269,6 @@ def _open_store(url: str) -> tuple[Any, str]:
     return files, str(root).rstrip("/")
 
 
-def _protocols(files: Any) -> tuple[str, ...]:
-    named = files.protocol
-    return (named,) if isinstance(named, str) else tuple(named)
-
-
 def _belongs_to_run(name: str) -> bool:
     folder, _, file = name.rpartition("/")
     if folder == PARTS:
@@ -320,11 +286,3 @@ def _order(name: str) -> tuple[bool, str]:
 def _signature(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _temporary_name() -> str:
-    return f".transfer-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
