@@ -146,11 +146,8 @@ class ResumeFilter:
 
     def _content(self, path: str) -> str | None:
         """What a file holds, as it was noted; None where it was not, or not in this state."""
-        try:
-            status = os.stat(path)  # noqa: PTH116 - two hundred thousand of them
-        except (OSError, ValueError):
-            return _GONE
-        return self._index.content_of(path, status.st_size, status.st_mtime_ns)
+        stamp = _stamp(path)
+        return _GONE if stamp is None else self._index.content_of(*stamp)
 
     def _key_of_missing(self, item: BatchItem) -> str:
         """A video that is gone: what was finished with it stays finished."""

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,8 +34,6 @@ __all__ = [
 ]
 
 _ID_DIGITS = 12
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str | None) -> str:
@@ -48,11 +45,7 @@ def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str |
         options: What the row sets of the options of one item.
         given: The row's own id; None where it has none.
     """
-    # The same text as json.dumps([video, prompt, options, given], sort_keys=True), put together
-    # by hand because a million rows are named before the first is worked on.
-    asked = json.dumps(dict(options), sort_keys=True) if options else "{}"
-    own = "null" if given is None else _quoted(given)
-    words = f"[{_quoted(video)}, {_quoted(prompt)}, {asked}, {own}]"
+    words = json.dumps([video, prompt, dict(options), given], sort_keys=True)
     return hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
@@ -91,13 +84,12 @@ class Row:
         id: str | None = None,  # noqa: A002 - the column's name
         options: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
-        trouble: tuple[str, str, str] | None = None,
     ) -> Row:
         """A row from what an input says."""
         options = options or {}
         digest = row_digest(video, prompt, options, id)
         label = id if id is not None else digest[:_ID_DIGITS]
-        return cls(number, label, video, prompt, digest, options, extra or {}, trouble)
+        return cls(number, label, video, prompt, digest, options, extra or {})
 
     @classmethod
     def broken(
@@ -134,18 +126,8 @@ class Row:
 
 
 def row_json(row: Row) -> bytes:
-    """A row as one line of ASCII JSON, with its newline; the digest comes first."""
-    line = (
-        f'{{"digest":"{row.digest}","number":{row.number},"id":{_quoted(row.id)},'
-        f'"video":{_quoted(row.video)},"prompt":{_quoted(row.prompt)}'
-    )
-    if row.options:
-        line += f',"options":{_dumps(dict(row.options))}'
-    if row.extra:
-        line += f',"extra":{_dumps(dict(row.extra))}'
-    if row.trouble is not None:
-        line += f',"trouble":{_dumps(row.trouble)}'
-    return f"{line}}}\n".encode()
+    """A row as one line of ASCII JSON, with its newline."""
+    return _encode({name: getattr(row, name) for name in Row.__slots__}).encode() + b"\n"
 
 
 def rows_of(copy: InputCopy, shard: tuple[int, int] | None = None) -> Iterator[Row]:
@@ -159,51 +141,31 @@ def rows_of(copy: InputCopy, shard: tuple[int, int] | None = None) -> Iterator[R
         OutputError: The copy is damaged.
     """
     for line in copy.lines():
-        if shard is None or _in_shard(line, shard):
-            try:
-                yield _row(_parse(line))
-            except (ValueError, LookupError, TypeError):
-                raise OutputError(
-                    f"the copy of the input in {str(copy.path)!r} is damaged",
-                    remedy="remove it and run `promptlift batch run` with the input again",
-                ) from None
+        try:
+            row = _row(line)
+        except (ValueError, msgspec.DecodeError):
+            raise OutputError(
+                f"the copy of the input in {str(copy.path)!r} is damaged",
+                remedy="remove it and run `promptlift batch run` with the input again",
+            ) from None
+        if shard is None or row.in_shard(shard):
+            yield row
 
 
 def count_rows(copy: InputCopy, shard: tuple[int, int] | None = None) -> int:
     """How many rows a copied input has, or a shard of it."""
-    if shard is None:
-        return copy.rows
-    return sum(_in_shard(line, shard) for line in copy.lines())
+    return sum(1 for _ in (copy.lines() if shard is None else rows_of(copy, shard)))
 
 
-def _in_shard(line: bytes, shard: tuple[int, int]) -> bool:
-    part, parts = shard
-    return int(line[_DIGEST_AT], 16) % parts == part - 1
+_encode = json.JSONEncoder(separators=(",", ":"), default=dict).encode
+_decode = msgspec.json.Decoder(Row).decode
 
 
-_DIGEST_AT = slice(len('{"digest":"'), len('{"digest":"') + 32)
-
-
-def _parse(line: bytes) -> dict[str, Any]:
+def _row(line: bytes) -> Row:
     try:
         return _decode(line)
     except msgspec.DecodeError:  # a path that is no UTF-8, which the standard library can read
-        values: dict[str, Any] = json.loads(line)
-        return values
-
-
-def _row(values: dict[str, Any]) -> Row:
-    trouble = values.get("trouble")
-    return Row(
-        values["number"],
-        values["id"],
-        values["video"],
-        values["prompt"],
-        values["digest"],
-        values.get("options") or {},
-        values.get("extra") or {},
-        None if trouble is None else (trouble[0], trouble[1], trouble[2]),
-    )
+        return msgspec.convert(json.loads(line), Row)
 
 
 @dataclass(frozen=True, slots=True)
