@@ -399,7 +399,7 @@ def test_an_engine_that_is_not_there_yet_is_waited_for() -> None:
 
     async def reach(engine: FakeEngine, patience: float) -> EngineInfo:
         limit = AdaptiveLimit(4)
-        return await RetryingEngine(engine, limit, CircuitBreaker(patience)).reach()
+        return await RetryingEngine(engine, limit, CircuitBreaker(patience)).describe()
 
     assert asyncio.run(reach(_Late(DOWN, DOWN), 60)).name == "fake"
     with pytest.raises(EngineDown, match="nothing listens there"):

@@ -41,7 +41,6 @@ __all__ = ["BatchItem", "ContentHasher", "FilteredRows", "ItemRunner", "ResumeFi
 Write = Callable[..., Awaitable[object]]
 """Writes lines of `promptlift.store.results`, waiting while the disk is full."""
 
-_GONE = ""
 _HASHES = 10_000  # what is forgotten is soon known from the index
 
 
@@ -67,12 +66,12 @@ class FilteredRows:
     Attributes:
         todo: Items that are to be worked on, or whose content is to be hashed first.
         finished: How many rows are finished, by the status of their items.
-        new: Rows that are finished and were not known to be these items: digest and key.
+        new: Rows that are finished and were not known to be these items.
     """
 
     todo: list[BatchItem] = field(default_factory=list)
     finished: Counter[ItemStatus] = field(default_factory=Counter)
-    new: list[tuple[str, str]] = field(default_factory=list)
+    new: list[RowLine] = field(default_factory=list)
 
 
 class ResumeFilter:
@@ -82,82 +81,62 @@ class ResumeFilter:
         index: The results.
         options: Gives rows their options.
         retry: What is done again besides what a rerun always does.
+
+    Attributes:
+        index: As given.
     """
 
     def __init__(
         self, index: Index, options: OptionsResolver, retry: RetryPolicy | None = None
     ) -> None:
-        self._index = index
+        self.index = index
         self._options = options
         self._retry = retry
 
     def partition(self, rows: Iterable[Row]) -> FilteredRows:
-        """Sort rows; each video is looked at once, however many of them name it."""
+        """Sort rows by whether their items are finished."""
         found = FilteredRows()
-        contents: dict[str, str | None] = {}
         for row in rows:
-            item = self._item(row)
-            key = self._key(item, contents)
+            try:
+                item = BatchItem(row, self._options.of(row))
+            except OptionError as error:
+                trouble = (error.code, error.message, error.remedy)
+                item = BatchItem(replace(row, trouble=trouble), self._options.shared)
+            key = self._key(item)
             status = None if key is None else self.finished_status(key)
             if key is None or status is None:
                 found.todo.append(replace(item, key=key))
                 continue
             found.finished[status] += 1
-            if self._index.key_of(row.digest) != key:
-                found.new.append((row.digest, key))
+            if self.index.key_of(row.digest) != key:
+                found.new.append(RowLine(row.digest, key))
         return found
 
     def finished_status(self, key: str) -> ItemStatus | None:
         """Status of an item that is finished; None where it is to be worked on."""
-        state = self._index.state(key)
+        state = self.index.state(key)
         return state.status if state is not None and state.is_done(self._retry) else None
 
     def finished_keys(self) -> Iterator[str]:
         """The keys of the items that are finished."""
-        return (key for key, state in self._index.items() if state.is_done(self._retry))
+        return (key for key, state in self.index.items() if state.is_done(self._retry))
 
-    def refresh(self) -> None:
-        """Read what other writers have added."""
-        self._index.refresh()
-
-    def _item(self, row: Row) -> BatchItem:
-        try:
-            return BatchItem(row, self._options.of(row))
-        except OptionError as error:
-            trouble = (error.code, error.message, error.remedy)
-            return BatchItem(replace(row, trouble=trouble), self._options.shared)
-
-    def _key(self, item: BatchItem, contents: dict[str, str | None]) -> str | None:
-        """An item's key; None where its video must be hashed first.
-
-        Args:
-            item: The item.
-            contents: What videos hold, as `_content` has it, of those that were looked at just now.
-        """
-        row = item.row
+    def _key(self, item: BatchItem) -> str | None:
+        """An item's key; None where its video must be hashed first."""
+        row, options = item.row, item.options
         if row.trouble is not None:
-            return item.options.key(trouble_content(row), row.prompt)
-        if row.video not in contents:
-            contents[row.video] = self._content(row.video)
-        content = contents[row.video]
-        if content == _GONE:
-            return self._key_of_missing(item)
-        return None if content is None else item.options.key(content, row.prompt)
-
-    def _content(self, path: str) -> str | None:
-        """What a file holds, as it was noted; None where it was not, or not in this state."""
-        stamp = _stamp(path)
-        return _GONE if stamp is None else self._index.content_of(*stamp)
-
-    def _key_of_missing(self, item: BatchItem) -> str:
-        """A video that is gone: what was finished with it stays finished."""
-        path, prompt = item.row.video, item.row.prompt
-        content = self._index.latest_content(path)
+            return options.key(trouble_content(row), row.prompt)
+        stamp = _stamp(row.video)
+        if stamp is not None:
+            content = self.index.content_of(*stamp)
+            return None if content is None else options.key(content, row.prompt)
+        # A video that is gone: what was finished with it stays finished.
+        content = self.index.latest_content(row.video)
         if content is not None:
-            known = item.options.key(content, prompt)
+            known = options.key(content, row.prompt)
             if self.finished_status(known) is not None:
                 return known
-        return item.options.key(unreadable_content(path), prompt)
+        return options.key(unreadable_content(row.video), row.prompt)
 
 
 class ContentHasher:
@@ -177,18 +156,16 @@ class ContentHasher:
         """The key of an item; its video is hashed where that was not done before."""
         if item.key is not None:
             return item.key
-        return item.options.key(await self._content(item.row.video), item.row.prompt)
-
-    async def _content(self, path: str) -> str:
-        stamp = _stamp(path)
+        stamp = _stamp(item.row.video)
         if stamp is None:
-            return unreadable_content(path)
-        task = self._hashes.get(stamp)
-        if task is None:
-            task = self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
-            if len(self._hashes) > _HASHES:
-                self._hashes.popitem(last=False)
-        return await asyncio.shield(task)
+            content = unreadable_content(item.row.video)
+        else:
+            if stamp not in self._hashes:
+                self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
+                if len(self._hashes) > _HASHES:
+                    self._hashes.popitem(last=False)
+            content = await asyncio.shield(self._hashes[stamp])
+        return item.options.key(content, item.row.prompt)
 
     async def _hash(self, stamp: tuple[str, int, int]) -> str:
         path = stamp[0]

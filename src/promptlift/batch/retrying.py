@@ -40,7 +40,6 @@ class CircuitBreaker:
     Args:
         patience: Seconds that it stays open before it gives up.
         on_change: Called with True when it opens, and with False when it closes.
-        clock: Gives seconds.
 
     Attributes:
         last: The latest failure; None for none.
@@ -50,12 +49,10 @@ class CircuitBreaker:
         self,
         patience: float,
         on_change: Callable[[bool], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.last: TransientEngineError | None = None
         self._patience = patience
         self._on_change = on_change
-        self._clock = clock
         self._in_a_row = 0
         self._opened_at: float | None = None
         self._pause = _FIRST_WAIT
@@ -66,7 +63,7 @@ class CircuitBreaker:
         """Whether requests are held back."""
         return self._opened_at is not None
 
-    async def admit(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def admit(self, pause: Callable[[float], Awaitable[None]]) -> None:
         """Wait until a request makes sense.
 
         Args:
@@ -78,10 +75,19 @@ class CircuitBreaker:
         if not self.is_open:
             return
         async with self._probing:
-            if self._opened_at is not None:
-                self._check_patience(self._opened_at)
-                await pause(self._pause * random.uniform(0.5, 1))  # noqa: S311
-                self._pause = min(_LONGEST_WAIT, self._pause * 2)
+            if self._opened_at is None:  # it closed meanwhile
+                return
+            waited = time.monotonic() - self._opened_at
+            if waited >= self._patience:
+                why = self.last.message if self.last else "no answer"
+                remedy = self.last.remedy if self.last else "look at the engine"
+                raise EngineDown(
+                    f"the engine has not answered for {waited:.0f} s: {why}",
+                    remedy=f"{remedy}; then run the same command again, which goes on where this "
+                    "stopped",
+                )
+            await pause(self._pause * random.uniform(0.5, 1))  # noqa: S311
+            self._pause = min(_LONGEST_WAIT, self._pause * 2)
 
     def answered(self) -> None:
         """Note that the engine answered, if only with a refusal."""
@@ -106,19 +112,8 @@ class CircuitBreaker:
         """Hold requests back: the engine is away for sure."""
         self.last = error
         if not self.is_open:
-            self._opened_at = self._clock()
+            self._opened_at = time.monotonic()
             self._on_change(True)
-
-    def _check_patience(self, since: float) -> None:
-        waited = self._clock() - since
-        if waited < self._patience:
-            return
-        why = self.last.message if self.last else "no answer"
-        remedy = self.last.remedy if self.last else "look at the engine"
-        raise EngineDown(
-            f"the engine has not answered for {waited:.0f} s: {why}",
-            remedy=f"{remedy}; then run the same command again, which goes on where this stopped",
-        )
 
 
 class RetryingEngine:
@@ -164,7 +159,7 @@ class RetryingEngine:
         """See `promptlift.engines.base.Wraps`."""
         return self._inner
 
-    async def reach(self) -> EngineInfo:
+    async def describe(self) -> EngineInfo:
         """Describe the inner engine as soon as it is there.
 
         Raises:
@@ -181,10 +176,6 @@ class RetryingEngine:
                 return info
             await self._breaker.admit(self._sleep)
 
-    async def describe(self) -> EngineInfo:
-        """Describe the inner engine."""
-        return await self._inner.describe()
-
     async def complete(self, request: Request) -> Completion:
         """Answer one request, however long the engine is away.
 
@@ -196,8 +187,7 @@ class RetryingEngine:
         """
         attempt = 0
         while True:
-            if self._breaker.is_open:
-                await self._breaker.admit(self._sleep)
+            await self._breaker.admit(self._sleep)
             try:
                 return await self._send(request, attempt)
             except EngineDown:

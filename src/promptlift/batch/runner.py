@@ -12,12 +12,11 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -35,7 +34,6 @@ from promptlift.engines.base import CountsWaiting, Engine
 from promptlift.errors import (
     ConfigEngineError,
     InputError,
-    OptionError,
     OutputError,
     PromptliftError,
 )
@@ -74,10 +72,8 @@ __all__ = ["BatchRun", "RunSettings", "Stop"]
 T = TypeVar("T")
 Stop = Literal["done", "limit", "time", "signal", "engine_down", "config", "output"]
 _CHUNK = 1000
-_PROGRESS_SECONDS = 10.0
-_REFRESH_SECONDS = 5.0
-_WAITING_SECONDS = 2.0
-_COUNT_SECONDS = 0.2
+_TICK_SECONDS = 0.2
+_WAITING_TICKS, _REFRESH_TICKS, _PROGRESS_TICKS = 10, 25, 50
 _FULL = "the disk is full"
 
 
@@ -112,17 +108,6 @@ class RunSettings:
     shard: tuple[int, int] | None = None
     accept_changes: bool = False
     part_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("limit", "stop_after", "concurrency", "workers", "memory", "decode_seconds"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise OptionError(f"{name} is {value}", remedy="give a value above 0")
-        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
-            raise OptionError(
-                f"the shard is {self.shard[0]}/{self.shard[1]}",
-                remedy="give one such as 3/8, the third of eight",
-            )
 
 
 class BatchRun:
@@ -222,7 +207,6 @@ class BatchRun:
 
     async def _reach_engine(self) -> EngineProfile:
         """Describe the engine, waiting until it is there."""
-        await self._retrying.reach()
         return await profile_of(self._retrying)
 
     def _stop_for(self, error: BaseException) -> None:
@@ -234,9 +218,12 @@ class BatchRun:
 
     async def _work(self, resume: ResumeFilter, writer: PartWriter, profile: EngineProfile) -> None:
         try:
-            async with _periodically(self._periodic(writer, resume)):
-                copies = await self._copies()
-                await self._process_rows(copies, resume, writer, profile)
+            watch = asyncio.create_task(self._watch(writer, resume))
+            try:
+                await self._process_rows(await self._copies(), resume, writer, profile)
+            finally:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
         except BaseExceptionGroup as errors:
             error = errors.exceptions[0]
             self._stop_for(error)
@@ -349,25 +336,22 @@ class BatchRun:
             return len(chunk), resume.partition(chunk)
 
         while True:
-            count, found = await self._with_index(next_chunk)
-            if not count or self._why is not None:
+            rows_read, found = await self._with_index(next_chunk)
+            if not rows_read or self._why is not None:
                 return
             self.progress.before.update(found.finished)
             if found.new:
-                await write(*(RowLine(digest, key) for digest, key in found.new))
+                await write(*found.new)
             for item in found.todo:
                 await self._places.acquire()
-                if not self._may_begin():
+                if self._settings.limit is not None and self.progress.asked >= self._settings.limit:
+                    self.stop("limit")
+                    return
+                if self._stopping.is_set():
                     return
                 self.progress.in_work += 1
                 self.progress.asked += 1
                 group.create_task(self._process(item, resume, items, write))
-
-    def _may_begin(self) -> bool:
-        limit = self._settings.limit
-        if limit is not None and self.progress.asked >= limit:
-            self.stop("limit")
-        return self._why is None
 
     async def _process(
         self, item: BatchItem, resume: ResumeFilter, items: ItemRunner, write: Write
@@ -406,36 +390,21 @@ class BatchRun:
             progress.in_work -= 1
             self._places.release()
 
-    def _periodic(
-        self, writer: PartWriter, resume: ResumeFilter
-    ) -> list[tuple[float, Callable[[], Awaitable[object]]]]:
-        """What is done every so many seconds beside the items."""
-        stop_after, engine = self._settings.stop_after, self._engine
-
-        async def count() -> None:
+    async def _watch(self, writer: PartWriter, resume: ResumeFilter) -> None:
+        """Keep the progress up to date, and do what is done now and then beside the items."""
+        for tick in count(1):
+            await asyncio.sleep(_TICK_SECONDS)
             await self._count()
+            stop_after = self._settings.stop_after
             if stop_after is not None and self.progress.seconds >= stop_after:
                 self.stop("time")
-
-        async def report() -> None:
-            await asyncio.to_thread(writer.append, ProgressLine(self.progress.counts()))
-
-        async def refresh() -> None:
-            await self._with_index(resume.refresh)
-
-        work: list[tuple[float, Callable[[], Awaitable[object]]]] = [
-            (_COUNT_SECONDS, count),
-            (_PROGRESS_SECONDS, report),
-            (_REFRESH_SECONDS, refresh),
-        ]
-        if isinstance(engine, CountsWaiting):
-            waiting = engine.waiting
-
-            async def hold() -> None:
-                self._limit.held = bool(await waiting())
-
-            work.append((_WAITING_SECONDS, hold))
-        return work
+            with contextlib.suppress(PromptliftError):  # what keeps failing shows where it matters
+                if tick % _REFRESH_TICKS == 0:
+                    await self._with_index(resume.index.refresh)
+                if tick % _PROGRESS_TICKS == 0:
+                    await asyncio.to_thread(writer.append, ProgressLine(self.progress.counts()))
+                if tick % _WAITING_TICKS == 0 and isinstance(self._engine, CountsWaiting):
+                    self._limit.held = bool(await self._engine.waiting())
 
     async def _count(self) -> None:
         """Bring the progress up to date."""
@@ -446,13 +415,13 @@ class BatchRun:
         progress.in_flight, progress.limit = self._limit.in_flight, self._limit.now
 
     async def _write(self, writer: PartWriter, *lines: Line) -> Path:
-        part = await writer.write(*lines, on_full=self._disk_is_full)
+        def on_full(_: StoreFull) -> None:
+            self.progress.paused = _FULL
+
+        part = await writer.write(*lines, on_full=on_full)
         if self.progress.paused == _FULL:
             self.progress.paused = None
         return part
-
-    def _disk_is_full(self, _: StoreFull) -> None:
-        self.progress.paused = _FULL
 
     def _engine_is_down(self, down: bool) -> None:
         last = self._breaker.last
@@ -462,24 +431,3 @@ class BatchRun:
     async def _with_index(self, work: Callable[[], T]) -> T:
         """Run what reads the index in the one thread that may."""
         return await asyncio.get_running_loop().run_in_executor(self._index_thread, work)
-
-
-@asynccontextmanager
-async def _periodically(
-    work: Iterable[tuple[float, Callable[[], Awaitable[object]]]],
-) -> AsyncIterator[None]:
-    """Do each of these every so many seconds while the block runs."""
-
-    async def repeat(seconds: float, do: Callable[[], Awaitable[object]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            with contextlib.suppress(PromptliftError):  # what keeps failing shows where it matters
-                await do()
-
-    tasks = [asyncio.create_task(repeat(seconds, do)) for seconds, do in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -239,7 +239,7 @@ class RayRun(BatchRun):
         while (chunk := list(islice(rows, _CHUNK))) and self._why is None:
             found = resume.partition(chunk)
             self.progress.before.update(found.finished)
-            lines += [RowLine(digest, key) for digest, key in found.new]
+            lines += found.new
             for item in found.todo:
                 row = replace(item.row, extra={})
                 name = item.key or item.options.key(f"path:{row.video}", row.prompt)
@@ -543,7 +543,7 @@ class _EngineRun(BatchRun):
         self._rows: set[asyncio.Task[Any] | None] = set()
         self._parts: dict[asyncio.Task[Any] | None, Path] = {}
         self._uploads: dict[Path, asyncio.Task[None]] = {}
-        self._reaching = asyncio.create_task(self._retrying.reach())
+        self._reaching = asyncio.create_task(self._retrying.describe())
         self._reporting = asyncio.create_task(self._report_often(job.control, number))
 
     @property
