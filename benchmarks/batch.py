@@ -121,8 +121,8 @@ def multiply_results(run_dir: Path, listed: Path, few: Path) -> None:
 
     command = RunCommand.read(run_dir)
     engine = make_engine(command.engine, **command.engine_settings)
-    resolver = OptionsResolver(command.item_options, asyncio.run(engine.describe()))
-    with Index.load(run_dir) as index:
+    resolver = OptionsResolver(command.options, asyncio.run(engine.describe()))
+    with Index(run_dir) as index:
         known = {}
         for row in map(json.loads, few.read_text().splitlines()):
             key = index.key_of(Row.of(0, row["video"], row["prompt"]).digest)

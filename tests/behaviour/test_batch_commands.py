@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def key_of(folder: Path, number: int) -> str:
     """The key of a row."""
-    key = Index.load(folder / "run").key_of(mixed_rows(folder)[number].digest)
+    key = Index(folder / "run").key_of(mixed_rows(folder)[number].digest)
     assert key is not None
     return key
 

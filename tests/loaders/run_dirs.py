@@ -141,7 +141,7 @@ class Maker:
         who = asyncio.run(self.engine.describe())
         RunConfig.of(self.options, who).write(self.run_dir)
         copy_input(self.run_dir, source, None, map(row_json, rows))
-        turn = Index.load(self.run_dir).highest_turn + 1
+        turn = Index(self.run_dir).highest_turn + 1
         with PartWriter(self.run_dir / PARTS, turn=turn) as writer:
             asyncio.run(self._do([row for row in rows if do(row)], writer, who))
             writer.append(ProgressLine(counts or {"in_flight": 0, "seconds": 12.5}))

@@ -88,7 +88,7 @@ class Bench:
     @property
     def states(self) -> dict[str, str]:
         """State of each row by its prompt; rows that have none are ``-``."""
-        with Index.load(self.run_dir) as index:
+        with Index(self.run_dir) as index:
             found: dict[str, str] = {}
             for row in self.kept_rows:
                 key = index.key_of(row.digest)
@@ -174,7 +174,7 @@ def test_rows_that_are_the_same_item_are_asked_once(bench: Bench) -> None:
     run = bench.run()
     assert bench.asked == ["balloon 1"]
     assert run.progress.now.total() == 4
-    with Index.load(bench.run_dir) as index:
+    with Index(bench.run_dir) as index:
         rows = bench.kept_rows
         assert len(rows) == 4
         assert len({index.key_of(row.digest) for row in rows}) == 1
@@ -194,7 +194,7 @@ def test_one_bad_row_stops_nobody(bench: Bench) -> None:
     codes = Counter({"video_unreadable": 1, "video_not_found": 1, "input": 1, "option": 1})
     assert run.progress.codes == codes
     assert sorted(bench.asked) == ["balloon 1", "balloon 2"]
-    with Index.load(bench.run_dir) as index:
+    with Index(bench.run_dir) as index:
         failed = [key for key, state in index.items() if state.status == "failed"]
         assert len(failed) == 4
         for key in failed:
@@ -357,5 +357,5 @@ def test_the_frames_are_those_of_a_single_run(bench: Bench) -> None:
     one, other = bench.engine.requests[0], single.requests[0]
     assert [frame.time for frame in one.frames] == [frame.time for frame in other.frames]
     assert all((a.image == b.image).all() for a, b in zip(one.frames, other.frames, strict=True))
-    with Index.load(bench.run_dir) as index:
+    with Index(bench.run_dir) as index:
         assert [key for key, _ in index.items()] == [record.key]

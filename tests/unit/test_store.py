@@ -89,10 +89,10 @@ def test_what_is_written_is_read(run_dir: Path) -> None:
         writer.append(VideoLine("/a.mp4", 5, 7, "1"), VideoLine(path_text(odd), 5, 7, "2"))
         writer.append(ok(1), RowLine(ROWS[4], KEYS[1]))
         writer.append(ok(2, status="rejected", code="loop"), ProgressLine({"now": {"ok": 1}}))
-        with Index.load(run_dir) as index:  # while it is being written
+        with Index(run_dir) as index:  # while it is being written
             assert len(index) == 2
         writer.append(EndLine("done"))
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         assert index.state(KEYS[1]) == KeyState("ok", None, False)
         assert index.state(KEYS[2]) == KeyState("rejected", "loop", False)
         assert index.state(KEYS[3]) is None
@@ -127,7 +127,7 @@ def test_parts_are_rotated_and_complete_ones_never_change(run_dir: Path) -> None
     assert [PartName.parse(path.name) for path in complete] == [
         (1, writer.name, number) for number in range(len(complete))
     ]
-    assert len(Index.load(run_dir)) == 100
+    assert len(Index(run_dir)) == 100
     with begin(run_dir, turn=2, part_seconds=0.05, sync_seconds=0.02) as writer:
         first = writer.path
         while len(list((run_dir / "parts").iterdir())) == len(complete) + 1:
@@ -172,7 +172,7 @@ def test_which_result_stands_does_not_depend_on_the_order_of_reading(
             live.refresh()
         for writer in writers.values():
             writer.close()
-        fresh = Index.load(run_dir)
+        fresh = Index(run_dir)
         rank = ["failed", "rejected", "ok"]
         best = max(((rank.index(s), t, p) for p, (t, s) in enumerate(said)), default=None)
         for index in (live, fresh):
@@ -201,7 +201,7 @@ def test_damaged_lines_cost_themselves(run_dir: Path, tail: bytes, damage: tuple
         writer.append(ok(1))
     with writer.path.open("ab") as file:
         file.write(tail)
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         assert len(index) == 1
         assert [(one.lines, one.torn) for one in index.damage] == ([damage] if any(damage) else [])
 
@@ -210,10 +210,11 @@ def test_a_record_that_has_changed_is_not_given(run_dir: Path) -> None:
     """A line that was overwritten since it was read is no other item's record."""
     with begin(run_dir) as writer:
         writer.append(ok(1))
-    index = Index.load(run_dir)
-    writer.path.write_bytes(writer.path.read_bytes().replace(KEYS[1].encode(), KEYS[2].encode()))
-    with pytest.raises(OutputError, match="has changed since it was read"):
-        index.raw_record(KEYS[1])
+    with Index(run_dir) as index:
+        text = writer.path.read_bytes().replace(KEYS[1].encode(), KEYS[2].encode())
+        writer.path.write_bytes(text)
+        with pytest.raises(OutputError, match="has changed since it was read"):
+            index.raw_record(KEYS[1])
 
 
 def test_a_folder_of_a_newer_format_is_refused(run_dir: Path) -> None:
@@ -223,7 +224,7 @@ def test_a_folder_of_a_newer_format_is_refused(run_dir: Path) -> None:
     text = writer.path.read_text().replace('"schema":1', '"schema":2')
     writer.path.write_text(text)
     with pytest.raises(OutputError, match="in a format that this version does not know"):
-        Index.load(run_dir)
+        Index(run_dir)
 
 
 def _write_many(run_dir: str, first: int) -> None:
@@ -242,7 +243,7 @@ def test_many_writers_in_one_folder(run_dir: Path) -> None:
         process.start()
     for process in processes:
         process.join()
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         assert len(index) == 150
         assert all(index.key_of(ROWS[number]) == KEYS[number] for number in range(150))
         assert index.damage == []
@@ -262,7 +263,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_kill_loses_nothing_that_was_written(run_dir: Path) -> None:
     """Not even what was written a moment before."""
     subprocess.run([sys.executable, "-c", KILLED, run_dir], check=False)
-    index = Index.load(run_dir)
+    index = Index(run_dir)
     assert all(index.key_of(ROWS[number]) == KEYS[number] for number in range(20))
 
 
@@ -318,7 +319,7 @@ def test_a_full_disk_is_waited_for(run_dir: Path, disk: Disk) -> None:
 
     asyncio.run(work())
     assert "the disk is full" in str(full[0])
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         assert len(index) == 2
         assert [damage.lines for damage in index.damage] == [1]
 
@@ -332,7 +333,7 @@ def test_a_full_disk_when_the_next_part_begins(run_dir: Path, disk: Disk) -> Non
             writer.append(ok(2))
         disk.room = None
         writer.append(ok(2))
-    assert len(Index.load(run_dir)) == 2
+    assert len(Index(run_dir)) == 2
 
 
 def test_lines_are_written_again_after_a_failed_fsync(run_dir: Path, disk: Disk) -> None:
@@ -354,7 +355,7 @@ def test_lines_are_written_again_after_a_failed_fsync(run_dir: Path, disk: Disk)
     writer.append(ok(3))
     writer.close()
     assert writer.path.read_bytes().count(KEYS[2].encode()) >= 2
-    assert len(Index.load(run_dir)) == 3
+    assert len(Index(run_dir)) == 3
 
 
 def test_a_file_system_without_fsync_will_do(run_dir: Path, disk: Disk) -> None:
@@ -362,7 +363,7 @@ def test_a_file_system_without_fsync_will_do(run_dir: Path, disk: Disk) -> None:
     disk.fsync_error = errno.EINVAL
     with begin(run_dir) as writer:
         writer.append(ok(1))
-    assert len(Index.load(run_dir)) == 1
+    assert len(Index(run_dir)) == 1
 
 
 # The folder and run.json
@@ -441,12 +442,13 @@ def test_another_engine_is_refused_as_well(run_dir: Path) -> None:
 def test_the_last_command_is_kept(run_dir: Path) -> None:
     """So that a retry needs the folder only; a run without one leaves what is there."""
     options = Options(frames=4, seed=3, attempts=2)
-    command = RunCommand.of("openai", {"base_url": "http://a/v1", "model": None}, options)
+    command = RunCommand(
+        engine="openai", engine_settings={"base_url": "http://a/v1"}, options=options
+    )
     ensure_config(run_dir, config().model_copy(update={"command": command}))
     ensure_config(run_dir, config())
     read = RunCommand.read(run_dir)
     assert read == command
-    assert read.item_options == options
     assert read.settings_without_retries["retries"] == 0
 
 

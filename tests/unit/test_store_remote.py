@@ -66,7 +66,7 @@ def describe(remote: RemoteRun, seed: int) -> None:
 
 def found(folder: Path) -> set[str]:
     """The keys that have a result."""
-    with Index.load(folder) as index:
+    with Index(folder) as index:
         return {key for key, _ in index.items()}
 
 

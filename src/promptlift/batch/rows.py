@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -114,10 +115,9 @@ class Row:
             id: The row's own, where it has one.
             extra: Columns that are carried through.
         """
-        digest = row_digest("", said, {}, id)
-        label = id if id is not None else digest[:_ID_DIGITS]
+        row = cls.of(number, "", said, id=id, extra=extra)
         trouble = (error.code, error.message, error.remedy)
-        return cls(number, label, video, prompt, digest, {}, extra or {}, trouble)
+        return replace(row, video=video, prompt=prompt, trouble=trouble)
 
     def in_shard(self, shard: tuple[int, int]) -> bool:
         """Whether the row belongs to shard ``(i, n)``, the i-th of n, counted from 1."""
@@ -244,7 +244,13 @@ class CurrentKeys:
 
     def __init__(self, index: Index, config: RunConfig | None) -> None:
         self._index = index
-        self._resolver = None if config is None else _resolver(config)
+        self._resolver: OptionsResolver | None = None
+        if config is not None:
+            values = {name: value for name, value in config.options.items() if value is not None}
+            info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
+            with contextlib.suppress(OptionError):  # by another version, whose options are not ours
+                options = Options(**{**values, "template": config.template})
+                self._resolver = OptionsResolver(options, info)
 
     def key_of(self, row: Row) -> str | None:
         """The key of a row's item; None where it was not begun with the options of now."""
@@ -268,13 +274,3 @@ class CurrentKeys:
         except (KeyError, TypeError, OutputError):
             return False
         return isinstance(content, str) and item.key(content, row.prompt) == key
-
-
-def _resolver(config: RunConfig) -> OptionsResolver | None:
-    values = {name: value for name, value in config.options.items() if value is not None}
-    try:
-        options = Options(**{**values, "template": config.template})
-    except OptionError:  # by another version, whose options are not ours
-        return None
-    info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
-    return OptionsResolver(options, info)

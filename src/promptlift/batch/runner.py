@@ -173,8 +173,7 @@ class BatchRun:
         config = RunConfig.of(self._options, profile.info, self._command)
         ensure_config(self._run_dir, config, accept_changes=settings.accept_changes)
         try:
-            with Index(self._run_dir) as index:
-                await self._with_index(index.refresh)
+            with await self._with_index(partial(Index, self._run_dir)) as index:
                 resume = ResumeFilter(
                     index, OptionsResolver(self._options, profile.info), settings.retry
                 )
@@ -188,9 +187,14 @@ class BatchRun:
             self._index_thread.shutdown(wait=False, cancel_futures=True)
         return self._why or "done"
 
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._why is not None
+
     def stop(self, why: Stop = "signal") -> None:
         """Begin nothing more; what is with the engine is waited for."""
-        if self._why is not None:
+        if self.stopped:
             return
         self._why = why
         if why != "limit":
@@ -223,7 +227,7 @@ class BatchRun:
                 await self._process_rows(await self._copies(), resume, writer, profile)
             finally:
                 watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
+                await asyncio.gather(watch, self._count(), return_exceptions=True)
         except BaseExceptionGroup as errors:
             error = errors.exceptions[0]
             self._stop_for(error)
@@ -244,16 +248,31 @@ class BatchRun:
         profile: EngineProfile,
     ) -> None:
         """Work on all rows that are not finished."""
-        settings = self._settings
+        settings, progress = self._settings, self.progress
         limits = IsolationLimits(wall_seconds=settings.decode_seconds)
         self._pool = pool = ProcessPool(settings.workers, limits, preload=PRELOAD)
         write = partial(self._write, writer)
         items = ItemRunner(self._retrying, profile, pool.call, write, memory=settings.memory)
-        try:
-            async with pool, asyncio.TaskGroup() as group:
-                await self._feed(copies, resume, items, write, group)
-        finally:
-            await self._count()
+        rows = chain.from_iterable(rows_of(copy, settings.shard) for copy in copies)
+
+        def next_chunk() -> FilteredRows | None:
+            chunk = [] if self.stopped else list(islice(rows, _CHUNK))
+            return resume.partition(chunk) if chunk else None
+
+        async with pool, asyncio.TaskGroup() as group:
+            while found := await self._with_index(next_chunk):
+                progress.before.update(found.finished)
+                if found.new:
+                    await write(*found.new)
+                for item in found.todo:
+                    await self._places.acquire()
+                    if settings.limit is not None and progress.asked >= settings.limit:
+                        self.stop("limit")
+                    if self.stopped:
+                        return
+                    progress.in_work += 1
+                    progress.asked += 1
+                    group.create_task(self._process(item, resume, items, write))
 
     async def _copies(self) -> list[InputCopy]:
         """The rows of the run, copied into the folder first; none where it was stopped meanwhile.
@@ -320,39 +339,6 @@ class BatchRun:
             raise InputError("the run was stopped", remedy="run the same command again")
         self.progress.paused = None
 
-    async def _feed(
-        self,
-        copies: list[InputCopy],
-        resume: ResumeFilter,
-        items: ItemRunner,
-        write: Write,
-        group: asyncio.TaskGroup,
-    ) -> None:
-        """Begin item after item, as there is room for them."""
-        rows = chain.from_iterable(rows_of(copy, self._settings.shard) for copy in copies)
-
-        def next_chunk() -> tuple[int, FilteredRows]:
-            chunk = list(islice(rows, _CHUNK))
-            return len(chunk), resume.partition(chunk)
-
-        while True:
-            rows_read, found = await self._with_index(next_chunk)
-            if not rows_read or self._why is not None:
-                return
-            self.progress.before.update(found.finished)
-            if found.new:
-                await write(*found.new)
-            for item in found.todo:
-                await self._places.acquire()
-                if self._settings.limit is not None and self.progress.asked >= self._settings.limit:
-                    self.stop("limit")
-                    return
-                if self._stopping.is_set():
-                    return
-                self.progress.in_work += 1
-                self.progress.asked += 1
-                group.create_task(self._process(item, resume, items, write))
-
     async def _process(
         self, item: BatchItem, resume: ResumeFilter, items: ItemRunner, write: Write
     ) -> None:
@@ -384,7 +370,7 @@ class BatchRun:
             self._statuses[key] = record.status
             progress.settle(ItemCounts.of(record), 1 + self._followers.pop(key, 0))
         except EngineDown:
-            if self._why is None:
+            if not self.stopped:
                 raise
         finally:
             progress.in_work -= 1

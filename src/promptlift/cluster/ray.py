@@ -138,7 +138,7 @@ class RayRun(BatchRun):
         place: RunPlace,
     ) -> None:
         engine = make_engine(command.engine, **_engine_settings(command, cluster, 0))
-        super().__init__(engine, command.item_options, rows, run_dir, settings, command)
+        super().__init__(engine, command.options, rows, run_dir, settings, command)
         self._run_command = command
         self._cluster = cluster
         self._place = place if isinstance(place, str) else place.absolute()
@@ -434,7 +434,7 @@ class _PrepareActor:
 
     def __init__(self, job: _Job) -> None:
         self._profile = job.profile
-        self._resolver = OptionsResolver(job.command.item_options, job.profile.info)
+        self._resolver = OptionsResolver(job.command.options, job.profile.info)
         self._finished = job.finished_keys()
         pool = job.pool(max(1, int(job.cluster.decode_cpus or 1)))
         self._videos = VideoCache(_CACHE_BYTES, pool.call)
@@ -525,7 +525,7 @@ class _EngineRun(BatchRun):
         engine = make_engine(
             job.command.engine, **_engine_settings(job.command, job.cluster, number)
         )
-        super().__init__(engine, job.command.item_options, None, run_dir, settings)
+        super().__init__(engine, job.command.options, None, run_dir, settings)
         loop = asyncio.get_running_loop()
 
         def announce(path: Path) -> None:
@@ -545,11 +545,6 @@ class _EngineRun(BatchRun):
         self._uploads: dict[Path, asyncio.Task[None]] = {}
         self._reaching = asyncio.create_task(self._retrying.describe())
         self._reporting = asyncio.create_task(self._report_often(job.control, number))
-
-    @property
-    def stopped(self) -> bool:
-        """Whether nothing more is to be begun."""
-        return self._why is not None
 
     async def work_on(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Final, Literal, Self, cast
 
@@ -142,19 +143,16 @@ class Index:
 
     Args:
         run_dir: The folder of the run; it need not exist yet.
+
+    Raises:
+        OutputError: As `refresh`.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        self._handle: tuple[int, int] | None = None
+        self._file: FileIO | None = None  # of the part of the latest record
         self._forget()
-
-    @classmethod
-    def load(cls, run_dir: Path) -> Self:
-        """Read all parts. Raises as `refresh`."""
-        index = cls(run_dir)
-        index.refresh()
-        return index
+        self.refresh()
 
     def __enter__(self) -> Self:
         return self
@@ -164,9 +162,8 @@ class Index:
 
     def close(self) -> None:
         """Close the file that `raw_record` keeps open; the index can still be used."""
-        if self._handle is not None:
-            os.close(self._handle[1])
-            self._handle = None
+        if self._file is not None:
+            self._file.close()
 
     def refresh(self) -> None:
         """Read what has been added since the last time, new parts too.
@@ -225,7 +222,11 @@ class Index:
             raise KeyError(key)
         path = self._parts[found.part].path
         try:
-            result = _decode_result(os.pread(self._open(found.part), found.length, found.offset))
+            if self._file is None or self._file.closed or self._file.name != path:
+                self.close()
+                self._file = FileIO(path)
+            self._file.seek(found.offset)
+            result = _decode_result(self._file.read(found.length))
         except OSError as error:
             raise _unreadable(path, error) from error
         except msgspec.DecodeError:
@@ -349,13 +350,6 @@ class Index:
 
     def _is_later(self, one: int, other: int) -> bool:
         return self._parts[one].name > self._parts[other].name
-
-    def _open(self, number: int) -> int:
-        """The file of a part, kept open until another is asked for."""
-        if self._handle is None or self._handle[0] != number:
-            self.close()
-            self._handle = number, os.open(self._parts[number].path, os.O_RDONLY)
-        return self._handle[1]
 
 
 def _digest(text: str, size: int) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ UPLOAD_SECONDS: Final = 10.0
 _TRIES = 6
 _FIRST_PAUSE_S = 0.5
 _HEAD_BYTES = 4096
+_FILES = re.compile(rf"{re.escape(RUN_FILE)}|({INPUTS}|{PARTS})/[^./][^/]*\.jsonl")
 
 
 class RemoteBehind(OutputError):
@@ -170,7 +172,7 @@ class RemoteRun:
         except FileNotFoundError:
             return
         sizes = {path[len(self._root) + 1 :]: int(entry["size"]) for path, entry in found.items()}
-        for name in sorted(filter(_belongs_to_run, sizes), key=_order):
+        for name in filter(_FILES.fullmatch, sizes):
             path = self.folder / name
             if not self._is_current(name, sizes[name]):
                 path.parent.mkdir(exist_ok=True)
@@ -192,10 +194,11 @@ class RemoteRun:
         return False
 
     def _push(self, *, final: bool) -> None:
+        # What is there is always known for a run.
         names = [RUN_FILE] if (self.folder / RUN_FILE).exists() else []
         names += [f"{INPUTS}/{path.name}" for path in self.folder.glob(f"{INPUTS}/[!.]*.jsonl")]
         names += [f"{PARTS}/{name}" for name in self._complete_parts(final=final)]
-        for name in sorted(names, key=_order):
+        for name in names:
             self._put(name)
 
     def _complete_parts(self, *, final: bool) -> Iterator[PartName]:
@@ -254,33 +257,17 @@ def _cache_folder(url: str) -> Path:
 def _open_store(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise OptionError(
-            f"a run at {url!r} needs fsspec, which is not installed",
-            remedy="pip install 'promptlift[objects]'",
-        ) from error
-    try:
+
         files, root = url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:
         raise OptionError(
             f"cannot open {url!r}: {error}",
-            remedy="install what fsspec needs for such URLs, such as s3fs or gcsfs",
+            remedy=(
+                "pip install 'promptlift[objects]', and what fsspec needs for such URLs, such as "
+                "s3fs or gcsfs"
+            ),
         ) from error
     return files, str(root).rstrip("/")
-
-
-def _belongs_to_run(name: str) -> bool:
-    folder, _, file = name.rpartition("/")
-    if folder == PARTS:
-        return PartName.parse(file) is not None
-    return name == RUN_FILE or (
-        folder == INPUTS and file.endswith(".jsonl") and not file.startswith(".")
-    )
-
-
-def _order(name: str) -> tuple[bool, str]:
-    """``run.json`` before all else, so that what is there is always known for a run."""
-    return name != RUN_FILE, name
 
 
 def _signature(path: Path) -> tuple[int, int]:

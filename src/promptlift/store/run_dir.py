@@ -20,7 +20,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from pydantic_core import to_jsonable_python
 
 from promptlift import __version__
 from promptlift.errors import InputError, OptionError, OutputError
@@ -76,7 +75,7 @@ class RunCommand(BaseModel):
     Attributes:
         engine: Name of the engine.
         engine_settings: What it was made with.
-        options: The options that are not the defaults, as JSON values.
+        options: The options of an item.
         addresses: Base URLs that the engines of a cluster are spread over, where there are several.
     """
 
@@ -84,25 +83,8 @@ class RunCommand(BaseModel):
 
     engine: str
     engine_settings: dict[str, Any]
-    options: dict[str, Any]
+    options: Options
     addresses: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        engine: str,
-        engine_settings: Mapping[str, Any],
-        options: Options,
-        *,
-        addresses: Sequence[str] = (),
-    ) -> Self:
-        """The command with these."""
-        return cls(
-            engine=engine,
-            engine_settings=to_jsonable_python(engine_settings),
-            options=options.model_dump(mode="json", exclude_defaults=True),
-            addresses=tuple(addresses),
-        )
 
     @staticmethod
     def read(run_dir: Path) -> RunCommand:
@@ -126,15 +108,6 @@ class RunCommand(BaseModel):
         settings = dict(self.engine_settings)
         speaks_http = self.engine == "openai" or "base_url" in settings
         return {**settings, "retries": 0} if speaks_http else settings
-
-    @property
-    def item_options(self) -> Options:
-        """The options of an item.
-
-        Raises:
-            OptionError: One of them makes no sense any more.
-        """
-        return Options(**self.options)
 
 
 class RunConfig(BaseModel):
@@ -196,14 +169,9 @@ class RunConfig(BaseModel):
             return cls.model_validate(fields)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
+        except (OSError, ValueError, AttributeError) as error:
             raise OptionError(
-                f"cannot read {str(path)!r}: {error.strerror or error}",
-                remedy="see that it may be read",
-            ) from error
-        except (ValueError, AttributeError) as error:
-            raise OptionError(
-                f"{str(path)!r} does not describe a run",
+                f"{str(path)!r} cannot be read, or does not describe a run",
                 remedy="remove it and run the same command again; no result is lost by that",
             ) from error
 
@@ -213,7 +181,7 @@ class RunConfig(BaseModel):
         Raises:
             OutputError: It cannot be written.
         """
-        text = json.dumps(self.model_dump(by_alias=True), indent=2)
+        text = self.model_dump_json(by_alias=True, indent=2)
         write_atomic(run_dir / RUN_FILE, text.encode() + b"\n")
         sync_folder(run_dir)
 
@@ -340,11 +308,6 @@ class RunDir:
     inputs: tuple[InputCopy, ...]
     config: RunConfig | None
 
-    @property
-    def complete(self) -> bool:
-        """Whether its rows are known."""
-        return bool(self.inputs)
-
 
 @contextmanager
 def open_run(run_dir: Path, *, source: str | None = None) -> Iterator[RunDir]:
@@ -363,7 +326,7 @@ def open_run(run_dir: Path, *, source: str | None = None) -> Iterator[RunDir]:
         raise OptionError(f"the folder {str(run_dir)!r} {what}", remedy=_REMEDY)
     config = RunConfig.read(run_dir)
     copies = tuple(input_copies(run_dir))
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         if config is None and not copies and not index.writers:
             raise OptionError(f"{str(run_dir)!r} is not the folder of a run", remedy=_REMEDY)
         chosen = tuple(copy for copy in copies if source is None or copy.source == source)
