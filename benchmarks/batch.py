@@ -127,8 +127,9 @@ def multiply_results(run_dir: Path, listed: Path, few: Path) -> None:
         for row in map(json.loads, few.read_text().splitlines()):
             key = index.key_of(Row.of(0, row["video"], row["prompt"]).digest)
             assert key is not None, row
-            content = index.latest_content(row["video"])
-            known[row["video"]] = content, key, row["prompt"], index.raw_record(key).decode()
+            noted = index.video(row["video"])
+            assert noted is not None, row
+            known[row["video"]] = noted.content, key, row["prompt"], index.raw_record(key).decode()
         with PartWriter(run_dir / PARTS, turn=index.highest_turn + 1) as writer:
             for line in listed.read_text().splitlines():
                 row = json.loads(line)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from promptlift.batch.limits import AdaptiveLimit, ByteBudget
+from promptlift.batch.progress import BatchProgress
 from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
 from promptlift.engines.base import Completion, Request
 from promptlift.errors import (
@@ -240,9 +241,14 @@ def retrying(
 ) -> tuple[RetryingEngine, AdaptiveLimit, CircuitBreaker, list[bool]]:
     """A retrying engine whose inner one fails as told."""
     limit, told = AdaptiveLimit(64, 64), list[bool]()
-    breaker = CircuitBreaker(patience, told.append)
+    breaker = CircuitBreaker(patience, lambda error: told.append(error is not None))
     engine = FaultyEngine(FakeEngine(), faults)
-    return RetryingEngine(engine, limit, breaker, tries=tries), limit, breaker, told
+    return (
+        RetryingEngine(engine, limit, breaker, BatchProgress(), tries=tries),
+        limit,
+        breaker,
+        told,
+    )
 
 
 def scripted(*errors: EngineError | None) -> Callable[[Request], EngineError | None]:
@@ -266,14 +272,14 @@ def test_what_may_pass_is_tried_again() -> None:
     """Three failures that may pass, and the fourth try is answered."""
     engine, _, breaker, _ = retrying(scripted(SOON, SOON, SOON))
     assert isinstance(ask(engine)[0], Completion)
-    assert (engine.requests, engine.repeats, breaker.is_open) == (4, 3, False)
+    assert (engine._progress.requests, engine._progress.repeats, breaker.is_open) == (4, 3, False)
 
 
 def test_a_refused_item_is_not_tried_again() -> None:
     """An item that the engine refuses is refused, and the engine is known to be there."""
     engine, limit, _, _ = retrying(scripted(ItemEngineError("too large", remedy="shrink it")))
     assert isinstance(ask(engine)[0], ItemEngineError)
-    assert (engine.requests, limit.now) == (1, 64)
+    assert (engine._progress.requests, limit.now) == (1, 64)
 
 
 def test_a_wrong_setting_is_not_tried_again() -> None:
@@ -281,7 +287,7 @@ def test_a_wrong_setting_is_not_tried_again() -> None:
     wrong = ConfigEngineError("the key is wrong", remedy="give another")
     engine, limit, _, _ = retrying(scripted(wrong))
     assert isinstance(ask(engine)[0], ConfigEngineError)
-    assert (engine.requests, limit.now) == (1, 1)
+    assert (engine._progress.requests, limit.now) == (1, 1)
 
 
 def test_an_item_that_alone_fails_is_given_up() -> None:
@@ -343,7 +349,7 @@ def test_leaving_ends_every_wait() -> None:
 
     assert isinstance(asyncio.run(play()), EngineDown)
     assert isinstance(ask(engine)[0], EngineDown)
-    assert engine.requests == 1
+    assert engine._progress.requests == 1
 
 
 def test_a_count_that_fails_is_no_count() -> None:
@@ -354,8 +360,8 @@ def test_a_count_that_fails_is_no_count() -> None:
             """Fail for now."""
             raise DOWN
 
-    engine = RetryingEngine(Counting(), AdaptiveLimit(1), CircuitBreaker(1))
-    plain = RetryingEngine(FakeEngine(), AdaptiveLimit(1), CircuitBreaker(1))
+    engine = RetryingEngine(Counting(), AdaptiveLimit(1), CircuitBreaker(1), BatchProgress())
+    plain = RetryingEngine(FakeEngine(), AdaptiveLimit(1), CircuitBreaker(1), BatchProgress())
 
     async def both() -> tuple[int | None, int | None]:
         return await engine.count(ASKED), await plain.count(ASKED)
@@ -369,11 +375,11 @@ def test_a_request_that_waits_to_be_sent_again_holds_no_place() -> None:
     async def play() -> None:
         limit = AdaptiveLimit(1)
         engine = RetryingEngine(
-            FaultyEngine(FakeEngine(), scripted(SLOW)), limit, CircuitBreaker(60)
+            FaultyEngine(FakeEngine(), scripted(SLOW)), limit, CircuitBreaker(60), BatchProgress()
         )
         waiting = asyncio.create_task(engine.complete(ASKED))
         await settle()
-        assert (engine.requests, limit.in_flight) == (1, 0)
+        assert (engine._progress.requests, limit.in_flight) == (1, 0)
         await engine.complete(ASKED)
         waiting.cancel()
 
@@ -399,7 +405,9 @@ def test_an_engine_that_is_not_there_yet_is_waited_for() -> None:
 
     async def reach(engine: FakeEngine, patience: float) -> EngineInfo:
         limit = AdaptiveLimit(4)
-        return await RetryingEngine(engine, limit, CircuitBreaker(patience)).describe()
+        return await RetryingEngine(
+            engine, limit, CircuitBreaker(patience), BatchProgress()
+        ).describe()
 
     assert asyncio.run(reach(_Late(DOWN, DOWN), 60)).name == "fake"
     with pytest.raises(EngineDown, match="nothing listens there"):

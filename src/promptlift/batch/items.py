@@ -126,14 +126,14 @@ class ResumeFilter:
         row, options = item.row, item.options
         if row.trouble is not None:
             return options.key(trouble_content(row), row.prompt)
-        stamp = _stamp(row.video)
+        noted, stamp = self.index.video(row.video), _stamp(row.video)
         if stamp is not None:
-            content = self.index.content_of(*stamp)
-            return None if content is None else options.key(content, row.prompt)
+            if noted is None or (noted.size, noted.mtime_ns) != stamp[1:]:
+                return None
+            return options.key(noted.content, row.prompt)
         # A video that is gone: what was finished with it stays finished.
-        content = self.index.latest_content(row.video)
-        if content is not None:
-            known = options.key(content, row.prompt)
+        if noted is not None:
+            known = options.key(noted.content, row.prompt)
             if self.finished_status(known) is not None:
                 return known
         return options.key(unreadable_content(row.video), row.prompt)

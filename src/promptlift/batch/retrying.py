@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from promptlift.batch.limits import AdaptiveLimit
+from promptlift.batch.progress import BatchProgress
 from promptlift.engines.base import Completion, CountsTokens, Engine, Request
 from promptlift.errors import (
     ConfigEngineError,
@@ -39,18 +40,15 @@ class CircuitBreaker:
 
     Args:
         patience: Seconds that it stays open before it gives up.
-        on_change: Called with True when it opens, and with False when it closes.
-
-    Attributes:
-        last: The latest failure; None for none.
+        on_change: Called with the failure when it opens, and with None when it closes.
     """
 
     def __init__(
         self,
         patience: float,
-        on_change: Callable[[bool], None] = lambda _: None,
+        on_change: Callable[[TransientEngineError | None], None] = lambda _: None,
     ) -> None:
-        self.last: TransientEngineError | None = None
+        self._last: TransientEngineError | None = None
         self._patience = patience
         self._on_change = on_change
         self._in_a_row = 0
@@ -79,12 +77,11 @@ class CircuitBreaker:
                 return
             waited = time.monotonic() - self._opened_at
             if waited >= self._patience:
-                why = self.last.message if self.last else "no answer"
-                remedy = self.last.remedy if self.last else "look at the engine"
+                assert self._last is not None, "it opened for a failure"
                 raise EngineDown(
-                    f"the engine has not answered for {waited:.0f} s: {why}",
-                    remedy=f"{remedy}; then run the same command again, which goes on where this "
-                    "stopped",
+                    f"the engine has not answered for {waited:.0f} s: {self._last.message}",
+                    remedy=f"{self._last.remedy}; then run the same command again, which goes on "
+                    "where this stopped",
                 )
             await pause(self._pause * random.uniform(0.5, 1))  # noqa: S311
             self._pause = min(_LONGEST_WAIT, self._pause * 2)
@@ -94,7 +91,7 @@ class CircuitBreaker:
         self._in_a_row = 0
         if self.is_open:
             self._opened_at, self._pause = None, _FIRST_WAIT
-            self._on_change(False)
+            self._on_change(None)
 
     def failed(self, error: TransientEngineError, in_flight: int) -> None:
         """Note a failure that may pass.
@@ -103,17 +100,17 @@ class CircuitBreaker:
             error: The failure.
             in_flight: Requests under way, which may all fail at once without meaning more.
         """
-        self.last = error
+        self._last = error
         self._in_a_row += 1
         if self._in_a_row >= 8 + in_flight:
             self.open(error)
 
     def open(self, error: TransientEngineError) -> None:
         """Hold requests back: the engine is away for sure."""
-        self.last = error
+        self._last = error
         if not self.is_open:
             self._opened_at = time.monotonic()
-            self._on_change(True)
+            self._on_change(error)
 
 
 class RetryingEngine:
@@ -123,13 +120,11 @@ class RetryingEngine:
         inner: The engine that answers; it should not try again by itself.
         limit: How many requests may be in flight.
         breaker: Whether it makes sense to ask at all.
+        progress: Where requests are counted.
         tries: How often one request is sent while others are answered.
 
     Attributes:
         limit: As given.
-        requests: How many requests were sent.
-        repeats: How many of them because an earlier one had failed.
-        seconds: Seconds of requests in flight, added up.
     """
 
     def __init__(
@@ -137,13 +132,12 @@ class RetryingEngine:
         inner: Engine,
         limit: AdaptiveLimit,
         breaker: CircuitBreaker,
+        progress: BatchProgress,
         *,
         tries: int = _TRIES,
     ) -> None:
         self.limit = limit
-        self.requests = 0
-        self.repeats = 0
-        self.seconds = 0.0
+        self._progress = progress
         self._inner = inner
         self._breaker = breaker
         self._tries = tries
@@ -215,8 +209,8 @@ class RetryingEngine:
     async def _send(self, request: Request, attempt: int) -> Completion:
         async with self.limit.place():
             self._check_stopping()
-            self.requests += 1
-            self.repeats += attempt > 0
+            self._progress.requests += 1
+            self._progress.repeats += attempt > 0
             start = time.perf_counter()
             try:
                 completion = await self._inner.complete(request)
@@ -234,7 +228,7 @@ class RetryingEngine:
                 self._stopping.set()
                 raise
             finally:
-                self.seconds += time.perf_counter() - start
+                self._progress.engine_seconds += time.perf_counter() - start
             self._note_answer()
         await asyncio.sleep(0)  # so that the next request goes out before this answer is reviewed
         return completion

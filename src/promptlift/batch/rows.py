@@ -264,10 +264,11 @@ class CurrentKeys:
             item = self._resolver.of(row)
         except OptionError:
             item = self._resolver.shared
-        latest = self._index.latest_content(row.video)
-        for content in (latest, unreadable_content(row.video), trouble_content(row)):
-            if content is not None and item.key(content, row.prompt) == key:
-                return True
+        noted = self._index.video(row.video)
+        contents = [unreadable_content(row.video), trouble_content(row)]
+        contents += [] if noted is None else [noted.content]
+        if any(item.key(content, row.prompt) == key for content in contents):
+            return True
         # The video was replaced while it was worked on: only the record knows what was seen.
         try:
             content = json.loads(self._index.raw_record(key))["video"]["content"]

@@ -13,7 +13,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, count, islice
@@ -36,6 +35,7 @@ from promptlift.errors import (
     InputError,
     OutputError,
     PromptliftError,
+    TransientEngineError,
 )
 from promptlift.options import Options
 from promptlift.pipeline import (
@@ -145,12 +145,12 @@ class BatchRun:
         self._command = command
         most = settings.concurrency or settings.most
         self._limit = AdaptiveLimit(most, settings.concurrency)
-        self._breaker = CircuitBreaker(settings.patience, self._engine_is_down)
-        self._retrying = RetryingEngine(engine, self._limit, self._breaker)
+        breaker = CircuitBreaker(settings.patience, self._engine_is_down)
+        self._retrying = RetryingEngine(engine, self._limit, breaker, self.progress)
         # As many again as may be in flight, so that the next clips are decoded while the engine is
         # still busy with the prompts of this one.
         self._places = asyncio.Semaphore(2 * most + 4 * settings.workers)
-        self._index_thread = ThreadPoolExecutor(1, "batch-index")
+        self._index_lock = asyncio.Lock()
         self._statuses: dict[bytes, str | None] = {}  # of items of this run; None while under way
         self._followers: Counter[bytes] = Counter()
         self._stopping = threading.Event()
@@ -172,19 +172,12 @@ class BatchRun:
         create_run_dir(self._run_dir)
         config = RunConfig.of(self._options, profile.info, self._command)
         ensure_config(self._run_dir, config, accept_changes=settings.accept_changes)
-        try:
-            with await self._with_index(partial(Index, self._run_dir)) as index:
-                resume = ResumeFilter(
-                    index, OptionsResolver(self._options, profile.info), settings.retry
-                )
-                with PartWriter(
-                    self._run_dir / PARTS,
-                    turn=index.highest_turn + 1,
-                    part_seconds=settings.part_seconds,
-                ) as writer:
-                    await self._work(resume, writer, profile)
-        finally:
-            self._index_thread.shutdown(wait=False, cancel_futures=True)
+        with await self._with_index(partial(Index, self._run_dir)) as index:
+            resolver = OptionsResolver(self._options, profile.info)
+            resume = ResumeFilter(index, resolver, settings.retry)
+            turn, seconds = index.highest_turn + 1, settings.part_seconds
+            with PartWriter(self._run_dir / PARTS, turn=turn, part_seconds=seconds) as writer:
+                await self._work(resume, writer, profile)
         return self._why or "done"
 
     @property
@@ -308,7 +301,6 @@ class BatchRun:
                         source.description,
                         source.stamp,
                         self._lines(source),
-                        pause=self._pause,
                     )
                 )
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
@@ -331,13 +323,6 @@ class BatchRun:
             if self._stopping.is_set():
                 raise InputError("the run was stopped", remedy="run the same command again")
             yield row_json(row)
-
-    def _pause(self, seconds: float) -> None:
-        """Wait for room for the copy of the input."""
-        self.progress.paused = _FULL
-        if self._stopping.wait(seconds):
-            raise InputError("the run was stopped", remedy="run the same command again")
-        self.progress.paused = None
 
     async def _process(
         self, item: BatchItem, resume: ResumeFilter, items: ItemRunner, write: Write
@@ -394,9 +379,7 @@ class BatchRun:
 
     async def _count(self) -> None:
         """Bring the progress up to date."""
-        progress, retrying = self.progress, self._retrying
-        progress.requests, progress.repeats = retrying.requests, retrying.repeats
-        progress.engine_seconds = retrying.seconds
+        progress = self.progress
         progress.decode_seconds = 0.0 if self._pool is None else self._pool.seconds_busy
         progress.in_flight, progress.limit = self._limit.in_flight, self._limit.now
 
@@ -409,11 +392,11 @@ class BatchRun:
             self.progress.paused = None
         return part
 
-    def _engine_is_down(self, down: bool) -> None:
-        last = self._breaker.last
-        why = f": {last.message}" if last is not None else ""
-        self.progress.paused = f"the engine does not answer{why}" if down else None
+    def _engine_is_down(self, error: TransientEngineError | None) -> None:
+        why = None if error is None else f"the engine does not answer: {error.message}"
+        self.progress.paused = why
 
     async def _with_index(self, work: Callable[[], T]) -> T:
-        """Run what reads the index in the one thread that may."""
-        return await asyncio.get_running_loop().run_in_executor(self._index_thread, work)
+        """Run what reads the index in a thread, one at a time."""
+        async with self._index_lock:
+            return await asyncio.to_thread(work)

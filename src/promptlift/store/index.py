@@ -151,7 +151,11 @@ class Index:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self._file: FileIO | None = None  # of the part of the latest record
-        self._forget()
+        self._parts: list[_Part] = []
+        self._writers: dict[str, WriterLog] = {}
+        self._results: dict[bytes, _Stored] = {}
+        self._rows: dict[bytes, tuple[bytes, int]] = {}
+        self._videos: dict[str, tuple[int, VideoLine]] = {}
         self.refresh()
 
     def __enter__(self) -> Self:
@@ -172,21 +176,16 @@ class Index:
             OutputError: The folder cannot be read, or a newer version of promptlift wrote it.
         """
         sizes = self._sizes()
-        if any(sizes.get(part.path.name, -1) < part.place for part in self._parts):
-            self._forget()  # a part is gone or was cut: what it said is found by reading anew
         known = {part.path.name for part in self._parts}
         for name in sizes.keys() - known:
             parsed = PartName.parse(name)
             if parsed is not None:
                 damage = PartDamage(name, parsed.writer)
                 self._parts.append(_Part(self.run_dir / PARTS / name, parsed, damage))
-        todo = [n for n, part in enumerate(self._parts) if sizes[part.path.name] > part.place]
-        try:
-            for number in sorted(todo, key=lambda n: self._parts[n].name):
+        order = sorted(range(len(self._parts)), key=lambda number: self._parts[number].name)
+        for number in order:
+            if sizes.get(self._parts[number].path.name, 0) > self._parts[number].place:
                 self._read(number)
-        except OutputError:
-            self._forget()
-            raise
 
     def state(self, key: str) -> KeyState | None:
         """The result that stands for an item; None where it has none."""
@@ -198,17 +197,10 @@ class Index:
         found = self._rows.get(bytes.fromhex(row_digest))
         return None if found is None else found[0].hex()
 
-    def content_of(self, path: str, size: int, mtime_ns: int) -> str | None:
-        """What a path holds, if its size and time of change are as they were last noted."""
+    def video(self, path: str) -> VideoLine | None:
+        """What a path was last noted to hold, and its size and time of change then."""
         found = self._videos.get(path_text(path))
-        if found is None or (found[1].size, found[1].mtime_ns) != (size, mtime_ns):
-            return None
-        return found[1].content
-
-    def latest_content(self, path: str) -> str | None:
-        """What a path was last noted to hold, whatever it holds now."""
-        found = self._videos.get(path_text(path))
-        return None if found is None else found[1].content
+        return None if found is None else found[1]
 
     def raw_record(self, key: str) -> bytes:
         """The record that stands for an item, as the JSON text that was written.
@@ -262,14 +254,6 @@ class Index:
         """The turn of the latest writer; 0 where there was none."""
         return max((part.name.turn for part in self._parts), default=0)
 
-    def _forget(self) -> None:
-        self.close()
-        self._parts: list[_Part] = []
-        self._writers: dict[str, WriterLog] = {}
-        self._results: dict[bytes, _Stored] = {}
-        self._rows: dict[bytes, tuple[bytes, int]] = {}
-        self._videos: dict[str, tuple[int, VideoLine]] = {}
-
     def _sizes(self) -> dict[str, int]:
         """Bytes of each part that is there."""
         folder = self.run_dir / PARTS
@@ -280,7 +264,7 @@ class Index:
                     for entry in entries
                     if entry.name.endswith(".jsonl") and entry.is_file()
                 }
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise _unreadable(folder, error) from error
@@ -309,7 +293,7 @@ class Index:
         if isinstance(value, ResultLine):
             self._take_result(value, number, part.place, len(line) - 1)
         elif isinstance(value, RowLine):
-            row, key = _digest(value.row, 16), _digest(value.key, 32)
+            row, key = bytes.fromhex(value.row), bytes.fromhex(value.key)
             if row not in self._rows or not self._is_later(self._rows[row][1], number):
                 self._rows[row] = key, number
         elif isinstance(value, VideoLine):
@@ -323,7 +307,7 @@ class Index:
         rank = _RANK.get(line.status)
         if rank is None:
             return  # a status of a newer version: to this one the item has no result
-        key = _digest(line.key, 32)
+        key = bytes.fromhex(line.key)
         known = self._results.get(key)
         if known is not None:
             stands = _RANK[known.state.status]
@@ -350,13 +334,6 @@ class Index:
 
     def _is_later(self, one: int, other: int) -> bool:
         return self._parts[one].name > self._parts[other].name
-
-
-def _digest(text: str, size: int) -> bytes:
-    digest = bytes.fromhex(text)
-    if len(digest) != size:
-        raise ValueError(f"{text!r} is not {2 * size} hexadecimal digits")
-    return digest
 
 
 def _unreadable(path: Path, error: OSError) -> OutputError:

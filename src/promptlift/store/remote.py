@@ -5,7 +5,7 @@ into the store once, when it is complete. What a kill left is put there by the n
 machine. ``run.json`` and the copies of inputs are put whole when they change; where both the folder
 and the store have one when a run begins, the store's holds.
 
-A part is put by the process that wrote it, or, once that is gone, by any process on its machine.
+A part is put by a process on the machine of its writer.
 """
 
 from __future__ import annotations
@@ -205,16 +205,11 @@ class RemoteRun:
         """The parts of this machine that do not change any more."""
         found = [PartName.parse(path.name) for path in self.folder.glob(f"{PARTS}/*.jsonl")]
         parts = sorted(name for name in found if name is not None)
-        last = {part.writer: part.number for part in parts}
+        last = {part.writer: part for part in parts}
         for part in parts:
             host, pid = writer_process(part.writer)
-            if host != this_host():
-                continue
-            if pid == os.getpid():
-                complete = final or part.number < last[part.writer]
-            else:
-                complete = not process_runs(pid)
-            if complete:
+            ended = final if pid == os.getpid() else not process_runs(pid)
+            if host == this_host() and (ended or part != last[part.writer]):
                 yield part
 
     def _put(self, name: str) -> None:

@@ -59,7 +59,6 @@ __all__ = [
     "StoreFull",
     "VideoLine",
     "WriterLine",
-    "is_disk_full",
     "path_text",
     "process_runs",
     "sync_file",
@@ -222,11 +221,6 @@ def process_runs(pid: int) -> bool:
     return bool(psutil.pid_exists(pid))
 
 
-def is_disk_full(error: OSError) -> bool:
-    """Whether an error says that there is no room, and may go away by itself."""
-    return error.errno in _FULL
-
-
 def sync_file(handle: int) -> None:
     """Have a file on the disk, where the file system can do that. Raises `OSError`."""
     try:
@@ -285,7 +279,7 @@ class PartWriter:
         self._lock = threading.Lock()
         self._number = -1
         self._handle: int | None = None
-        self._size = self._header_size = 0
+        self._size = 0  # of the last part, without its first line
         self._began = 0.0
         self._torn = False
         self._unsynced = bytearray()
@@ -347,10 +341,8 @@ class PartWriter:
         pause_s = _FIRST_PAUSE_S
         loop = asyncio.get_running_loop()
         while True:
-            done = loop.run_in_executor(self._executor, self.append, *lines)
-            done.add_done_callback(_retrieve)
             try:
-                return await asyncio.shield(done)
+                return await loop.run_in_executor(self._executor, self.append, *lines)
             except StoreFull as error:
                 if on_full is not None:
                     on_full(error)
@@ -379,13 +371,13 @@ class PartWriter:
             raise self._error(error, path) from error
         sync_folder(path.parent)
         self._number += 1
-        self._size, self._began, self._torn = 0, time.monotonic(), False
+        self._began, self._torn = time.monotonic(), False
         first = WriterLine(self.turn, self.name, socket.gethostname(), os.getpid())
         self._write(_encode_lines([first]))
-        self._header_size = self._size
+        self._size = 0
 
     def _is_complete(self) -> bool:
-        if self._handle is None or self._size <= self._header_size:
+        if not self._size:
             return False
         age = time.monotonic() - self._began
         old = self._part_seconds is not None and age >= self._part_seconds
@@ -395,7 +387,7 @@ class PartWriter:
         assert self._handle is not None, "a part was begun"
         self._sync()
         os.close(self._handle)
-        self._handle = None
+        self._handle, self._size = None, 0
         if self._on_part is not None:
             self._on_part(self.path)
 
@@ -437,14 +429,8 @@ class PartWriter:
         self._unsynced.clear()
 
     def _error(self, error: OSError, path: Path | None = None) -> OutputError:
-        why = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
+        why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
         message = f"cannot write to {str(path or self.path)!r}: {why}"
         if error.errno in _PASSING:
             return StoreFull(message, remedy="make room; the run goes on by itself")
         return OutputError(message, remedy="run the same command again once the disk is well")
-
-
-def _retrieve(done: asyncio.Future[Path]) -> None:
-    """Take an error that nobody waits for any more."""
-    if not done.cancelled():
-        done.exception()

@@ -20,10 +20,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -37,7 +36,6 @@ from promptlift.pipeline import choose_template, options_as_json
 from promptlift.store.index import PARTS, Index
 from promptlift.store.results import (
     SCHEMA,
-    is_disk_full,
     process_runs,
     sync_file,
     sync_folder,
@@ -66,7 +64,6 @@ INPUTS: Final = "inputs"
 
 _REMEDY = "name the folder that `promptlift batch run` was given with -o"
 _COPY_BYTES = 1 << 18
-_LONGEST_PAUSE_S = 10.0
 
 
 class RunCommand(BaseModel):
@@ -321,9 +318,6 @@ def open_run(run_dir: Path, *, source: str | None = None) -> Iterator[RunDir]:
         OptionError: The folder is no run, or there is no such input.
         OutputError: It cannot be read.
     """
-    if not run_dir.is_dir():
-        what = "is a file" if run_dir.exists() else "is not there"
-        raise OptionError(f"the folder {str(run_dir)!r} {what}", remedy=_REMEDY)
     config = RunConfig.read(run_dir)
     copies = tuple(input_copies(run_dir))
     with Index(run_dir) as index:
@@ -349,8 +343,6 @@ def copy_input(
     source: str,
     stamp: Any,
     lines: Iterable[bytes],
-    *,
-    pause: Callable[[float], None] = time.sleep,
 ) -> InputCopy:
     """Copy an input into a run's folder, or take the earlier copy where the input is unchanged.
 
@@ -360,7 +352,6 @@ def copy_input(
         stamp: What tells that the input is unchanged, as a JSON value that was taken before the
             first line; None where nothing tells.
         lines: Its rows, each one line of JSON; not touched where the earlier copy is taken.
-        pause: Waits so many seconds while the disk is full.
 
     Raises:
         OutputError: It cannot be written.
@@ -379,14 +370,10 @@ def copy_input(
     # The token tells this copy from another of the same size.
     header = {"kind": "input", "copy": secrets.token_hex(8), "source": source, "stamp": stamp}
     try:
-        with temporary.open("wb", buffering=0) as file:
-            block = bytearray(json.dumps(header).encode() + b"\n")
-            for line in lines:
-                block += line
-                if len(block) >= _COPY_BYTES:
-                    _write(file, block, pause)
-                    block.clear()
-            _write(file, block, pause)
+        with temporary.open("wb", buffering=_COPY_BYTES) as file:
+            file.write(json.dumps(header).encode() + b"\n")
+            file.writelines(lines)
+            file.flush()
             sync_file(file.fileno())
         temporary.replace(path)
     except OSError as error:
@@ -408,16 +395,3 @@ def _copy_at(path: Path) -> InputCopy | None:
         return InputCopy(path, str(header["source"]), header["stamp"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _write(file: FileIO, block: bytearray, pause: Callable[[float], None]) -> None:
-    """Write all of a block, waiting while the disk is full."""
-    view, wait = memoryview(bytes(block)), 0.1
-    while view:
-        try:
-            view = view[file.write(view) :]
-        except OSError as error:
-            if not is_disk_full(error):
-                raise
-            pause(wait)
-            wait = min(2 * wait, _LONGEST_PAUSE_S)
