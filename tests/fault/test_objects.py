@@ -24,7 +24,7 @@ from promptlift.cli.main import _run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
-ROWS = 24
+ROWS = 12
 NEVER = ("--upload-every", "1h")
 OFTEN = ("--upload-every", "0.05s")
 
@@ -88,7 +88,7 @@ def remote(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A run that has not begun, and an engine that takes a moment."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("PROMPTLIFT_CACHE", str(cache))
-    with desk_in(tmp_path, clips, plan=Plan(delay=0.4, mended=True)) as desk:
+    with desk_in(tmp_path, clips, plan=Plan(delay=0.2, mended=True)) as desk:
         desk.put(desk.rows(ROWS))
         yield Remote(desk, tmp_path / "store" / "run", cache)
 

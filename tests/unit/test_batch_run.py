@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -16,7 +17,7 @@ from promptlift.batch.readers import open_input
 from promptlift.batch.retrying import EngineDown
 from promptlift.batch.rows import Row, rows_of
 from promptlift.batch.runner import BatchRun, RunSettings
-from promptlift.engines.base import Request
+from promptlift.engines.base import Completion, Request
 from promptlift.errors import (
     ConfigEngineError,
     InputError,
@@ -102,9 +103,25 @@ class Bench:
         return [row for copy in input_copies(self.run_dir) for row in rows_of(copy)]
 
 
+class Threads:
+    """Decodes in this process: what worker processes are for is tested elsewhere."""
+
+    seconds_busy = 0.0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.call = asyncio.to_thread
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
-def bench(tmp_path: Path, clips: Path) -> Bench:
+def bench(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A fresh folder."""
+    monkeypatch.setattr("promptlift.batch.runner.ProcessPool", Threads)
     return Bench(tmp_path, clips)
 
 
@@ -270,6 +287,50 @@ def test_an_engine_that_stays_away_marks_nothing(bench: Bench) -> None:
     assert set(bench.states.values()) == {"-"}
     bench.run()
     assert len(bench.asked) == 12
+
+
+def test_a_damaged_line_is_done_again(bench: Bench) -> None:
+    """And nothing else."""
+    bench.rows(*(balloon(n) for n in range(4)))
+    bench.run()
+    (part,) = (bench.run_dir / "parts").iterdir()
+    part.write_bytes(part.read_bytes().replace(b'"status":"', b'"status":#', 1))
+    bench.run()
+    assert len(bench.asked) == 1
+    bench.run()
+    assert bench.asked == []
+
+
+def test_a_clock_that_jumps_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years ahead, then years back: what was written later stands, and nothing is done twice."""
+    bench.rows(*(balloon(n) for n in range(4)))
+    asked = []
+    for years, limit in ((9, 2), (-9, 4)):
+        now = time.time() + years * 365 * 86400
+        monkeypatch.setattr("promptlift.store.results.time.time", lambda now=now: now)
+        bench.run(limit=limit)
+        asked += bench.asked
+    assert sorted(asked) == [f"balloon {n}" for n in range(4)]
+
+
+def test_a_run_that_is_to_stop_after_a_while(bench: Bench) -> None:
+    """What was begun is finished, the rest is left for the next."""
+
+    class Slow(FakeEngine):
+        async def complete(self, request: Request) -> Completion:
+            """Take a moment."""
+            await asyncio.sleep(0.2)
+            return await super().complete(request)
+
+    bench.engine = Slow()
+    bench.rows(*(balloon(n) for n in range(20)))
+    bench.run(stop_after=0.5, concurrency=2)
+    first = bench.asked
+    assert bench.why == "time"
+    assert 0 < len(first) < 20
+    assert Counter(bench.states.values())["-"] == 20 - len(first)
+    bench.run()
+    assert sorted(first + bench.asked) == sorted(f"balloon {n}" for n in range(20))
 
 
 def test_an_item_that_is_refused_is_kept_with_its_reason(bench: Bench) -> None:
