@@ -23,6 +23,12 @@ from promptlift.store.index import KeyState
 from promptlift.testing import FakeEngine, FaultyEngine
 from promptlift.types import EngineInfo
 
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptlift.batch.retrying._FIRST_WAIT", 0.01)
+
+
 ASKED = Request(text="a balloon", frames=())
 
 
@@ -74,7 +80,7 @@ class Items:
 Play: TypeAlias = Callable[[Items], Awaitable[None]]
 
 
-def play(script: Play, most: int, start: int | None = None, *, come: int = 4000) -> None:
+def play(script: Play, most: int, start: int | None = None, *, come: int = 1500) -> None:
     """Let items come, the first of which is answered, and play a script with them."""
 
     async def work() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -107,23 +107,14 @@ def test_each_part_is_put_once_and_only_when_it_is_complete(flaky: str, tmp_path
     assert len(FlakyStore.uploads) == 2
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import msgspec
-from promptlift.store.results import PartWriter, ResultLine
-writer = PartWriter(Path(sys.argv[1]) / "parts", turn=1)
-writer.append(ResultLine("ab" * 32, "ok", None, False, msgspec.Raw(b"{}")))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_what_a_killed_process_left_is_put_by_the_next(url: str, tmp_path: Path) -> None:
     """On its machine; another machine's parts are that machine's business."""
     remote = RemoteRun(url, tmp_path / "here")
     create_run_dir(remote.folder)
-    subprocess.run([sys.executable, "-c", KILLED, remote.folder], check=False)
-    (part,) = (remote.folder / "parts").iterdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    path = write(remote, KEY).path
+    part = path.rename(path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")))
     foreign = part.with_name("00001.elsewhere-1-00000000.00000.jsonl")
     foreign.write_bytes(part.read_bytes())
     with remote.syncing(60, print):
