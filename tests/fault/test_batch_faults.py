@@ -191,7 +191,7 @@ def test_a_folder_that_may_only_be_read(desk: Desk, tmp_path: Path) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
-    assert "may not be written to" in done.stderr
+    assert "cannot keep a run in" in done.stderr
     assert len(desk.server.asked) == asked
 
 
