@@ -24,7 +24,6 @@ from promptlift.batch.rows import (
 from promptlift.errors import ConfigEngineError, OptionError, VideoError
 from promptlift.pipeline import (
     EngineProfile,
-    Outcome,
     Prepared,
     Runner,
     VideoCache,
@@ -242,9 +241,13 @@ class ItemRunner:
             held = self._budget.settle(held, prepared.nbytes)
             async with self._unwritten:
                 outcome = await answer(prepared, self._engine, prepare_smaller=again)
-                if outcome.error is not None and _is_fatal(outcome, item):
-                    raise outcome.error
-                record = outcome.record
+                error, record = outcome.error, outcome.record
+                # What only the row's own options ask for is the row's trouble, not the run's.
+                is_own = item.options.own and "ask" not in record.timings
+                if isinstance(error, EngineDown) or (
+                    isinstance(error, ConfigEngineError) and not is_own
+                ):
+                    raise error
                 if record.key is None:
                     record = record.model_copy(update={"key": key})
                 # A file may have been replaced since it was hashed: what was seen decides.
@@ -261,12 +264,3 @@ def _stamp(path: str) -> tuple[str, int, int] | None:
     except (OSError, ValueError):
         return None
     return path, status.st_size, status.st_mtime_ns
-
-
-def _is_fatal(outcome: Outcome, item: BatchItem) -> bool:
-    """Whether the run must stop; what only the row's own options ask for is the row's trouble."""
-    if isinstance(outcome.error, EngineDown):
-        return True
-    if not isinstance(outcome.error, ConfigEngineError):
-        return False
-    return not item.options.own or "ask" in outcome.record.timings

@@ -11,12 +11,7 @@ from collections.abc import Awaitable, Callable
 from promptlift.batch.limits import AdaptiveLimit
 from promptlift.batch.progress import BatchProgress
 from promptlift.engines.base import Completion, CountsTokens, Engine, Request
-from promptlift.errors import (
-    ConfigEngineError,
-    EngineBusy,
-    ItemEngineError,
-    TransientEngineError,
-)
+from promptlift.errors import ConfigEngineError, EngineBusy, ItemEngineError, TransientEngineError
 from promptlift.types import EngineInfo
 
 __all__ = ["CircuitBreaker", "EngineDown", "RetryingEngine"]

@@ -34,8 +34,6 @@ __all__ = [
     "unreadable_content",
 ]
 
-_ID_DIGITS = 12
-
 
 def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str | None) -> str:
     """Name a row by what it says: 32 hexadecimal digits, the same in every run.
@@ -89,7 +87,7 @@ class Row:
         """A row from what an input says."""
         options = options or {}
         digest = row_digest(video, prompt, options, id)
-        label = id if id is not None else digest[:_ID_DIGITS]
+        label = id if id is not None else digest[:12]
         return cls(number, label, video, prompt, digest, options, extra or {})
 
     @classmethod

@@ -23,12 +23,7 @@ from promptlift.batch.items import BatchItem, FilteredRows, ItemRunner, ResumeFi
 from promptlift.batch.limits import AdaptiveLimit
 from promptlift.batch.progress import BatchProgress, ItemCounts
 from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
-from promptlift.batch.rows import (
-    OptionsResolver,
-    count_rows,
-    row_json,
-    rows_of,
-)
+from promptlift.batch.rows import OptionsResolver, count_rows, row_json, rows_of
 from promptlift.engines.base import CountsWaiting, Engine
 from promptlift.errors import (
     ConfigEngineError,
@@ -38,20 +33,9 @@ from promptlift.errors import (
     TransientEngineError,
 )
 from promptlift.options import Options
-from promptlift.pipeline import (
-    PRELOAD,
-    EngineProfile,
-    profile_of,
-)
+from promptlift.pipeline import PRELOAD, EngineProfile, profile_of
 from promptlift.store.index import Index, RetryPolicy
-from promptlift.store.results import (
-    EndLine,
-    Line,
-    PartWriter,
-    ProgressLine,
-    RowLine,
-    StoreFull,
-)
+from promptlift.store.results import EndLine, Line, PartWriter, ProgressLine, RowLine, StoreFull
 from promptlift.store.run_dir import (
     PARTS,
     InputCopy,
@@ -153,9 +137,8 @@ class BatchRun:
         self._index_lock = asyncio.Lock()
         self._statuses: dict[bytes, str | None] = {}  # of items of this run; None while under way
         self._followers: Counter[bytes] = Counter()
-        self._stopping = threading.Event()
         self._pool: ProcessPool | None = None
-        self._copied: asyncio.Event | None = None
+        self._copied = asyncio.Event()
         self._task: asyncio.Task[object] | None = None
         self._why: Stop | None = None
 
@@ -192,9 +175,7 @@ class BatchRun:
         self._why = why
         if why != "limit":
             self._retrying.stop()
-            self._stopping.set()
-            if self._copied is not None:
-                self._copied.set()
+            self._copied.set()
 
     def cancel(self) -> None:
         """Stop now; what is finished is written."""
@@ -208,10 +189,9 @@ class BatchRun:
 
     def _stop_for(self, error: BaseException) -> None:
         """Stop for an error that is no single item's."""
-        if isinstance(error, OutputError):
-            self.stop("output")
-        else:
-            self.stop("config" if isinstance(error, ConfigEngineError) else "engine_down")
+        is_config = isinstance(error, ConfigEngineError)
+        why: Stop = "config" if is_config else "engine_down"
+        self.stop("output" if isinstance(error, OutputError) else why)
 
     async def _work(self, resume: ResumeFilter, writer: PartWriter, profile: EngineProfile) -> None:
         try:
@@ -281,46 +261,38 @@ class BatchRun:
                     remedy="run `promptlift batch run` with an input",
                 )
         else:
-            copied = await self._copy(self._input)
-            copies = [] if copied is None else [copied]
+            copies = await self._copy(self._input)
         shard = self._settings.shard
         if copies:
             counts = await asyncio.to_thread(lambda: [count_rows(copy, shard) for copy in copies])
             self.progress.total = sum(counts)
         return copies
 
-    async def _copy(self, source: Input) -> InputCopy | None:
-        loop, copied = asyncio.get_running_loop(), asyncio.Event()
+    async def _copy(self, source: Input) -> list[InputCopy]:
+        loop = asyncio.get_running_loop()
         result: list[InputCopy | BaseException] = []
 
         def copy() -> None:
             try:
-                result.append(
-                    copy_input(
-                        self._run_dir,
-                        source.description,
-                        source.stamp,
-                        self._lines(source),
-                    )
-                )
+                lines = self._lines(source)
+                result.append(copy_input(self._run_dir, source.description, source.stamp, lines))
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
                 result.append(error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(copied.set)
+                loop.call_soon_threadsafe(self._copied.set)
 
         # A thread that the end of the process does not wait for: it may read from a pipe.
-        self._copied = copied
         threading.Thread(target=copy, name="batch-input", daemon=True).start()
-        await copied.wait()
-        if self._stopping.is_set() or not result:
-            return None
+        await self._copied.wait()
+        if self.stopped or not result:
+            return []
         if isinstance(result[0], BaseException):
             raise result[0]
-        return result[0]
+        return [result[0]]
 
     def _lines(self, source: Input) -> Iterator[bytes]:
         for row in source.rows():
-            if self._stopping.is_set():
+            if self.stopped:
                 raise InputError("the run was stopped", remedy="run the same command again")
             yield row_json(row)
 

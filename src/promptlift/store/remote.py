@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
 
+import platformdirs
+
 from promptlift.errors import OptionError, OutputError
 from promptlift.store.index import PARTS
 from promptlift.store.results import PartName, process_runs, this_host, writer_process
@@ -65,7 +67,9 @@ class RemoteRun:
         self, url: str, folder: Path | None = None, *, pause_s: float = _FIRST_PAUSE_S
     ) -> None:
         self.url = url.rstrip("/")
-        self.folder = folder or _cache_folder(self.url)
+        cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        self.folder = folder or Path(cache) / "runs" / name
         self._pause_s = pause_s
         self._files, self._root = _open_store(self.url)
         self._busy = threading.Lock()
@@ -240,13 +244,6 @@ def local_copy(place: RunPlace) -> Path:
             remedy="name the URL that `promptlift batch run` was given with -o",
         )
     return remote.folder
-
-
-def _cache_folder(url: str) -> Path:
-    import platformdirs
-
-    cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
-    return Path(cache) / "runs" / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def _open_store(url: str) -> tuple[Any, str]:
