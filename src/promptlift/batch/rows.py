@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,8 +44,11 @@ def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str |
         options: What the row sets of the options of one item.
         given: The row's own id; None where it has none.
     """
-    words = json.dumps([video, prompt, dict(options), given], sort_keys=True)
+    words = _sorted_json([video, prompt, dict(options), given])
     return hashlib.sha256(words.encode()).hexdigest()[:32]
+
+
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,11 @@ class Row:
 
 
 def row_json(row: Row) -> bytes:
-    """A row as one line of ASCII JSON, with its newline."""
-    return _encode({name: getattr(row, name) for name in Row.__slots__}).encode() + b"\n"
+    """A row as one line of JSON, with its newline."""
+    try:
+        return msgspec.json.encode(row) + b"\n"
+    except UnicodeEncodeError:  # a path that is no UTF-8
+        return json.dumps(asdict(row)).encode() + b"\n"
 
 
 def rows_of(copy: InputCopy, shard: tuple[int, int] | None = None) -> Iterator[Row]:
@@ -155,7 +161,6 @@ def count_rows(copy: InputCopy, shard: tuple[int, int] | None = None) -> int:
     return sum(1 for _ in (copy.lines() if shard is None else rows_of(copy, shard)))
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 _decode = msgspec.json.Decoder(Row).decode
 
 
