@@ -155,7 +155,7 @@ def test_a_folder_that_is_no_run(tmp_path: Path, capsys: Capture) -> None:
     ):
         assert batch(*arguments) == 2
         err = capsys.readouterr().err
-        assert err.startswith("promptlift: error: the")
+        assert err.startswith("promptlift: error: ")
         assert none in err
         assert err.count("\n") == 1
 
