@@ -95,7 +95,7 @@ class RunSettings:
 
 
 class BatchRun:
-    """One run in one folder; see ``docs/design/0002-batch.md`` for what it promises.
+    """One run in one folder; see ``docs/design/decisions.md`` for what it promises.
 
     Made and used in one event loop.
 

@@ -193,8 +193,8 @@ class RemoteRun:
         if name.startswith(f"{PARTS}/"):
             return here >= size
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            return here == size and self._files.head(f"{self._root}/{name}", _HEAD_BYTES) == head
+            head, target = file.read(_HEAD_BYTES), f"{self._root}/{name}"
+            return here == size and self._files.cat_file(target, start=0, end=len(head)) == head
         return False
 
     def _push(self, *, final: bool) -> None:
