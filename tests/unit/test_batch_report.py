@@ -25,6 +25,7 @@ from promptlift.batch.report import (
 from promptlift.batch.rows import Row
 from promptlift.batch.status import RunSummary, row_results, summarise
 from promptlift.errors import OutputError
+from promptlift.record import Record
 from promptlift.store.run_dir import RunConfig, open_run
 from promptlift.testing import synthetic_video
 
@@ -176,7 +177,7 @@ def test_measurements_agree_with_the_records(folder: Path) -> None:
     """Each item counts once, however many rows share it."""
     with open_run(folder / "run") as run:
         keys = {one.key for one in row_results(run) if one.key}
-        records = [run.index.record(key) for key in keys]
+        records = [Record.model_validate_json(run.index.raw_record(key)) for key in keys]
     measured = measure(folder / "run")
     assert measured.items == len(records) == 11
     attempts = [one for record in records for one in record.attempts]

@@ -99,7 +99,7 @@ def writer(**given: Any) -> WriterStatus:
     """A process of this machine with news of a moment ago, unless it is given otherwise."""
     begin: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "at": NOW - 60}
     start = WriterLine(1, "w", promptlift="1", schema=1, **{**begin, **given.pop("start", {})})
-    progress = [ProgressLine(at, counts) for at, counts in given.pop("news", [(NOW - 5, {})])]
+    progress = [ProgressLine(counts, at) for at, counts in given.pop("news", [(NOW - 5, {})])]
     [made] = writer_statuses([WriterLog("w", 1, start, progress, given.pop("end", None))], now=NOW)
     return made
 
@@ -110,7 +110,7 @@ def test_who_lives() -> None:
     child.wait()
     elsewhere = {"host": "another-machine", "pid": child.pid}
     assert writer().life == "live"
-    assert writer(end=EndLine(NOW, "done")).life == "ended"
+    assert writer(end=EndLine("done", NOW)).life == "ended"
     assert writer(start={"pid": child.pid}).life == "killed"
     assert writer(start=elsewhere).life == "live"
     assert writer(start=elsewhere, news=[(NOW - 31, {})]).life == "killed"
@@ -131,7 +131,7 @@ def test_rates_and_times() -> None:
     first = writer(news=[(NOW, {"now": {"ok": 8, "failed": 2}, "seconds": 4})])
     assert (first.rate, first.finished, writer(news=[]).rate) == (2.5, 10, 0)
     spans = [(0.0, 10.0), (5.0, 20.0), (6.0, 7.0), (100.0, 110.0)]
-    ended = [writer(start={"at": a}, news=[(b, {})], end=EndLine(b, "")) for a, b in spans]
+    ended = [writer(start={"at": a}, news=[(b, {})], end=EndLine("", b)) for a, b in spans]
     assert active_seconds(ended) == 30.0
     assert active_seconds([]) == 0
 

@@ -130,7 +130,7 @@ def export(
     if form == "sidecars":
         _check_sidecar_folder(output)
     with open_run(run_dir, source=source) as run:
-        exported = Exported(complete=run.complete)
+        exported = Exported(complete=bool(run.inputs))
 
         def wanted() -> Iterator[tuple[RowResult, str | None]]:
             for result in row_results(run):

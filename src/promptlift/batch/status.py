@@ -335,7 +335,7 @@ def summarise(
         items=len(run.index),
         retryable=retryable,
         inputs=inputs,
-        complete=run.complete,
+        complete=bool(run.inputs),
         writers=writers,
         damage=tuple(run.index.damage),
         active_s=active_seconds(writers),

@@ -114,7 +114,7 @@ async def _conduct(
             return await _attend(ray_run, place, quiet=quiet)
         finally:
             await ray_run.close()
-    options = command.item_options
+    options = command.options
     create_run_dir(run_dir)
 
     def starting(stage: str, seconds: float) -> None:

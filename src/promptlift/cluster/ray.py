@@ -36,7 +36,7 @@ from promptlift.engines.registry import make_engine
 from promptlift.errors import OptionError, PromptliftError
 from promptlift.pipeline import PRELOAD, EngineProfile, Prepared, VideoCache, prepare, profile_of
 from promptlift.store.remote import RemoteBehind, RemoteRun, RunPlace
-from promptlift.store.results import PartWriter, StoreFull, end_line, progress_line, row_line
+from promptlift.store.results import EndLine, Line, PartWriter, ProgressLine, RowLine, StoreFull
 from promptlift.store.run_dir import PARTS, InputCopy, RunCommand
 from promptlift.video.workers import IsolationLimits, ProcessPool
 
@@ -138,7 +138,7 @@ class RayRun(BatchRun):
         place: RunPlace,
     ) -> None:
         engine = make_engine(command.engine, **_engine_settings(command, cluster, 0))
-        super().__init__(engine, command.item_options, rows, run_dir, settings, command)
+        super().__init__(engine, command.options, rows, run_dir, settings, command)
         self._run_command = command
         self._cluster = cluster
         self._place = place if isinstance(place, str) else place.absolute()
@@ -230,16 +230,16 @@ class RayRun(BatchRun):
         if self._cut:
             self.stop("limit")
 
-    def _select(self, copies: list[InputCopy], resume: ResumeFilter) -> list[bytes]:
+    def _select(self, copies: list[InputCopy], resume: ResumeFilter) -> list[Line]:
         """Find what is to be done, each item once; gives lines for rows that are finished."""
         works: dict[str, _Work] = {}
-        lines: list[bytes] = []
+        lines: list[Line] = []
         limit = self._settings.limit
         rows = chain.from_iterable(rows_of(copy, self._settings.shard) for copy in copies)
         while (chunk := list(islice(rows, _CHUNK))) and self._why is None:
             found = resume.partition(chunk)
             self.progress.before.update(found.finished)
-            lines += [row_line(digest, key) for digest, key in found.new]
+            lines += found.new
             for item in found.todo:
                 row = replace(item.row, extra={})
                 name = item.key or item.options.key(f"path:{row.video}", row.prompt)
@@ -280,14 +280,14 @@ class RayRun(BatchRun):
         while (results := await self._batches.get()) is not None:
             yield results
 
-    def _settle(self, results: list[_Result], resume: ResumeFilter) -> list[bytes]:
+    def _settle(self, results: list[_Result], resume: ResumeFilter) -> list[Line]:
         """Count what became of rows; gives lines for those that share an item with another."""
-        lines: list[bytes] = []
+        lines: list[Line] = []
         for result in results:
             if result.key is None or result.number not in self._open:
                 continue
             digests = self._open.pop(result.number).digests
-            lines += [row_line(digest, result.key) for digest in digests[1:]]
+            lines += [RowLine(digest, result.key) for digest in digests[1:]]
             if result.counts is not None:
                 self.progress.settle(result.counts, len(digests))
             elif (status := resume.finished_status(result.key)) is not None:
@@ -434,11 +434,11 @@ class _PrepareActor:
 
     def __init__(self, job: _Job) -> None:
         self._profile = job.profile
-        self._resolver = OptionsResolver(job.command.item_options, job.profile.info)
+        self._resolver = OptionsResolver(job.command.options, job.profile.info)
         self._finished = job.finished_keys()
         pool = job.pool(max(1, int(job.cluster.decode_cpus or 1)))
         self._videos = VideoCache(_CACHE_BYTES, pool.call)
-        self._lines: list[bytes] = []
+        self._lines: list[Line] = []
         self._hasher = ContentHasher(pool.call, self._collect)
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
@@ -451,7 +451,7 @@ class _PrepareActor:
             lines = []  # with the first
         yield _pack(cells)
 
-    async def _collect(self, *lines: bytes) -> None:
+    async def _collect(self, *lines: Line) -> None:
         self._lines += lines
 
     async def _prepare(self, row: Row, key: str | None) -> tuple[str | None, Prepared | None]:
@@ -525,7 +525,7 @@ class _EngineRun(BatchRun):
         engine = make_engine(
             job.command.engine, **_engine_settings(job.command, job.cluster, number)
         )
-        super().__init__(engine, job.command.item_options, None, run_dir, settings)
+        super().__init__(engine, job.command.options, None, run_dir, settings)
         loop = asyncio.get_running_loop()
 
         def announce(path: Path) -> None:
@@ -543,20 +543,15 @@ class _EngineRun(BatchRun):
         self._rows: set[asyncio.Task[Any] | None] = set()
         self._parts: dict[asyncio.Task[Any] | None, Path] = {}
         self._uploads: dict[Path, asyncio.Task[None]] = {}
-        self._reaching = asyncio.create_task(self._retrying.reach())
+        self._reaching = asyncio.create_task(self._retrying.describe())
         self._reporting = asyncio.create_task(self._report_often(job.control, number))
-
-    @property
-    def stopped(self) -> bool:
-        """Whether nothing more is to be begun."""
-        return self._why is not None
 
     async def work_on(
         self,
         row: Row,
         key: str | None,
         prepared: Prepared | None = None,
-        lines: Sequence[bytes] = (),
+        lines: Sequence[Line] = (),
     ) -> tuple[str | None, ItemCounts | None]:
         """The key of a row's item, None if it is left, and its counts, None if it was finished.
 
@@ -576,7 +571,7 @@ class _EngineRun(BatchRun):
             item, counts = BatchItem(row, options, key), None
             key = await self._items.key_of(item)
             if _contains(self._finished, key):
-                await self._write_line(*lines, row_line(row.digest, key))
+                await self._write_line(*lines, RowLine(row.digest, key))
             else:
                 if lines:
                     await self._write_line(*lines)
@@ -600,12 +595,12 @@ class _EngineRun(BatchRun):
             await self._pool.close()
         await self._engine.close()
         with contextlib.suppress(StoreFull):
-            self._writer.append(end_line("done"))
+            self._writer.append(EndLine("done"))
         await asyncio.to_thread(self._writer.close)
         await asyncio.sleep(0)  # the last part is announced
         await asyncio.gather(*self._uploads.values())
 
-    async def _write_line(self, *lines: bytes) -> None:
+    async def _write_line(self, *lines: Line) -> None:
         part, task = await self._write(self._writer, *lines), asyncio.current_task()
         if task in self._rows:  # hashing is a task of its own, and nobody waits for its upload
             self._parts[task] = part
@@ -647,7 +642,7 @@ class _EngineRun(BatchRun):
             if time.monotonic() - noted > _PROGRESS_SECONDS:
                 noted = time.monotonic()
                 with contextlib.suppress(StoreFull):
-                    self._writer.append(progress_line(counts))
+                    self._writer.append(ProgressLine(counts))
             await asyncio.sleep(_REPORT_SECONDS)
 
 
