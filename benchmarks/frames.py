@@ -41,7 +41,8 @@ SLOW_SECONDS = 15.0  # a way that takes longer is run once
 def promptlift(clip: Path, strategy: str, count: int) -> int:
     """Open, choose, decode and scale."""
     from promptlift.instants import clip_size
-    from promptlift.video import hint_frames, open_video
+    from promptlift.video.reader import hint_frames
+    from promptlift.video.source import open_video
 
     with open_video(clip) as reader:
         box = clip_size(reader.info.size, WIDTH)

@@ -24,7 +24,7 @@ from promptlift.tokens.text import counter_for
 from promptlift.types import Size, fit
 
 if TYPE_CHECKING:
-    from promptlift.video import Source
+    from promptlift.video.source import Source
 
 __all__ = ["DEFAULT_CONTEXT", "DEFAULT_RESERVE", "Budget", "Cost", "Plan", "make_plan", "plan"]
 
@@ -343,6 +343,6 @@ def plan(
 
 def _probed(video: Source) -> Size:
     """Open the video; only here, so that a bare size never loads the decoder."""
-    from promptlift.video import probe
+    from promptlift.video.source import probe
 
     return probe(video).size

@@ -202,21 +202,6 @@ def test_each_call_has_the_whole_processor_allowance() -> None:
     with_pool(work, limits=IsolationLimits(cpu_seconds=1))
 
 
-@posix_only
-def test_a_hard_processor_limit_is_not_reached() -> None:
-    """Where the system allows a process only so much in its life, it is replaced in time."""
-    code = """
-import resource
-resource.setrlimit(resource.RLIMIT_CPU, (2, 2))
-async def main():
-    async with ProcessPool(1, IsolationLimits(cpu_seconds=1)) as pool:
-        print(len({await pool.call(jobs.spin, 0.6) for _ in range(4)}))
-asyncio.run(main())
-"""
-    answer, _ = start_script(code).communicate()
-    assert answer == "2\n"
-
-
 @linux_only
 def test_memory_is_limited_and_what_leaks_costs_a_process() -> None:
     """More than allowed is an error; a process that holds much is replaced before it fails."""

@@ -24,9 +24,9 @@ from media.scenes import (
     spoilt,
     strip_of,
 )
-from promptlift.facts import measure_facts
 from promptlift.facts.image_ops import lab
-from promptlift.facts.light_and_color import light, name_of, palette
+from promptlift.facts.light_and_color import light, palette
+from promptlift.facts.measurement import measure_facts
 from promptlift.facts.model import Camera, Facts, Movement
 from promptlift.testing import synthetic_video
 from promptlift.video.session import analyse
@@ -472,7 +472,9 @@ def test_well_known_colours_have_the_names_people_use(
     colour: tuple[int, int, int], names: set[str]
 ) -> None:
     """The CSS colours of these names are called so, or by a close neighbour."""
-    assert name_of(colour) in names
+    found = palette(pixels((colour, 1)))
+    assert found is not None
+    assert found.value.dominant[0] in names
 
 
 def test_dominant_colours_come_by_area_and_small_vivid_ones_are_accents() -> None:

@@ -17,15 +17,13 @@ from promptlift.cli.media import hint
 from promptlift.errors import OutputError, PromptliftError
 from promptlift.testing import synthetic_pictures, synthetic_video
 from promptlift.types import Frame, Size
-from promptlift.video import open_video
 from promptlift.video.clip import write_clip
 from promptlift.video.export import (
-    time_label,
     write_hints,
     write_pngs,
-    write_sheet,
 )
 from promptlift.video.reader import hint_frames
+from promptlift.video.source import open_video
 
 RATE = Fraction(2)
 
@@ -96,8 +94,8 @@ class TestClip:
                     frame.colorspace = number
                 made.mux(stream.encode(frame))
             made.mux(stream.encode())
-        with open_video(source) as reader:
-            frames = hint_frames(reader, box=Size(80, 46), stretch=True, native=True)
+        with open_video(source, native=True) as reader:
+            frames = hint_frames(reader, box=Size(80, 46), stretch=True)
         write_clip(frames, target, fps=RATE)
         with av.open(str(target)) as container:
             assert int(next(container.decode(video=0)).colorspace) == number
@@ -139,27 +137,12 @@ class TestSheet:
     def test_every_frame_is_on_it_unchanged(self, tmp_path: Path) -> None:
         """Each frame's pixels lie somewhere on the sheet, side by side and not over another."""
         frames = _frames(3, (240, 136))
-        write_sheet(frames, tmp_path / "a.png")
+        write_hints(frames, tmp_path / "a.png", fps=RATE)
         with Image.open(tmp_path / "a.png") as picture:
             sheet = np.asarray(picture.convert("RGB"))
         places = [_find(sheet, frame.image) for frame in frames]
         assert len(set(places)) == 3
         assert sheet.shape[0] * sheet.shape[1] < 4 * 3 * 240 * 136
-
-    @pytest.mark.parametrize(
-        ("time", "label"),
-        [
-            (Fraction(0), "0.000 s"),
-            (Fraction(7, 30), "0.233 s"),
-            (Fraction(59_9994, 10_000), "59.999 s"),
-            (Fraction(60), "1:00.000"),
-            (Fraction(200) + Fraction(1, 2), "3:20.500"),
-            (Fraction(3600 + 200), "1:03:20.000"),
-        ],
-    )
-    def test_times_are_written_to_be_read(self, time: Fraction, label: str) -> None:
-        """Seconds up to a minute, then minutes, then hours."""
-        assert time_label(time) == label
 
 
 def _find(sheet: np.ndarray, image: np.ndarray) -> tuple[int, int]:

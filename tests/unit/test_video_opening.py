@@ -17,8 +17,8 @@ from media.make import Recipe, encode, ffmpeg
 from promptlift.errors import VideoRefused, VideoUnreadable
 from promptlift.files import content_id
 from promptlift.types import Instant, Size
-from promptlift.video import Limits, demux, open_video, probe
-from promptlift.video.source import open_source, printable
+from promptlift.video import demux
+from promptlift.video.source import Limits, open_source, open_video, printable, probe
 
 _RECIPE = Recipe(frames=5, options={"preset": "ultrafast", "crf": "16"})
 

@@ -18,8 +18,8 @@ from promptlift.options import Options
 from promptlift.pipeline import Prepared, VideoCache, prepare, profile_of
 from promptlift.testing import FakeEngine
 from promptlift.types import Box, Frame, Size
-from promptlift.video import VideoRegion, open_video, probe
 from promptlift.video.region import boxes_at, mask_box
+from promptlift.video.source import VideoRegion, open_video, probe
 
 if TYPE_CHECKING:
     from promptlift.types import RGB
@@ -182,21 +182,13 @@ def everywhere(size: tuple[int, int]) -> RGB:
 
 
 def test_what_the_generator_refuses_is_warned_of(tmp_path: Path) -> None:
-    """Another size, another shape, too few frames, or a region that is all of the picture."""
+    """Another size, or too few frames."""
     video = film(tmp_path / "film.mp4", moving)
-
-    def warnings(name: str, images: list[RGB]) -> str:
-        return "\n".join(cut(video, write(tmp_path / name, images))[1])
-
-    small = warnings("small.mp4", [everywhere((160, 88))] * 9)
-    assert "it is 160x88, and Cosmos-Transfer1 raises for a mask that is not 1280x704" in small
-    assert "it has 9 frames, and Cosmos-Transfer1 raises for a mask of fewer than 121" in small
-    assert "of another shape" not in small
-    assert "the whole picture" in small
-    square = warnings("square.mp4", [everywhere((176, 176))] * 16)
-    assert "176x176 and the video 320x176, of another shape" in square
-    long = warnings("long.mp4", [painted((32, 16), (0, 0, 16, 16), WHITE, BLACK)] * 121)
-    assert "it has 121 frames and the video 16: they are paired from the first on" in long
+    _, warnings = cut(video, write(tmp_path / "small.mp4", [everywhere((160, 88))] * 9))
+    assert [line.partition("': ")[2] for line in warnings] == [
+        "it is 160x88, and Cosmos-Transfer1 raises for a mask that is not 1280x704",
+        "it has 9 frames, and Cosmos-Transfer1 raises for a mask of fewer than 121",
+    ]
     still = mask(tmp_path / "m.mp4", lambda _: (640, 352, 1280, 704), frames=1, size=(1280, 704))
     assert cut(video, still)[1] == ()
 

@@ -12,7 +12,6 @@ import pytest
 from promptlift.errors import BudgetError, VideoNotFound
 from promptlift.testing import synthetic_video
 from promptlift.types import Size
-from promptlift.video import isolated_call
 from promptlift.video.session import (
     AnalysedError,
     FrameChoice,
@@ -22,6 +21,7 @@ from promptlift.video.session import (
     frame_count,
     read_frames,
 )
+from promptlift.video.workers import isolated_call
 
 if TYPE_CHECKING:
     from pathlib import Path

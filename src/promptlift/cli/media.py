@@ -55,12 +55,12 @@ def hint(
     With --strategy fps and a name that ends in .mp4 the result is that of
     ffmpeg -vf "scale=320:-2:flags=lanczos,fps=2" -vframes 2 -c:v libx264 -crf 18 -preset medium.
     """
-    from promptlift.video import open_video
     from promptlift.video.export import check_target, write_hints
     from promptlift.video.reader import hint_frames
+    from promptlift.video.source import open_video
 
     check_target(output)
-    with open_video(video) as reader:
+    with open_video(video, native=True) as reader:
         shown = hint_frames(
             reader,
             box=clip_size(reader.info.size, width),
@@ -69,7 +69,6 @@ def hint(
             fps=fps,
             exact=exact,
             stretch=True,
-            native=True,
         )
     write_hints(shown, output, fps=fps)
     for frame in shown:
@@ -92,8 +91,8 @@ def facts(video: str, as_json: bool) -> None:
 
     Each fact comes with a confidence from 0 to 1. What is not sure is left out.
     """
-    from promptlift.facts import measure_facts
-    from promptlift.video import open_video
+    from promptlift.facts.measurement import measure_facts
+    from promptlift.video.source import open_video
 
     with open_video(video) as reader:
         measured = measure_facts(reader.thumbnails())

@@ -121,7 +121,7 @@ def sweep(
     if sizes is None:
         sizes = LADDER if aspect is None else ladder(aspect)
         if video is not None:
-            from promptlift.video import probe
+            from promptlift.video.source import probe
 
             sizes = (*sizes, probe(video).size)
     sizes = tuple(sorted(set(sizes), key=lambda size: (size.pixels, size)))

@@ -27,7 +27,9 @@ from promptlift.review.faithful import stem
 from promptlift.targets.templates import fixed_by, free_under
 from promptlift.text import counted
 from promptlift.types import Box, Instant, Size
-from promptlift.video import VideoRegion, hint_frames, isolated_call, open_video
+from promptlift.video.reader import hint_frames
+from promptlift.video.source import VideoRegion, open_video
+from promptlift.video.workers import isolated_call
 
 __all__ = ["render_review_sheet"]
 

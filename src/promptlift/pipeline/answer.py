@@ -31,7 +31,7 @@ from promptlift.text import check_short_prompt
 from promptlift.tokens import CountText
 from promptlift.tokens.text import load_target_counter
 from promptlift.types import Frame, Sampling, again
-from promptlift.video import Source
+from promptlift.video.source import Source
 
 __all__ = ["OnText", "Outcome", "PrepareSmaller", "answer", "upsample_item"]
 

@@ -24,9 +24,9 @@ from promptlift.targets.templates import Turn, template
 from promptlift.text import check_short_prompt, counted
 from promptlift.tokens.text import counter_for, load_target_counter
 from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
-from promptlift.video import Source, VideoRegion
 from promptlift.video.session import PRELOAD as _VIDEO_MODULES
 from promptlift.video.session import AnalysedError, FrameChoice, VideoAnalysis, frame_count
+from promptlift.video.source import Source, VideoRegion
 
 __all__ = [
     "PRELOAD",

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from promptlift.errors import PromptliftError
 from promptlift.types import Frame, Size
-from promptlift.video import Source, isolated_call
 from promptlift.video.session import (
     AnalysedError,
     Detail,
@@ -22,6 +21,8 @@ from promptlift.video.session import (
     analyse_and_read,
     read_frames,
 )
+from promptlift.video.source import Source
+from promptlift.video.workers import isolated_call
 
 __all__ = ["Runner", "VideoCache", "run_in_thread"]
 

@@ -56,6 +56,12 @@ class Cursor:
         start: When the first frame is shown.
     """
 
+    _line: deque[Packet[VideoStream]]
+    _upcoming: deque[DecodedFrame]
+    _shown: DecodedFrame | None
+    _landed: Key | None
+    _read_to: int | None
+
     def __init__(
         self,
         demuxer: Demuxer,
@@ -66,20 +72,13 @@ class Cursor:
         self._demuxer = demuxer
         self._keys = keys
         self._access = access
-        self._start = start
+        self._first = start
         # In the order of decoding, the frame on show stands at most one reordering before the last
         # packet that is decoded by then, which stands at most one before the wanted time.
         self._margin = max(_MARGIN, 2 * demuxer.reorder_depth + 1)
-        self._packets = demuxer.packets()
         self._counter = count()
-        self._line: deque[Packet[VideoStream]] = deque()
-        self._upcoming: deque[DecodedFrame] = deque()
-        self._shown: DecodedFrame | None = None
-        self._landed: Key | None = None
-        self._read_to: int | None = None
-        self._is_drained = False
-        self._is_lost = False
         self._coarsely = False
+        self._start()
 
     def frame_at(self, time: int, *, coarsely: bool = False) -> DecodedFrame | None:
         """Give the frame on show at a time: the last that starts at or before it.
@@ -103,14 +102,13 @@ class Cursor:
         packet = self._find(key)
         if packet is None:
             return None
-        frames = self._decode(packet, "NONKEY") + self._decode(None)
-        self._context.flush_buffers()
+        frame = decode_alone(self._demuxer.decoder, packet)
         self._shown, self._is_lost = None, True
-        return frames[0] if frames else None
+        return DecodedFrame(self._time_of(frame), frame) if frame is not None else None
 
     def frames(self) -> Iterator[DecodedFrame]:
         """Give every frame from the start."""
-        self._land(self._key_before(self._start), self._start)
+        self._land(self._key_before(self._first), self._first)
         self._is_lost = True
         while True:
             while self._upcoming:
@@ -118,24 +116,13 @@ class Cursor:
             if not self._fill(None):
                 return
 
-    @property
-    def _context(self) -> VideoCodecContext:
-        return self._demuxer.decoder
-
-    def _start_over(self) -> None:
-        self._demuxer.reopen()
+    def _start(self) -> None:
+        """Forget what was read: packets come from another place now."""
         self._packets = self._demuxer.packets()
-        self._counter = count()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._line.clear()
-        self._upcoming.clear()
-        self._shown = None
-        self._landed = None
-        self._read_to = None
-        self._is_drained = False
-        self._is_lost = False
+        self._line = deque()
+        self._upcoming = deque()
+        self._shown = self._landed = self._read_to = None
+        self._is_drained = self._is_lost = False
 
     def _go_near(self, time: int) -> None:
         key = self._key_before(time)
@@ -156,7 +143,9 @@ class Cursor:
                 self._landed = key
                 return
             key = self._key_before(key.time - 1)
-        self._start_over()
+        self._demuxer.reopen()
+        self._counter = count()
+        self._start()
 
     def _find(self, key: Key) -> Packet[VideoStream] | None:
         """Read on to the packet of a keyframe, seeking where that is sooner."""
@@ -164,12 +153,10 @@ class Cursor:
         if self._access == "seek":
             if not self._demuxer.seek(key.time):
                 return None
-            self._packets = self._demuxer.packets()
         elif is_behind or self._is_drained:
             self._demuxer.reopen()
-            self._packets = self._demuxer.packets()
-        self._context.flush_buffers()
-        self._forget()
+        self._demuxer.decoder.flush_buffers()
+        self._start()
         for packet in self._packets:
             stamp = stamp_of(packet)
             self._read_to = stamp
@@ -190,9 +177,13 @@ class Cursor:
         """Decode one more packet; False at the end."""
         self._read_ahead()
         if self._line:
-            is_far = self._is_far(time)
+            skips = False
+            if time is not None and self._access != "count":
+                stamp = self._line[-1].dts
+                is_far = len(self._line) > self._margin and stamp is not None and stamp <= time
+                skips = self._coarsely or is_far
             packet = self._line.popleft()
-            self._upcoming.extend(self._decode(packet, "NONREF" if is_far else "DEFAULT"))
+            self._upcoming.extend(self._decode(packet, "NONREF" if skips else "DEFAULT"))
             return True
         if self._is_drained:
             return False
@@ -212,23 +203,15 @@ class Cursor:
             self._line.append(packet)
             self._read_to = stamp_of(packet)
 
-    def _is_far(self, time: int | None) -> bool:
-        if time is None or self._access == "count":
-            return False
-        if self._coarsely or len(self._line) <= self._margin:
-            return self._coarsely
-        stamp = self._line[-1].dts
-        return stamp is not None and stamp <= time
-
     def _decode(
         self,
         packet: Packet[VideoStream] | None,
-        skip: Literal["DEFAULT", "NONREF", "NONKEY"] = "DEFAULT",
+        skip: Literal["DEFAULT", "NONREF"] = "DEFAULT",
     ) -> list[DecodedFrame]:
         """Decode a packet, or what is left in the decoder."""
         if packet is not None:
-            self._context.skip_frame = skip
-        frames = _decoded(self._context, packet)
+            self._demuxer.decoder.skip_frame = skip
+        frames = _decoded(self._demuxer.decoder, packet)
         return [DecodedFrame(self._time_of(frame), frame) for frame in frames]
 
     def _time_of(self, frame: VideoFrame) -> int:
@@ -241,10 +224,11 @@ class Cursor:
         return last.time if last is not None else 0
 
 
-def decode_alone(demuxer: Demuxer, packet: Packet[VideoStream]) -> VideoFrame | None:
+def decode_alone(decoder: VideoCodecContext, packet: Packet[VideoStream]) -> VideoFrame | None:
     """Decode one keyframe without any other; the decoder is ready for another place after it."""
-    frames = _decoded(demuxer.decoder, packet) or _decoded(demuxer.decoder, None)
-    demuxer.decoder.flush_buffers()
+    decoder.skip_frame = "DEFAULT"
+    frames = _decoded(decoder, packet) or _decoded(decoder, None)
+    decoder.flush_buffers()
     return frames[0] if frames else None
 
 

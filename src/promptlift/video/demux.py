@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import av
 from av.codec.context import CodecContext, ThreadType
@@ -22,14 +22,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from promptlift.errors import VideoRefused
-from promptlift.video.source import check_video, describe_unknown, unreadable_error
+from promptlift.video.source import check_video, unreadable_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     from av.container import InputContainer
-    from av.index import IndexEntries
     from av.packet import Packet
 
     from promptlift.video.source import Limits, Opened
@@ -67,30 +65,28 @@ class Demuxer:
         limits: The most pixels that a picture may have.
 
     Attributes:
+        name: What to call the file in messages.
+        container: The container, as PyAV knows it; another one after `reopen`.
         stream: The stream that is shown: the largest one that is not cover art.
+        decoder: The decoder of the stream.
 
     Raises:
         VideoUnreadable: No demuxer knows the file, or there is no video in it.
         VideoRefused: It is a playlist, or its pictures are too large.
     """
 
+    container: InputContainer
     stream: VideoStream
+    decoder: VideoCodecContext
 
     def __init__(self, opened: Opened, limits: Limits) -> None:
         check_video(opened.name, opened.head)
+        self.name = opened.name
         self._opened = opened
-        self._limits = limits
+        self._max_pixels = limits.max_pixels
+        # The limit as libavcodec takes it: for each picture, with its padding to whole blocks.
+        self._options = {"max_pixels": str(limits.max_pixels * 5 // 4 + 2**16)}
         self._open()
-
-    @property
-    def name(self) -> str:
-        """What to call the file in messages."""
-        return self._opened.name
-
-    @property
-    def container(self) -> InputContainer:
-        """The container, as PyAV knows it."""
-        return self._container
 
     @property
     def tick(self) -> Fraction:
@@ -108,34 +104,19 @@ class Demuxer:
         """How many frames may be decoded ahead of the one that is shown."""
         return self.stream.codec_context.reorder_depth
 
-    @property
-    def has_guessed_times(self) -> bool:
-        """Whether times are libav's guess: AVI has none, which B-frames make ambiguous."""
-        return self.container.format.name == "avi" and self.reorder_depth > 0
-
-    @property
-    def decoder(self) -> VideoCodecContext:
-        """The decoder of the stream; another one after `reopen`."""
-        return self._decoder
-
-    @property
-    def _decoder_limits(self) -> dict[str, str]:
-        """The limit as libavcodec takes it: for each picture, with its padding to whole blocks."""
-        return {"max_pixels": str(self._limits.max_pixels * 5 // 4 + 2**16)}
-
     def close(self) -> None:
         """Close the container; the file stays open."""
-        self._container.close()
+        self.container.close()
 
     def reopen(self) -> None:
         """Start again at the first packet, whatever the container can do."""
-        self._container.close()
+        self.container.close()
         self._open()
 
     def seek(self, stamp: int) -> bool:
         """Go to a keyframe at or before a stamp; False where the container cannot."""
         try:
-            self._container.seek(stamp, stream=self.stream)
+            self.container.seek(stamp, stream=self.stream)
         except _ERRORS:
             return False
         return True
@@ -145,7 +126,7 @@ class Demuxer:
         errors = 0
         while errors < _READ_ERRORS:
             try:
-                for packet in self._container.demux(self.stream):
+                for packet in self.container.demux(self.stream):
                     if packet.size:
                         errors = 0
                         yield packet
@@ -157,10 +138,10 @@ class Demuxer:
     def _open(self) -> None:
         self._opened.file.seek(0)
         try:
-            self._container = av.open(
+            self.container = av.open(
                 self._opened.file,
                 "r",
-                options=self._decoder_limits,
+                options=self._options,
                 container_options={
                     "format_whitelist": _DEMUXERS,
                     # A list of one protocol that does not exist: none. Demuxers that open other
@@ -174,14 +155,13 @@ class Demuxer:
         except _ERRORS as error:
             raise self._not_opened(error) from error
         try:
-            self.stream = self._choose()
+            self._choose()
         except BaseException:
-            self._container.close()
+            self.container.close()
             raise
 
     def _not_opened(self, error: Exception) -> Exception:
-        head = self._opened.head
-        if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
+        if self._opened.head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
             return unreadable_error(
                 self.name,
                 "the file was cut off before its index (moov), which holds everything needed"
@@ -189,43 +169,35 @@ class Demuxer:
                 "download or copy it again",
             )
         reason = getattr(error, "strerror", None) or str(error)
-        looks = describe_unknown(head)
-        return unreadable_error(self.name, f"{looks} ({reason})" if "known" in looks else looks)
+        return unreadable_error(self.name, f"no known video format was found in it ({reason})")
 
-    def _choose(self) -> VideoStream:
+    def _choose(self) -> None:
         # Cover art, chapter thumbnails, and tiles that only make a picture together.
         parts = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
         streams = [
             stream
-            for stream in self._container.streams
+            for stream in self.container.streams
             if isinstance(stream, VideoStream)
             and getattr(stream, "codec_context", None) is not None
             and not stream.disposition & parts
         ]
         if not streams:
-            raise self._no_video()
-        chosen = max(streams, key=_rank)
-        for stream in self._container.streams:
+            has_sound = any(stream.type == "audio" for stream in self.container.streams)
+            what = "it holds sound but no video" if has_sound else "there is no video in it"
+            raise unreadable_error(self.name, what)
+        self.stream = chosen = max(streams, key=_rank)
+        for stream in self.container.streams:
             stream.discard = Discard.default if stream is chosen else Discard.all
-        self._check_pixels(chosen.codec_context.width, chosen.codec_context.height)
-        self._decoder = _decoder_of(chosen)
-        self._decoder.options = self._decoder_limits
-        self._decoder.thread_type = ThreadType.AUTO
-        return chosen
-
-    def _no_video(self) -> Exception:
-        kinds = {stream.type for stream in self._container.streams}
-        if "audio" in kinds:
-            return unreadable_error(self.name, "it holds sound but no video")
-        return unreadable_error(self.name, "there is no video in it that can be decoded")
-
-    def _check_pixels(self, width: int, height: int) -> None:
-        if width * height > self._limits.max_pixels:
+        width, height = chosen.codec_context.width, chosen.codec_context.height
+        if width * height > self._max_pixels:
             raise VideoRefused(
                 f"{self.name}: {width}x{height} pictures are over the limit of"
-                f" {self._limits.max_pixels} pixels",
+                f" {self._max_pixels} pixels",
                 remedy="scale the video down first, or raise the limit",
             )
+        self.decoder = _decoder_of(chosen)
+        self.decoder.options = self._options
+        self.decoder.thread_type = ThreadType.AUTO
 
 
 def stamp_of(packet: Packet[VideoStream]) -> int | None:
@@ -254,9 +226,6 @@ def _decoder_of(stream: VideoStream) -> VideoCodecContext:
 
 def _refuse_nested(*_: object) -> NoReturn:
     raise PermissionError("nested files are not opened")
-
-
-_TOP_BOXES = 256  # top-level boxes of an MP4 that are looked at for a fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,18 +260,6 @@ class PacketEntry:
     is_key: bool
 
 
-class Keys(Protocol):
-    """The keyframes of a stream, in order."""
-
-    def before(self, time: int) -> Key | None:
-        """Give the last keyframe shown at or before a time."""
-        ...
-
-    def after(self, time: int) -> Key | None:
-        """Give the first keyframe shown after a time."""
-        ...
-
-
 class ContainerKeys:
     """Keyframes from the container's index.
 
@@ -316,22 +273,20 @@ class ContainerKeys:
         self._demuxer = demuxer
         self._delay = delay
 
-    @property
-    def _entries(self) -> IndexEntries:
-        return self._demuxer.stream.index_entries
-
     def before(self, time: int) -> Key | None:
-        """See `Keys`."""
-        return self._at(self._entries.search_timestamp(time - self._delay, backward=True))
+        """Give the last keyframe shown at or before a time."""
+        return self._find(time - self._delay, backward=True)
 
     def after(self, time: int) -> Key | None:
-        """See `Keys`."""
-        return self._at(self._entries.search_timestamp(time - self._delay + 1, backward=False))
+        """Give the first keyframe shown after a time."""
+        return self._find(time - self._delay + 1, backward=False)
 
-    def _at(self, position: int) -> Key | None:
+    def _find(self, stamp: int, *, backward: bool) -> Key | None:
+        entries = self._demuxer.stream.index_entries
+        position = entries.search_timestamp(stamp, backward=backward)
         if position < 0:
             return None
-        stamp = self._entries[position].timestamp
+        stamp = entries[position].timestamp
         return Key(stamp, stamp + self._delay)
 
 
@@ -346,14 +301,17 @@ class ScannedKeys:
         self._times = [key.time for key in self._keys]
 
     def before(self, time: int) -> Key | None:
-        """See `Keys`."""
+        """Give the last keyframe shown at or before a time."""
         position = bisect_right(self._times, time)
         return self._keys[position - 1] if position else None
 
     def after(self, time: int) -> Key | None:
-        """See `Keys`."""
+        """Give the first keyframe shown after a time."""
         position = bisect_right(self._times, time)
         return self._keys[position] if position < len(self._keys) else None
+
+
+Keys: TypeAlias = ContainerKeys | ScannedKeys
 
 
 def scan_packets(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
@@ -381,7 +339,7 @@ def listed_packets(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
 
 
 def count_listed_packets(demuxer: Demuxer) -> int:
-    """Count what `listed` gives; at once where an edit list has added and dropped nothing."""
+    """Count what `listed_packets` gives; at once where an edit list changed nothing."""
     entries = demuxer.stream.index_entries
     untouched = len(entries) == demuxer.stream.frames
     if untouched and not (entries[0].is_discard or entries[-1].is_discard):
@@ -397,26 +355,7 @@ def has_full_index(demuxer: Demuxer, opened: Opened) -> bool:
     """
     entries = demuxer.stream.index_entries
     count = demuxer.stream.frames
-    if not count or len(entries) < count:
+    if not count or len(entries) < count or b"mvex" in opened.head:
         return False
     last = entries[-1]
-    return last.pos + last.size <= opened.size and not _has_fragments(opened.file)
-
-
-def _has_fragments(file: BinaryIO) -> bool:
-    """Look for a ``moof`` among the top-level boxes of an MP4."""
-    place, position = file.tell(), 0
-    try:
-        for _ in range(_TOP_BOXES):
-            file.seek(position)
-            head = file.read(16)
-            if head[4:8] == b"moof":
-                return True
-            size = int.from_bytes(head[:4], "big")
-            size = int.from_bytes(head[8:], "big") if size == 1 else size
-            if len(head) < 8 or size < 8:
-                return False
-            position += size
-        return True
-    finally:
-        file.seek(place)
+    return last.pos + last.size <= opened.size

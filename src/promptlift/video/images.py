@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from promptlift.errors import OptionError, VideoRefused, VideoUnreadable
+from promptlift.errors import VideoRefused, VideoUnreadable
 from promptlift.files import content_id
-from promptlift.types import Frame, PacketIndex, Size, VideoInfo, fit
+from promptlift.types import Frame, Size, VideoInfo, fit
 from promptlift.video.reader import Reader, due_times, stack
 from promptlift.video.scale import on_black
 from promptlift.video.source import image_format, open_source, unreadable_error
@@ -74,18 +74,12 @@ class ImageSequence(Reader):
     def picture(self, number: int) -> Picture:
         """Give one picture, upright, as decoded."""
 
-    @property
-    def index(self) -> PacketIndex:
-        """Empty: pictures have no packets."""
-        return PacketIndex()
-
     def frames_at(
         self,
         instants: Sequence[Instant],
         box: Size,
         *,
         stretch: bool = False,
-        native: bool = False,  # noqa: ARG002 - pictures have no colours but RGB
     ) -> tuple[Frame, ...]:
         """The frames shown then; every picture is a keyframe, so always the exact ones."""
         wanted: dict[int, Fraction] = {}
@@ -93,14 +87,7 @@ class ImageSequence(Reader):
             wanted.setdefault(self._number_at(instant.time), instant.time)
         return tuple(self._frame(number, time, box, stretch) for number, time in wanted.items())
 
-    def first(
-        self,
-        count: int,
-        box: Size,
-        *,
-        stretch: bool = False,
-        native: bool = False,  # noqa: ARG002
-    ) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, stretch: bool = False) -> tuple[Frame, ...]:
         """The first frames, see `Reader`."""
         times = self.times[:count]
         return tuple(self._frame(number, time, box, stretch) for number, time in enumerate(times))
@@ -155,11 +142,7 @@ class ImageFile(ImageSequence):
         moving = len(durations) > 1
         duration = sum(durations, Fraction(0)) if moving else None
         self.info = _info(self._image, kind, len(self.times), duration, opened.size)
-
-    @property
-    def content_id(self) -> str:
-        """The name of the content, see `Reader`."""
-        return content_id(self._opened.file, self._opened.size)
+        self.content_id = content_id(opened.file, opened.size)
 
     def picture(self, number: int) -> Picture:
         """One picture, upright, as decoded."""
@@ -242,27 +225,23 @@ def _info(image: Picture, kind: str, count: int, duration: Fraction | None, size
 
 
 class ImageList(ImageSequence):
-    """A list of pictures, shown one after another.
+    """A list of pictures, each shown for a second.
 
     Args:
         sources: The pictures.
         limits: The most pixels of a picture.
-        rate: Pictures a second.
 
     Raises:
         VideoUnreadable: The list is empty, or one of them is not a picture.
         VideoError: As `ImageFile`, for any of the pictures.
-        OptionError: The rate is not above 0.
     """
 
-    def __init__(self, sources: tuple[PictureSource, ...], limits: Limits, rate: Fraction) -> None:
+    def __init__(self, sources: tuple[PictureSource, ...], limits: Limits) -> None:
         if not sources:
             raise VideoUnreadable("the list of pictures is empty", remedy="give at least one")
-        if rate <= 0:
-            raise OptionError(f"a rate of {rate} pictures a second", remedy="give one above 0")
         self._sources = sources
         self._limits = limits
-        self.times = tuple(number / rate for number in range(len(sources)))
+        self.times = tuple(map(Fraction, range(len(sources))))
         digest = hashlib.sha256()
         infos = []
         for source in sources:
@@ -270,21 +249,16 @@ class ImageList(ImageSequence):
             infos.append(image.info)
             digest.update(image.content_id.encode())
             image.close()
-        self._content_id = f"sha256:{digest.hexdigest()}"
+        self.content_id = f"sha256:{digest.hexdigest()}"
         self.info = replace(
             infos[0],
             container="images",
-            frame_rate=rate,
-            duration=len(sources) / rate,
+            frame_rate=Fraction(1),
+            duration=Fraction(len(sources)),
             frame_count=len(sources),
             is_still=len(sources) == 1,
             size_bytes=0,
         )
-
-    @property
-    def content_id(self) -> str:
-        """The name of the content, see `Reader`."""
-        return self._content_id
 
     def picture(self, number: int) -> Picture:
         """One picture, upright, as decoded."""

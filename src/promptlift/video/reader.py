@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from promptlift import instants as hints
-from promptlift.types import Size, Thumbnails
+from promptlift.types import PacketIndex, Size, Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from promptlift.types import RGB, Frame, Instant, PacketIndex, VideoInfo
+    from promptlift.types import RGB, Frame, Instant, VideoInfo
 
 _LONGEST = Fraction(3)  # seconds of one stretch of a long video
 
@@ -32,25 +32,17 @@ class Reader(ABC):
 
     Attributes:
         info: What the video is.
+        content_id: The name of the content, whatever the file is called: ``sha256:<hex>`` of all
+            bytes up to 64 MiB; above, ``sha256-sampled:<hex>`` of the size and of blocks of the
+            file; for a list of pictures, the hash of their hashes.
+        index: Times, sizes and keyframes of the packets, read without decoding; may be empty.
         warnings: What a person should know of how it is read.
     """
 
     info: VideoInfo
+    content_id: str
+    index: PacketIndex = PacketIndex()
     warnings: tuple[str, ...] = ()
-
-    @property
-    @abstractmethod
-    def index(self) -> PacketIndex:
-        """Times, sizes and keyframes of the packets, read without decoding; may be empty."""
-
-    @property
-    @abstractmethod
-    def content_id(self) -> str:
-        """The name of the content, whatever the file is called.
-
-        ``sha256:<hex>`` of all bytes up to 64 MiB; above, ``sha256-sampled:<hex>`` of the size
-        and of blocks of the file; for a list of pictures, the hash of their hashes.
-        """
 
     @abstractmethod
     def frames_at(
@@ -59,7 +51,6 @@ class Reader(ABC):
         box: Size,
         *,
         stretch: bool = False,
-        native: bool = False,
     ) -> tuple[Frame, ...]:
         """Give the frames on show at ascending instants, scaled to fit into a box.
 
@@ -71,17 +62,13 @@ class Reader(ABC):
             instants: The moments to look at, ascending.
             box: The most pixels across and down; nothing is enlarged.
             stretch: Give frames of the very size of `box`, enlarged and stretched as need be.
-            native: Give `promptlift.video.clip.NativeFrame` where the video's own colours can
-                be kept, for a clip.
 
         Returns:
             At most as many frames as instants, in order, each with its true time.
         """
 
     @abstractmethod
-    def first(
-        self, count: int, box: Size, *, stretch: bool = False, native: bool = False
-    ) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, stretch: bool = False) -> tuple[Frame, ...]:
         """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
 
     @abstractmethod
@@ -189,7 +176,6 @@ def hint_frames(
     fps: Fraction = hints.DEFAULT_RATE,
     exact: bool = False,
     stretch: bool = False,
-    native: bool = False,
 ) -> tuple[Frame, ...]:
     """The frames that stand for a video.
 
@@ -201,7 +187,6 @@ def hint_frames(
         fps: Frames a second, for the strategy ``fps`` only.
         exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
         stretch: Give frames of the very size of `box`.
-        native: Keep the video's own colours too, for a clip; see `Reader.frames_at`.
 
     Returns:
         Frames in order of time, no two the same; fewer than `count` where there are fewer.
@@ -212,32 +197,24 @@ def hint_frames(
     """
     hints.check_options(strategy, count, fps)
     if strategy == "first":
-        return _in_order(reader.first(count, box, stretch=stretch, native=native))
+        return _in_order(reader.first(count, box, stretch=stretch))
     if strategy == "fps":
         instants = hints.at_rate(reader.info.duration, count, fps)
     elif strategy == "scenes":
         thumbnails = reader.thumbnails(side=_SCENE_SIDE)
         instants = hints.scenes(thumbnails.times, _changes(thumbnails), count)
     else:
-        return _spread(reader, count, box, exact=exact, stretch=stretch, native=native)
-    return _in_order(reader.frames_at(instants, box, stretch=stretch, native=native))
+        return _spread(reader, count, box, exact=exact, stretch=stretch)
+    return _in_order(reader.frames_at(instants, box, stretch=stretch))
 
 
 def exact_instants(
     reader: Reader, count: int, *, strategy: str, fps: Fraction, exact: bool
 ) -> tuple[Instant, ...]:
-    """The instants whose exact frames `hint_frames` will read, where that is certain.
+    """The ascending instants whose exact frames `hint_frames` will read, where that is certain.
 
-    Args:
-        reader: The video.
-        count: As for `hint_frames`.
-        strategy: Likewise.
-        fps: Likewise.
-        exact: Likewise.
-
-    Returns:
-        Ascending; none where a strategy reads from the start, has to see the video first, or takes
-        keyframes, which cost next to nothing.
+    None where a strategy reads from the start, has to see the video first, or takes keyframes,
+    which cost next to nothing. For the arguments see `hint_frames`.
     """
     if strategy == "fps":
         return hints.at_rate(reader.info.duration, count, fps)
@@ -248,13 +225,13 @@ def exact_instants(
 
 
 def _spread(
-    reader: Reader, count: int, box: Size, *, exact: bool, stretch: bool, native: bool
+    reader: Reader, count: int, box: Size, *, exact: bool, stretch: bool
 ) -> tuple[Frame, ...]:
     duration = _duration(reader)
     if duration is None:
-        return reader.first(count, box, stretch=stretch, native=native)
+        return reader.first(count, box, stretch=stretch)
     centres, retries = hints.spread(duration, count, index=reader.index, exact=exact)
-    found = _by_instant(reader.frames_at(centres, box, stretch=stretch, native=native))
+    found = _by_instant(reader.frames_at(centres, box, stretch=stretch))
     for others in retries:
         again = [
             (centre.time, other)
@@ -263,9 +240,7 @@ def _spread(
         ]
         if not again:
             break
-        better = _by_instant(
-            reader.frames_at([other for _, other in again], box, stretch=stretch, native=native)
-        )
+        better = _by_instant(reader.frames_at([other for _, other in again], box, stretch=stretch))
         for place, other in again:
             if other.time in better and not _is_blank(better[other.time].image):
                 found[place] = better[other.time]

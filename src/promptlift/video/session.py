@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from promptlift.errors import PromptliftError
-from promptlift.facts import measure_facts
+from promptlift.facts.measurement import measure_facts
 from promptlift.facts.model import Facts
 from promptlift.types import Frame, Size, VideoInfo
 from promptlift.video.reader import exact_instants, hint_frames
