@@ -17,7 +17,7 @@ from media.make import Recipe, encode, ffmpeg
 from promptlift.errors import VideoRefused, VideoUnreadable
 from promptlift.files import content_id
 from promptlift.types import Instant, Size
-from promptlift.video import demux
+from promptlift.video import decode
 from promptlift.video.source import Limits, open_source, open_video, printable, probe
 
 _RECIPE = Recipe(frames=5, options={"preset": "ultrafast", "crf": "16"})
@@ -85,10 +85,10 @@ def test_a_nested_open_is_refused_even_if_the_demuxer_is_let_in(
     with av.open(str(script)) as followed:  # what a reader without these walls does
         frame = next(followed.decode(video=0))
         assert read_number(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)) == 0
-    monkeypatch.setattr(demux, "check_video", lambda *_: None)
+    monkeypatch.setattr(decode, "check_video", lambda *_: None)
     with pytest.raises(VideoUnreadable):
         _first_number(script)
-    monkeypatch.setattr(demux, "_DEMUXERS", f"{demux._DEMUXERS},concat")
+    monkeypatch.setattr(decode, "_DEMUXERS", f"{decode._DEMUXERS},concat")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(VideoUnreadable):
         _first_number(script)

@@ -245,15 +245,15 @@ class Motion:
 
     right: float
     down: float
-    growth: float
     support: float
-    still: float
-    rest: float
-    looming: float
     steadiness: float
     shake: float
     across: float
     seconds: float
+    growth: float = 0.0
+    still: float = 0.0
+    rest: float = 0.0
+    looming: float = 0.0
 
 
 def measure_motion(
@@ -454,11 +454,7 @@ def _fast(
     return Motion(
         right=float(typical[0]) * percent,
         down=float(typical[1]) * percent,
-        growth=0.0,
         support=float(sure.mean()),
-        still=0.0,
-        rest=0.0,
-        looming=0.0,
         steadiness=float((sure & (along > 0.4)).mean()),
         shake=_roughness([part[good > 0.15] for part, good in parts]) * 100 / planes.shape[2],
         across=across,

@@ -15,14 +15,17 @@ from av.video.reformatter import Interpolation
 from promptlift.files import content_id
 from promptlift.types import Frame, PacketIndex, Size, VideoInfo, fit
 from promptlift.video.clip import with_native
-from promptlift.video.decode import Access, Cursor, DecodedFrame, decode_alone
-from promptlift.video.demux import (
+from promptlift.video.decode import (
+    Access,
     ContainerKeys,
+    Cursor,
+    DecodedFrame,
     Demuxer,
     Keys,
     PacketEntry,
     ScannedKeys,
     count_listed_packets,
+    decode_alone,
     has_full_index,
     listed_packets,
     scan_packets,
