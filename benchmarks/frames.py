@@ -117,7 +117,8 @@ def decode(clip: Path, strategy: str, count: int) -> int:
 def analyse(clip: Path, strategy: str, count: int) -> int:
     """What an engine that sees needs of a new video: facts, and frames of at most 896x504."""
     from promptlift.types import Size, fit
-    from promptlift.video.session import FrameChoice, analyse_and_read
+    from promptlift.video.reader import FrameChoice
+    from promptlift.video.session import analyse_and_read
 
     choice = FrameChoice(strategy, count, Fraction(FPS), exact=False)
     _, frames = analyse_and_read(

@@ -18,6 +18,7 @@ from promptlift.options import Options
 from promptlift.pipeline import Prepared, VideoCache, prepare, profile_of
 from promptlift.testing import FakeEngine
 from promptlift.types import Box, Frame, Size
+from promptlift.video.reader import FrameChoice
 from promptlift.video.region import boxes_at, mask_box
 from promptlift.video.source import VideoRegion, open_video, probe
 
@@ -47,7 +48,8 @@ def never(number: int) -> None:
 
 def cut(video: Path, region: Box | Path) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
     """The frames of a region, and what is warned of."""
-    source = VideoRegion(str(video), region if isinstance(region, Box) else str(region))
+    choice = FrameChoice("spread", FRAMES, Fraction(2), exact=False)
+    source = VideoRegion(str(video), region if isinstance(region, Box) else str(region), choice)
     with open_video(source) as reader:
         return reader.first(FRAMES, Size(1000, 1000)), reader.warnings
 

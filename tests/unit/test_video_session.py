@@ -12,9 +12,9 @@ import pytest
 from promptlift.errors import BudgetError, VideoNotFound
 from promptlift.testing import synthetic_video
 from promptlift.types import Size
+from promptlift.video.reader import FrameChoice
 from promptlift.video.session import (
     AnalysedError,
-    FrameChoice,
     VideoAnalysis,
     analyse,
     analyse_and_read,

@@ -24,8 +24,9 @@ from promptlift.targets.templates import Turn, template
 from promptlift.text import check_short_prompt, counted
 from promptlift.tokens.text import counter_for, load_target_counter
 from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
+from promptlift.video.reader import FrameChoice
 from promptlift.video.session import PRELOAD as _VIDEO_MODULES
-from promptlift.video.session import AnalysedError, FrameChoice, VideoAnalysis, frame_count
+from promptlift.video.session import AnalysedError, VideoAnalysis, frame_count
 from promptlift.video.source import Source, VideoRegion
 
 __all__ = [
@@ -291,7 +292,8 @@ def _cut(source: Source, options: Options) -> Source:
         raise OptionError(
             "a region is given, and the video is a list of pictures", remedy="cut the pictures"
         )
-    return VideoRegion(source, region, options.strategy, options.frames, options.fps, options.exact)
+    choice = FrameChoice(options.strategy, options.frames, options.fps, options.exact)
+    return VideoRegion(source, region, choice)
 
 
 def choose_template(options: Options, info: EngineInfo) -> tuple[str, str]:

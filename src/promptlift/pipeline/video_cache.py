@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from promptlift.errors import PromptliftError
 from promptlift.types import Frame, Size
+from promptlift.video.reader import FrameChoice
 from promptlift.video.session import (
     AnalysedError,
     Detail,
-    FrameChoice,
     FramePlan,
     VideoAnalysis,
     analyse,

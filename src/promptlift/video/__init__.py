@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptlift.video.export import write_hints, write_pngs
-    from promptlift.video.reader import Reader, hint_frames
+    from promptlift.video.reader import FrameChoice, Reader, hint_frames
     from promptlift.video.session import (
-        FrameChoice,
         VideoAnalysis,
         analyse,
         analyse_and_read,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _LONGEST = Fraction(3)  # seconds of one stretch of a long video
 
-__all__ = ["Reader", "due_times", "exact_instants", "hint_frames", "stack"]
+__all__ = ["FrameChoice", "Reader", "due_times", "exact_instants", "hint_frames", "stack"]
 
 
 class Reader(ABC):
@@ -117,6 +118,23 @@ class Reader(ABC):
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class FrameChoice:
+    """Which frames stand for a video.
+
+    Attributes:
+        strategy: One of `promptlift.instants.STRATEGIES`.
+        count: How many, at least 1; a video that has fewer gives those.
+        fps: Frames a second, for the strategy ``fps`` only.
+        exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
+    """
+
+    strategy: str
+    count: int
+    fps: Fraction
+    exact: bool
+
+
 def due_times(
     duration: Fraction | None, fps: int, max_seconds: Fraction, parts: int = 5
 ) -> tuple[tuple[Fraction, ...], ...]:
@@ -208,20 +226,18 @@ def hint_frames(
     return _in_order(reader.frames_at(instants, box, stretch=stretch))
 
 
-def exact_instants(
-    reader: Reader, count: int, *, strategy: str, fps: Fraction, exact: bool
-) -> tuple[Instant, ...]:
+def exact_instants(reader: Reader, choice: FrameChoice) -> tuple[Instant, ...]:
     """The ascending instants whose exact frames `hint_frames` will read, where that is certain.
 
     None where a strategy reads from the start, has to see the video first, or takes keyframes,
-    which cost next to nothing. For the arguments see `hint_frames`.
+    which cost next to nothing.
     """
-    if strategy == "fps":
-        return hints.at_rate(reader.info.duration, count, fps)
-    duration = _duration(reader) if strategy == "spread" else None
-    if duration is None or (duration > hints.LONG_CLIP and not exact):
+    if choice.strategy == "fps":
+        return hints.at_rate(reader.info.duration, choice.count, choice.fps)
+    duration = _duration(reader) if choice.strategy == "spread" else None
+    if duration is None or (duration > hints.LONG_CLIP and not choice.exact):
         return ()
-    return hints.spread(duration, count, index=reader.index, exact=exact)[0]
+    return hints.spread(duration, choice.count, index=reader.index, exact=choice.exact)[0]
 
 
 def _spread(

@@ -9,7 +9,7 @@ video belong together by the number of a frame, whatever rates their files claim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,14 +105,7 @@ def open_region(source: VideoRegion, limits: Limits) -> RegionReader:
         SpecError: The mask cannot be used, or next to nothing of the picture is left.
     """
     with open_video(source.video, limits=limits) as video:
-        hints = hint_frames(
-            video,
-            box=_READ_AT,
-            strategy=source.strategy,
-            count=source.frames,
-            fps=source.fps,
-            exact=source.exact,
-        )
+        hints = hint_frames(video, box=_READ_AT, **asdict(source.choice))
         if isinstance(source.region, Box):
             cut = [_cut(frame, source.region) for frame in hints]
             return RegionReader(cut, video.info, video.content_id, ())
@@ -124,7 +117,7 @@ def open_region(source: VideoRegion, limits: Limits) -> RegionReader:
             ) from error
         with mask:
             name = Path(source.region).name[:200]
-            cut, warnings = _follow(video, mask, hints, name, source.frames)
+            cut, warnings = _follow(video, mask, hints, name, source.choice.count)
         warnings = [f"mask {name!r}: {line}" for line in warnings]
         return RegionReader(cut, video.info, video.content_id, warnings)
 

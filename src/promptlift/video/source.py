@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -20,7 +19,7 @@ from promptlift.files import content_id
 
 if TYPE_CHECKING:
     from promptlift.types import Box, VideoInfo
-    from promptlift.video.reader import Reader
+    from promptlift.video.reader import FrameChoice, Reader
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -116,18 +115,12 @@ class VideoRegion:
     Attributes:
         video: The video, a path or the bytes of a file.
         region: A box, or the path of a mask video that is white where the region is.
-        strategy: Which frames are cut; see `promptlift.instants.STRATEGIES`.
-        frames: How many.
-        fps: Frames a second, for the strategy ``fps`` only.
-        exact: Forbid keyframes near the wanted instants.
+        choice: Which frames are cut.
     """
 
     video: ImageSource
     region: Box | str
-    strategy: str = "spread"
-    frames: int = 2
-    fps: Fraction = Fraction(2)
-    exact: bool = False
+    choice: FrameChoice
 
 
 Source: TypeAlias = ImageSource | Sequence[ImageSource] | VideoRegion
