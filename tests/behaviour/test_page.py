@@ -597,7 +597,7 @@ class TestMany:
         page.wait_for_selector("#run [data-summary]:has-text('Finished')")
         assert text(page, "#run [data-summary]") == "Finished: 2 prompts fit to use of 3 rows"
         assert page.locator(".chosen .bad").count() == 1
-        assert "it is text, not a video" in text(page, "#run table")
+        assert "it is not a video" in text(page, "#run table")
 
     def test_two_ways_stand_side_by_side(self, served: Served, visit: Open, clip: Path) -> None:
         """Each column says in what it differs, what it was shown and what that cost."""

@@ -178,7 +178,7 @@ class Demuxer:
                 "download or copy it again",
             )
         reason = getattr(error, "strerror", None) or str(error)
-        return unreadable_error(self.name, f"no known video format was found in it ({reason})")
+        return unreadable_error(self.name, f"it is not a video that can be read ({reason})")
 
     def _choose(self) -> None:
         # Cover art, chapter thumbnails, and tiles that only make a picture together.
