@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +22,6 @@ from promptlift.pipeline import (
     upsample_item,
 )
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import FAMILIES
 from promptlift.types import Size
 from promptlift.video import ProcessPool
 
@@ -44,10 +42,19 @@ class Counter:
         return await self._run(function, *args, **kwargs)
 
 
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Half a second of a balloon."""
-    return synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
+    path = tmp_path_factory.mktemp("cache") / "clip.mp4"
+    return synthetic_video(path, seconds=0.5, size=(160, 90)).read_bytes()
+
+
+@pytest.fixture
+def clip(tmp_path: Path, made: bytes) -> Path:
+    """A file of its own for each test."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(made)
+    return path
 
 
 def prepared_each(videos: VideoCache, source: Any, *each: dict[str, Any]) -> list[Prepared]:
@@ -126,7 +133,7 @@ def test_a_replaced_file_is_read_anew(clip: Path) -> None:
     """A video that is replaced under the same name is another video."""
     videos = VideoCache()
     (first,) = prepared_each(videos, clip, {})
-    synthetic_video(clip, seconds=1, size=(160, 90))
+    synthetic_video(clip, seconds=0.25, size=(160, 90))
     (second,) = prepared_each(videos, clip, {})
     assert first.key != second.key
 
@@ -177,13 +184,3 @@ def test_who_gives_up_takes_nothing_from_the_others(clip: Path) -> None:
 
     assert not asyncio.run(work()).failed
     assert counter.calls == ["analyse_and_read"]
-
-
-@pytest.mark.parametrize("name", ["pixtral", "llava-onevision"])
-def test_an_item_can_be_sent_to_another_process(clip: Path, name: str) -> None:
-    """What is prepared is plain data, and so is who will answer."""
-    (item,) = prepared_each(VideoCache(), clip, {})
-    profile = EngineProfile(asyncio.run(profile_of(FakeEngine())).info, FAMILIES[name])
-    assert pickle.loads(pickle.dumps(item)).key == item.key
-    family = pickle.loads(pickle.dumps(profile)).family
-    assert family.image(Size(640, 360)) == FAMILIES[name].image(Size(640, 360))

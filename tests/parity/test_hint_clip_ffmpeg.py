@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 LEAST_DECIBELS = 38.0
-RATES = ["24000/1001", "25", "30000/1001", "30", "60", "12", "1"]
+RATES = ["24000/1001", "30", "60", "1"]
 
 
 def _ffmpeg(*arguments: str) -> None:
@@ -83,7 +83,7 @@ def _test_card(path: Path, size: str, rate: str, *, matrix: str = "", pixels: st
     return path
 
 
-@pytest.mark.parametrize("rate", ["24000/1001", "25", "30", "60"])
+@pytest.mark.parametrize("rate", ["24000/1001", "60"])
 @pytest.mark.parametrize("size", ["640x480", "640x362"])
 def test_a_test_card_gives_the_same_clip(tmp_path: Path, size: str, rate: str) -> None:
     """Standard definition, at every usual rate; 640x362 scales to an odd height."""
@@ -97,7 +97,7 @@ def test_high_definition_gives_the_same_clip(tmp_path: Path, matrix: str) -> Non
     _assert_same(card, tmp_path)
 
 
-@pytest.mark.parametrize("size", ["641x361", "427x240", "853x481", "322x241"])
+@pytest.mark.parametrize("size", ["641x361", "322x241"])
 def test_odd_sizes_give_the_same_clip(tmp_path: Path, size: str) -> None:
     """Odd sources come out as wide and as high as FFmpeg has them."""
     source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=2"]
@@ -188,7 +188,7 @@ def test_the_same_frames_are_picked_at_every_rate(tmp_path: Path, rate: str, wan
     assert _numbers_by_us(video, 6, wanted) == once
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_same_frames_are_picked_of_a_variable_rate(tmp_path: Path, seed: int) -> None:
     """Frames at uneven times, from 10 ms to 700 ms apart."""
     random = np.random.default_rng(seed)

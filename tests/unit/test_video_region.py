@@ -214,14 +214,3 @@ def test_an_error_says_which_of_the_files_it_is_about(tmp_path: Path) -> None:
         cut(bad, good)
     with pytest.raises(SpecError, match="the region is 8x8 pixels of 320x176"):
         cut(good, Box(0.5, 0.5, 0.525, 0.545))
-
-
-def test_a_region_is_a_box_and_excludes_a_mask() -> None:
-    """Both can be given as rows give them; the message names the option."""
-    assert Options().merged({"region": [0, 0, 0.5, 1]}).region == Box(0, 0, 0.5, 1)
-    assert Options().merged({"mask": "m.mp4"}).mask == Path("m.mp4")
-    for value in ("0,0,2,1", "0,0,1", "left", [0.5, 0, 0.5, 1]):
-        with pytest.raises(OptionError, match="region is"):
-            Options(region=value)
-    with pytest.raises(OptionError, match="both a region and a mask"):
-        Options(region="0,0,1,1", mask="m.mp4")

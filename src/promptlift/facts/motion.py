@@ -6,7 +6,6 @@ is not shared by most of the picture, nothing is said.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Literal
@@ -269,10 +268,10 @@ def measure_motion(
     Returns:
         The motion, or None where the run is too short, too small or too plain.
     """
-    if len(grey) < 3:
+    bursts = bursts or [slice(0, len(grey))]
+    if len(grey) < 3 or min(burst.stop - burst.start for burst in bursts) < 2:
         return None
     planes = halve(grey) if max(grey.shape[1:]) >= 200 else grey
-    bursts = bursts or [slice(0, len(grey))]
     if min(planes.shape[1:]) < _SIDE:
         return None
     step = float(np.median(np.diff(seconds)))
@@ -295,7 +294,7 @@ def measure_motion(
         found = good.mean(axis=0) > 0.5
         shifts = np.where(good[..., None], shifts, np.float32(np.nan))
         typical = np.zeros(shifts.shape[1:], dtype=np.float32)
-        typical[found] = np.nanmedian(shifts[:, found], axis=0)
+        typical[found] = _median(shifts[:, found], axis=0)
         return _Field(gap, shifts, typical, found)
 
     near = field(1)
@@ -431,11 +430,12 @@ def _roughness(paths: Sequence[NDArray[np.floating]]) -> float:
 
 
 def _median(values: Vectors, axis: int) -> Vectors:
-    """Median of the numbers; NaN, without a warning, where there are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        middle: Vectors = np.nanmedian(values, axis=axis)
-    return middle
+    """Median of the numbers, in a fraction of the time of `numpy.nanmedian`; NaN of none."""
+    ordered = np.sort(values, axis=axis)  # NaN comes last
+    count = np.expand_dims((~np.isnan(values)).sum(axis=axis), axis)
+    low = np.take_along_axis(ordered, (count - 1) // 2, axis)
+    high = np.take_along_axis(ordered, count // 2, axis)
+    return np.squeeze((low + high) / 2, axis)
 
 
 def _fast(

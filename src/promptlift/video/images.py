@@ -75,11 +75,7 @@ class ImageSequence(Reader):
         """Give one picture, upright, as decoded."""
 
     def frames_at(
-        self,
-        instants: Sequence[Instant],
-        box: Size,
-        *,
-        stretch: bool = False,
+        self, instants: Sequence[Instant], box: Size, *, stretch: bool = False
     ) -> tuple[Frame, ...]:
         """The frames shown then; every picture is a keyframe, so always the exact ones."""
         wanted: dict[int, Fraction] = {}
@@ -96,14 +92,12 @@ class ImageSequence(Reader):
         self,
         *,
         side: int = 320,
-        fps: int = 8,
-        max_seconds: int = 30,
         keep: Sequence[Instant] = (),  # noqa: ARG002 - a picture is as easily read again
     ) -> Thumbnails:
         """Thumbnails of the whole sequence or of stretches of it, see `Reader`."""
         size = fit(self.info.size, Size(side, side))
         stretches: dict[int, int] = {}
-        for stretch, times in enumerate(due_times(self.info.duration, fps, Fraction(max_seconds))):
+        for stretch, times in enumerate(due_times(self.info.duration)):
             for time in times:
                 stretches.setdefault(self._number_at(time), stretch)
         images = [_to_rgb(self.picture(number), size) for number in stretches]

@@ -221,7 +221,7 @@ _LARGE = 1920 * 1088  # pixels above which thumbnails are decoded coarsely
 _MAX_KEPT_PIXELS = 16 * 1920 * 1088  # of all frames that are kept, 1.5 or 2 bytes each
 _LONG = 30  # seconds above which what lies between the stretches of a sample is skipped
 # Samples: bursts that are long enough for slow motion and dense enough for fast.
-_BURSTS, _BURST_PICTURES, _BURST_FPS, _LUMA_SIDE = 3, 6, 8, 128
+_BURSTS, _BURST_SECONDS, _LUMA_SIDE = 3, Fraction(18, 8), 128
 
 
 class MovieReader(Reader):
@@ -281,11 +281,7 @@ class MovieReader(Reader):
         )
 
     def frames_at(
-        self,
-        instants: Sequence[Instant],
-        box: Size,
-        *,
-        stretch: bool = False,
+        self, instants: Sequence[Instant], box: Size, *, stretch: bool = False
     ) -> tuple[Frame, ...]:
         """Frames at instants, see `Reader`."""
         wanted = ((instant.time, *self._decoded_at(instant)) for instant in instants)
@@ -297,24 +293,16 @@ class MovieReader(Reader):
         wanted = ((self._clock.seconds(one.time), one, False) for one in decoded)
         return self._frames(wanted, box, stretch=stretch)
 
-    def thumbnails(
-        self,
-        *,
-        side: int = 320,
-        fps: int = 8,
-        max_seconds: int = 30,
-        keep: Sequence[Instant] = (),
-    ) -> Thumbnails:
+    def thumbnails(self, *, side: int = 320, keep: Sequence[Instant] = ()) -> Thumbnails:
         """Thumbnails of the whole video or of stretches of it, see `Reader`."""
-        dues = due_times(self.info.duration, fps, Fraction(max_seconds))
+        dues = due_times(self.info.duration)
         passed = self._pass(dues, keep, skip=len(dues) > 1)
         pictures = [(s, one.time, self._thumbnail(one, side)) for s, one in passed]
         return self._stacked(pictures)
 
     def samples(self, *, keep: Sequence[Instant] = ()) -> tuple[Thumbnails, Thumbnails | None]:
         """A few thumbnails and bursts of luma, see `Reader`."""
-        seconds = Fraction(_BURSTS * _BURST_PICTURES, _BURST_FPS)
-        dues = due_times(self.info.duration, _BURST_FPS, seconds, _BURSTS)
+        dues = due_times(self.info.duration, _BURST_SECONDS, _BURSTS)
         total = sum(len(due) for due in dues)
         is_long = self.info.duration is not None and self.info.duration > _LONG
         size = fit(self.info.size, Size(_LUMA_SIDE, _LUMA_SIDE))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from promptlift.types import RGB, Frame, Instant, VideoInfo
 
-_LONGEST = Fraction(3)  # seconds of one stretch of a long video
+_FPS = 8
+_WHOLE = Fraction(30)  # seconds up to which a video is sampled as a whole
+_LONGEST = Fraction(3)  # seconds of one stretch of a longer one
 
 __all__ = ["FrameChoice", "Reader", "due_times", "exact_instants", "hint_frames", "stack"]
 
@@ -47,11 +49,7 @@ class Reader(ABC):
 
     @abstractmethod
     def frames_at(
-        self,
-        instants: Sequence[Instant],
-        box: Size,
-        *,
-        stretch: bool = False,
+        self, instants: Sequence[Instant], box: Size, *, stretch: bool = False
     ) -> tuple[Frame, ...]:
         """Give the frames on show at ascending instants, scaled to fit into a box.
 
@@ -73,22 +71,13 @@ class Reader(ABC):
         """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
 
     @abstractmethod
-    def thumbnails(
-        self,
-        *,
-        side: int = 320,
-        fps: int = 8,
-        max_seconds: int = 30,
-        keep: Sequence[Instant] = (),
-    ) -> Thumbnails:
-        """Give a small copy for measuring: at most `fps` pictures a second, all of one size.
+    def thumbnails(self, *, side: int = 320, keep: Sequence[Instant] = ()) -> Thumbnails:
+        """Give a small copy for measuring: at most 8 pictures a second, all of one size.
 
-        Of a video longer than `max_seconds`, a few separate stretches are taken.
+        Of a video longer than 30 seconds, a few separate stretches are taken.
 
         Args:
             side: The most pixels across and down.
-            fps: The most pictures a second of video.
-            max_seconds: The longest video that is sampled as a whole.
             keep: Ascending instants that `frames_at` will be asked for; where they can be had in
                 passing they are kept for it.
         """
@@ -136,26 +125,25 @@ class FrameChoice:
 
 
 def due_times(
-    duration: Fraction | None, fps: int, max_seconds: Fraction, parts: int = 5
+    duration: Fraction | None, max_seconds: Fraction = _WHOLE, parts: int = 5
 ) -> tuple[tuple[Fraction, ...], ...]:
-    """Give the times to sample, one tuple for each stretch.
+    """Give the times to sample, 8 a second, one tuple for each stretch.
 
     A video of up to `max_seconds` is one stretch. Of a longer one, a few stretches of at most
     three seconds are spread over its length.
 
     Args:
         duration: Seconds; None is taken for `max_seconds`.
-        fps: Samples a second.
         max_seconds: The longest video that is sampled as a whole, and the most that the stretches
             add up to.
         parts: How many stretches there are of a longer one.
     """
     whole = duration if duration is not None else max_seconds
     if whole <= max_seconds:
-        return (_grid(Fraction(0), whole, fps),)
+        return (_grid(Fraction(0), whole),)
     length = min(_LONGEST, max_seconds / parts)
     centres = (whole * (2 * part + 1) / (2 * parts) for part in range(parts))
-    return tuple(_grid(centre - length / 2, length, fps) for centre in centres)
+    return tuple(_grid(centre - length / 2, length) for centre in centres)
 
 
 def stack(
@@ -176,9 +164,9 @@ def stack(
     )
 
 
-def _grid(start: Fraction, length: Fraction, fps: int) -> tuple[Fraction, ...]:
-    count = max(1, -(-length * fps // 1))
-    return tuple(start + Fraction(number, fps) for number in range(int(count)))
+def _grid(start: Fraction, length: Fraction) -> tuple[Fraction, ...]:
+    count = max(1, -(-length * _FPS // 1))
+    return tuple(start + Fraction(number, _FPS) for number in range(int(count)))
 
 
 _SCENE_SIDE = 96
