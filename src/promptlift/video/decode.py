@@ -428,7 +428,11 @@ class Cursor:
         refers to are passed over: a frame or two earlier for about half of the work.
         """
         self._coarsely = coarsely
-        self._go_near(time)
+        key = self._key_before(time)
+        is_behind = self._shown is not None and self._shown.time > time
+        is_ahead = key is not None and (self._read_to is None or key.stamp > self._read_to)
+        if self._is_lost or is_behind or is_ahead:
+            self._land(key, time)
         self._run_to(time)
         while self._shown is None and self._landed is not None:
             # Nothing at or before the time came out from here on: the keyframe was damaged, or
@@ -463,13 +467,6 @@ class Cursor:
         self._upcoming = deque()
         self._shown = self._landed = self._read_to = None
         self._is_drained = self._is_lost = False
-
-    def _go_near(self, time: int) -> None:
-        key = self._key_before(time)
-        is_behind = self._shown is not None and self._shown.time > time
-        is_ahead = key is not None and (self._read_to is None or key.stamp > self._read_to)
-        if self._is_lost or is_behind or is_ahead:
-            self._land(key, time)
 
     def _key_before(self, time: int) -> Key | None:
         return self._keys.before(time) if self._keys is not None else None
@@ -515,7 +512,16 @@ class Cursor:
 
     def _fill(self, time: int | None) -> bool:
         """Decode one more packet; False at the end."""
-        self._read_ahead()
+        while len(self._line) <= self._margin:
+            following = next(self._packets, None)
+            if following is None:
+                # The last packet of a file that was cut off would, besides failing itself, take
+                # along the frames that are decoded side by side with it.
+                if self._line and self._line[-1].is_corrupt:
+                    self._line.pop()
+                break
+            self._line.append(following)
+            self._read_to = _stamp_of(following)
         if self._line:
             skips = False
             if time is not None and self._access != "count":
@@ -530,18 +536,6 @@ class Cursor:
         self._is_drained = True
         self._upcoming.extend(self._decode(None))
         return True
-
-    def _read_ahead(self) -> None:
-        while len(self._line) <= self._margin:
-            packet = next(self._packets, None)
-            if packet is None:
-                # The last packet of a file that was cut off would, besides failing itself, take
-                # along the frames that are decoded side by side with it.
-                if self._line and self._line[-1].is_corrupt:
-                    self._line.pop()
-                return
-            self._line.append(packet)
-            self._read_to = _stamp_of(packet)
 
     def _decode(
         self,

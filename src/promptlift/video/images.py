@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 import warnings
@@ -140,12 +141,10 @@ class ImageFile(ImageSequence):
 
     def picture(self, number: int) -> Picture:
         """One picture, upright, as decoded."""
-        try:
+        with _damage_is_unreadable(self._opened):
             self._image.seek(number)
             self._image.load()
             return ImageOps.exif_transpose(self._image)
-        except _ERRORS as error:
-            raise _damaged(self._opened, error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -154,42 +153,41 @@ class ImageFile(ImageSequence):
 
     def _durations(self) -> Iterator[Fraction]:
         """Read every picture once; WebP gives the duration of one only when it is decoded."""
-        try:
+        with _damage_is_unreadable(self._opened):
             for number in range(getattr(self._image, "n_frames", 1)):
                 self._image.seek(number)
                 self._image.load()
                 milliseconds = self._image.info.get("duration") or 0
                 yield Fraction(milliseconds).limit_denominator(1000) / 1000 or _UNTIMED
-        except _ERRORS as error:
-            raise _damaged(self._opened, error) from error
 
 
 def _open(opened: Opened, kind: str, limits: Limits) -> Picture:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
+    def too_large(what: str) -> VideoRefused:
+        return VideoRefused(
+            f"{opened.name}: {what} is over the limit of {limits.max_pixels} pixels",
+            remedy="scale the picture down first, or raise the limit",
+        )
+
+    with warnings.catch_warnings(), _damage_is_unreadable(opened):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
+        try:
             image = Image.open(opened.file, formats=[kind])
-    except Image.DecompressionBombError as error:
-        raise _too_large(opened, str(error), limits) from error
-    except _ERRORS as error:
-        raise _damaged(opened, error) from error
+        except Image.DecompressionBombError as error:
+            raise too_large(str(error)) from error
     if image.width * image.height > limits.max_pixels:
-        raise _too_large(opened, f"{image.width}x{image.height}", limits)
+        raise too_large(f"{image.width}x{image.height}")
     return image
 
 
-def _too_large(opened: Opened, what: str, limits: Limits) -> VideoRefused:
-    return VideoRefused(
-        f"{opened.name}: {what} is over the limit of {limits.max_pixels} pixels",
-        remedy="scale the picture down first, or raise the limit",
-    )
-
-
-def _damaged(opened: Opened, error: Exception) -> Exception:
-    # Pillow's text for an unidentified picture is the file object's, which says nothing.
-    reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-    why = f"the picture is cut off or damaged{reason}"
-    return unreadable_error(opened.name, why, "copy or download it again")
+@contextlib.contextmanager
+def _damage_is_unreadable(opened: Opened) -> Iterator[None]:
+    try:
+        yield
+    except _ERRORS as error:
+        # Pillow's text for an unidentified picture is the file object's, which says nothing.
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        why = f"the picture is cut off or damaged{reason}"
+        raise unreadable_error(opened.name, why, "copy or download it again") from error
 
 
 def _info(image: Picture, kind: str, count: int, duration: Fraction | None, size: int) -> VideoInfo:

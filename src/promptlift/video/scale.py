@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from promptlift.types import RGB, Transfer
 
 __all__ = [
-    "UPRIGHT",
     "Orientation",
     "Scaler",
     "has_alpha",
@@ -166,9 +165,6 @@ class Orientation:
         return Size(size.height, size.width) if self.quarters % 2 else size
 
 
-UPRIGHT = Orientation()
-
-
 def orientation_of(frame: VideoFrame) -> Orientation:
     """Read the display matrix, which takes (x, y) to (a*x + c*y, b*x + d*y).
 
@@ -179,7 +175,7 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     thumbnail = frame.reformat(2, 2, "gray8", interpolation=Interpolation.POINT)
     data = thumbnail.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
     if data is None:
-        return UPRIGHT
+        return Orientation()
     a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
     mirrored = a * d - b * c < 0
     if mirrored:
