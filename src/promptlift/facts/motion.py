@@ -310,11 +310,8 @@ def measure_motion(
     far = field(next(reached, 1))
     if far.found.mean() < _COVERED or far.found.sum() < _FEWEST:
         return None
-    centres, typical, shifts = (
-        all_centres[far.found],
-        far.typical[far.found],
-        far.shifts[:, far.found],
-    )
+    centres, typical = all_centres[far.found], far.typical[far.found]
+    shifts = far.shifts[:, far.found]
     model, inliers = _fit(centres, typical)
     rate = 1 / (far.gap * step)
     resting = _lengths(shifts) * 100 / width * rate < _STILL
