@@ -40,7 +40,8 @@ SLOW_SECONDS = 15.0  # a way that takes longer is run once
 def promptlift(clip: Path, strategy: str, count: int) -> None:
     """Open, choose, decode and scale."""
     from promptlift.instants import clip_size
-    from promptlift.video import hint_frames, open_video
+    from promptlift.video.reader import hint_frames
+    from promptlift.video.source import open_video
 
     with open_video(clip) as reader:
         box = clip_size(reader.info.size, WIDTH)
@@ -110,7 +111,8 @@ def decode(clip: Path, strategy: str, count: int) -> None:
 def analyse(clip: Path, strategy: str, count: int) -> None:
     """What an engine that sees needs of a new video: facts, and frames of at most 896x504."""
     from promptlift.types import Size, fit
-    from promptlift.video.session import FrameChoice, analyse_and_read
+    from promptlift.video.reader import FrameChoice
+    from promptlift.video.session import analyse_and_read
 
     choice = FrameChoice(strategy, count, Fraction(FPS), exact=False)
     analyse_and_read(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from promptlift.planning import Plan, plan
     from promptlift.record import Record
     from promptlift.types import Frame, Size, VideoInfo
-    from promptlift.video import probe
+    from promptlift.video.source import probe
 
 __version__ = "0.1.0"
 
@@ -86,7 +86,7 @@ _HOMES = {
     "Upsampler": "api",
     "VideoInfo": "types",
     "plan": "planning",
-    "probe": "video",
+    "probe": "video.source",
     "upsample": "api",
 }
 

@@ -12,7 +12,7 @@ from promptlift.engines.registry import make_engine
 from promptlift.options import Options
 from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
 from promptlift.record import Record
-from promptlift.video import Source
+from promptlift.video.source import Source
 
 __all__ = ["BackgroundLoop", "Upsampler", "upsample"]
 

@@ -23,7 +23,7 @@ from promptlift.tokens import family as token_family
 from promptlift.types import Size, fit
 
 if TYPE_CHECKING:
-    from promptlift.video import Source
+    from promptlift.video.source import Source
 
 __all__ = ["DEFAULT_CONTEXT", "DEFAULT_RESERVE", "Budget", "Cost", "Plan", "make_plan", "plan"]
 
@@ -302,7 +302,7 @@ def plan(
     if isinstance(video, Size):
         source = video
     else:
-        from promptlift.video import probe  # a bare size never loads the decoder
+        from promptlift.video.source import probe  # a bare size never loads the decoder
 
         source = probe(video).size
     budget = Budget(counted, context, reserve, chat_tokens)

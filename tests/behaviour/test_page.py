@@ -602,7 +602,7 @@ def test_several_videos_without_rows_share_the_prompt(
     table = text(page, "#run table")
     assert text(page, "#run [data-summary]") == "Finished: 1 prompt fit to use of 2 rows", table
     assert page.locator(".chosen .bad").count() == 1
-    assert "it is text, not a video" in text(page, "#run table")
+    assert "it is not a video" in text(page, "#run table")
 
 
 def test_variants_and_engines_stand_side_by_side(served: Served, visit: Open, clip: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,10 +42,18 @@ class Counter:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Half a second of a balloon."""
-    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    return synthetic_video(path, seconds=0.5, size=(160, 90))
+    path = tmp_path_factory.mktemp("cache") / "clip.mp4"
+    return synthetic_video(path, seconds=0.5, size=(160, 90)).read_bytes()
+
+
+@pytest.fixture
+def clip(tmp_path: Path, made: bytes) -> Path:
+    """A file of its own for each test."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(made)
+    return path
 
 
 def prepared_each(videos: VideoCache, source: Any, *each: dict[str, Any]) -> list[Prepared]:
@@ -123,11 +130,10 @@ def test_what_is_read_in_passing_is_what_is_read_alone(clip: Path) -> None:
 
 def test_a_replaced_file_is_read_anew(clip: Path, tmp_path: Path) -> None:
     """A video that is replaced under the same name is another video."""
-    videos, copy = VideoCache(), tmp_path / "clip.mp4"
-    shutil.copy(clip, copy)
-    (first,) = prepared_each(videos, copy, {})
-    synthetic_video(copy, seconds=0.2, size=(160, 90))
-    (second,) = prepared_each(videos, copy, {})
+    videos = VideoCache()
+    (first,) = prepared_each(videos, clip, {})
+    synthetic_video(clip, seconds=0.25, size=(160, 90))
+    (second,) = prepared_each(videos, clip, {})
     assert first.key != second.key
 
 

@@ -7,14 +7,12 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from media.codes import read_number
 from media.make import Recipe, encode, ffmpeg
-from promptlift.testing import synthetic_video
 from promptlift.types import Instant, Size, Thumbnails
 from promptlift.video import hint_frames, open_video
 
@@ -67,7 +65,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("name", _CLIPS)
-@pytest.mark.parametrize("count", [1, 4, 40])
+@pytest.mark.parametrize("count", [4, 40])
 def test_skipping_is_bit_exact(clip: Callable[[str], Path], name: str, count: int) -> None:
     """Frames reached by seeking and skipping equal those of decoding the clip in one go."""
     with open_video(clip(name)) as reader:
@@ -138,9 +136,9 @@ def test_a_large_matroska_is_read_by_its_cues(
 _SMALL = {"preset": "ultrafast", "crf": "20"}
 
 
-def _thumbnails(path: Path, **options: Any) -> Thumbnails:
+def _thumbnails(path: Path) -> Thumbnails:
     with open_video(path) as reader:
-        return reader.thumbnails(**options)
+        return reader.thumbnails()
 
 
 def _numbers(taken: Thumbnails) -> list[int]:
@@ -211,9 +209,9 @@ from promptlift.video import open_video
 gc.disable()
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open_video(sys.argv[1]) as reader:
-    reader.thumbnails(fps=4)
+    reader.first(8, reader.info.size)
     before = peak()
-    reader.thumbnails(fps=60)
+    reader.thumbnails()
 print((peak() - before) // 1024)
 """
 
@@ -224,8 +222,9 @@ def test_frames_are_given_back_one_by_one(folder: Path) -> None:
 
     40 decoded pictures would be 220 MB; even the garbage collector is off.
     """
-    recipe = Recipe(frames=40, rate=Fraction(20), width=2560, height=1440, options=_SMALL)
-    path = encode(folder / "many.mp4", recipe)
+    path = folder / "many.mp4"
+    pattern = ["-f", "lavfi", "-i", "testsrc2=s=2560x1440:r=8:d=5"]
+    ffmpeg(*pattern, "-c:v", "libx264", "-preset", "ultrafast", path)
     command = [sys.executable, "-c", _MEASURED, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 80
@@ -243,25 +242,12 @@ def test_the_index_tells_keyframes_and_sizes(short: Path) -> None:
     assert steps == {Fraction(1, 24)}
 
 
-@pytest.mark.clips
-def test_the_cosmos_clips(cosmos_assets: Path) -> None:
-    """NVIDIA's sample clips are what they are known to be, and every one of them is read."""
-    with open_video(cosmos_assets / "example1_input_video.mp4") as reader:
-        info = reader.info
-    assert (info.codec, info.size, info.frame_count) == ("hevc", Size(640, 480), 121)
-    assert info.duration == Fraction(121, 30)
-    for path in sorted(cosmos_assets.rglob("*.mp4")):
-        with open_video(path) as reader:
-            assert reader.info.duration is not None
-            taken = reader.thumbnails()
-            assert len(taken.times) == -(-reader.info.duration * 8 // 1)
-            assert len(reader.index.times) == reader.info.frame_count
-
-
 def test_hashing_the_file_does_not_disturb_who_reads_it(tmp_path: Path) -> None:
     """The name of the content may be asked for at any time: the frames are the same ones."""
-    clip = synthetic_video(tmp_path / "clip.mp4", seconds=3, size=(1280, 720))
-    assert clip.stat().st_size > 100_000  # more than is read ahead at once
+    clip = tmp_path / "clip.mp4"
+    noise = "testsrc2=s=640x360:r=24:d=3,noise=alls=20:allf=t"
+    ffmpeg("-f", "lavfi", "-i", noise, "-c:v", "libx264", "-preset", "ultrafast", clip)
+    assert clip.stat().st_size > 300_000  # more than is read ahead at once
     late = [Instant.exact(Fraction(second)) for second in (1, 2)]
     with open_video(clip) as reader:
         taken, frames = reader.thumbnails(), reader.frames_at(late, Size(320, 180))
@@ -279,28 +265,20 @@ def test_hashing_the_file_does_not_disturb_who_reads_it(tmp_path: Path) -> None:
     assert np.array_equal(second.image, frames[1].image)
 
 
-FRAMES, RATE, GOP = 20_000, Fraction(30), 500
+FRAMES, RATE, GOP = 4_000, Fraction(30), 500
 CODES = 1024  # the code that is drawn has ten bits
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eleven minutes with a number drawn into each frame."""
+    """Two minutes with a number drawn into each frame."""
     path = tmp_path_factory.mktemp("many") / "many.mp4"
     options = {"preset": "ultrafast", "crf": "30"}
     recipe = Recipe(frames=FRAMES, width=96, height=64, rate=RATE, gop=GOP, options=options)
     return encode(path, recipe)
 
 
-def test_the_probe_counts_them_all(many: Path) -> None:
-    """Count, rate and length are exact."""
-    with open_video(many) as reader:
-        assert reader.info.frame_count == FRAMES
-        assert reader.info.frame_rate == RATE
-        assert reader.info.duration == FRAMES / RATE
-
-
-@pytest.mark.parametrize("number", [0, 1, GOP - 1, GOP, 12_345, FRAMES - 1])
+@pytest.mark.parametrize("number", [0, GOP - 1, GOP, 2_345, FRAMES - 1])
 def test_any_one_is_found(many: Path, number: int) -> None:
     """An exact instant gives that very frame, near a keyframe or far from one."""
     with open_video(many) as reader:

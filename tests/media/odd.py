@@ -164,9 +164,9 @@ def _live_webm(folder: Path) -> Path:
     return encode(folder / "live.webm", recipe.but(muxer={"live": "1"}))
 
 
-_OPEN_GOP = Recipe(frames=300, gop=30, b_frames=3,
+_OPEN_GOP = Recipe(frames=120, gop=30, b_frames=3,
                    options={**_X264, "x264-params": "open-gop=1:scenecut=0"})  # fmt: skip
-_HEVC_OPEN = Recipe("libx265", frames=300, gop=30, options={
+_HEVC_OPEN = Recipe("libx265", frames=120, gop=30, options={
     "preset": "ultrafast",
     "x265-params": "open-gop=1:bframes=3:scenecut=0:log-level=none:pools=none:frame-threads=1",
 })  # fmt: skip

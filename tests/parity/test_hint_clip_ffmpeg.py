@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 LEAST_DECIBELS = 38.0
-RATES = ["24000/1001", "25", "30", "60", "1"]
+RATES = ["24000/1001", "30", "60", "1"]
 
 
 def _ffmpeg(*arguments: str) -> None:
@@ -82,9 +82,7 @@ def _test_card(path: Path, size: str, rate: str, *, matrix: str = "", pixels: st
     return path
 
 
-@pytest.mark.parametrize(
-    ("size", "rate"), [("640x480", "24000/1001"), ("640x480", "25"), ("640x362", "30")]
-)
+@pytest.mark.parametrize(("size", "rate"), [("640x480", "24000/1001"), ("640x362", "30")])
 def test_a_test_card_gives_the_same_clip(tmp_path: Path, size: str, rate: str) -> None:
     """Standard definition, at usual rates; 640x362 scales to an odd height."""
     _assert_same(_test_card(tmp_path / "card.mp4", size, rate), tmp_path)
@@ -97,7 +95,7 @@ def test_high_definition_gives_the_same_clip(tmp_path: Path, matrix: str) -> Non
     _assert_same(card, tmp_path)
 
 
-@pytest.mark.parametrize("size", ["641x361", "427x240", "322x241"])
+@pytest.mark.parametrize("size", ["641x361", "322x241"])
 def test_odd_sizes_give_the_same_clip(tmp_path: Path, size: str) -> None:
     """Odd sources come out as wide and as high as FFmpeg has them."""
     source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=1"]

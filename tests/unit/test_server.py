@@ -43,7 +43,7 @@ from promptlift.server.security import ApiKeyAuth, RateLimiter
 from promptlift.server.uploads import Uploads, read_body
 from promptlift.testing import synthetic_video
 from promptlift.types import VideoInfo
-from promptlift.video import probe
+from promptlift.video.source import probe
 
 KEYS = ("first-key-of-the-server", "second-key-of-the-server")
 

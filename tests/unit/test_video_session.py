@@ -12,16 +12,16 @@ import pytest
 from promptlift.errors import BudgetError, VideoNotFound
 from promptlift.testing import synthetic_video
 from promptlift.types import Size
-from promptlift.video import isolated_call
+from promptlift.video.reader import FrameChoice
 from promptlift.video.session import (
     AnalysedError,
-    FrameChoice,
     VideoAnalysis,
     analyse,
     analyse_and_read,
     frame_count,
     read_frames,
 )
+from promptlift.video.workers import isolated_call
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,14 +74,3 @@ def test_a_plan_that_fails_leaves_the_analysis(clip: Path, isolated: bool) -> No
     assert caught.value.analysis == analyse(clip)
     with pytest.raises(VideoNotFound):
         analyse_and_read(clip.with_name("missing.mp4"), CHOICE, Plan(None))
-
-
-@pytest.mark.parametrize("strategy", ["spread", "first", "fps", "scenes"])
-def test_there_are_no_more_frames_than_the_video_has(tmp_path: Path, strategy: str) -> None:
-    """A clip of three frames gives at most three, each once."""
-    path = synthetic_video(tmp_path / "a.mp4", seconds=0.125, size=(64, 36), fps=24)
-    choice = FrameChoice(strategy, 8, Fraction(24), exact=False)
-    analysis = analyse(path)
-    frames = read_frames(path, choice, Size(32, 18))
-    assert 1 <= len(frames) <= frame_count(analysis.info, 8) == 3
-    assert len({frame.time for frame in frames}) == len(frames)

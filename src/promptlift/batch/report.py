@@ -46,7 +46,8 @@ from promptlift.store.remote import RunPlace
 from promptlift.store.run_dir import RunConfig, RunDir, open_run
 from promptlift.text import counted, plain_text
 from promptlift.types import Instant, Size
-from promptlift.video import content_of, isolated_call, open_video
+from promptlift.video.source import content_of, open_video
+from promptlift.video.workers import isolated_call
 
 __all__ = ["Measurements", "SampleFrames", "measure_run", "render_report", "write_report"]
 

@@ -41,12 +41,12 @@ def hint(
     With --strategy fps and an .mp4 file the result equals that of
     ffmpeg -vf "scale=320:-2:flags=lanczos,fps=2" -vframes 2 -c:v libx264 -crf 18 -preset medium.
     """
-    from promptlift.video import open_video
     from promptlift.video.export import check_target, write_hints
     from promptlift.video.reader import hint_frames
+    from promptlift.video.source import open_video
 
     check_target(output)
-    with open_video(video) as reader:
+    with open_video(video, native=True) as reader:
         shown = hint_frames(
             reader,
             box=clip_size(reader.info.size, width),
@@ -55,7 +55,6 @@ def hint(
             fps=fps,
             exact=exact,
             stretch=True,
-            native=True,
         )
     write_hints(shown, output, fps=fps)
     for frame in shown:
@@ -71,8 +70,8 @@ def facts(video: str, as_json: bool) -> None:
 
     Each fact has a confidence from 0 to 1; uncertain facts are left out.
     """
-    from promptlift.facts import measure_facts
-    from promptlift.video import open_video
+    from promptlift.facts.measurement import measure_facts
+    from promptlift.video.source import open_video
 
     with open_video(video) as reader:
         measured = measure_facts(reader.thumbnails())

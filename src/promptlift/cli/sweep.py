@@ -90,7 +90,7 @@ def sweep(
     if sizes is None:
         sizes = LADDER
         if video is not None:
-            from promptlift.video import probe
+            from promptlift.video.source import probe
 
             sizes = (*sizes, probe(video).size)
     sizes = tuple(sorted(set(sizes), key=lambda size: (size.pixels, size)))

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -25,7 +26,9 @@ from promptlift.review.faithful import stem
 from promptlift.targets.templates import fixed_by, free_under
 from promptlift.text import counted
 from promptlift.types import Box, Instant, Size
-from promptlift.video import VideoRegion, isolated_call, open_video
+from promptlift.video.reader import FrameChoice, hint_frames
+from promptlift.video.source import VideoRegion, open_video
+from promptlift.video.workers import isolated_call
 
 __all__ = ["render_review_sheet"]
 
@@ -105,13 +108,13 @@ def _decode(
     """The frames at some times, or those of a region, as data: addresses."""
     from PIL import Image
 
-    choice = options.strategy, options.frames, options.fps, options.exact
-    source = video if region is None else VideoRegion(video, region, *choice)
+    choice = FrameChoice(options.strategy, options.frames, options.fps, options.exact)
+    source = video if region is None else VideoRegion(video, region, choice)
     with open_video(source) as reader:
         if region is None:
             frames = reader.frames_at([Instant.exact(time) for time in times], _PICTURE)
-        else:
-            frames = reader.first(options.frames, _PICTURE)
+        else:  # an engine that looks at none was asked
+            frames = hint_frames(reader, box=_PICTURE, **asdict(choice))
         pictures = []
         for frame in frames:
             file = io.BytesIO()

@@ -18,7 +18,7 @@ from promptlift.planning import Budget, Cost, make_plan
 from promptlift.tokens import PIXTRAL
 from promptlift.tokens.text import counter_for
 from promptlift.types import Size, VideoInfo, fit
-from promptlift.video import probe
+from promptlift.video.source import probe
 
 __all__ = ["CheckEnd", "CheckFinding", "CheckResult", "check_spec", "control_size"]
 

@@ -10,7 +10,7 @@ hazy, grey, noisy and softened photographs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from promptlift.types import Kind
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from promptlift.facts.image_ops import Plane
 
 __all__ = ["Sharpness", "Texture", "control_kind", "sharpness", "texture"]
 
@@ -82,7 +81,12 @@ class Texture:
 
 def texture(images: NDArray[np.uint8]) -> Texture | None:
     """Measure the texture of pictures ``(count, height, width, 3)``; None where too small."""
-    chosen = _without_pillars(images[spread_indices(len(images), _SAMPLES)])
+    chosen = images[spread_indices(len(images), _SAMPLES)]
+    # Black bars at both sides would pass for a drawing's black ground.
+    bright = np.flatnonzero(chosen.max(axis=0).max(axis=0).max(axis=-1) > 24)
+    width = chosen.shape[2]
+    if bright.size and bright[0] >= width * 0.03 and bright[-1] < width * 0.97:
+        chosen = chosen[:, :, bright[0] : bright[-1] + 1]
     if min(chosen.shape[1:3]) < _SMALLEST:
         return None
     top = float(upper(luma(chosen[:, ::2, ::2]), 99.7))
@@ -90,13 +94,33 @@ def texture(images: NDArray[np.uint8]) -> Texture | None:
     stretch = np.minimum(np.arange(256) * gain, 255).astype(np.uint8)
     rgb = stretch[chosen]
     grey = np.minimum(luma(chosen) * np.float32(gain), 255)
-    few = rgb[:, ::2, ::2]
-    chroma_90, chroma_99 = np.percentile(tint(few), [90, 99])
-    span = _span(rgb)
+    # Largest range of any component in each 5 x 5 window.
+    planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))
+    spans = [window_max(plane, 2) - ~window_max(~plane, 2) for plane in planes]
+    span = np.maximum(np.maximum(spans[0], spans[1]), spans[2])
     lit = span[grey[:, 2:-2, 2:-2] >= 20]
-    detail_75, detail_90 = np.percentile(_laplacian(grey)[:, ::2, ::2], [75, 90])
-    foreground, occupied, thinness, block_variation = _figure(grey)
-    colours, hues = _colours(few)
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    laplacian = np.abs(grey[:, 1:-1, 1:-1] - around / 4)
+    detail_75, detail_90 = np.percentile(laplacian[:, ::2, ::2], [75, 90])
+    near = upper(np.abs(np.diff(grey, axis=2)), 99.8)
+    far = upper(np.abs(grey[:, :, 12:] - grey[:, :, :-12]), 99.8)
+    # The foreground, and its blocks.
+    foreground = grey > 48
+    opened = window_max(~window_max(~foreground, 3), 3)
+    core = foreground[:, 6:-6, 6:-6]
+    count, rows, columns = len(grey), grey.shape[1] // _BLOCK, grey.shape[2] // _BLOCK
+    blocks = grey[:, : rows * _BLOCK, : columns * _BLOCK]
+    peaks = blocks.reshape(count, rows, _BLOCK, columns, _BLOCK).max(axis=(2, 4))
+    figure = peaks[peaks > 60]
+    filled = (grey / np.float32(gain) > 64).any(axis=2).astype(np.int8)
+    bands = (np.diff(filled, axis=1, prepend=np.int8(0)) == 1).sum(axis=1)
+    # Colours of every second pixel.
+    few = rgb[:, ::2, ::2]
+    chroma = tint(few)
+    chroma_90, chroma_99 = np.percentile(chroma, [90, 99])
+    counts = np.bincount(codes(few, 4).ravel(), minlength=4096)
+    shares = np.cumsum(np.sort(counts)[::-1]) / counts.sum()
+    hues = np.bincount(codes(few[chroma > 96], 2), minlength=64) >= 0.002 * counts.sum()
     return Texture(
         gain=gain,
         spread=float(grey.std()),
@@ -106,99 +130,28 @@ def texture(images: NDArray[np.uint8]) -> Texture | None:
         white=float((grey > 235).mean()),
         flat=float((span <= 8).mean()),
         midtone=float(((lit > 8) & (lit <= 48)).mean()) if lit.size else 0.0,
-        colours=colours,
-        hues=hues,
-        foreground=foreground,
-        occupied=occupied,
-        bands=_bands(grey / np.float32(gain)),
-        thinness=thinness,
-        block_variation=block_variation,
-        steepness=_steepness(grey),
+        colours=int(np.searchsorted(shares, 0.8)) + 1,
+        hues=int(hues.sum()),
+        foreground=float(core.mean()),
+        occupied=float((peaks > 60).mean()),
+        bands=float(np.median(bands)),
+        thinness=1 - float((opened & core).sum()) / max(float(core.sum()), 1),
+        block_variation=float(figure.std() / figure.mean()) if figure.size else 0.0,
+        steepness=float(near / np.maximum(far, np.float32(1))),
         detail_75=float(detail_75),
         detail_90=float(detail_90),
     )
 
-
-def _without_pillars(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut off black bars at both sides, which would pass for a drawing's black ground."""
-    lit = np.flatnonzero(images.max(axis=0).max(axis=0).max(axis=-1) > 24)
-    width = images.shape[2]
-    if lit.size == 0 or lit[0] < width * 0.03 or lit[-1] >= width * 0.97:
-        return images
-    return images[:, :, lit[0] : lit[-1] + 1]
-
-
-def _span(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Largest range of any component in each 5 x 5 window."""
-    planes = np.ascontiguousarray(np.moveaxis(rgb, -1, 0))
-    spans = [window_max(plane, 2) - ~window_max(~plane, 2) for plane in planes]
-    widest: NDArray[np.uint8] = np.maximum(np.maximum(spans[0], spans[1]), spans[2])
-    return widest
-
-
-def _laplacian(grey: Plane) -> Plane:
-    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    return np.abs(grey[:, 1:-1, 1:-1] - around / 4)
-
-
-def _steepness(grey: Plane) -> float:
-    near = upper(np.abs(np.diff(grey, axis=2)), 99.8)
-    far = upper(np.abs(grey[:, :, 12:] - grey[:, :, :-12]), 99.8)
-    return float(near / np.maximum(far, np.float32(1)))
-
-
-def _figure(grey: Plane) -> tuple[float, float, float, float]:
-    """Foreground share, occupied blocks, thinness and variation of the blocks' maxima."""
-    lit = grey > 48
-    opened = window_max(~window_max(~lit, 3), 3)
-    core = lit[:, 6:-6, 6:-6]
-    thinness = 1 - float((opened & core).sum()) / max(float(core.sum()), 1)
-    count, height, width = grey.shape
-    rows, columns = height // _BLOCK, width // _BLOCK
-    blocks = grey[:, : rows * _BLOCK, : columns * _BLOCK]
-    peaks = blocks.reshape(count, rows, _BLOCK, columns, _BLOCK).max(axis=(2, 4))
-    figure = peaks[peaks > 60]
-    variation = float(figure.std() / figure.mean()) if figure.size else 0.0
-    return float(core.mean()), float((peaks > 60).mean()), thinness, variation
-
-
-def _bands(grey: Plane) -> float:
-    lit = (grey > 64).any(axis=2).astype(np.int8)
-    starts = (np.diff(lit, axis=1, prepend=np.int8(0)) == 1).sum(axis=1)
-    return float(np.median(starts))
-
-
-def _colours(rgb: NDArray[np.uint8]) -> tuple[int, int]:
-    """Colours that cover 80 % of the pixels, and vivid colours that cover 0.2 % each."""
-    counts = np.bincount(codes(rgb, 4).ravel(), minlength=4096)
-    shares = np.cumsum(np.sort(counts)[::-1]) / counts.sum()
-    vivid = rgb[tint(rgb) > 96]
-    hues = np.bincount(codes(vivid, 2), minlength=64) >= 0.002 * counts.sum()
-    return int(np.searchsorted(shares, 0.8)) + 1, int(hues.sum())
-
-
-_Control = Literal["edge", "depth", "seg", "blur", "lines", "mask"]
 
 _CONTROL = 0.6  # score from which a control is believed
 _CAMERA = 0.35  # score up to which the picture is surely none
 _EMPTY = 0.97  # share of black from which too little is left to decide
 
 
-def control_kind(found: Texture | None) -> Confident[Kind] | None:
+def control_kind(t: Texture | None) -> Confident[Kind] | None:
     """Tell the kind of video from its texture; None where it is not clear."""
-    if found is None or found.spread < 2:
+    if t is None or t.spread < 2:
         return None
-    scores = _scores(found)
-    best: _Control = max(get_args(_Control), key=scores.__getitem__)
-    score = scores[best]
-    if score >= _CONTROL:
-        return Confident[Kind](value=best, confidence=round(0.5 + 0.49 * score, 2))
-    if score <= _CAMERA and found.black < _EMPTY:
-        return Confident[Kind](value="rgb", confidence=round(0.99 - score, 2))
-    return None
-
-
-def _scores(t: Texture) -> dict[_Control, float]:
     grey = _ramp(t.chroma_99, 40, 15)
     bright = _ramp(t.gain, 4, 3)
     drawn = _ramp(t.midtone, 0.25, 0.12)
@@ -273,14 +226,21 @@ def _scores(t: Texture) -> dict[_Control, float]:
         _ramp(t.spread, 5, 12),
         max(0.5, _ramp(t.chroma_99, 12, 25)),  # a grey one may be a picture that is soft by nature
     )
-    return {
+    scores: dict[Kind, float] = {
         "edge": min(edge),
-        "mask": min(mask),
-        "lines": min(lines),
-        "seg": min(*seg, 1 - min(lines)),  # lines are drawn regions too, and something more
         "depth": max(min(depth), min(points)),
+        "seg": min(*seg, 1 - min(lines)),  # lines are drawn regions too, and something more
         "blur": min(blur),
+        "lines": min(lines),
+        "mask": min(mask),
     }
+    best = max(scores, key=scores.__getitem__)
+    score = scores[best]
+    if score >= _CONTROL:
+        return Confident[Kind](value=best, confidence=round(0.5 + 0.49 * score, 2))
+    if score <= _CAMERA and t.black < _EMPTY:
+        return Confident[Kind](value="rgb", confidence=round(0.99 - score, 2))
+    return None
 
 
 def _ramp(value: float, against: float, speaks_for: float) -> float:

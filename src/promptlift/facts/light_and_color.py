@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,13 +12,13 @@ from promptlift.facts.model import Confident, Light, Palette
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["COLOR_ANCHORS", "NEUTRALS", "light", "name_of", "palette"]
+__all__ = ["light", "palette"]
 
 # The colours that have a name, as sRGB at the centre of what people call so. Names that cover more
 # than one place stand several times.
-NEUTRALS: Final = frozenset({"black", "charcoal", "dark gray", "gray", "light gray", "white"})
+_NEUTRALS = frozenset({"black", "charcoal", "dark gray", "gray", "light gray", "white"})
 
-COLOR_ANCHORS: Final[tuple[tuple[str, tuple[int, int, int]], ...]] = (
+_ANCHORS = (
     ("black", (10, 10, 10)),
     ("charcoal", (48, 48, 50)),
     ("dark gray", (84, 84, 86)),
@@ -123,7 +123,8 @@ def _temperature(colours: NDArray[np.float32]) -> Literal["warm", "neutral", "co
     lightness, a, b = colours.T
     greys = b[(np.hypot(a, b) < _NEARLY_GREY) & (lightness > 15) & (lightness < 97)]
     if len(greys) < _ENOUGH * len(colours):
-        return _cast(b)
+        low, high = np.percentile(b, [20, 80])
+        return "warm" if low > 2 * _WARM else "cool" if high < 2 * _COOL else None
     tint = float(np.median(greys))
     rest = tint if len(greys) > _PLENTY * len(colours) else float(b.mean())
     if tint > _WARM and rest > 0:
@@ -131,11 +132,6 @@ def _temperature(colours: NDArray[np.float32]) -> Literal["warm", "neutral", "co
     if tint < _COOL and rest < 0:
         return "cool"
     return "neutral" if abs(tint) < _NEUTRAL and abs(rest) < 2 * _NEUTRAL else None
-
-
-def _cast(b: NDArray[np.float32]) -> Literal["warm", "cool"] | None:
-    low, high = np.percentile(b, [20, 80])
-    return "warm" if low > 2 * _WARM else "cool" if high < 2 * _COOL else None
 
 
 _DOMINANT = 0.1  # share of the picture
@@ -146,11 +142,11 @@ _GREY = 9.0  # chroma up to which a colour is a grey, whatever its tint
 _TOGETHER = 1024  # colours; more, and OpenBLAS wakes threads that cost more than they do
 _MOST_DOMINANT, _MOST_NEUTRAL, _MOST_ACCENTS = 4, 2, 3
 
-_NAMES = tuple(dict.fromkeys(name for name, _ in COLOR_ANCHORS))
-_TABLE = lab(np.array([colour for _, colour in COLOR_ANCHORS], dtype=np.uint8))
-_NAME_OF = np.array([_NAMES.index(name) for name, _ in COLOR_ANCHORS])  # of each row of the table
+_NAMES = tuple(dict.fromkeys(name for name, _ in _ANCHORS))
+_TABLE = lab(np.array([colour for _, colour in _ANCHORS], dtype=np.uint8))
+_NAME_OF = np.array([_NAMES.index(name) for name, _ in _ANCHORS])  # of each row of the table
 _FIRST = np.array([next(i for i, n in enumerate(_NAME_OF) if n == k) for k in range(len(_NAMES))])
-_NEUTRAL_palette = np.array([name in NEUTRALS for name in _NAMES])
+_IS_NEUTRAL = np.array([name in _NEUTRALS for name in _NAMES])
 _HUE = np.arctan2(_TABLE[_FIRST, 2], _TABLE[_FIRST, 1]) / (2 * np.pi)  # of each name, in turns
 _SECTOR = np.round(_HUE * 12).astype(int) % 12
 
@@ -163,32 +159,16 @@ def palette(colours: NDArray[np.float32]) -> Confident[Palette] | None:
     """
     nearest = _nearest(colours)
     shares = np.bincount(nearest, minlength=len(_NAMES)) / len(colours)
-    dominant = _dominant(shares)
-    accents = [name for name in _accents(colours, nearest) if name not in dominant]
-    if not dominant and not accents:
-        return None
-    value = Palette(dominant=tuple(dominant), accents=tuple(accents[:_MOST_ACCENTS]))
-    named = sum(float(shares[_NAMES.index(name)]) for name in (*dominant, *value.accents))
-    return Confident[Palette](value=value, confidence=round(min(0.5 + named / 2, 0.95), 2))
-
-
-def _dominant(shares: NDArray[np.float64]) -> list[str]:
-    names: list[str] = []
+    dominant: list[str] = []
     greys = 0
     for index in np.argsort(-shares):
-        if shares[index] < (_DOMINANT if _NEUTRAL_palette[index] else _COLOURED):
+        if shares[index] < (_DOMINANT if _IS_NEUTRAL[index] else _COLOURED):
             continue
-        greys += int(_NEUTRAL_palette[index])
-        if not _NEUTRAL_palette[index] or greys <= _MOST_NEUTRAL:
-            names.append(_NAMES[index])
-    return names[:_MOST_DOMINANT]
-
-
-def _accents(colours: NDArray[np.float32], nearest: NDArray[np.intp]) -> list[str]:
-    """Names of the vivid colours, most area first.
-
-    A hue whose shades have too little area each goes by the commonest of their names.
-    """
+        greys += int(_IS_NEUTRAL[index])
+        if not _IS_NEUTRAL[index] or greys <= _MOST_NEUTRAL:
+            dominant.append(_NAMES[index])
+    dominant = dominant[:_MOST_DOMINANT]
+    # A hue whose shades have too little area each goes by the commonest of their names.
     vivid = np.hypot(colours[:, 1], colours[:, 2]) > _VIVID
     area = np.bincount(nearest[vivid], minlength=len(_NAMES)) / len(colours)
     found = {index: float(area[index]) for index in np.flatnonzero(area >= _ACCENT)}
@@ -197,24 +177,24 @@ def _accents(colours: NDArray[np.float32], nearest: NDArray[np.intp]) -> list[st
         total = float(area[shades].sum())
         if total >= _ACCENT and not any(index in found for index in shades):
             found[shades[area[shades].argmax()]] = total
-    return [_NAMES[index] for index, _ in sorted(found.items(), key=lambda item: -item[1])]
-
-
-def name_of(colour: tuple[int, int, int]) -> str:
-    """The name of one sRGB colour."""
-    return _NAMES[int(_nearest(lab(np.array([colour], dtype=np.uint8)))[0])]
+    most = sorted(found, key=lambda index: -found[index])
+    accents = [_NAMES[index] for index in most if _NAMES[index] not in dominant]
+    if not dominant and not accents:
+        return None
+    value = Palette(dominant=tuple(dominant), accents=tuple(accents[:_MOST_ACCENTS]))
+    named = sum(float(shares[_NAMES.index(name)]) for name in (*dominant, *value.accents))
+    return Confident[Palette](value=value, confidence=round(min(0.5 + named / 2, 0.95), 2))
 
 
 def _nearest(colours: NDArray[np.float32]) -> NDArray[np.intp]:
     """Index of the nearest name; lightness counts half, for people name the hue first."""
-    few = range(0, len(colours), _TOGETHER)
-    return np.concatenate([_nearest_of(colours[i : i + _TOGETHER]) for i in few])
-
-
-def _nearest_of(colours: NDArray[np.float32]) -> NDArray[np.intp]:
     weight = np.array([0.5, 1, 1], dtype=np.float32)
-    points, table = colours * weight, _TABLE * weight
-    distance = (table**2).sum(axis=1) - 2 * points @ table.T
-    grey = np.hypot(colours[:, 1], colours[:, 2]) <= _GREY
-    distance[np.ix_(grey, ~_NEUTRAL_palette[_NAME_OF])] = np.inf
-    return np.asarray(_NAME_OF[distance.argmin(axis=1)], dtype=np.intp)
+    table = _TABLE * weight
+    parts = []
+    for start in range(0, len(colours), _TOGETHER):
+        some = colours[start : start + _TOGETHER]
+        distance = (table**2).sum(axis=1) - 2 * (some * weight) @ table.T
+        grey = np.hypot(some[:, 1], some[:, 2]) <= _GREY
+        distance[np.ix_(grey, ~_IS_NEUTRAL[_NAME_OF])] = np.inf
+        parts.append(_NAME_OF[distance.argmin(axis=1)])
+    return np.concatenate(parts)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from promptlift.facts.camera import camera, movement, moving
 from promptlift.facts.control_kind import control_kind, sharpness, texture
 from promptlift.facts.image_ops import halve, lab, luma, spread_indices
 from promptlift.facts.light_and_color import light, palette
 from promptlift.facts.model import Facts
-from promptlift.facts.motion import find_cuts, measure_motion
+from promptlift.facts.motion import camera, find_cuts, measure_motion, movement, moving
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,17 +53,26 @@ def measure_facts(thumbnails: Thumbnails, motion: Thumbnails | None = None) -> F
     clear = sharpness(found) if found is not None else None
     if control:
         return Facts(kind=kind, sharpness=clear)
+    how: Confident[Camera] | None = None
     moves: Confident[Movement] | None = None
     cuts: tuple[float, ...] | None = None
+    strip = motion or thumbnails
+    seconds = np.array([float(time) for time in strip.times])
     if motion is not None:
-        how = _camera_of_bursts(motion)
+        _, starts = np.unique(strip.stretches or (0,) * len(seconds), return_index=True)
+        bursts = [slice(a, b) for a, b in pairwise([*starts.tolist(), len(seconds)])]
+        one = measure_motion(strip.images.astype(np.float32), seconds, bursts)
+        how = camera([one]) if one is not None else None
     else:
         grey = luma(images)
-        seconds = np.array([float(time) for time in thumbnails.times])
-        runs, starts = _runs(thumbnails, grey)
+        runs, starts_of_shots = _runs(strip, grey)
         how, moves = _motion(grey, seconds, runs)
-        cuts = _cut_times(thumbnails, seconds, starts)
-    pixels = _pixels(images)
+        if strip.contiguous and len(seconds) > 1:  # not where only stretches were sampled
+            cuts = tuple(round(float(seconds[cut]), 3) for cut in starts_of_shots)
+    # An even sample of the pixels.
+    chosen = images[spread_indices(len(images), _COLOUR_SAMPLES)]
+    step = max(1, round(float(np.sqrt(chosen[0, ..., 0].size / _COLOUR_PIXELS))))
+    pixels = lab(chosen[:, ::step, ::step].reshape(-1, 3))
     return Facts(
         kind=kind,
         camera=_sure(how),
@@ -74,23 +82,6 @@ def measure_facts(thumbnails: Thumbnails, motion: Thumbnails | None = None) -> F
         sharpness=clear,
         cuts=cuts,
     )
-
-
-def _camera_of_bursts(pictures: Thumbnails) -> Confident[Camera] | None:
-    seconds = np.array([float(time) for time in pictures.times])
-    _, starts = np.unique(pictures.stretches or (0,) * len(seconds), return_index=True)
-    bursts = [slice(a, b) for a, b in pairwise([*starts.tolist(), len(seconds)])]
-    found = measure_motion(pictures.images.astype(np.float32), seconds, bursts)
-    return camera([found]) if found is not None else None
-
-
-def _cut_times(
-    strip: Thumbnails, seconds: NDArray[np.float64], cuts: list[int]
-) -> tuple[float, ...] | None:
-    """When the shot changes; None where only stretches of a clip were sampled."""
-    if not strip.contiguous or len(seconds) < 2:
-        return None
-    return tuple(round(float(seconds[cut]), 3) for cut in cuts)
 
 
 def _runs(strip: Thumbnails, grey: Plane) -> tuple[list[slice], list[int]]:
@@ -113,7 +104,13 @@ def _motion(
     grey: Plane, seconds: NDArray[np.float64], runs: list[slice]
 ) -> tuple[Confident[Camera] | None, Confident[Movement] | None]:
     """The camera's motion, and what else moves where the camera stands still."""
-    pieces = [piece for run in runs for piece in _pieces(run)]
+    pieces: list[slice] = []
+    for run in runs:
+        if run.stop - run.start <= _LONG:
+            pieces.append(run)
+        else:  # a few pieces, spread over it, so that a long video costs no more
+            starts = np.linspace(run.start, run.stop - _PIECE, _LONG // _PIECE).astype(int).tolist()
+            pieces += [slice(start, start + _PIECE) for start in starts]
     motions = [
         m for piece in pieces if (m := measure_motion(grey[piece], seconds[piece])) is not None
     ]
@@ -126,22 +123,6 @@ def _motion(
     weights = [run.stop - run.start for _, run in shares]
     mean = np.average([share for share, _ in shares], axis=0, weights=weights)
     return how, movement(mean.astype(np.float32))
-
-
-def _pieces(run: slice) -> list[slice]:
-    """A long run in a few pieces, spread over it, so that a long video costs no more."""
-    length = run.stop - run.start
-    if length <= _LONG:
-        return [run]
-    starts = np.linspace(run.start, run.stop - _PIECE, _LONG // _PIECE).astype(int).tolist()
-    return [slice(start, start + _PIECE) for start in starts]
-
-
-def _pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """CIELAB colours of an even sample of the pixels, ``(pixels, 3)``."""
-    chosen = images[spread_indices(len(images), _COLOUR_SAMPLES)]
-    step = max(1, round(float(np.sqrt(chosen[0, ..., 0].size / _COLOUR_PIXELS))))
-    return lab(chosen[:, ::step, ::step].reshape(-1, 3))
 
 
 def _sure(fact: Confident[T] | None) -> Confident[T] | None:

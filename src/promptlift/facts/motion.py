@@ -1,15 +1,19 @@
-"""Motion between pictures: tile displacements, cuts, and the motion of the whole picture."""
+"""Motion between pictures: cuts, how the camera moves, and what else moves, in words.
+
+Where the picture's motion lies between still and moving, goes one way now and another then, or
+is not shared by most of the picture, nothing is said.
+"""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import cache, reduce
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from promptlift.facts.image_ops import codes, halve
+from promptlift.facts.image_ops import codes, halve, window_max
+from promptlift.facts.model import Camera, Confident, Movement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,113 +22,100 @@ if TYPE_CHECKING:
 
     from promptlift.facts.image_ops import Plane
 
-__all__ = [
-    "REACH",
-    "SIDE",
-    "STILL",
-    "Motion",
-    "TileShifts",
-    "find_cuts",
-    "measure_motion",
-    "tile_centres",
-    "tile_flow",
-    "tile_spectra",
-    "whole_shift",
-]
-
-if TYPE_CHECKING:
     Spectra = NDArray[np.complex64]
+    Vectors = NDArray[np.float32]
 
+__all__ = ["Motion", "camera", "find_cuts", "measure_motion", "movement", "moving"]
 
-SIDE = 32
+_SIDE = 32  # pixels of a tile
 _STRIDE = 16
 _SMOOTH = 0.9  # pixels; width of the correlation peak, wide enough to place it between pixels
 _TOGETHER = 4  # pairs of pictures whose tiles still fit into a cache
-REACH = 8.0  # pixels; beyond a quarter of a tile too little of it is seen in both pictures
+_REACH = 8.0  # pixels; beyond a quarter of a tile too little of it is seen in both pictures
 
 
-@dataclass(frozen=True, slots=True)
-class TileShifts:
-    """Displacements of tiles between two pictures, for several pairs of pictures.
-
-    Attributes:
-        shift: Pixels right and down, ``(pairs, tiles, 2)``.
-        quality: From 0 to 1, how well the tile was found again, ``(pairs, tiles)``.
-    """
-
-    shift: NDArray[np.float32]
-    quality: NDArray[np.float32]
+def _tile_starts(length: int) -> NDArray[np.intp]:
+    count = max((length - _SIDE) // _STRIDE + 1, 1)
+    return np.linspace(0, length - _SIDE, count).round().astype(np.intp)
 
 
-def tile_centres(height: int, width: int) -> NDArray[np.float32]:
+def _tile_centres(height: int, width: int) -> Vectors:
     """Centres of the tiles, ``(tiles, 2)`` as x and y pixels from the centre of the picture."""
-    y, x = np.meshgrid(_starts(height), _starts(width), indexing="ij")
-    centres = np.stack([x.ravel(), y.ravel()], axis=-1) + SIDE / 2
-    middle = np.array([width / 2, height / 2])
-    return np.asarray(centres - middle, dtype=np.float32)
+    y, x = np.meshgrid(_tile_starts(height), _tile_starts(width), indexing="ij")
+    centres = np.stack([x.ravel(), y.ravel()], axis=-1) + _SIDE / 2
+    return np.asarray(centres - np.array([width / 2, height / 2]), dtype=np.float32)
 
 
-def tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
+def _tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
     """Spectra of the windowed tiles, ``(count, tiles, side, side // 2 + 1)``, and their contrast.
 
     The contrast is the standard deviation of each tile in levels, ``(count, tiles)``.
     """
-    tops, lefts = (_starts(length) for length in planes.shape[1:])
-    spectra = np.empty((len(planes), len(tops) * len(lefts), SIDE, SIDE // 2 + 1), np.complex64)
+    tops, lefts = (_tile_starts(length) for length in planes.shape[1:])
+    spectra = np.empty((len(planes), len(tops) * len(lefts), _SIDE, _SIDE // 2 + 1), np.complex64)
     contrast = np.empty(spectra.shape[:2], np.float32)
-    ramp = np.hanning(SIDE + 2)[1:-1].astype(np.float32)
+    ramp = np.hanning(_SIDE + 2)[1:-1].astype(np.float32)
     window = ramp[:, None] * ramp[None, :]
     for number, plane in enumerate(planes):  # one at a time stays in the cache
-        views = np.lib.stride_tricks.sliding_window_view(plane, (SIDE, SIDE))
-        tiles = views[tops[:, None], lefts].reshape(-1, SIDE, SIDE)
+        views = np.lib.stride_tricks.sliding_window_view(plane, (_SIDE, _SIDE))
+        tiles = views[tops[:, None], lefts].reshape(-1, _SIDE, _SIDE)
         tiles = tiles - tiles.mean(axis=(1, 2), keepdims=True)
         contrast[number] = np.sqrt((tiles * tiles).mean(axis=(1, 2)))
         spectra[number] = np.fft.rfft2(tiles * window)
     return spectra, contrast
 
 
-def tile_flow(spectra: Spectra, first: NDArray[np.intp], gap: int = 1) -> TileShifts:
+def _tile_shifts(spectra: Spectra, first: NDArray[np.intp], gap: int) -> tuple[Vectors, Vectors]:
     """Find each tile of the pictures of some numbers again `gap` pictures later.
 
     Phase correlation (Kuglin and Hines, 1975) with a Gaussian low pass, so that the peak is
     Gaussian too and three logarithms place it between the pixels.
+
+    Returns:
+        Pixels right and down, ``(pairs, tiles, 2)``; and from 0 to 1 how well each tile was found
+        again, ``(pairs, tiles)``.
     """
-    few = [first[i : i + _TOGETHER] for i in range(0, len(first), _TOGETHER)]
-    parts = [_flow(spectra[some], spectra[some + gap]) for some in few]
-    return TileShifts(
-        np.concatenate([part.shift for part in parts]),
-        np.concatenate([part.quality for part in parts]),
-    )
+    rows, columns = np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE)[None, :]
+    weight = np.exp(-2 * (np.pi * _SMOOTH) ** 2 * (rows**2 + columns**2)).astype(np.float32)
+    highest = np.float32(np.fft.irfft2(weight, s=(_SIDE, _SIDE))[0, 0])
+    shifts, qualities = [], []
+    for start in range(0, len(first), _TOGETHER):
+        some = first[start : start + _TOGETHER]
+        # In place and by parts: else NumPy rounds complex products by the arrays' sizes.
+        cross = spectra[some].conj()
+        np.multiply(cross, spectra[some + gap], out=cross)
+        scale = weight / (np.abs(cross) + 1e-3)
+        cross.real *= scale
+        cross.imag *= scale
+        surface = np.fft.irfft2(cross, s=(_SIDE, _SIDE)).astype(np.float32, copy=False)
+        best = surface.reshape(*surface.shape[:2], -1).argmax(axis=-1)
+        row, column = best // _SIDE, best % _SIDE
+        pairs, tiles = np.indices(best.shape)
+        peak = surface[pairs, tiles, row, column]
+        across, down = (
+            _vertex(
+                surface[pairs, tiles, (row - y) % _SIDE, (column - x) % _SIDE],
+                peak,
+                surface[pairs, tiles, (row + y) % _SIDE, (column + x) % _SIDE],
+            )
+            for x, y in ((1, 0), (0, 1))
+        )
+        x = np.where(column > _SIDE // 2, column - _SIDE, column) + across
+        y = np.where(row > _SIDE // 2, row - _SIDE, row) + down
+        shifts.append(np.stack([x, y], axis=-1).astype(np.float32))
+        qualities.append(peak / highest)
+    return np.concatenate(shifts), np.concatenate(qualities)
 
 
-def _flow(first: Spectra, second: Spectra) -> TileShifts:
-    # In place and by parts: else NumPy rounds a product of complex numbers by the arrays' sizes.
-    cross = first.conj()
-    np.multiply(cross, second, out=cross)
-    weight = _low_pass()
-    scale = weight / (np.abs(cross) + 1e-3)
-    cross.real *= scale
-    cross.imag *= scale
-    surface = np.fft.irfft2(cross, s=(SIDE, SIDE)).astype(np.float32, copy=False)
-    flat = surface.reshape(*surface.shape[:2], -1)
-    best = flat.argmax(axis=-1)
-    row, column = best // SIDE, best % SIDE
-    pairs, tiles = np.indices(best.shape)
-    peak = surface[pairs, tiles, row, column]
-    highest = float(np.fft.irfft2(weight, s=(SIDE, SIDE))[0, 0])
-
-    def at(down: int, right: int) -> NDArray[np.float32]:
-        beside: NDArray[np.float32] = surface[
-            pairs, tiles, (row + down) % SIDE, (column + right) % SIDE
-        ]
-        return beside
-
-    x = _signed(column) + _vertex(at(0, -1), peak, at(0, 1))
-    y = _signed(row) + _vertex(at(-1, 0), peak, at(1, 0))
-    return TileShifts(np.stack([x, y], axis=-1).astype(np.float32), peak / np.float32(highest))
+def _vertex(before: Vectors, peak: Vectors, after: Vectors) -> Vectors:
+    """Place of the top of the Gaussian through three neighbours, from -0.5 to 0.5."""
+    a, b, c = (np.log(np.maximum(v, 1e-6)) for v in (before, peak, after))
+    curve = a - 2 * b + c
+    offset = np.where(curve < -1e-6, (a - c) / np.minimum(2 * curve, -1e-6), 0)
+    return np.asarray(np.clip(offset, -0.5, 0.5), dtype=np.float32)
 
 
-def whole_shift(planes: Plane) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _whole_shift(planes: Plane) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Shift of each picture against the one before, to the whole pixel.
 
     Returns:
@@ -147,32 +138,6 @@ def whole_shift(planes: Plane) -> tuple[NDArray[np.float32], NDArray[np.float32]
     highest = float(np.fft.irfft2(weight, s=(height, width))[0, 0])
     shift = np.stack([right, down], axis=-1).astype(np.float32)
     return shift, (flat.max(axis=1) / highest).astype(np.float32)
-
-
-def _starts(length: int) -> NDArray[np.intp]:
-    count = max((length - SIDE) // _STRIDE + 1, 1)
-    return np.linspace(0, length - SIDE, count).round().astype(np.intp)
-
-
-def _low_pass() -> NDArray[np.float32]:
-    rows = np.fft.fftfreq(SIDE)[:, None]
-    columns = np.fft.rfftfreq(SIDE)[None, :]
-    weight = np.exp(-2 * (np.pi * _SMOOTH) ** 2 * (rows**2 + columns**2))
-    return np.asarray(weight, dtype=np.float32)
-
-
-def _signed(index: NDArray[np.intp]) -> NDArray[np.intp]:
-    return np.where(index > SIDE // 2, index - SIDE, index)
-
-
-def _vertex(
-    before: NDArray[np.float32], peak: NDArray[np.float32], after: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Place of the top of the Gaussian through three neighbours, from -0.5 to 0.5."""
-    a, b, c = (np.log(np.maximum(v, 1e-6)) for v in (before, peak, after))
-    curve = a - 2 * b + c
-    offset = np.where(curve < -1e-6, (a - c) / np.minimum(2 * curve, -1e-6), 0)
-    return np.asarray(np.clip(offset, -0.5, 0.5), dtype=np.float32)
 
 
 _LIKE = 0.5  # correlation of two pictures, best shift included, above which they show one shot
@@ -199,9 +164,14 @@ def find_cuts(small: NDArray[np.uint8], grey: Plane) -> list[int]:
         beside = np.concatenate([change[max(i - 2, 0) : i], change[i + 1 : i + 3]])
         if beside.size and change[i] < _ISOLATED * float(beside.max()):
             continue
-        if _comes_back(bins, int(i)) or _alike(grey[i : i + 2]):
+        # Colours that return within half a second, as after a flash, or came so, are no cut.
+        after, before = bins[i + 2 : i + 5], bins[max(i - 3, 0) : i]
+        if after.size and np.abs(after - bins[i]).sum(axis=1).min() / 2 < _COLOURS:
             continue
-        found.append(int(i) + 1)
+        if before.size and np.abs(before - bins[i + 1]).sum(axis=1).min() / 2 < _COLOURS:
+            continue
+        if not _alike(grey[i : i + 2]):
+            found.append(int(i) + 1)
     return found
 
 
@@ -222,18 +192,9 @@ def _histograms(small: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(smooth.reshape(len(small), -1), dtype=np.float32)
 
 
-def _comes_back(bins: NDArray[np.float32], i: int) -> bool:
-    """Whether the colours before the change return within half a second, as after a flash."""
-    after = bins[i + 2 : i + 5]
-    before = bins[max(i - 3, 0) : i]
-    returns = after.size and np.abs(after - bins[i]).sum(axis=1).min() / 2 < _COLOURS
-    came = before.size and np.abs(before - bins[i + 1]).sum(axis=1).min() / 2 < _COLOURS
-    return bool(returns or came)
-
-
 def _alike(pair: Plane) -> bool:
     """Whether two pictures correlate once the second is shifted back onto the first."""
-    (shift,), _ = whole_shift(pair)
+    (shift,), _ = _whole_shift(pair)
     right, down = int(shift[0]), int(shift[1])
     height, width = pair.shape[1:]
     if abs(right) > width // 2 or abs(down) > height // 2:
@@ -242,21 +203,13 @@ def _alike(pair: Plane) -> bool:
     for x, y in {(0, 0), (right, down)}:
         first = pair[0, max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
         second = pair[1, max(y, 0) : height - max(-y, 0), max(x, 0) : width - max(-x, 0)]
-        best = max(best, _correlation(first, second))
+        a, b = first - first.mean(), second - second.mean()
+        size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+        best = max(best, float((a * b).sum()) / size if size > 1e-3 else 1.0)
     return best > _LIKE
 
 
-def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    a, b = first - first.mean(), second - second.mean()
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / size if size > 1e-3 else 1.0
-
-
-if TYPE_CHECKING:
-    Vectors = NDArray[np.float32]
-
-
-STILL = 0.6  # % of the width a second, up to which a tile or a camera stands still
+_STILL = 0.6  # % of the width a second, up to which a tile or a camera stands still
 
 _GAPS = (8, 4, 2, 1)  # pictures between the two of a pair; the longest that stays within reach
 _PAIRS = 24
@@ -291,15 +244,15 @@ class Motion:
 
     right: float
     down: float
-    growth: float
     support: float
-    still: float
-    rest: float
-    looming: float
     steadiness: float
     shake: float
     across: float
     seconds: float
+    growth: float = 0.0
+    still: float = 0.0
+    rest: float = 0.0
+    looming: float = 0.0
 
 
 def measure_motion(
@@ -315,45 +268,71 @@ def measure_motion(
     Returns:
         The motion, or None where the run is too short, too small or too plain.
     """
-    if len(grey) < 3:
+    bursts = bursts or [slice(0, len(grey))]
+    if len(grey) < 3 or min(burst.stop - burst.start for burst in bursts) < 2:
         return None
     planes = halve(grey) if max(grey.shape[1:]) >= 200 else grey
-    bursts = bursts or [slice(0, len(grey))]
-    if min(planes.shape[1:]) < SIDE:
+    if min(planes.shape[1:]) < _SIDE:
         return None
     step = float(np.median(np.diff(seconds)))
     length = float(seconds[-1] - seconds[0])
-    spectra, contrast = tile_spectra(planes)
+    spectra, contrast = _tile_spectra(planes)
     width = planes.shape[2]
     filled = (contrast > _TEXTURE).mean(axis=0) > 0.5
     if filled.mean() < _COVERED:
         return None
-    places = tile_centres(*planes.shape[1:])[:, 0]
+    all_centres = _tile_centres(*planes.shape[1:])
+    places = all_centres[:, 0]
     across = float(np.ptp(places[filled]) / max(float(np.ptp(places)), 1))
-    field = cache(partial(_field, spectra, contrast, bursts))
+
+    @cache
+    def field(gap: int) -> _Field:
+        starts = [number for burst in bursts for number in range(burst.start, burst.stop - gap)]
+        first = np.array(starts[:: max(1, len(starts) // _PAIRS)])
+        shifts, quality = _tile_shifts(spectra, first, gap)
+        good = (quality > _FOUND) & (contrast[first] > _TEXTURE)
+        found = good.mean(axis=0) > 0.5
+        shifts = np.where(good[..., None], shifts, np.float32(np.nan))
+        typical = np.zeros(shifts.shape[1:], dtype=np.float32)
+        typical[found] = _median(shifts[:, found], axis=0)
+        return _Field(gap, shifts, typical, found)
+
     near = field(1)
-    if near.found[filled].mean() < 0.7 or _speed(near) > 0.6 * REACH:
+    # What nine tenths of the tiles stay under, in pixels.
+    lengths = _lengths(near.typical[near.found])
+    speed = float(np.percentile(lengths, 90)) if lengths.size else 0.0
+    if near.found[filled].mean() < 0.7 or speed > 0.6 * _REACH:
         return _fast(planes, step, length, across, bursts)
-    far = field(_gap(near, bursts))
+    # The longest gap over which the tiles are still found, so that slow motion shows.
+    shortest = min(burst.stop - burst.start for burst in bursts)
+    longest = (shortest - 1) / (2 if len(bursts) == 1 else 1.5)
+    reached = (g for g in _GAPS if g * max(speed, 1e-3) <= 0.6 * _REACH and g <= longest)
+    far = field(next(reached, 1))
     if far.found.mean() < _COVERED or far.found.sum() < _FEWEST:
         return None
-    gap = far.gap if len(bursts) > 1 else max(far.gap // 2, 1)
-    centres = tile_centres(*planes.shape[1:])[far.found]
-    typical = far.typical[far.found]
+    centres, typical = all_centres[far.found], far.typical[far.found]
+    shifts = far.shifts[:, far.found]
     model, inliers = _fit(centres, typical)
     rate = 1 / (far.gap * step)
-    still = _lengths(typical) * 100 / width * rate < STILL
-    resting = _lengths(far.shifts[:, far.found]) * 100 / width * rate < STILL
+    resting = _lengths(shifts) * 100 / width * rate < _STILL
+    # Share of the pairs whose tiles go the typical way, at 0.4 of its speed or more.
+    way = typical[inliers]
+    power = np.maximum((way * way).sum(axis=-1), 1e-6)
+    along = _median((shifts[:, inliers] * way).sum(axis=-1) / power, axis=1)
+    steps = _median(near.shifts[:, near.found], axis=1)
+    counts = [burst.stop - burst.start - 1 for burst in bursts]
+    paths = np.split(steps, np.cumsum(counts)[:-1]) if sum(counts) == len(steps) else [steps]
+    gap = far.gap if len(bursts) > 1 else max(far.gap // 2, 1)
     return Motion(
         right=float(model[0]) * 100 / width * rate,
         down=float(model[1]) * 100 / width * rate,
         growth=float(model[2]) * 100 * rate,
         support=float(_along(centres, typical, model).mean()),
-        still=float(still.mean()),
+        still=float((_lengths(typical) * 100 / width * rate < _STILL).mean()),
         rest=float((resting.mean(axis=1) > _RESTING).mean()),
-        looming=_looming(field(gap), planes.shape[1:]),
-        steadiness=_steadiness(far.shifts[:, far.found][:, inliers], typical[inliers]),
-        shake=_shake(near, bursts) * 100 / width,
+        looming=_looming(field(gap), all_centres, width),
+        steadiness=float((along > 0.4).mean()),
+        shake=_roughness([path[np.isfinite(path).all(axis=1)] for path in paths]) * 100 / width,
         across=across,
         seconds=length,
     )
@@ -367,7 +346,7 @@ class _Field:
         gap: Pictures from the first to the second of a pair.
         shifts: Pixels right and down, ``(pairs, tiles, 2)``; NaN where a tile was not found.
         typical: Median over the pairs, ``(tiles, 2)``.
-        found: TileShifts with texture that most pairs found again, ``(tiles,)``.
+        found: Tiles with texture that most pairs found again, ``(tiles,)``.
     """
 
     gap: int
@@ -376,38 +355,9 @@ class _Field:
     found: NDArray[np.bool_]
 
 
-def _field(spectra: Spectra, contrast: Vectors, bursts: Sequence[slice], gap: int) -> _Field:
-    starts = [number for burst in bursts for number in range(burst.start, burst.stop - gap)]
-    first = np.array(starts[:: max(1, len(starts) // _PAIRS)])
-    tiles = tile_flow(spectra, first, gap)
-    seen = (tiles.quality > _FOUND) & (contrast[first] > _TEXTURE)
-    found = seen.mean(axis=0) > 0.5
-    shifts = np.where(seen[..., None], tiles.shift, np.float32(np.nan))
-    typical = np.zeros(shifts.shape[1:], dtype=np.float32)
-    typical[found] = np.nanmedian(shifts[:, found], axis=0)
-    return _Field(gap, shifts, typical, found)
-
-
 def _lengths(vectors: Vectors) -> Vectors:
     lengths: Vectors = np.hypot(vectors[..., 0], vectors[..., 1])
     return lengths
-
-
-def _speed(field: _Field) -> float:
-    """Displacement that nine tenths of the tiles stay under, in pixels."""
-    lengths = _lengths(field.typical[field.found])
-    return float(np.percentile(lengths, 90)) if lengths.size else 0.0
-
-
-def _gap(near: _Field, bursts: Sequence[slice]) -> int:
-    """The longest gap over which the tiles are still found, so that slow motion shows."""
-    speed = max(_speed(near), 1e-3)
-    shortest = min(burst.stop - burst.start for burst in bursts)
-    longest = (shortest - 1) / (2 if len(bursts) == 1 else 1.5)
-    return next(
-        (gap for gap in _GAPS if gap * speed <= 0.6 * REACH and gap <= longest),
-        1,
-    )
 
 
 def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
@@ -422,7 +372,7 @@ def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]
     i, j = np.triu_indices(len(centres), 1)
     place = centres[:, 0] + 1j * centres[:, 1]
     move = typical[:, 0] + 1j * typical[:, 1]
-    apart = np.abs(place[i] - place[j]) >= 2 * SIDE / 2
+    apart = np.abs(place[i] - place[j]) >= _SIDE
     i, j = i[apart], j[apart]
     turn = (move[i] - move[j]) / (place[i] - place[j])
     shift = move[i] - turn * place[i]
@@ -437,7 +387,7 @@ def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]
 
 
 def _along(centres: Vectors, typical: Vectors, model: Vectors) -> NDArray[np.bool_]:
-    """TileShifts that move the model's way; their speed may differ, as near and far things do."""
+    """Tiles that move the model's way; their speed may differ, as near and far things do."""
     place = centres[:, 0] + 1j * centres[:, 1]
     move = typical[:, 0] + 1j * typical[:, 1]
     want = model[0] + 1j * model[1] + (model[2] + 1j * model[3]) * place
@@ -450,10 +400,9 @@ def _along(centres: Vectors, typical: Vectors, model: Vectors) -> NDArray[np.boo
     return follows
 
 
-def _looming(field: _Field, shape: tuple[int, ...]) -> float:
+def _looming(field: _Field, centres: Vectors, width: int) -> float:
     """How clearly the tiles on both sides keep moving away from the middle, over all pairs."""
-    centres = tile_centres(shape[0], shape[1])
-    side = np.where(np.abs(centres[:, 0]) > 0.08 * shape[1], np.sign(centres[:, 0]), 0)
+    side = np.where(np.abs(centres[:, 0]) > 0.08 * width, np.sign(centres[:, 0]), 0)
     across = np.nan_to_num(field.shifts[..., 0])
     outward = (np.sign(across) * (np.abs(across) > 0.2)).mean(axis=0) * side * field.found
     out = [int(((outward > 0.5) & (side == s)).sum()) for s in (-1, 1)]
@@ -467,22 +416,8 @@ def _looming(field: _Field, shape: tuple[int, ...]) -> float:
     return clear if away > home else -clear
 
 
-def _steadiness(shifts: Vectors, typical: Vectors) -> float:
-    """Share of the pairs whose tiles go the typical way, at 0.4 of its speed or more."""
-    power = np.maximum((typical * typical).sum(axis=-1), 1e-6)
-    along = _median((shifts * typical).sum(axis=-1) / power, axis=1)
-    return float((along > 0.4).mean())
-
-
-def _shake(near: _Field, bursts: Sequence[slice]) -> float:
-    """Root mean square distance of the picture's path from a smooth one, in pixels."""
-    steps = _median(near.shifts[:, near.found], axis=1)
-    lengths = [burst.stop - burst.start - 1 for burst in bursts]
-    parts = np.split(steps, np.cumsum(lengths)[:-1]) if sum(lengths) == len(steps) else [steps]
-    return _roughness([part[np.isfinite(part).all(axis=1)] for part in parts])
-
-
 def _roughness(paths: Sequence[NDArray[np.floating]]) -> float:
+    """Root mean square distance of the picture's path from a smooth one, in pixels."""
     squares = []
     for steps in paths:
         if len(steps) >= 5:
@@ -492,18 +427,19 @@ def _roughness(paths: Sequence[NDArray[np.floating]]) -> float:
 
 
 def _median(values: Vectors, axis: int) -> Vectors:
-    """Median of the numbers; NaN, without a warning, where there are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        middle: Vectors = np.nanmedian(values, axis=axis)
-    return middle
+    """Median of the numbers, in a fraction of the time of `numpy.nanmedian`; NaN of none."""
+    ordered = np.sort(values, axis=axis)  # NaN comes last
+    count = np.expand_dims((~np.isnan(values)).sum(axis=axis), axis)
+    low = np.take_along_axis(ordered, (count - 1) // 2, axis)
+    high = np.take_along_axis(ordered, count // 2, axis)
+    return np.squeeze((low + high) / 2, axis)
 
 
 def _fast(
     planes: Plane, step: float, length: float, across: float, bursts: Sequence[slice]
 ) -> Motion | None:
     """A pan, tilt or shake too fast for the tiles, from whole pictures."""
-    parts = [whole_shift(planes[burst]) for burst in bursts]
+    parts = [_whole_shift(planes[burst]) for burst in bursts]
     shifts = np.concatenate([part for part, _ in parts])
     quality = np.concatenate([part for _, part in parts])
     sure = quality > 0.15
@@ -515,13 +451,126 @@ def _fast(
     return Motion(
         right=float(typical[0]) * percent,
         down=float(typical[1]) * percent,
-        growth=0.0,
         support=float(sure.mean()),
-        still=0.0,
-        rest=0.0,
-        looming=0.0,
         steadiness=float((sure & (along > 0.4)).mean()),
         shake=_roughness([part[good > 0.15] for part, good in parts]) * 100 / planes.shape[2],
         across=across,
         seconds=length,
     )
+
+
+_Move = Literal[
+    "static", "pan left", "pan right", "tilt up", "tilt down", "forward", "backward", "shake"
+]
+
+_MOVING = 1.5  # %/s from which the camera moves
+_MODERATE, _FAST = 6.5, 16.0  # %/s
+_ACROSS = 0.8  # share of the width that must have texture, or it may be a thing that moves
+_SHAKE, _STEADY = 0.5, 0.3  # % of the width, root mean square around the smooth path
+
+
+def camera(motions: list[Motion]) -> Confident[Camera] | None:
+    """Say what the runs of a clip agree on; None where they do not, or none is clear."""
+    answers = [(m.seconds, answer) for m in motions if (answer := _answer(m)) is not None]
+    if not answers:
+        return None
+    total = sum(m.seconds for m in motions)
+    time: dict[tuple[_Move, ...], float] = {}
+    for seconds, answer in answers:
+        time[answer.value.moves] = time.get(answer.value.moves, 0) + seconds
+    moves, seconds = max(time.items(), key=lambda item: item[1])
+    if seconds < 0.75 * total:
+        return None
+    same = [(s, a) for s, a in answers if a.value.moves == moves]
+    longest = max(same, key=lambda item: item[0])[1]
+    confidence = sum(s * a.confidence for s, a in same) / total
+    return Confident[Camera](value=longest.value, confidence=round(confidence, 2))
+
+
+def _answer(m: Motion) -> Confident[Camera] | None:
+    """What one run says."""
+
+    def said(confidence: float, moves: tuple[_Move, ...], speed: float | None) -> Confident[Camera]:
+        strength: Literal["slow", "moderate", "fast"] | None = None
+        if speed is not None:
+            strength = "slow" if speed < _MODERATE else "moderate" if speed < _FAST else "fast"
+        value = Camera(moves=moves, strength=strength)
+        return Confident[Camera](value=value, confidence=round(confidence, 2))
+
+    reach = {"x": abs(m.right), "y": abs(m.down), "z": abs(m.growth) / 2}
+    top = max(reach.values())
+    steady = top >= _MOVING and m.steadiness >= 0.6
+    if m.shake > _SHAKE and not steady:
+        return said(min(0.5 + m.shake / 4, 0.9), ("shake",), 10 * m.shake)
+    if top < _STILL:
+        if m.looming == 1:
+            return said(0.6, ("forward",), None)
+        rests = m.shake <= _STEADY and min(m.still / 0.5, m.rest / 0.7) >= 1
+        if not rests or abs(m.looming) > 0.5:
+            return None
+        return said(min(0.98, 0.5 + m.still / 2), ("static",), None)
+    if not steady or m.support < 0.5 or m.across < _ACROSS:
+        return None
+    names: dict[str, _Move] = {
+        "x": "pan left" if m.right > 0 else "pan right",
+        "y": "tilt up" if m.down > 0 else "tilt down",
+        "z": "forward" if m.growth > 0 else "backward",
+    }
+    strongest = sorted(reach, key=lambda axis: -reach[axis])[:2]
+    moves = tuple(names[axis] for axis in strongest if reach[axis] >= 0.5 * top)
+    sure = min(m.support / 0.8, m.steadiness, 0.5 + 0.5 * (top - _MOVING) / _MOVING, 0.98)
+    return said(sure, moves, max(abs(m.right), abs(m.down), abs(m.growth)))
+
+
+_CHANGE = 10.0  # levels, mean of a block, beyond what noise and compression do
+_CONTRAST = 0.4  # of the contrast around a block, beyond what a jitter of a pixel does
+_SELDOM = 0.15  # share of the time below which a block is taken to flicker
+_BLOCK = 4
+_AMOUNTS = (0.003, 0.03, 0.18)  # share of the picture
+_ONE_SIDE, _EVERYWHERE = 0.6, 0.2  # share of what moves
+
+
+def moving(grey: Plane) -> NDArray[np.float32] | None:
+    """Share of the time in which each block of a run of pictures moves, ``(rows, columns)``.
+
+    Pictures half a second apart are compared, each less the change of the whole picture, so
+    that a change of light is not taken for movement.
+    """
+    gap = min(4, len(grey) - 1)
+    height, width = grey.shape[1] // _BLOCK, grey.shape[2] // _BLOCK
+    if gap < 1 or min(height, width) < 3:
+        return None
+    blocks = grey[:, : height * _BLOCK, : width * _BLOCK]
+    blocks = blocks.reshape(len(grey), height, _BLOCK, width, _BLOCK)
+    # Adding up planes is many times faster than a mean over two axes.
+    rows = reduce(np.add, (blocks[..., column] for column in range(_BLOCK)))
+    means = reduce(np.add, (rows[:, :, row] for row in range(_BLOCK))) / np.float32(_BLOCK**2)
+    change = means[gap:] - means[:-gap]
+    change = np.abs(change - np.median(change, axis=(1, 2), keepdims=True))[:, 1:-1, 1:-1]
+    around = window_max(means, 1) + window_max(-means, 1)
+    allowed = np.maximum(_CHANGE, _CONTRAST * np.minimum(around[gap:], around[:-gap]))
+    share = (change > allowed).mean(axis=0, dtype=np.float32)
+    return np.where(share < _SELDOM, np.float32(0), share)
+
+
+def movement(share: NDArray[np.float32]) -> Confident[Movement] | None:
+    """Say how much moves and in which third; None near the limit between two words."""
+    amounts: tuple[Literal["none", "little", "some", "strong"], ...]
+    amounts = ("none", "little", "some", "strong")
+    mean = float(share.mean())
+    amount = amounts[int(np.searchsorted(_AMOUNTS, mean))]
+    margin = min(abs(np.log2(max(mean, 1e-4) / limit)) for limit in _AMOUNTS)
+    confidence = round(min(0.5 + float(margin) / 4, 0.9), 2)
+    if amount == "none":
+        return Confident[Movement](value=Movement(amount="none"), confidence=confidence)
+    if margin < 0.2:
+        return None
+    thirds = [float(part.sum()) for part in np.array_split(share.sum(axis=0), 3)]
+    parts = [part / max(sum(thirds), 1e-9) for part in thirds]
+    names: tuple[Literal["left", "centre", "right"], ...] = ("left", "centre", "right")
+    where: Literal["left", "centre", "right", "throughout"] | None = None
+    if max(parts) >= _ONE_SIDE:
+        where = names[int(np.argmax(parts))]
+    elif min(parts) >= _EVERYWHERE:
+        where = "throughout"
+    return Confident[Movement](value=Movement(amount=amount, where=where), confidence=confidence)

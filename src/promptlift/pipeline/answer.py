@@ -58,7 +58,7 @@ from promptlift.tokens import (
     load_target_counter,
 )
 from promptlift.types import EngineInfo, Frame, Sampling, Size, again
-from promptlift.video import Source
+from promptlift.video.source import Source
 
 __all__ = ["OnText", "Outcome", "answer", "profile_of", "upsample_item"]
 

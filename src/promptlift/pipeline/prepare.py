@@ -25,9 +25,10 @@ from promptlift.targets.templates import Turn, template
 from promptlift.text import check_short_prompt, counted
 from promptlift.tokens import Family, counter_for, load_target_counter
 from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
-from promptlift.video import Source, VideoRegion
+from promptlift.video.reader import FrameChoice
 from promptlift.video.session import PRELOAD as _VIDEO_MODULES
-from promptlift.video.session import AnalysedError, FrameChoice, VideoAnalysis, frame_count
+from promptlift.video.session import AnalysedError, VideoAnalysis, frame_count
+from promptlift.video.source import Source, VideoRegion
 
 __all__ = [
     "PRELOAD",
@@ -250,9 +251,7 @@ async def prepare(
                     "a region is given, and the video is a list of pictures",
                     remedy="cut the pictures",
                 )
-            video = VideoRegion(
-                source, region, options.strategy, options.frames, options.fps, options.exact
-            )
+            video = VideoRegion(source, region, choice)
         if info.reads_text or with_frames:
             # The vocabulary is read from disk once; after that it costs less than a thread.
             await asyncio.to_thread(counter_for, profile.family)

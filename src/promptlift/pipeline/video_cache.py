@@ -11,17 +11,18 @@ from typing import Any, Protocol, TypeVar
 
 from promptlift.errors import PromptliftError
 from promptlift.types import Frame
-from promptlift.video import Source, isolated_call
+from promptlift.video.reader import FrameChoice
 from promptlift.video.session import (
     AnalysedError,
     Detail,
-    FrameChoice,
     FramePlan,
     VideoAnalysis,
     analyse,
     analyse_and_read,
     read_frames,
 )
+from promptlift.video.source import Source
+from promptlift.video.workers import isolated_call
 
 __all__ = ["Runner", "VideoCache"]
 

@@ -22,7 +22,8 @@ from promptlift.server.metrics import Gauges, Metrics
 from promptlift.server.scheduler import FairQueue
 from promptlift.server.uploads import Uploads
 from promptlift.types import VideoInfo
-from promptlift.video import IsolationLimits, Limits, ProcessPool, probe
+from promptlift.video.source import Limits, probe
+from promptlift.video.workers import IsolationLimits, ProcessPool
 
 __all__ = ["Service"]
 

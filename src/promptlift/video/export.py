@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 from io import BytesIO
-from math import ceil, log
+from math import ceil, sqrt
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "check_target",
     "sheet_png",
-    "time_label",
     "write_hints",
     "write_pngs",
-    "write_sheet",
 ]
 
 _OURS = re.compile(r"hint_\d+\.png")
@@ -44,7 +43,8 @@ def write_pngs(frames: Sequence[Frame], folder: Path) -> None:
     """
     digits = max(2, len(str(len(frames))))
     pictures = {
-        f"hint_{number:0{digits}}.png": _png(frame) for number, frame in enumerate(frames, 1)
+        f"hint_{number:0{digits}}.png": _png(Image.fromarray(frame.image))
+        for number, frame in enumerate(frames, 1)
     }
     try:
         is_new = not folder.exists()
@@ -64,34 +64,24 @@ def write_pngs(frames: Sequence[Frame], folder: Path) -> None:
             f"the folder {str(folder)!r} holds frames of an earlier call, such as {left_over[0]}",
             remedy="choose another directory, or delete them",
         )
-    _write_all(pictures, folder, is_new=is_new)
-
-
-def _write_all(pictures: dict[str, bytes], folder: Path, *, is_new: bool) -> None:
-    """Write the files; if one fails, take away what a new folder holds, and the folder."""
-    written: list[Path] = []
     try:
         for name, content in pictures.items():
             write_atomic(folder / name, content)
-            written.append(folder / name)
     except OutputError:
         if is_new:
-            for path in written:
-                path.unlink()
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _png(frame: Frame) -> bytes:
+def _png(image: Image.Image) -> bytes:
     content = BytesIO()
-    Image.fromarray(frame.image).save(content, "png")
+    image.save(content, "png")
     return content.getvalue()
 
 
 _BACKGROUND = (22, 23, 26)
 _EDGE = (58, 60, 66)
 _TEXT = (238, 238, 240)
-_FAINT = (152, 155, 164)
 _MARGIN = 28
 _GUTTER = 22
 _CAPTION = 34
@@ -99,42 +89,15 @@ _FONT_SIZE = 16
 _NARROWEST = 210  # so that a caption fits under any frame
 
 
-def write_sheet(frames: Sequence[Frame], path: Path) -> None:
-    """Write a contact sheet: every frame at its own size, with its time and size below it.
+def sheet_png(frames: Sequence[Frame]) -> bytes:
+    """A contact sheet as a PNG: every frame at its own size, with its time and size below it.
 
     Args:
         frames: At least one.
-        path: The file; replaced if it exists.
-
-    Raises:
-        OutputError: The file cannot be written.
     """
-    write_atomic(path, sheet_png(frames))
-
-
-def sheet_png(frames: Sequence[Frame]) -> bytes:
-    """The same contact sheet, as the bytes of a PNG."""
-    content = BytesIO()
-    _sheet(frames).save(content, "png")
-    return content.getvalue()
-
-
-def time_label(time: Fraction) -> str:
-    """A time to read: ``4.250 s``, ``3:20.500`` or ``1:03:20.500``."""
-    milliseconds = round(time * 1000)
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:.3f} s"
-    seconds, milliseconds = divmod(milliseconds, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    whole = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{whole}:{seconds:02}.{milliseconds:03}"
-
-
-def _sheet(frames: Sequence[Frame]) -> Image.Image:
     width = max(_NARROWEST, *(frame.size.width for frame in frames))
     height = max(frame.size.height for frame in frames)
-    columns = _columns(len(frames), width, height + _CAPTION)
+    columns = ceil(sqrt(len(frames)))
     rows = ceil(len(frames) / columns)
     sheet = Image.new(
         "RGB",
@@ -144,36 +107,18 @@ def _sheet(frames: Sequence[Frame]) -> Image.Image:
         ),
         _BACKGROUND,
     )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_SIZE)
     for place, frame in enumerate(frames):
         row, column = divmod(place, columns)
         left = _MARGIN + column * (width + _GUTTER)
-        top = _MARGIN + row * (height + _CAPTION + _GUTTER)
-        _add(sheet, frame, left, top + height - frame.size.height)
-    return sheet
-
-
-def _columns(count: int, width: int, height: int) -> int:
-    """How many to a row: for a sheet about 1.8 times as wide as high, with few empty places."""
-
-    def flaw(columns: int) -> float:
-        rows = ceil(count / columns)
-        shape = (columns * width) / (rows * height)
-        return abs(log(shape / 1.8)) + (columns * rows - count) / count
-
-    return min(range(1, count + 1), key=flaw)
-
-
-def _add(sheet: Image.Image, frame: Frame, left: int, top: int) -> None:
-    size = frame.size
-    draw = ImageDraw.Draw(sheet)
-    draw.rectangle((left - 1, top - 1, left + size.width, top + size.height), outline=_EDGE)
-    sheet.paste(Image.fromarray(frame.image), (left, top))
-    font = ImageFont.load_default(_FONT_SIZE)
-    baseline = top + size.height + _CAPTION * 3 // 4
-    time = time_label(frame.time)
-    draw.text((left, baseline), time, _TEXT, font, anchor="ls")
-    rest = f"{size}" + (", keyframe" if frame.snapped else "")
-    draw.text((left + draw.textlength(time, font) + 14, baseline), rest, _FAINT, font, anchor="ls")
+        bottom = _MARGIN + row * (height + _CAPTION + _GUTTER) + height
+        top, size = bottom - frame.size.height, frame.size
+        draw.rectangle((left - 1, top - 1, left + size.width, bottom), outline=_EDGE)
+        sheet.paste(Image.fromarray(frame.image), (left, top))
+        note = ", keyframe" if frame.snapped else ""
+        caption = f"{float(frame.time):.3f} s   {size}{note}"
+        draw.text((left, bottom + _CAPTION * 3 // 4), caption, _TEXT, font, anchor="ls")
+    return _png(sheet)
 
 
 def check_target(target: Path) -> None:
@@ -194,7 +139,7 @@ def write_hints(frames: Sequence[Frame], target: Path, *, fps: Fraction) -> None
 
     Args:
         frames: At least one.
-        target: Where to; see `write_clip`, `write_sheet` and `write_pngs`.
+        target: Where to; see `write_clip`, `sheet_png` and `write_pngs`.
         fps: Frames a second at which a clip plays.
 
     Raises:
@@ -209,6 +154,6 @@ def write_hints(frames: Sequence[Frame], target: Path, *, fps: Fraction) -> None
 
         write_clip(frames, target, fps=fps)
     elif suffix == ".png":
-        write_sheet(frames, target)
+        write_atomic(target, sheet_png(frames))
     else:
         write_pngs(frames, target)

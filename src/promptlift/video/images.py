@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 import warnings
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from promptlift.errors import OptionError, VideoRefused, VideoUnreadable
+from promptlift.errors import VideoRefused, VideoUnreadable
 from promptlift.files import content_id
-from promptlift.types import Frame, PacketIndex, Size, VideoInfo, fit
+from promptlift.types import Frame, Size, VideoInfo, fit
 from promptlift.video.reader import Reader, due_times, stack
 from promptlift.video.scale import on_black
 from promptlift.video.source import image_format, open_source, unreadable_error
@@ -74,18 +75,8 @@ class ImageSequence(Reader):
     def picture(self, number: int) -> Picture:
         """Give one picture, upright, as decoded."""
 
-    @property
-    def index(self) -> PacketIndex:
-        """Empty: pictures have no packets."""
-        return PacketIndex()
-
     def frames_at(
-        self,
-        instants: Sequence[Instant],
-        box: Size,
-        *,
-        stretch: bool = False,
-        native: bool = False,  # noqa: ARG002 - pictures have no colours but RGB
+        self, instants: Sequence[Instant], box: Size, *, stretch: bool = False
     ) -> tuple[Frame, ...]:
         """The frames shown then; every picture is a keyframe, so always the exact ones."""
         wanted: dict[int, Fraction] = {}
@@ -93,14 +84,7 @@ class ImageSequence(Reader):
             wanted.setdefault(self._number_at(instant.time), instant.time)
         return tuple(self._frame(number, time, box, stretch) for number, time in wanted.items())
 
-    def first(
-        self,
-        count: int,
-        box: Size,
-        *,
-        stretch: bool = False,
-        native: bool = False,  # noqa: ARG002
-    ) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, stretch: bool = False) -> tuple[Frame, ...]:
         """The first frames, see `Reader`."""
         times = self.times[:count]
         return tuple(self._frame(number, time, box, stretch) for number, time in enumerate(times))
@@ -109,14 +93,12 @@ class ImageSequence(Reader):
         self,
         *,
         side: int = 320,
-        fps: int = 8,
-        max_seconds: int = 30,
         keep: Sequence[Instant] = (),  # noqa: ARG002 - a picture is as easily read again
     ) -> Thumbnails:
         """Thumbnails of the whole sequence or of stretches of it, see `Reader`."""
         size = fit(self.info.size, Size(side, side))
         stretches: dict[int, int] = {}
-        for stretch, times in enumerate(due_times(self.info.duration, fps, Fraction(max_seconds))):
+        for stretch, times in enumerate(due_times(self.info.duration)):
             for time in times:
                 stretches.setdefault(self._number_at(time), stretch)
         images = [_to_rgb(self.picture(number), size) for number in stretches]
@@ -155,20 +137,14 @@ class ImageFile(ImageSequence):
         moving = len(durations) > 1
         duration = sum(durations, Fraction(0)) if moving else None
         self.info = _info(self._image, kind, len(self.times), duration, opened.size)
-
-    @property
-    def content_id(self) -> str:
-        """The name of the content, see `Reader`."""
-        return content_id(self._opened.file, self._opened.size)
+        self.content_id = content_id(opened.file, opened.size)
 
     def picture(self, number: int) -> Picture:
         """One picture, upright, as decoded."""
-        try:
+        with _damage_is_unreadable(self._opened):
             self._image.seek(number)
             self._image.load()
             return ImageOps.exif_transpose(self._image)
-        except _ERRORS as error:
-            raise _damaged(self._opened, error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -177,42 +153,41 @@ class ImageFile(ImageSequence):
 
     def _durations(self) -> Iterator[Fraction]:
         """Read every picture once; WebP gives the duration of one only when it is decoded."""
-        try:
+        with _damage_is_unreadable(self._opened):
             for number in range(getattr(self._image, "n_frames", 1)):
                 self._image.seek(number)
                 self._image.load()
                 milliseconds = self._image.info.get("duration") or 0
                 yield Fraction(milliseconds).limit_denominator(1000) / 1000 or _UNTIMED
-        except _ERRORS as error:
-            raise _damaged(self._opened, error) from error
 
 
 def _open(opened: Opened, kind: str, limits: Limits) -> Picture:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
+    def too_large(what: str) -> VideoRefused:
+        return VideoRefused(
+            f"{opened.name}: {what} is over the limit of {limits.max_pixels} pixels",
+            remedy="scale the picture down first, or raise the limit",
+        )
+
+    with warnings.catch_warnings(), _damage_is_unreadable(opened):
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
+        try:
             image = Image.open(opened.file, formats=[kind])
-    except Image.DecompressionBombError as error:
-        raise _too_large(opened, str(error), limits) from error
-    except _ERRORS as error:
-        raise _damaged(opened, error) from error
+        except Image.DecompressionBombError as error:
+            raise too_large(str(error)) from error
     if image.width * image.height > limits.max_pixels:
-        raise _too_large(opened, f"{image.width}x{image.height}", limits)
+        raise too_large(f"{image.width}x{image.height}")
     return image
 
 
-def _too_large(opened: Opened, what: str, limits: Limits) -> VideoRefused:
-    return VideoRefused(
-        f"{opened.name}: {what} is over the limit of {limits.max_pixels} pixels",
-        remedy="scale the picture down first, or raise the limit",
-    )
-
-
-def _damaged(opened: Opened, error: Exception) -> Exception:
-    # Pillow's text for an unidentified picture is the file object's, which says nothing.
-    reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-    why = f"the picture is cut off or damaged{reason}"
-    return unreadable_error(opened.name, why, "copy or download it again")
+@contextlib.contextmanager
+def _damage_is_unreadable(opened: Opened) -> Iterator[None]:
+    try:
+        yield
+    except _ERRORS as error:
+        # Pillow's text for an unidentified picture is the file object's, which says nothing.
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        why = f"the picture is cut off or damaged{reason}"
+        raise unreadable_error(opened.name, why, "copy or download it again") from error
 
 
 def _info(image: Picture, kind: str, count: int, duration: Fraction | None, size: int) -> VideoInfo:
@@ -242,27 +217,23 @@ def _info(image: Picture, kind: str, count: int, duration: Fraction | None, size
 
 
 class ImageList(ImageSequence):
-    """A list of pictures, shown one after another.
+    """A list of pictures, each shown for a second.
 
     Args:
         sources: The pictures.
         limits: The most pixels of a picture.
-        rate: Pictures a second.
 
     Raises:
         VideoUnreadable: The list is empty, or one of them is not a picture.
         VideoError: As `ImageFile`, for any of the pictures.
-        OptionError: The rate is not above 0.
     """
 
-    def __init__(self, sources: tuple[PictureSource, ...], limits: Limits, rate: Fraction) -> None:
+    def __init__(self, sources: tuple[PictureSource, ...], limits: Limits) -> None:
         if not sources:
             raise VideoUnreadable("the list of pictures is empty", remedy="give at least one")
-        if rate <= 0:
-            raise OptionError(f"a rate of {rate} pictures a second", remedy="give one above 0")
         self._sources = sources
         self._limits = limits
-        self.times = tuple(number / rate for number in range(len(sources)))
+        self.times = tuple(map(Fraction, range(len(sources))))
         digest = hashlib.sha256()
         infos = []
         for source in sources:
@@ -270,21 +241,16 @@ class ImageList(ImageSequence):
             infos.append(image.info)
             digest.update(image.content_id.encode())
             image.close()
-        self._content_id = f"sha256:{digest.hexdigest()}"
+        self.content_id = f"sha256:{digest.hexdigest()}"
         self.info = replace(
             infos[0],
             container="images",
-            frame_rate=rate,
-            duration=len(sources) / rate,
+            frame_rate=Fraction(1),
+            duration=Fraction(len(sources)),
             frame_count=len(sources),
             is_still=len(sources) == 1,
             size_bytes=0,
         )
-
-    @property
-    def content_id(self) -> str:
-        """The name of the content, see `Reader`."""
-        return self._content_id
 
     def picture(self, number: int) -> Picture:
         """One picture, upright, as decoded."""

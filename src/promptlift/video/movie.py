@@ -10,19 +10,22 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
-from av.video.reformatter import ColorRange, Interpolation
+from av.video.reformatter import Interpolation
 
 from promptlift.files import content_id
 from promptlift.types import Frame, PacketIndex, Size, VideoInfo, fit
-from promptlift.video.clip import NativeScaler
-from promptlift.video.decode import Access, Cursor, DecodedFrame, decode_alone
-from promptlift.video.demux import (
+from promptlift.video.clip import with_native
+from promptlift.video.decode import (
+    Access,
     ContainerKeys,
+    Cursor,
+    DecodedFrame,
     Demuxer,
     Keys,
     PacketEntry,
     ScannedKeys,
     count_listed_packets,
+    decode_alone,
     has_full_index,
     listed_packets,
     scan_packets,
@@ -31,6 +34,7 @@ from promptlift.video.reader import Reader, due_times, stack
 from promptlift.video.scale import (
     Scaler,
     has_alpha,
+    is_full_range,
     orientation_of,
     shown_size,
     transfer_of,
@@ -47,14 +51,14 @@ if TYPE_CHECKING:
     from promptlift.types import RGB, Instant, Thumbnails
     from promptlift.video.scale import Orientation
 
-__all__ = ["Clock", "MovieReader", "StreamInfo", "stream_info", "video_info"]
+__all__ = ["MovieReader"]
 
 _CUES_ABOVE = 64 * 2**20  # bytes of a Matroska file from which its sparse index saves a full pass
 _MICROSECOND = Fraction(1, 10**6)
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class _Clock:
     """Turns the stamps of a stream into seconds and back.
 
     Attributes:
@@ -75,7 +79,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamInfo:
+class _StreamInfo:
     """What a container and its packets say of a video, before any frame is read.
 
     Attributes:
@@ -90,7 +94,7 @@ class StreamInfo:
         count: Number of frames; None where unknown.
     """
 
-    clock: Clock
+    clock: _Clock
     first: VideoFrame
     keys: Keys | None
     access: Access
@@ -100,39 +104,38 @@ class StreamInfo:
     count: int | None
 
 
-def stream_info(opened: Opened, demuxer: Demuxer) -> StreamInfo | None:
+def _stream_info(opened: Opened, demuxer: Demuxer) -> _StreamInfo | None:
     """Read the times of a stream; None where no frame can be decoded."""
     first, delay = _first_frame(demuxer)
     if first is None:
         return None
-    start = None if demuxer.has_guessed_times else first.pts
-    if start is None:
-        return _untimed(demuxer, first)
-    clock = Clock(demuxer.tick, start)
+    rate = demuxer.stream.average_rate
+    clock = _Clock(demuxer.tick, first.pts or 0)
+    # AVI has no times: those of B-frames are libav's guess.
+    is_guessed = demuxer.container.format.name == "avi" and demuxer.reorder_depth > 0
+    is_timed = first.pts is not None and not is_guessed
     keys: Keys
     count: int | None
-    rate = demuxer.stream.average_rate
-    if has_full_index(demuxer, opened):
-        entries, keys = partial(listed_packets, demuxer), ContainerKeys(demuxer, delay)
+    if is_timed and has_full_index(demuxer, opened):
         duration, count = _duration(demuxer, clock, ()), count_listed_packets(demuxer)
-        return StreamInfo(clock, first, keys, "seek", entries, rate, duration, count)
-    if _has_cues(demuxer, opened):
+        entries, keys = partial(listed_packets, demuxer), ContainerKeys(demuxer, delay)
+        return _StreamInfo(clock, first, keys, "seek", entries, rate, duration, count)
+    if is_timed and _has_cues(demuxer, opened):
         duration, count = _duration(demuxer, clock, ()), demuxer.stream.frames or None
         keys = ContainerKeys(demuxer, 0)
-        return StreamInfo(clock, first, keys, "seek", tuple, rate, duration, count)
-    found = _scanned(demuxer)
+        return _StreamInfo(clock, first, keys, "seek", tuple, rate, duration, count)
+    demuxer.reopen()
+    found = scan_packets(demuxer)
+    demuxer.reopen()
+    if not is_timed:  # a raw stream, or AVI with B-frames: the frames have to be counted
+        rate = demuxer.raw_rate
+        clock = _Clock(1 / rate, 0)
+        duration, count = len(found) / rate, len(found)
+        return _StreamInfo(clock, first, None, "count", lambda: found, rate, duration, count)
     duration, count = _duration(demuxer, clock, found), len(found)
-    rate = rate or (len(found) / duration if duration else None)
+    rate = rate or (count / duration if duration else None)
     keys = ScannedKeys(found)
-    return StreamInfo(clock, first, keys, "scan", lambda: found, rate, duration, count)
-
-
-def _untimed(demuxer: Demuxer, first: VideoFrame) -> StreamInfo:
-    """For a stream whose frames have to be counted: a raw one, or AVI with B-frames."""
-    found = _scanned(demuxer)
-    count, rate = len(found), demuxer.raw_rate
-    clock = Clock(1 / rate, 0)
-    return StreamInfo(clock, first, None, "count", lambda: found, rate, count / rate, count)
+    return _StreamInfo(clock, first, keys, "scan", lambda: found, rate, duration, count)
 
 
 def _first_frame(demuxer: Demuxer) -> tuple[VideoFrame | None, int]:
@@ -142,7 +145,7 @@ def _first_frame(demuxer: Demuxer) -> tuple[VideoFrame | None, int]:
     if packet is not None and packet.pts is not None:
         delay = packet.pts - packet.dts if packet.dts is not None else 0
         if packet.is_keyframe and not packet.is_discard and packet.pts == demuxer.stream.start_time:
-            frame = decode_alone(demuxer, packet)
+            frame = decode_alone(demuxer.decoder, packet)
             if frame is not None and frame.pts == packet.pts:
                 return frame, delay
     cursor = Cursor(demuxer, None, "scan")
@@ -157,18 +160,18 @@ def _has_cues(demuxer: Demuxer, opened: Opened) -> bool:
     return demuxer.seek(demuxer.stream.start_time or 0) and len(demuxer.stream.index_entries) > 1
 
 
-def _scanned(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
-    demuxer.reopen()
-    entries = scan_packets(demuxer)
-    demuxer.reopen()
-    return entries
-
-
-def _duration(demuxer: Demuxer, clock: Clock, entries: tuple[PacketEntry, ...]) -> Fraction | None:
+def _duration(demuxer: Demuxer, clock: _Clock, entries: tuple[PacketEntry, ...]) -> Fraction | None:
     """Give the length: as the file claims, unless its packets say otherwise."""
     rate = demuxer.stream.average_rate
     frame = 1 / rate if rate else Fraction(0)
-    claims = tuple(_claims(demuxer, clock))
+    stream, length = demuxer.stream, demuxer.container.duration
+    claims: list[Fraction] = []
+    if stream.duration is not None:
+        start = stream.start_time if stream.start_time is not None else clock.origin
+        claims.append(clock.seconds(start + stream.duration))
+    if length is not None:
+        # Matroska counts from zero, and not from the first frame shown.
+        claims += [length * _MICROSECOND - clock.origin * clock.tick, length * _MICROSECOND]
     if not entries:
         return claims[0] if claims else None
     measured = max(
@@ -178,35 +181,22 @@ def _duration(demuxer: Demuxer, clock: Clock, entries: tuple[PacketEntry, ...]) 
     return next((claim for claim in claims if abs(claim - measured) < frame), measured)
 
 
-def _claims(demuxer: Demuxer, clock: Clock) -> list[Fraction]:
-    """List what stream and container say of the length, counted from the first frame shown."""
-    stream, container = demuxer.stream, demuxer.container
-    claims = []
-    if stream.duration is not None:
-        start = stream.start_time if stream.start_time is not None else clock.origin
-        claims.append(clock.seconds(start + stream.duration))
-    if container.duration is not None:
-        length = container.duration * _MICROSECOND
-        claims.append(length - clock.origin * clock.tick)  # Matroska counts from zero
-        claims.append(length)
-    return claims
-
-
-def _aspect_ratio(demuxer: Demuxer) -> Fraction:
-    """Width over height of a coded pixel; 1 where the file has no value or an absurd one."""
-    aspect = demuxer.stream.sample_aspect_ratio or Fraction(1)
-    return aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)
-
-
-def video_info(opened: Opened, demuxer: Demuxer, seen: StreamInfo, turn: Orientation) -> VideoInfo:
+def _video_info(
+    opened: Opened, demuxer: Demuxer, stream: _StreamInfo, turn: Orientation
+) -> VideoInfo:
     """Describe a video from its stream, its first frame and its measured times."""
-    frame = seen.first
-    aspect = _aspect_ratio(demuxer)
+    frame, pixels = stream.first, stream.first.format
+    aspect = demuxer.stream.sample_aspect_ratio or Fraction(1)
+    aspect = aspect if Fraction(1, 16) <= aspect <= 16 else Fraction(1)  # not what is absurd
     coded = Size(frame.width, frame.height)
     shown = shown_size(coded, aspect, turn)
-    pixels = frame.format
+    container = demuxer.container.format.name.split(",")[0]
+    if container == "matroska" and b"webm" in opened.head[:64]:
+        container = "webm"
+    elif container == "mov" and opened.head[8:12] != b"qt  ":
+        container = "mp4"
     return VideoInfo(
-        container=_container_name(demuxer, opened.head),
+        container=container,
         codec=demuxer.stream.codec_context.name,
         width=shown.width,
         height=shown.height,
@@ -214,40 +204,24 @@ def video_info(opened: Opened, demuxer: Demuxer, seen: StreamInfo, turn: Orienta
         coded_height=coded.height,
         rotation=turn.quarters * 90,
         sample_aspect_ratio=aspect,
-        frame_rate=seen.rate,
-        duration=seen.duration,
-        frame_count=seen.count,
+        frame_rate=stream.rate,
+        duration=stream.duration,
+        frame_count=stream.count,
         pixel_format=pixels.name,
         bit_depth=max((component.bits for component in pixels.components), default=8),
         transfer=transfer_of(int(frame.color_trc)),
-        full_range=_is_full_range(frame),
+        full_range=is_full_range(frame),
         has_alpha=has_alpha(pixels),
-        is_still=seen.count == 1,
+        is_still=stream.count == 1,
         size_bytes=opened.size,
     )
-
-
-def _is_full_range(frame: VideoFrame) -> bool | None:
-    if frame.format.is_rgb or frame.format.name.startswith("yuvj"):
-        return True
-    tagged = int(frame.color_range)
-    return {int(ColorRange.JPEG): True, int(ColorRange.MPEG): False}.get(tagged)
-
-
-def _container_name(demuxer: Demuxer, head: bytes) -> str:
-    first = demuxer.container.format.name.split(",")[0]
-    if first == "matroska":
-        return "webm" if b"webm" in head[:64] else "matroska"
-    if first == "mov":
-        return "mov" if head[8:12] == b"qt  " else "mp4"
-    return first
 
 
 _LARGE = 1920 * 1088  # pixels above which thumbnails are decoded coarsely
 _MAX_KEPT_PIXELS = 16 * 1920 * 1088  # of all frames that are kept, 1.5 or 2 bytes each
 _LONG = 30  # seconds above which what lies between the stretches of a sample is skipped
 # Samples: bursts that are long enough for slow motion and dense enough for fast.
-_BURSTS, _BURST_PICTURES, _BURST_FPS, _LUMA_SIDE = 3, 6, 8, 128
+_BURSTS, _BURST_SECONDS, _LUMA_SIDE = 3, Fraction(18, 8), 128
 
 
 class MovieReader(Reader):
@@ -256,26 +230,22 @@ class MovieReader(Reader):
     Args:
         opened: The file; closed with the reader.
         limits: The most pixels that a picture may have.
-
-    Attributes:
-        info: What the video is.
+        native: Give frames with the video's own colours, see `promptlift.video.open_video`.
 
     Raises:
         VideoUnreadable: No picture can be decoded.
         VideoRefused: It is a playlist, or its pictures are too large.
     """
 
-    info: VideoInfo
-
-    def __init__(self, opened: Opened, limits: Limits) -> None:
+    def __init__(self, opened: Opened, limits: Limits, *, native: bool = False) -> None:
         self._opened = opened
         self._demuxer = Demuxer(opened, limits)
         try:
-            stream = stream_info(opened, self._demuxer)
+            stream = _stream_info(opened, self._demuxer)
             if stream is None:
                 raise self._no_picture()
-            turn = orientation_of(stream.first)
-            self.info = video_info(opened, self._demuxer, stream, turn)
+            self._turn = orientation_of(stream.first)
+            self.info = _video_info(opened, self._demuxer, stream, self._turn)
         except BaseException:
             self.close()
             raise
@@ -284,10 +254,10 @@ class MovieReader(Reader):
         self._keys = stream.keys
         self._cursor = Cursor(self._demuxer, stream.keys, stream.access, stream.clock.origin)
         aspect = self.info.sample_aspect_ratio
-        self._scaler = Scaler(aspect, turn)
-        self._thumbnail_scaler = Scaler(aspect, turn, Interpolation.BILINEAR)
-        self._luma_scaler = Scaler(aspect, turn, Interpolation.BILINEAR)
-        self._native = NativeScaler(aspect, turn)
+        self._scaler = Scaler(aspect, self._turn)
+        self._thumbnail_scaler = Scaler(aspect, self._turn, Interpolation.BILINEAR)
+        self._luma_scaler = Scaler(aspect, self._turn, Interpolation.BILINEAR)
+        self._native = native
         self._kept: dict[Instant, DecodedFrame] = {}
 
     def close(self) -> None:
@@ -296,12 +266,12 @@ class MovieReader(Reader):
         self._opened.file.close()
 
     @cached_property
-    def content_id(self) -> str:
+    def content_id(self) -> str:  # type: ignore[override]
         """The name of the content, see `promptlift.files.content_id`."""
         return content_id(self._opened.file, self._opened.size)
 
     @cached_property
-    def index(self) -> PacketIndex:
+    def index(self) -> PacketIndex:  # type: ignore[override]
         """The packets by the container's index, or by one pass over them."""
         entries = sorted(self._entries(), key=lambda entry: entry.stamp)
         return PacketIndex(
@@ -311,43 +281,28 @@ class MovieReader(Reader):
         )
 
     def frames_at(
-        self,
-        instants: Sequence[Instant],
-        box: Size,
-        *,
-        stretch: bool = False,
-        native: bool = False,
+        self, instants: Sequence[Instant], box: Size, *, stretch: bool = False
     ) -> tuple[Frame, ...]:
         """Frames at instants, see `Reader`."""
         wanted = ((instant.time, *self._decoded_at(instant)) for instant in instants)
-        return self._frames(wanted, box, stretch=stretch, native=native)
+        return self._frames(wanted, box, stretch=stretch)
 
-    def first(
-        self, count: int, box: Size, *, stretch: bool = False, native: bool = False
-    ) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, stretch: bool = False) -> tuple[Frame, ...]:
         """The first frames, see `Reader`."""
         decoded = islice(self._cursor.frames(), count)
         wanted = ((self._clock.seconds(one.time), one, False) for one in decoded)
-        return self._frames(wanted, box, stretch=stretch, native=native)
+        return self._frames(wanted, box, stretch=stretch)
 
-    def thumbnails(
-        self,
-        *,
-        side: int = 320,
-        fps: int = 8,
-        max_seconds: int = 30,
-        keep: Sequence[Instant] = (),
-    ) -> Thumbnails:
+    def thumbnails(self, *, side: int = 320, keep: Sequence[Instant] = ()) -> Thumbnails:
         """Thumbnails of the whole video or of stretches of it, see `Reader`."""
-        dues = due_times(self.info.duration, fps, Fraction(max_seconds))
+        dues = due_times(self.info.duration)
         passed = self._pass(dues, keep, skip=len(dues) > 1)
         pictures = [(s, one.time, self._thumbnail(one, side)) for s, one in passed]
         return self._stacked(pictures)
 
     def samples(self, *, keep: Sequence[Instant] = ()) -> tuple[Thumbnails, Thumbnails | None]:
         """A few thumbnails and bursts of luma, see `Reader`."""
-        seconds = Fraction(_BURSTS * _BURST_PICTURES, _BURST_FPS)
-        dues = due_times(self.info.duration, _BURST_FPS, seconds, _BURSTS)
+        dues = due_times(self.info.duration, _BURST_SECONDS, _BURSTS)
         total = sum(len(due) for due in dues)
         is_long = self.info.duration is not None and self.info.duration > _LONG
         size = fit(self.info.size, Size(_LUMA_SIDE, _LUMA_SIDE))
@@ -446,7 +401,6 @@ class MovieReader(Reader):
         box: Size,
         *,
         stretch: bool,
-        native: bool,
     ) -> tuple[Frame, ...]:
         """Scale frames, each once; in a damaged video none that goes back in time.
 
@@ -455,7 +409,6 @@ class MovieReader(Reader):
                 instead.
             box: See `frames_at`.
             stretch: See `frames_at`.
-            native: See `frames_at`.
         """
         frames: list[Frame] = []
         last: int | None = None
@@ -469,7 +422,9 @@ class MovieReader(Reader):
             image = self._converted(scale)
             seconds = self._clock.seconds(decoded.time)
             frame = Frame(seconds, image, time, snapped, decoded.frame.is_corrupt)
-            frames.append(self._native.attach(frame, decoded.frame) if native else frame)
+            if self._native:
+                frame = with_native(frame, decoded.frame, self.info.sample_aspect_ratio, self._turn)
+            frames.append(frame)
         return tuple(frames)
 
     def _thumbnail(self, decoded: DecodedFrame, side: int = 320) -> RGB:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from promptlift import instants as hints
-from promptlift.types import Size, Thumbnails
+from promptlift.types import PacketIndex, Size, Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from promptlift.types import RGB, Frame, Instant, PacketIndex, VideoInfo
+    from promptlift.types import RGB, Frame, Instant, VideoInfo
 
-_LONGEST = Fraction(3)  # seconds of one stretch of a long video
+_FPS = 8
+_WHOLE = Fraction(30)  # seconds up to which a video is sampled as a whole
+_LONGEST = Fraction(3)  # seconds of one stretch of a longer one
 
-__all__ = ["Reader", "due_times", "exact_instants", "hint_frames", "stack"]
+__all__ = ["FrameChoice", "Reader", "due_times", "exact_instants", "hint_frames", "stack"]
 
 
 class Reader(ABC):
@@ -32,34 +35,21 @@ class Reader(ABC):
 
     Attributes:
         info: What the video is.
+        content_id: The name of the content, whatever the file is called: ``sha256:<hex>`` of all
+            bytes up to 64 MiB; above, ``sha256-sampled:<hex>`` of the size and of blocks of the
+            file; for a list of pictures, the hash of their hashes.
+        index: Times, sizes and keyframes of the packets, read without decoding; may be empty.
         warnings: What a person should know of how it is read.
     """
 
     info: VideoInfo
+    content_id: str
+    index: PacketIndex = PacketIndex()
     warnings: tuple[str, ...] = ()
-
-    @property
-    @abstractmethod
-    def index(self) -> PacketIndex:
-        """Times, sizes and keyframes of the packets, read without decoding; may be empty."""
-
-    @property
-    @abstractmethod
-    def content_id(self) -> str:
-        """The name of the content, whatever the file is called.
-
-        ``sha256:<hex>`` of all bytes up to 64 MiB; above, ``sha256-sampled:<hex>`` of the size
-        and of blocks of the file; for a list of pictures, the hash of their hashes.
-        """
 
     @abstractmethod
     def frames_at(
-        self,
-        instants: Sequence[Instant],
-        box: Size,
-        *,
-        stretch: bool = False,
-        native: bool = False,
+        self, instants: Sequence[Instant], box: Size, *, stretch: bool = False
     ) -> tuple[Frame, ...]:
         """Give the frames on show at ascending instants, scaled to fit into a box.
 
@@ -71,36 +61,23 @@ class Reader(ABC):
             instants: The moments to look at, ascending.
             box: The most pixels across and down; nothing is enlarged.
             stretch: Give frames of the very size of `box`, enlarged and stretched as need be.
-            native: Give `promptlift.video.clip.NativeFrame` where the video's own colours can
-                be kept, for a clip.
 
         Returns:
             At most as many frames as instants, in order, each with its true time.
         """
 
     @abstractmethod
-    def first(
-        self, count: int, box: Size, *, stretch: bool = False, native: bool = False
-    ) -> tuple[Frame, ...]:
+    def first(self, count: int, box: Size, *, stretch: bool = False) -> tuple[Frame, ...]:
         """Give the first frames shown, fewer where the video has fewer; see `frames_at`."""
 
     @abstractmethod
-    def thumbnails(
-        self,
-        *,
-        side: int = 320,
-        fps: int = 8,
-        max_seconds: int = 30,
-        keep: Sequence[Instant] = (),
-    ) -> Thumbnails:
-        """Give a small copy for measuring: at most `fps` pictures a second, all of one size.
+    def thumbnails(self, *, side: int = 320, keep: Sequence[Instant] = ()) -> Thumbnails:
+        """Give a small copy for measuring: at most 8 pictures a second, all of one size.
 
-        Of a video longer than `max_seconds`, a few separate stretches are taken.
+        Of a video longer than 30 seconds, a few separate stretches are taken.
 
         Args:
             side: The most pixels across and down.
-            fps: The most pictures a second of video.
-            max_seconds: The longest video that is sampled as a whole.
             keep: Ascending instants that `frames_at` will be asked for; where they can be had in
                 passing they are kept for it.
         """
@@ -130,27 +107,43 @@ class Reader(ABC):
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class FrameChoice:
+    """Which frames stand for a video.
+
+    Attributes:
+        strategy: One of `promptlift.instants.STRATEGIES`.
+        count: How many, at least 1; a video that has fewer gives those.
+        fps: Frames a second, for the strategy ``fps`` only.
+        exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
+    """
+
+    strategy: str
+    count: int
+    fps: Fraction
+    exact: bool
+
+
 def due_times(
-    duration: Fraction | None, fps: int, max_seconds: Fraction, parts: int = 5
+    duration: Fraction | None, max_seconds: Fraction = _WHOLE, parts: int = 5
 ) -> tuple[tuple[Fraction, ...], ...]:
-    """Give the times to sample, one tuple for each stretch.
+    """Give the times to sample, 8 a second, one tuple for each stretch.
 
     A video of up to `max_seconds` is one stretch. Of a longer one, a few stretches of at most
     three seconds are spread over its length.
 
     Args:
         duration: Seconds; None is taken for `max_seconds`.
-        fps: Samples a second.
         max_seconds: The longest video that is sampled as a whole, and the most that the stretches
             add up to.
         parts: How many stretches there are of a longer one.
     """
     whole = duration if duration is not None else max_seconds
     if whole <= max_seconds:
-        return (_grid(Fraction(0), whole, fps),)
+        return (_grid(Fraction(0), whole),)
     length = min(_LONGEST, max_seconds / parts)
     centres = (whole * (2 * part + 1) / (2 * parts) for part in range(parts))
-    return tuple(_grid(centre - length / 2, length, fps) for centre in centres)
+    return tuple(_grid(centre - length / 2, length) for centre in centres)
 
 
 def stack(
@@ -171,9 +164,9 @@ def stack(
     )
 
 
-def _grid(start: Fraction, length: Fraction, fps: int) -> tuple[Fraction, ...]:
-    count = max(1, -(-length * fps // 1))
-    return tuple(start + Fraction(number, fps) for number in range(int(count)))
+def _grid(start: Fraction, length: Fraction) -> tuple[Fraction, ...]:
+    count = max(1, -(-length * _FPS // 1))
+    return tuple(start + Fraction(number, _FPS) for number in range(int(count)))
 
 
 _SCENE_SIDE = 96
@@ -189,7 +182,6 @@ def hint_frames(
     fps: Fraction = hints.DEFAULT_RATE,
     exact: bool = False,
     stretch: bool = False,
-    native: bool = False,
 ) -> tuple[Frame, ...]:
     """The frames that stand for a video.
 
@@ -201,7 +193,6 @@ def hint_frames(
         fps: Frames a second, for the strategy ``fps`` only.
         exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
         stretch: Give frames of the very size of `box`.
-        native: Keep the video's own colours too, for a clip; see `Reader.frames_at`.
 
     Returns:
         Frames in order of time, no two the same; fewer than `count` where there are fewer.
@@ -212,49 +203,39 @@ def hint_frames(
     """
     hints.check_options(strategy, count, fps)
     if strategy == "first":
-        return _in_order(reader.first(count, box, stretch=stretch, native=native))
+        return _in_order(reader.first(count, box, stretch=stretch))
     if strategy == "fps":
         instants = hints.at_rate(reader.info.duration, count, fps)
     elif strategy == "scenes":
         thumbnails = reader.thumbnails(side=_SCENE_SIDE)
         instants = hints.scenes(thumbnails.times, _changes(thumbnails), count)
     else:
-        return _spread(reader, count, box, exact=exact, stretch=stretch, native=native)
-    return _in_order(reader.frames_at(instants, box, stretch=stretch, native=native))
+        return _spread(reader, count, box, exact=exact, stretch=stretch)
+    return _in_order(reader.frames_at(instants, box, stretch=stretch))
 
 
-def exact_instants(
-    reader: Reader, count: int, *, strategy: str, fps: Fraction, exact: bool
-) -> tuple[Instant, ...]:
-    """The instants whose exact frames `hint_frames` will read, where that is certain.
+def exact_instants(reader: Reader, choice: FrameChoice) -> tuple[Instant, ...]:
+    """The ascending instants whose exact frames `hint_frames` will read, where that is certain.
 
-    Args:
-        reader: The video.
-        count: As for `hint_frames`.
-        strategy: Likewise.
-        fps: Likewise.
-        exact: Likewise.
-
-    Returns:
-        Ascending; none where a strategy reads from the start, has to see the video first, or takes
-        keyframes, which cost next to nothing.
+    None where a strategy reads from the start, has to see the video first, or takes keyframes,
+    which cost next to nothing.
     """
-    if strategy == "fps":
-        return hints.at_rate(reader.info.duration, count, fps)
-    duration = _duration(reader) if strategy == "spread" else None
-    if duration is None or (duration > hints.LONG_CLIP and not exact):
+    if choice.strategy == "fps":
+        return hints.at_rate(reader.info.duration, choice.count, choice.fps)
+    duration = _duration(reader) if choice.strategy == "spread" else None
+    if duration is None or (duration > hints.LONG_CLIP and not choice.exact):
         return ()
-    return hints.spread(duration, count, index=reader.index, exact=exact)[0]
+    return hints.spread(duration, choice.count, index=reader.index, exact=choice.exact)[0]
 
 
 def _spread(
-    reader: Reader, count: int, box: Size, *, exact: bool, stretch: bool, native: bool
+    reader: Reader, count: int, box: Size, *, exact: bool, stretch: bool
 ) -> tuple[Frame, ...]:
     duration = _duration(reader)
     if duration is None:
-        return reader.first(count, box, stretch=stretch, native=native)
+        return reader.first(count, box, stretch=stretch)
     centres, retries = hints.spread(duration, count, index=reader.index, exact=exact)
-    found = _by_instant(reader.frames_at(centres, box, stretch=stretch, native=native))
+    found = _by_instant(reader.frames_at(centres, box, stretch=stretch))
     for others in retries:
         again = [
             (centre.time, other)
@@ -263,9 +244,7 @@ def _spread(
         ]
         if not again:
             break
-        better = _by_instant(
-            reader.frames_at([other for _, other in again], box, stretch=stretch, native=native)
-        )
+        better = _by_instant(reader.frames_at([other for _, other in again], box, stretch=stretch))
         for place, other in again:
             if other.time in better and not _is_blank(better[other.time].image):
                 found[place] = better[other.time]

@@ -9,7 +9,7 @@ video belong together by the number of a frame, whatever rates their files claim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +36,9 @@ _READ_AT = Size(2048, 2048)
 _SMALLEST = 16  # pixels; less is one patch of the usual models and shows nothing
 # Any other size, and fewer frames (but for a single one), raise there:
 # cosmos_transfer1/utils/regional_prompting_utils.py:91-95.
-_MADE_AT = Size(1280, 704)
-_MADE_FRAMES = 121
 _LATENT = 8  # pixels; what is left over on the right and at the bottom is not looked at
-_SHAPES_DIFFER = 0.02
+_MADE_AT = (1280 // _LATENT, 704 // _LATENT)
+_MADE_FRAMES = 121
 
 
 class RegionReader(ImageSequence):
@@ -60,7 +59,7 @@ class RegionReader(ImageSequence):
     ) -> None:
         size, count = frames[0].size, len(frames)
         self._images = [frame.image for frame in frames]
-        self._content_id = content_id
+        self.content_id = content_id
         self.times = tuple(frame.time for frame in frames)
         self.warnings = tuple(warnings)
         self.info = replace(
@@ -74,11 +73,6 @@ class RegionReader(ImageSequence):
             frame_count=count,
             is_still=count == 1,
         )
-
-    @property
-    def content_id(self) -> str:
-        """That of the video."""
-        return self._content_id
 
     def picture(self, number: int) -> Image.Image:
         """See `ImageSequence`."""
@@ -111,14 +105,7 @@ def open_region(source: VideoRegion, limits: Limits) -> RegionReader:
         SpecError: The mask cannot be used, or next to nothing of the picture is left.
     """
     with open_video(source.video, limits=limits) as video:
-        hints = hint_frames(
-            video,
-            box=_READ_AT,
-            strategy=source.strategy,
-            count=source.frames,
-            fps=source.fps,
-            exact=source.exact,
-        )
+        hints = hint_frames(video, box=_READ_AT, **asdict(source.choice))
         if isinstance(source.region, Box):
             cut = [_cut(frame, source.region) for frame in hints]
             return RegionReader(cut, video.info, video.content_id, ())
@@ -130,7 +117,7 @@ def open_region(source: VideoRegion, limits: Limits) -> RegionReader:
             ) from error
         with mask:
             name = Path(source.region).name[:200]
-            cut, warnings = _follow(video, mask, hints, name, source.frames)
+            cut, warnings = _follow(video, mask, hints, name, source.choice.count)
         warnings = [f"mask {name!r}: {line}" for line in warnings]
         return RegionReader(cut, video.info, video.content_id, warnings)
 
@@ -171,7 +158,17 @@ def _follow(
             remedy="paint the region white, or give a box of four numbers",
         )
     boxes = [box for _, box in shown]
-    warnings += _mask_warnings(mask.info, video.info, boxes)
+    # What the generator stops at.
+    size, frames = mask.info.size, mask.info.frame_count
+    if (size.width // _LATENT, size.height // _LATENT) != _MADE_AT:
+        warnings.append(
+            f"it is {size}, and Cosmos-Transfer1 raises for a mask that is not 1280x704"
+        )
+    if frames is not None and 1 < frames < _MADE_FRAMES:
+        warnings.append(
+            f"it has {frames} frames, and Cosmos-Transfer1 raises for a mask of fewer than "
+            f"{_MADE_FRAMES}"
+        )
     # Windows around the middles of the boxes, each as wide and as high as the largest.
     width = max(box.right - box.left for box in boxes)
     height = max(box.bottom - box.top for box in boxes)
@@ -225,34 +222,6 @@ def _same_frame(time: Fraction, of: VideoInfo, other: VideoInfo) -> Fraction:
     if of.frame_rate is None or other.frame_rate is None:
         return time
     return (round(time * of.frame_rate) + Fraction(1, 2)) / other.frame_rate
-
-
-def _mask_warnings(mask: VideoInfo, video: VideoInfo, boxes: Sequence[Box]) -> list[str]:
-    """What a person should know of a mask before the generator stops at it."""
-    found = []
-    cells = (mask.width // _LATENT, mask.height // _LATENT)
-    if cells != (_MADE_AT.width // _LATENT, _MADE_AT.height // _LATENT):
-        found.append(
-            f"it is {mask.size}, and Cosmos-Transfer1 raises for a mask that is not {_MADE_AT}"
-        )
-    if abs(mask.width * video.height / (mask.height * video.width) - 1) > _SHAPES_DIFFER:
-        found.append(
-            f"it is {mask.size} and the video {video.size}, of another shape: "
-            "it is taken to cover the same picture"
-        )
-    count, frames = mask.frame_count, video.frame_count
-    if count is not None and 1 < count < _MADE_FRAMES:
-        found.append(
-            f"it has {count} frames, and Cosmos-Transfer1 raises for a mask of fewer than "
-            f"{_MADE_FRAMES}"
-        )
-    elif None not in (count, frames) and count not in (1, frames):
-        found.append(
-            f"it has {count} frames and the video {frames}: they are paired from the first on"
-        )
-    if all(box == Box(0, 0, 1, 1) for box in boxes):
-        found.append("its region reaches over the whole picture in all frames that are shown")
-    return found
 
 
 def _cut(frame: Frame, box: Box) -> Frame:

@@ -25,29 +25,26 @@ if TYPE_CHECKING:
     from promptlift.types import RGB, Transfer
 
 __all__ = [
-    "LANCZOS",
-    "UPRIGHT",
     "Orientation",
     "Scaler",
     "has_alpha",
-    "matrix_of",
+    "is_full_range",
     "on_black",
     "orientation_of",
-    "range_of",
     "shown_size",
-    "tone_map",
     "transfer_of",
 ]
 
 _TRC_PQ = 16  # AVCOL_TRC_SMPTE2084
 _TRC_HLG = 18  # AVCOL_TRC_ARIB_STD_B67
 
-# AVColorSpace to swscale's matrices; 0 is RGB, 2 is unspecified.
+# AVColorSpace to swscale's matrices; whatever else is there is taken for BT.601. Players take
+# untagged high definition for BT.709; but untagged files are mostly written from RGB by FFmpeg,
+# which uses BT.601 then, and generators read them back through FFmpeg (OpenCV, decord, torchcodec,
+# imageio), which does the same. So the model sees the generator's colours.
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
@@ -74,25 +71,15 @@ def transfer_of(color_trc: int) -> Transfer:
     return "pq" if color_trc == _TRC_PQ else "hlg" if color_trc == _TRC_HLG else "sdr"
 
 
-def matrix_of(frame: VideoFrame) -> Colorspace:
-    """Give the YCbCr matrix: as tagged, else BT.601.
-
-    Players take untagged high definition for BT.709; but untagged files are mostly written from
-    RGB by FFmpeg, which uses BT.601 then, and generators read them back through FFmpeg (OpenCV,
-    decord, torchcodec, imageio), which does the same. So the model sees the generator's colours.
-    """
-    return _MATRICES.get(int(frame.colorspace), Colorspace.ITU601)
+def is_full_range(frame: VideoFrame) -> bool | None:
+    """Whether the levels fill all of their bits; None where the file does not say."""
+    if frame.format.is_rgb or frame.format.name.startswith("yuvj"):
+        return True
+    tagged = {int(ColorRange.JPEG): True, int(ColorRange.MPEG): False}
+    return tagged.get(int(frame.color_range))
 
 
-def range_of(frame: VideoFrame) -> ColorRange:
-    """Give the range: full for RGB, where tagged and where the pixel format says so."""
-    pixels = frame.format
-    full = pixels.is_rgb or pixels.name.startswith("yuvj")
-    full = full or int(frame.color_range) == ColorRange.JPEG
-    return ColorRange.JPEG if full else ColorRange.MPEG
-
-
-def tone_map(codes: NDArray[np.uint16], transfer: Transfer) -> NDArray[np.uint8]:
+def _tone_map(codes: NDArray[np.uint16], transfer: Transfer) -> NDArray[np.uint8]:
     """Turn a BT.2020 HDR picture into sRGB.
 
     The picture is made linear in nits, moved to BT.709 primaries, and its brightest component
@@ -152,7 +139,7 @@ def _srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, curve), dtype=np.float32)
 
 
-LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_LANCZOS = Interpolation.LANCZOS | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +165,6 @@ class Orientation:
         return Size(size.height, size.width) if self.quarters % 2 else size
 
 
-UPRIGHT = Orientation()
-
-
 def orientation_of(frame: VideoFrame) -> Orientation:
     """Read the display matrix, which takes (x, y) to (a*x + c*y, b*x + d*y).
 
@@ -191,7 +175,7 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     thumbnail = frame.reformat(2, 2, "gray8", interpolation=Interpolation.POINT)
     data = thumbnail.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
     if data is None:
-        return UPRIGHT
+        return Orientation()
     a, b, _, c, d = struct.unpack_from("=5i", bytes(data))
     mirrored = a * d - b * c < 0
     if mirrored:
@@ -222,7 +206,7 @@ class Scaler:
     """
 
     def __init__(
-        self, aspect: Fraction, orientation: Orientation, interpolation: Interpolation = LANCZOS
+        self, aspect: Fraction, orientation: Orientation, interpolation: Interpolation = _LANCZOS
     ) -> None:
         self._aspect = aspect
         self._orientation = orientation
@@ -245,16 +229,15 @@ class Scaler:
         size = turn.size(box if stretch else fit(shown, box))
         transfer = transfer_of(int(frame.color_trc))
         if transfer != "sdr":
-            codes = self._scaled(frame, size, "rgb48le").astype(np.uint16, copy=False)
-            return turn.apply(tone_map(codes, transfer))
+            return turn.apply(_tone_map(self._scaled(frame, size, "rgb48le"), transfer))
         if has_alpha(frame.format):
-            return turn.apply(on_black(_bytes(self._scaled(frame, size, "rgba"))))
-        return turn.apply(_bytes(self._scaled(frame, size, "rgb24")))
+            return turn.apply(on_black(self._scaled(frame, size, "rgba")))
+        return turn.apply(self._scaled(frame, size, "rgb24"))
 
     def to_luma(self, frame: VideoFrame, size: Size) -> NDArray[np.uint8]:
         """Scale the luma of one frame to a size, ``(height, width)``; HDR is not tone-mapped."""
-        luma = self._scaled(frame, self._orientation.size(size), "gray8")
-        return self._orientation.apply(_bytes(luma))
+        turn = self._orientation
+        return turn.apply(self._scaled(frame, turn.size(size), "gray8"))
 
     def _scaled(self, frame: VideoFrame, size: Size, pixels: str) -> NDArray[Any]:
         scaled = self._reformatter.reformat(
@@ -262,16 +245,12 @@ class Scaler:
             size.width,
             size.height,
             pixels,
-            src_colorspace=matrix_of(frame),
-            src_color_range=range_of(frame),
+            src_colorspace=_MATRICES.get(int(frame.colorspace), Colorspace.ITU601),
+            src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             interpolation=self._interpolation,
         )
         return scaled.to_ndarray()
-
-
-def _bytes(image: NDArray[Any]) -> NDArray[np.uint8]:
-    return image.astype(np.uint8, copy=False)
 
 
 def on_black(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,15 +6,14 @@ The functions take and return plain, picklable values, so that they run in a thr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from promptlift.errors import PromptliftError
-from promptlift.facts import measure_facts
+from promptlift.facts.measurement import measure_facts
 from promptlift.facts.model import Facts
 from promptlift.types import Frame, Size, VideoInfo
-from promptlift.video.reader import exact_instants, hint_frames
+from promptlift.video.reader import FrameChoice, exact_instants, hint_frames
 from promptlift.video.source import VideoRegion, open_video
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ __all__ = [
     "PRELOAD",
     "AnalysedError",
     "Detail",
-    "FrameChoice",
     "FramePlan",
     "VideoAnalysis",
     "analyse",
@@ -41,23 +39,6 @@ Detail = Literal["full", "low"]
 
 PRELOAD: Final = ("promptlift.video.session", "promptlift.video.movie")
 """Modules that a worker process may import before its first call."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameChoice:
-    """Which frames stand for a video.
-
-    Attributes:
-        strategy: One of `promptlift.instants.STRATEGIES`.
-        count: How many, at least 1; a video that has fewer gives those.
-        fps: Frames a second, for the strategy ``fps`` only.
-        exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
-    """
-
-    strategy: str
-    count: int
-    fps: Fraction
-    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +128,7 @@ def analyse_and_read(
     choice = _settle(source, choice)
     with open_video(source) as reader:
         count = frame_count(reader.info, choice.count)
-        keep = exact_instants(
-            reader, count, strategy=choice.strategy, fps=choice.fps, exact=choice.exact
-        )
+        keep = exact_instants(reader, replace(choice, count=count))
         analysis = _analysis(reader, detail, keep)
         try:
             count, size = plan(analysis)
@@ -188,12 +167,5 @@ def _analysis(reader: Reader, detail: Detail, keep: Sequence[Instant]) -> VideoA
 
 
 def _frames(reader: Reader, choice: FrameChoice, count: int, size: Size) -> tuple[Frame, ...]:
-    return hint_frames(
-        reader,
-        box=size,
-        strategy=choice.strategy,
-        count=count,
-        fps=choice.fps,
-        exact=choice.exact,
-        stretch=True,
-    )
+    chosen = replace(choice, count=count)
+    return hint_frames(reader, box=size, stretch=True, **asdict(chosen))

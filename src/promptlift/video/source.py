@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -20,7 +19,7 @@ from promptlift.files import content_id
 
 if TYPE_CHECKING:
     from promptlift.types import Box, VideoInfo
-    from promptlift.video.reader import Reader
+    from promptlift.video.reader import FrameChoice, Reader
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -61,28 +60,24 @@ _OTHERS = (
     (0, b"ID3", "an MP3 sound file"),
     (0, b"\xff\xfb", "an MP3 sound file"),
     (0, b"\xff\xf3", "an MP3 sound file"),
-    (0, b"\xff\xf1", "an AAC sound file"),
-    (0, b"fLaC", "a FLAC sound file"),
     (8, b"WAVE", "a WAV sound file"),
     (4, b"ftypheic", "a HEIC picture"),
     (4, b"ftypheix", "a HEIC picture"),
     (4, b"ftypmif1", "a HEIC picture"),
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive"),
-    (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"\x7fELF", "a program"),
-    (0, b"MZ", "a program"),
 )
 
 _REMEDY = "give a video, or a picture as JPEG, PNG, WebP or GIF"
 
 
+def _kind_of(head: bytes, kinds: Sequence[tuple[int, bytes, str]]) -> str | None:
+    return next((name for place, magic, name in kinds if head.startswith(magic, place)), None)
+
+
 def image_format(head: bytes) -> str | None:
     """Name the picture format that Pillow reads (``gif``, ``webp``, ...), or None."""
-    for offset, magic, name in _PICTURES:
-        if head[offset : offset + len(magic)] == magic:
-            return name
-    return None
+    return _kind_of(head, _PICTURES)
 
 
 def check_video(name: str, head: bytes) -> None:
@@ -98,41 +93,16 @@ def check_video(name: str, head: bytes) -> None:
             raise VideoRefused(
                 f"{name}: it is {kind}, not a video", remedy="give the video file itself"
             )
-    kind_of = _other_kind(head)
-    if kind_of is not None:
-        raise unreadable_error(name, f"it is {kind_of}, which is not read")
+    if text[:9].lower() in (b"<!doctype", b"<html>"):
+        raise unreadable_error(name, "it is an HTML page, not a video")
+    other = _kind_of(head, _OTHERS)
+    if other is not None:
+        raise unreadable_error(name, f"it is {other}, which is not read")
 
 
 def unreadable_error(name: str, why: str, remedy: str = _REMEDY) -> VideoError:
     """Build the one error for a file that gives no picture."""
     return VideoUnreadable(f"{name}: {why}", remedy=remedy)
-
-
-def describe_unknown(head: bytes) -> str:
-    """Say what unrecognised content looks like."""
-    start = head.lstrip()[:64].lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "it is an HTML page, not a video"
-    if not head.strip(b"\x00"):
-        return "it holds nothing but zeros"
-    if b"\x00" not in head and _is_text(head):
-        return "it is text, not a video"
-    return "no known video format was found in it"
-
-
-def _other_kind(head: bytes) -> str | None:
-    for offset, magic, kind in _OTHERS:
-        if head[offset : offset + len(magic)] == magic:
-            return kind
-    return None
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        head[:-4].decode("utf-8")  # the last character may be cut in half
-    except UnicodeDecodeError:
-        return len(head) < 8 and head.isascii()
-    return True
 
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes
@@ -145,18 +115,12 @@ class VideoRegion:
     Attributes:
         video: The video, a path or the bytes of a file.
         region: A box, or the path of a mask video that is white where the region is.
-        strategy: Which frames are cut; see `promptlift.instants.STRATEGIES`.
-        frames: How many.
-        fps: Frames a second, for the strategy ``fps`` only.
-        exact: Forbid keyframes near the wanted instants.
+        choice: Which frames are cut.
     """
 
     video: ImageSource
     region: Box | str
-    strategy: str = "spread"
-    frames: int = 2
-    fps: Fraction = Fraction(2)
-    exact: bool = False
+    choice: FrameChoice
 
 
 Source: TypeAlias = ImageSource | Sequence[ImageSource] | VideoRegion
@@ -210,7 +174,13 @@ def open_source(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Opened:
     file = io.BytesIO(source) if isinstance(source, bytes) else _open_path(source, name)
     try:
         size = file.seek(0, io.SEEK_END)
-        _check_size(name, size, limits)
+        if size == 0:
+            raise VideoUnreadable(f"{name}: it is empty", remedy="copy or download the file again")
+        if size > limits.max_bytes:
+            raise VideoRefused(
+                f"{name}: {size} bytes are more than the limit of {limits.max_bytes}",
+                remedy="cut the video, or raise the limit",
+            )
         file.seek(0)
         head = file.read(_HEAD_BYTES)
         file.seek(0)
@@ -271,37 +241,21 @@ def _cannot_open(name: str, error: Exception) -> VideoNotFound:
 def _check_regular(name: str, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
-    kinds = (
-        (stat.S_ISDIR, "a directory"),
-        (stat.S_ISFIFO, "a named pipe"),
-        (stat.S_ISSOCK, "a socket"),
-    )
-    kind = next((text for is_kind, text in kinds if is_kind(mode)), "a device")
+    kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
     raise VideoRefused(
         f"{name}: it is {kind}, not a file", remedy="give a regular file, or the bytes themselves"
     )
 
 
-def _check_size(name: str, size: int, limits: Limits) -> None:
-    if size == 0:
-        raise VideoUnreadable(f"{name}: it is empty", remedy="copy or download the file again")
-    if size > limits.max_bytes:
-        raise VideoRefused(
-            f"{name}: {size} bytes are more than the limit of {limits.max_bytes}",
-            remedy="cut the video, or raise the limit",
-        )
-
-
-def open_video(
-    source: Source, *, limits: Limits = DEFAULT_LIMITS, rate: Fraction = Fraction(1)
-) -> Reader:
+def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS, native: bool = False) -> Reader:
     """Open a video for reading; use it in a ``with`` statement.
 
     Args:
         source: A path, the bytes of a file, a list of either, one picture each, or a region of
             a video.
         limits: What is refused as too large.
-        rate: Pictures a second of a list; a file knows its own.
+        native: Give `promptlift.video.clip.NativeFrame` where the video's own colours can be
+            kept, for a clip.
 
     Returns:
         A reader that holds the file open.
@@ -310,7 +264,6 @@ def open_video(
         VideoNotFound: There is no such file, or it may not be read.
         VideoRefused: It is not a regular file, it is a playlist, or it is too large.
         VideoUnreadable: No picture can be had from it.
-        OptionError: The rate is not above 0.
         SpecError: The region's mask cannot be used, or next to nothing of the picture is left.
     """
     # PyAV and Pillow are for the process that decodes; one with children for that needs neither.
@@ -322,13 +275,13 @@ def open_video(
 
         return open_region(source, limits)
     if not isinstance(source, str | bytes | os.PathLike):
-        return ImageList(tuple(source), limits, rate)
+        return ImageList(tuple(source), limits)
     opened = open_source(source, limits)
     try:
         kind = image_format(opened.head)
         if kind is not None:
             return ImageFile(opened, kind, limits)
-        return MovieReader(opened, limits)
+        return MovieReader(opened, limits, native=native)
     except BaseException:
         opened.file.close()
         raise

@@ -8,15 +8,20 @@ This contains accidents; it is no sandbox against code that takes the process ov
 The worker is a plain subprocess and not one of `multiprocessing`: that would import the caller's
 main module again, and leave a resource tracker running.
 
-Protocol: the parent writes calls on the worker's stdin, each a length and a pickle, and keeps that
-open; the worker answers each with one message on its stdout. A worker whose stdin closes has been
-let go or has lost its parent, and ends. `promptlift.video._worker_main` is the other side.
+Protocol: the parent writes on the worker's stdin the limits and the names of the modules to import
+in advance, as one pickle, and then the calls, each as the pickle of a pickle. The worker answers
+each with one pickle on its stdout. A worker whose stdin closes has been let go or has lost its
+parent, and ends. Two frames of 1280x720 (5.5 MB) cross in a few ms this way. Shared memory could
+save no more than that, beside the tens of ms of decoding them, and would be left behind by a
+process that is killed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import math
 import os
 import pickle
 import signal
@@ -25,13 +30,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+import psutil
 
 from promptlift.errors import VideoTimeout
-from promptlift.video._worker_main import LENGTH_BYTES, IsolationLimits, read_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,13 +49,31 @@ __all__ = ["IsolationLimits", "ProcessPool", "WorkerProcess", "isolated_call"]
 
 R = TypeVar("R")
 
-_MAIN = "from promptlift.video._worker_main import run_worker; run_worker()"
+_MAIN = "from promptlift.video.workers import _run_worker; _run_worker()"
 _REMEDY = "check the file with another program, or raise the limits if you trust it"
 
-_MAX_CALLS = 500  # of one process
+_RECYCLE_SHARE = 0.5  # of the memory limit
+_GRACE_SECONDS = 1.0
 # Whoever has a pool talks to an engine meanwhile, and an answer that waits for the processor costs
 # more than a picture that does: pictures are decoded ahead.
 _NICENESS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationLimits:
+    """What one call may use before its worker process is ended.
+
+    Attributes:
+        wall_seconds: Seconds from start to answer. Holds on every system.
+        cpu_seconds: Seconds of processor time over all threads. Not on Windows.
+        memory_bytes: Bytes of address space. Not on Windows; macOS accepts it and does little.
+        niceness: The nice value to add, 0 for none. Not on Windows.
+    """
+
+    wall_seconds: float = 30.0
+    cpu_seconds: int = 60
+    memory_bytes: int = 4 << 30
+    niceness: int = 0
 
 
 def isolated_call(
@@ -89,13 +114,9 @@ class WorkerProcess:
     Args:
         limits: What each call may use.
         preload: Names of modules to import before the first call is read.
-
-    Attributes:
-        calls: How many calls have been begun.
     """
 
     def __init__(self, limits: IsolationLimits, preload: Sequence[str] = ()) -> None:
-        self.calls = 0
         self._limits = limits
         self._preload = preload
         self._lock = threading.Lock()
@@ -115,8 +136,7 @@ class WorkerProcess:
             RuntimeError: `kill` ended the call.
             Exception: Whatever the function itself raised.
         """
-        job = pickle.dumps(function)
-        self.calls += 1
+        job = pickle.dumps(pickle.dumps(function))
         reusable = False
         try:
             succeeded, value, recycle = self._exchange(job)
@@ -135,9 +155,8 @@ class WorkerProcess:
         """End the process at once, whatever it does; a call under way fails."""
         with self._lock:
             self._killed = True
-            process = self._process
-        if process is not None:
-            process.kill()
+            if self._process is not None:
+                self._process.kill()
 
     def end(self) -> None:
         """Kill the process, wait until it has ended, and close the pipes. Safe twice."""
@@ -156,60 +175,52 @@ class WorkerProcess:
         process = self._start()
         assert process.stdin is not None
         assert process.stdout is not None
-        decided = threading.Lock()  # taken by whichever is first, the answer or the time
+        expired = threading.Event()
 
         def expire() -> None:
-            if decided.acquire(blocking=False):
-                process.kill()
+            expired.set()
+            process.kill()
 
         timer = threading.Timer(self._limits.wall_seconds, expire)
         timer.daemon = True
         timer.start()
+        answer: tuple[bool, object, bool] | None = None
         try:
             with contextlib.suppress(OSError):  # it has ended: there will be no answer either
-                rest = memoryview(len(job).to_bytes(LENGTH_BYTES, "big") + job)
-                while rest:
-                    rest = rest[process.stdin.write(rest) :]
-            answer = cast("tuple[bool, object, bool]", read_message(process.stdout))
-        except EOFError:
-            answer = None
+                process.stdin.write(job)
+                process.stdin.flush()
+            answer = pickle.load(process.stdout)  # noqa: S301 - our own worker wrote it
+        except (EOFError, pickle.UnpicklingError):
             process.wait()
         finally:
             timer.cancel()
-        in_time = decided.acquire(blocking=False)
-        if answer is not None and in_time:
+        timer.join()  # or it might end the process after this call
+        if answer is not None and not expired.is_set():
             return answer
         status = process.wait()
         if self._killed:
             raise RuntimeError("the process was ended before it had answered")
-        raise VideoTimeout(_exit_reason(status, self._limits, in_time=in_time), remedy=_REMEDY)
+        late = expired.is_set()
+        raise VideoTimeout(_exit_reason(status, self._limits, late=late), remedy=_REMEDY)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        if self._process is not None:
-            return self._process
-        limits = self._limits
-        numbers = (
-            limits.wall_seconds,
-            int(limits.cpu_seconds),
-            int(limits.memory_bytes),
-            limits.niceness,
-        )
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter, and no shell
-            [sys.executable, "-P", "-c", _MAIN, *map(str, numbers), *self._preload],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=_environment(),
-            # A session of its own: Ctrl-C in a terminal goes to the whole group.
-            start_new_session=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
-        )
         with self._lock:
-            self._process = process
-            killed = self._killed
-        if killed:
-            process.kill()
+            if self._killed:
+                raise RuntimeError("the process was ended before it had answered")
+            if self._process is not None:
+                return self._process
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-P", "-c", _MAIN],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                # A session of its own: Ctrl-C in a terminal goes to the whole group.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
+            )
+        assert process.stdin is not None
+        process.stdin.write(pickle.dumps((self._limits, self._preload)))
         return process
 
 
@@ -223,8 +234,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _exit_reason(status: int, limits: IsolationLimits, *, in_time: bool) -> str:
-    if not in_time or status == -getattr(signal, "SIGALRM", 0):
+def _exit_reason(status: int, limits: IsolationLimits, *, late: bool) -> str:
+    if late or status == -getattr(signal, "SIGALRM", 0):
         return f"decoding took longer than {limits.wall_seconds:g} s"
     if status == -getattr(signal, "SIGXCPU", 0):
         return f"decoding took more than {limits.cpu_seconds} s of processor time"
@@ -241,13 +252,17 @@ class ProcessPool:
     `isolated_call` starts a process for each call, and most of its time goes into importing PyAV
     and NumPy. A pool keeps its processes and protects its caller in the same way. Processes are
     started when they are first needed, and replaced when one has crashed, passed a limit, was
-    killed because the task that waited for it was cancelled, has made many calls or holds much
-    memory: codecs leak, and what they leak would count against later videos.
+    killed because the task that waited for it was cancelled, or holds much memory: codecs leak,
+    and what they leak would count against later videos.
 
     Args:
         workers: How many calls may be under way at once, at least 1.
         limits: What each call may use.
         preload: Names of modules that each process imports as soon as it is started.
+
+    Attributes:
+        workers: How many calls may be under way at once.
+        seconds_busy: Seconds that calls have taken so far, all added up.
 
     Raises:
         ValueError: There are no workers.
@@ -260,30 +275,19 @@ class ProcessPool:
             raise ValueError(f"a process pool needs at least 1 worker, not {workers}")
         self._limits = replace(limits or IsolationLimits(), niceness=_NICENESS)
         self._preload = tuple(preload)
-        self._workers = workers
+        self.workers = workers
+        self.seconds_busy = 0.0
         self._closed = False
         self._slots = asyncio.Semaphore(workers)
-        self._idle = [self._new_worker() for _ in range(workers)]
-        self._active: dict[asyncio.Future[Any], WorkerProcess] = {}
+        self._idle = [WorkerProcess(self._limits, self._preload) for _ in range(workers)]
+        self._active: dict[WorkerProcess, asyncio.Future[Any]] = {}
         # Its own threads, which only wait for pipes: decoding must not take the loop's.
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="promptlift-worker")
-        self._seconds = 0.0
-        self._since = time.monotonic()
-
-    @property
-    def workers(self) -> int:
-        """How many calls may be under way at once."""
-        return self._workers
 
     @property
     def busy(self) -> int:
         """How many calls are under way."""
         return len(self._active)
-
-    @property
-    def seconds_busy(self) -> float:
-        """Seconds that the workers have spent on calls so far, all added up."""
-        return self._seconds + self.busy * (time.monotonic() - self._since)
 
     async def __aenter__(self) -> Self:
         return self
@@ -307,71 +311,143 @@ class ProcessPool:
             **kwargs: Its arguments by name.
 
         Returns:
-            What the function returned, pickled and back. Arrays are not copied on the way.
+            What the function returned, pickled and back.
 
         Raises:
             VideoTimeout: The process passed a limit or crashed.
             RuntimeError: The pool was closed before there was an answer.
             Exception: Whatever the function itself raised.
         """
-        await self._slots.acquire()
-        if self._closed:
-            self._slots.release()
-            raise RuntimeError("the process pool has been closed")
-        worker = self._idle.pop()
-        if worker.ended:
-            # The system may have ended it between calls, which is not the next video's fault.
-            worker.end()
-            worker = self._new_worker()
-        call = partial(function, *args, **kwargs)
-        work = asyncio.wrap_future(self._threads.submit(_call, worker, call))
-        self._count()
-        self._active[work] = worker
-        work.add_done_callback(self._finish)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            worker.kill()
-            await asyncio.wait([work])
-            raise
+        async with self._slots:
+            if self._closed:
+                raise RuntimeError("the process pool has been closed")
+            worker = self._idle.pop()
+            if worker.ended:
+                # The system may have ended it between calls, which is not the next video's fault.
+                worker.end()
+                worker = WorkerProcess(self._limits, self._preload)
+            begun = time.monotonic()
+            call = partial(function, *args, **kwargs)
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(self._threads, worker.call, call)
+            # So that asyncio does not complain where the waiter was cancelled.
+            work.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._active[worker] = work
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                worker.kill()
+                await asyncio.wait([work])
+                raise
+            finally:
+                del self._active[worker]
+                self.seconds_busy += time.monotonic() - begun
+                # Processes that run are used first.
+                self._idle.insert(0 if worker.ended else len(self._idle), worker)
 
     async def warm(self) -> None:
         """Start every process that is free, and wait until it has imported what it should."""
-        await asyncio.gather(*(self.call(int) for _ in range(self._workers - self.busy)))
+        await asyncio.gather(*(self.call(int) for _ in range(self.workers - self.busy)))
 
     async def close(self) -> None:
         """Kill every process, whatever it does, and wait until all have ended. Safe twice."""
         self._closed = True
-        for worker in (*self._active.values(), *self._idle):
+        for worker in (*self._active, *self._idle):
             worker.kill()
         if self._active:
-            await asyncio.wait(self._active)
-        idle, self._idle = self._idle, []
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._threads, one.end) for one in idle))
+            await asyncio.wait(self._active.values())
+        for worker in self._idle:
+            worker.end()
         self._threads.shutdown()
 
-    def _new_worker(self) -> WorkerProcess:
-        return WorkerProcess(self._limits, self._preload)
 
-    def _finish(self, work: asyncio.Future[Any]) -> None:
-        """Free the slot of a call; its thread is done with it, however the waiting ended."""
-        self._count()
-        work.exception()  # so that asyncio does not complain where the waiter was cancelled
-        worker = self._active.pop(work)
-        # Processes that run are used first.
-        self._idle.insert(0 if worker.ended else len(self._idle), worker)
-        self._slots.release()
+def _run_worker() -> None:
+    """The main function of a worker process; it ends when stdin closes."""
+    # Libraries cannot reach the pipes: what one prints is no answer, what one reads no call.
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    # Ctrl-C and SIGTERM may be sent to every process of a job; the parent then decides whether
+    # what was begun is finished or killed.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    limits, preload = pickle.load(calls)  # noqa: S301 - our parent wrote it
+    _limit("RLIMIT_AS", limits.memory_bytes)
+    _limit("RLIMIT_CORE", 0)
+    if limits.niceness and hasattr(os, "nice"):
+        os.nice(limits.niceness)
+    inbox: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(calls, inbox), daemon=True).start()
+    for name in preload:
+        with contextlib.suppress(ImportError):  # the call that needs it gives a better error
+            importlib.import_module(name)
+    while True:
+        call = inbox.get()
+        # The system counts over the life of the process, so each call is allowed its share beside
+        # what the calls before it have used.
+        times = os.times()
+        _limit("RLIMIT_CPU", math.ceil(times.user + times.system) + limits.cpu_seconds)
+        _set_alarm(limits.wall_seconds + _GRACE_SECONDS)
+        answer = _answer(call, limits)
+        _set_alarm(0)
+        try:
+            answers.write(answer)
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(0)
 
-    def _count(self) -> None:
-        now = time.monotonic()
-        self._seconds += self.busy * (now - self._since)
-        self._since = now
 
-
-def _call(worker: WorkerProcess, call: Callable[[], R]) -> R:
+def _listen(calls: IO[bytes], inbox: SimpleQueue[bytes]) -> None:
+    """Read calls during the work too: only a reader learns that the parent has ended."""
     try:
-        return worker.call(call)
-    finally:
-        if worker.calls >= _MAX_CALLS:
-            worker.end()
+        while True:
+            inbox.put(pickle.load(calls))  # noqa: S301 - our parent wrote it
+    except (EOFError, pickle.UnpicklingError):
+        os._exit(0)  # at once: no wait for the work, nor for threads that a codec may have left
+
+
+def _answer(call: bytes, limits: IsolationLimits) -> bytes:
+    """Whether the call succeeded, its result or error, and whether to recycle the process."""
+    try:
+        value = pickle.loads(call)()  # noqa: S301 - our parent wrote it
+        return pickle.dumps((True, value, _should_recycle(limits)), protocol=5)
+    except Exception as error:  # noqa: BLE001 - it is raised again in the parent
+        try:
+            pickle.loads(pickle.dumps(error))  # noqa: S301 - we wrote it just now
+            portable = error
+        except Exception:  # noqa: BLE001 - it may hold anything
+            portable = RuntimeError(f"{type(error).__name__}: {error}")
+        return pickle.dumps((False, portable, _should_recycle(limits)))
+
+
+def _should_recycle(limits: IsolationLimits) -> bool:
+    """Whether the next call should have a new process.
+
+    Codecs leak, and memory that was freed in small pieces stays with the process. The memory limit
+    is one of the process, so what a call left behind would count against the next video.
+    """
+    memory = psutil.Process().memory_info()
+    # Address space is what is limited on Linux; macOS counts every shared library of the system.
+    used = memory.vms if sys.platform == "linux" else memory.rss
+    return used > limits.memory_bytes * _RECYCLE_SHARE
+
+
+def _set_alarm(seconds: float) -> None:
+    """Have the system end this process then, 0 for never.
+
+    The parent watches the clock; but if it dies while a decoder hangs and holds the
+    interpreter's lock, nobody else could end this process.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _limit(name: str, most: int) -> None:
+    """Set a soft limit of this process, unless the hard one is lower."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits; the wall time still holds
+        return
+    number = getattr(resource, name)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses some
+        resource.setrlimit(number, (most, resource.getrlimit(number)[1]))

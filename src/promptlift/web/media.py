@@ -56,7 +56,7 @@ def first_picture(path: str, side: int) -> bytes:
     Raises:
         VideoError: It cannot be read.
     """
-    from promptlift.video import open_video
+    from promptlift.video.source import open_video
 
     with open_video(path) as reader:
         return encode_picture(reader.first(1, Size(side, side))[0].image, "webp")

@@ -37,7 +37,8 @@ from promptlift.server.service import Service
 from promptlift.server.uploads import Upload
 from promptlift.targets import estimate_tokens, target
 from promptlift.text import parse_size
-from promptlift.video.session import AnalysedError, Detail, FrameChoice
+from promptlift.video.reader import FrameChoice
+from promptlift.video.session import AnalysedError, Detail
 from promptlift.web import media, presenters
 from promptlift.web.presenters import JobView
 
