@@ -95,7 +95,7 @@ def test_each_is_asked_by_its_name_and_the_first_without(
     assert model.asked == []
     named = {**asked, "engine": "model"}
     assert engine_of(post("/v1/upsample", json=named)) == "openai"
-    files = {"video": clip.read_bytes()}
+    files = {"video": (clip.name, clip.read_bytes())}
     form = post("/v1/upsample", files=files, data={"prompt": PROMPT, "engine": "model"})
     assert form.headers["x-promptlift-cached"] == "yes"
     assert engine_of(form) == "openai"
@@ -189,7 +189,7 @@ def test_a_job_for_an_engine_that_is_gone_fails_and_asks_no_other(
         server.kill()
     with Served(tmp_path / "data", also=["plain=embedded"]) as server:
         job = server.http.get(f"/v1/jobs/{named}").json()
-        assert (job["state"], job["error"]["code"]) == ("failed", "engine_gone")
+        assert (job["state"], job["error"]["code"]) == ("failed", "engine_unknown")
         assert "'model'" in job["error"]["message"]
         assert "embedded, plain" in job["error"]["remedy"]
         server.kill()

@@ -107,7 +107,8 @@ class Served:
 
     def upload(self, video: Path) -> str:
         """Send a file; its id."""
-        answer = self.http.post("/v1/uploads", files={"video": video.read_bytes()})
+        name = {"name": video.name}
+        answer = self.http.post("/v1/uploads", params=name, content=video.read_bytes())
         assert answer.status_code == 201, answer.text
         upload_id: str = answer.json()["id"]
         return upload_id

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from promptlift.errors import OutputError
 from promptlift.record import Record
 
-__all__ = ["JobRow", "JobStore", "StoredBatch", "StoredResult"]
+__all__ = ["JobStore", "StoredBatch"]
 
 _VERSION: Final = 1
 _FORGET_TOGETHER: Final = 500
@@ -28,17 +28,15 @@ _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE job (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, client TEXT NOT NULL,
-    created REAL NOT NULL, request TEXT NOT NULL, search TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued', ended REAL, key TEXT, error TEXT,
-    events INTEGER NOT NULL DEFAULT 0
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, search TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued', ended REAL, key TEXT, value TEXT NOT NULL
 );
 CREATE INDEX job_owner ON job (owner, seq);
 CREATE INDEX job_open ON job (seq) WHERE ended IS NULL;
 CREATE INDEX job_ended ON job (ended) WHERE ended IS NOT NULL;
 CREATE TABLE result (
     seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at REAL NOT NULL, status TEXT NOT NULL,
-    retryable INTEGER NOT NULL, prompt TEXT NOT NULL, record TEXT NOT NULL
+    prompt TEXT NOT NULL, record TEXT NOT NULL
 );
 CREATE INDEX result_at ON result (at);
 CREATE TABLE upload (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -53,41 +51,14 @@ COMMIT;
 """
 # A later result replaces an earlier one, unless it is worse: a failure never hides a prompt.
 _PUT_RESULT: Final = """
-INSERT INTO result (key, at, status, retryable, prompt, record) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO result (key, at, status, prompt, record) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET at = excluded.at, status = excluded.status,
-    retryable = excluded.retryable, prompt = excluded.prompt, record = excluded.record
+    prompt = excluded.prompt, record = excluded.record
 WHERE CASE excluded.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
     >= CASE result.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
 """
-_JOB_COLUMNS: Final = (
-    "job.id, job.owner, job.client, job.created, job.request, job.state, job.ended, job.key, "
-    "job.error, job.events"
-)
 # What is deleted by age; the page's batches are as old as their creation.
 _OLD: Final = (("result", "at"), ("job", "ended"), ("batch", "created"))
-
-
-class JobRow(NamedTuple):
-    """A job as it is stored; ``request`` and ``error`` are JSON, times are seconds since 1970."""
-
-    id: str
-    owner: str
-    client: str
-    created: float
-    request: str
-    state: str
-    ended: float | None
-    key: str | None
-    error: str | None
-    events: int
-
-
-class StoredResult(NamedTuple):
-    """The result of an item: its status, whether a rerun asks again, and the record as JSON."""
-
-    status: str
-    retryable: bool
-    record: str
 
 
 class StoredBatch(NamedTuple):
@@ -158,69 +129,55 @@ class JobStore:
 
     # Results.
 
-    def result(self, key: str) -> StoredResult | None:
-        """The result of an item; None where it has none."""
-        sql = "SELECT status, retryable, record FROM result WHERE key = ?"
-        row = self._reader.execute(sql, (key,)).fetchone()
-        return StoredResult(row[0], bool(row[1]), row[2]) if row else None
+    def result(self, key: str) -> str | None:
+        """The record of an item as JSON; None where it has none."""
+        row = self._reader.execute("SELECT record FROM result WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
-    async def put_result(self, key: str, record: Record, text: str) -> None:
-        """Store what became of an item; waits for room on a full disk.
-
-        Args:
-            key: The item's key.
-            record: What became of it.
-            text: The same as JSON.
-        """
-        retryable = record.error is not None and record.error.retryable
+    async def put_result(self, key: str, record: Record) -> None:
+        """Store what became of an item; waits for room on a full disk."""
         prompt = (record.prompt or "").casefold()
-        values = (key, _now(), record.status, retryable, prompt, text)
+        values = (key, round(time.time(), 3), record.status, prompt, record.model_dump_json())
         await self._write(_PUT_RESULT, values, wait=True)
 
-    # Jobs.
+    # Jobs, each as JSON; the columns are what they are found by.
 
-    async def add_job(self, row: JobRow, search: str) -> None:
+    async def add_job(self, job_id: str, owner: str, search: str, value: str) -> None:
         """Store an accepted job; it is on the disk when this returns.
 
         Args:
-            row: The job.
+            job_id: Its id.
+            owner: Whose it is.
             search: What `search` finds it by, besides its state and its prompt.
+            value: The job.
 
         Raises:
             OutputError: It cannot be written.
         """
-        sql = (
-            "INSERT INTO job (id, owner, client, created, request, search) "
-            "VALUES (?, ?, ?, ?, ?, ?)"
-        )
-        values = (row.id, row.owner, row.client, row.created, row.request, search.casefold())
-        await self._write(sql, values, durable=True)
+        sql = "INSERT INTO job (id, owner, search, value) VALUES (?, ?, ?, ?)"
+        await self._write(sql, (job_id, owner, search.casefold(), value), durable=True)
 
-    async def end_job(self, row: JobRow) -> None:
+    async def end_job(
+        self, job_id: str, state: str, ended: float, key: str | None, value: str
+    ) -> None:
         """Store how a job ended; waits for room on a full disk."""
-        sql = "UPDATE job SET state = ?, ended = ?, key = ?, error = ?, events = ? WHERE id = ?"
-        values = (row.state, row.ended, row.key, row.error, row.events, row.id)
-        await self._write(sql, values, wait=True)
+        sql = "UPDATE job SET state = ?, ended = ?, key = ?, value = ? WHERE id = ?"
+        await self._write(sql, (state, ended, key, value, job_id), wait=True)
 
-    def job(self, job_id: str, owner: str) -> JobRow | None:
+    def job(self, job_id: str, owner: str) -> str | None:
         """The job of that id, if it is that owner's."""
-        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE id = ? AND owner = ?"  # noqa: S608
+        sql = "SELECT value FROM job WHERE id = ? AND owner = ?"
         row = self._reader.execute(sql, (job_id, owner)).fetchone()
-        return JobRow(*row) if row else None
+        return row[0] if row else None
 
-    def jobs(self, owner: str, limit: int) -> list[JobRow]:
-        """An owner's newest jobs, the newest first."""
-        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE owner = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608
-        return [JobRow(*row) for row in self._reader.execute(sql, (owner, limit)).fetchall()]
-
-    def open_jobs(self) -> list[JobRow]:
+    def open_jobs(self) -> list[str]:
         """Jobs that have not ended, the oldest first."""
-        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE ended IS NULL ORDER BY seq"  # noqa: S608
-        return [JobRow(*row) for row in self._reader.execute(sql).fetchall()]
+        sql = "SELECT value FROM job WHERE ended IS NULL ORDER BY seq"
+        return [value for (value,) in self._reader.execute(sql)]
 
     async def search(
         self, owner: str, words: Iterable[str], limit: int
-    ) -> list[tuple[JobRow, str | None]]:
+    ) -> list[tuple[str, str | None]]:
         """An owner's newest jobs that have all of these words, in the job or in the prompt.
 
         Returns:
@@ -229,18 +186,12 @@ class JobStore:
         wanted = [word.casefold() for word in words]
         text = "(job.search || ' ' || job.state || ' ' || coalesce(result.prompt, ''))"
         sql = (
-            f"SELECT {_JOB_COLUMNS}, result.record FROM job "  # noqa: S608
+            "SELECT job.value, result.record FROM job "  # noqa: S608
             "LEFT JOIN result ON result.key = job.key WHERE job.owner = ? "
             + f"AND instr({text}, ?) " * len(wanted)
             + "ORDER BY job.seq DESC LIMIT ?"
         )
-
-        def find() -> list[tuple[JobRow, str | None]]:
-            with contextlib.closing(self._connect()) as db:
-                found = db.execute(sql, (owner, *wanted, limit)).fetchall()
-            return [(JobRow(*row[:-1]), row[-1]) for row in found]
-
-        return await asyncio.to_thread(find)
+        return await asyncio.to_thread(self._read, sql, (owner, *wanted, limit))
 
     async def states(self, owner: str, job_ids: Sequence[str]) -> dict[str, str]:
         """The states of jobs by id; where one has finished, the status of its record."""
@@ -249,12 +200,12 @@ class JobStore:
             "ELSE job.state END FROM job LEFT JOIN result ON result.key = job.key "
             "WHERE job.owner = ? AND job.id IN (SELECT value FROM json_each(?))"
         )
+        return dict(await asyncio.to_thread(self._read, sql, (owner, json.dumps(job_ids))))
 
-        def find() -> dict[str, str]:
-            with contextlib.closing(self._connect()) as db:
-                return dict(db.execute(sql, (owner, json.dumps(job_ids))).fetchall())
-
-        return await asyncio.to_thread(find)
+    def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Read with a connection of its own, for queries that take long."""
+        with contextlib.closing(self._connect()) as db:
+            return db.execute(sql, values).fetchall()
 
     # Uploads.
 
@@ -399,7 +350,3 @@ def _commit(db: sqlite3.Connection, writes: list[_Write]) -> list[int]:
             db.execute("ROLLBACK")
         raise
     return changed
-
-
-def _now() -> float:
-    return round(time.time(), 3)

@@ -209,14 +209,13 @@ class SecurityMiddleware:
             )
         path = scope["path"]
         if owner is None and path not in _OPEN_PATHS and not path.startswith(_OPEN_FOLDER):
-            error = ApiError(
+            raise ApiError(
                 401,
                 "unauthorised",
                 "the request brings no key that fits",
                 remedy="send the header Authorization: Bearer KEY",
+                headers={"WWW-Authenticate": "Bearer"},
             )
-            error.headers = {"WWW-Authenticate": "Bearer"}
-            raise error
         scope.setdefault("state", {}).update(owner=owner or "", client=f"{owner}/{address}")
 
 

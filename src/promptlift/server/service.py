@@ -102,12 +102,7 @@ class Service:
         Raises:
             ApiError: The queue is full, or it took too long.
         """
-        ticket = self.decode_queue.submit(client, work, seconds=self.config.deadline)
-        try:
-            return await ticket.done
-        except asyncio.CancelledError:
-            ticket.cancel()
-            raise
+        return await self.decode_queue.submit(client, work, seconds=self.config.deadline)
 
     async def probe(self, path: Path) -> VideoInfo:
         """Say what a file is, in a process that it cannot hurt the server from.

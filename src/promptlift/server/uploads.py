@@ -11,10 +11,9 @@ import contextlib
 import os
 import secrets
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
@@ -28,6 +27,7 @@ from promptlift.errors import PromptliftError, VideoRefused
 from promptlift.server.config import ServerConfig
 from promptlift.server.db import JobStore
 from promptlift.server.errors import ApiError, invalid_request, without_paths
+from promptlift.server.schemas import UploadResponse
 from promptlift.types import VideoInfo
 from promptlift.video.source import content_of
 
@@ -86,32 +86,18 @@ def allowed_path(folders: Iterable[Path], name: str) -> Path:
     return path
 
 
-class Upload(BaseModel):
+class Upload(UploadResponse):
     """One video on the server's disk.
 
     Attributes:
-        id: 32 random hexadecimal digits.
         owner: The key that it came with.
-        name: What the client calls it; a label only.
-        bytes: Its size.
-        content: Hash of its content.
-        probe: What the file is.
-        created: Seconds since 1970.
         once: It goes with the request or the job that brought it.
-        stored: Whether it is in the database, and so outlives the server.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    id: str
     owner: str
-    name: str
-    bytes: int
-    content: str
-    probe: VideoInfo
-    created: float
     once: bool = False
-    stored: bool = True
 
 
 class Uploads:
@@ -199,8 +185,7 @@ class Uploads:
         if upload is not None:
             self.bytes -= upload.bytes
             self.path(upload).unlink(missing_ok=True)
-            if upload.stored:
-                self._store.remove_upload(upload_id)
+            self._store.remove_upload(upload_id)
         return True
 
     def sweep(self, *, leftovers: bool = False) -> None:
@@ -209,19 +194,12 @@ class Uploads:
         Args:
             leftovers: Also what came with jobs that no longer exist.
         """
-        oldest = time.time() - self._config.upload_age
         for one in list(self._uploads.values()):
-            if one.created < oldest or (leftovers and one.once):
+            if one.expires < time.time() or (leftovers and one.once):
                 self.remove(one.id)
 
     async def receive(
-        self,
-        name: str,
-        owner: str,
-        chunks: AsyncIterable[bytes],
-        *,
-        once: bool = False,
-        stored: bool = True,
+        self, name: str, owner: str, chunks: AsyncIterable[bytes], *, once: bool = False
     ) -> Upload:
         """Take in a video; it is written to the disk as it comes.
 
@@ -230,7 +208,6 @@ class Uploads:
             owner: The key that it comes with.
             chunks: Its bytes.
             once: It goes with the request or the job that brings it.
-            stored: It outlives the server.
 
         Raises:
             ApiError: It is too large, there is no room, or the disk is full.
@@ -238,6 +215,8 @@ class Uploads:
         """
         if len(self._uploads) + self._incoming >= self._config.upload_count:
             raise _no_room(f"{len(self._uploads)} uploads are kept, and that is the limit")
+        # What a client calls a file is a label: no folder, nothing unprintable, not long.
+        label = "".join(filter(str.isprintable, PureWindowsPath(name).name))[-_LONGEST_LABEL:]
         path = self._folder / secrets.token_hex(16)
         size = 0
         self._incoming += 1
@@ -265,16 +244,14 @@ class Uploads:
             upload = Upload(
                 id=path.name,
                 owner=owner,
-                name=_label(name),
+                name=label,
                 bytes=size,
                 content=await asyncio.to_thread(content_of, path),
                 probe=info,
-                created=round(time.time(), 3),
+                expires=round(time.time() + self._config.upload_age, 3),
                 once=once,
-                stored=stored,
             )
-            if stored:
-                await self._store.add_upload(upload.id, upload.model_dump_json())
+            await self._store.add_upload(upload.id, upload.model_dump_json())
             self._uploads[upload.id] = upload
             return upload
         except OSError as error:
@@ -286,13 +263,6 @@ class Uploads:
             if path.name not in self._uploads:
                 self.bytes -= size
                 path.unlink(missing_ok=True)
-
-
-def _label(name: str) -> str:
-    """What a client calls a file, as a label: no folder, nothing unprintable, not long."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    shown = "".join(c for c in last if unicodedata.category(c)[0] != "C" and c.isprintable())
-    return shown[-_LONGEST_LABEL:].strip()
 
 
 def _no_room(message: str) -> ApiError:
@@ -313,25 +283,16 @@ def media_type(headers: Headers) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(
-    request: Request,
-    model: type[M],
-    uploads: Uploads,
-    *,
-    once: bool = True,
-    stored: bool = False,
-) -> tuple[M, Upload | None]:
+async def read_body(request: Request, model: type[M], uploads: Uploads) -> tuple[M, Upload | None]:
     """Read a body.
 
     Args:
         request: The request.
         model: What the fields are.
         uploads: Where a file goes.
-        once: The file goes with the request or its job.
-        stored: The file outlives the server.
 
     Returns:
-        The fields; and the file, held, if there was one: release it when it is not needed.
+        The fields; and the file, held, if there was one: it goes with its last release.
 
     Raises:
         ApiError: It is not what is wanted, or too much of it.
@@ -351,15 +312,12 @@ async def read_body(
                 if isinstance(file := fields.get(FILE_FIELD), UploadFile):
                     del fields[FILE_FIELD]
                     name, owner = file.filename or "", request.state.owner
-                    upload = await uploads.receive(
-                        name, owner, _chunks(file), once=once, stored=stored
-                    )
+                    upload = await uploads.receive(name, owner, _chunks(file), once=True)
                     uploads.hold(upload.id)
                 return model(**fields), upload
     except ValidationError as error:
         if upload is not None:
             uploads.release(upload.id)
-            uploads.remove(upload.id)
         raise invalid_request(error.errors(include_url=False, include_context=False)) from None
     except (HTTPException, MultiPartException) as error:
         if isinstance(error, ApiError):
@@ -380,7 +338,7 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def body_schema(model: type[BaseModel], *, file_only: bool = False) -> dict[str, Any]:
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI should say of a body that `read_body` reads."""
     plain = model.model_json_schema()
     file = {"type": "string", "format": "binary", "description": "The video itself."}
@@ -388,9 +346,10 @@ def body_schema(model: type[BaseModel], *, file_only: bool = False) -> dict[str,
         **{name: value for name, value in plain.items() if name != "examples"},
         "properties": {FILE_FIELD: file, **plain["properties"]},
     }
-    content = {"multipart/form-data": {"schema": form}}
-    if not file_only:
-        content = {"application/json": {"schema": plain}, **content}
+    content = {
+        "application/json": {"schema": plain},
+        "multipart/form-data": {"schema": form},
+    }
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -428,6 +387,14 @@ class BodyMiddleware:
 
     def _limited(self, receive: Receive, most: int) -> Receive:
         size, began, over = 0, time.monotonic(), False
+        too_slow = ApiError(
+            408,
+            "too_slow",
+            "the request came too slowly",
+            remedy="send it again",
+            retry_after=1,
+            headers={"Connection": "close"},
+        )
 
         async def limited() -> Message:
             nonlocal size, over
@@ -437,13 +404,13 @@ class BodyMiddleware:
                 async with asyncio.timeout(self._seconds):
                     message = await receive()
             except TimeoutError:
-                raise _too_slow() from None
+                raise too_slow from None
             size += len(message.get("body", b""))
             if size > most:
                 raise _too_large(most)
             late = time.monotonic() - began - self._seconds
             if late > 0 and size < late * self._rate:
-                raise _too_slow()
+                raise too_slow
             over = not message.get("more_body", False)
             return message
 
@@ -452,15 +419,6 @@ class BodyMiddleware:
 
 def _too_large(most: int) -> ApiError:
     message = f"the request is larger than the {most:,} bytes that are taken here"
-    return _ended(ApiError(413, "too_large", message, remedy="send a smaller one"))
-
-
-def _too_slow() -> ApiError:
-    message = "the request came too slowly"
-    return _ended(ApiError(408, "too_slow", message, remedy="send it again", retry_after=1))
-
-
-def _ended(error: ApiError) -> ApiError:
-    """The same with the end of the connection, so that nothing more of the body is read."""
-    error.headers = {**(error.headers or {}), "Connection": "close"}
-    return error
+    # With the end of the connection, so that nothing more of the body is read.
+    close = {"Connection": "close"}
+    return ApiError(413, "too_large", message, remedy="send a smaller one", headers=close)
