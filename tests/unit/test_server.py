@@ -380,7 +380,7 @@ class TestUploads:
             await before.store.close()
             place = Place(tmp_path)
             assert place.files() == {one}
-            assert place.uploads.get(one, "owner").bytes == len(clip) == place.uploads.bytes
+            assert place.uploads.get(one, "owner").bytes == len(clip) == place.uploads.total_bytes
             with pytest.raises(ApiError):
                 place.uploads.get(one, "another")
             await place.store.close()
@@ -405,7 +405,7 @@ class TestUploads:
             place.uploads.release(held)
             place.uploads.sweep()
             await place.store.close()
-            assert (place.files(), place.uploads.bytes) == (set(), 0)
+            assert (place.files(), place.uploads.total_bytes) == (set(), 0)
             assert JobStore(tmp_path / "server.db").uploads() == []
 
         asyncio.run(scene())
@@ -418,7 +418,7 @@ class TestUploads:
             place = Place(tmp_path, upload_quota=5 << 20, upload_count=2)
             both = await asyncio.gather(place.put(big), place.put(big), return_exceptions=True)
             assert [type(one) for one in both if not isinstance(one, str)] == [ApiError]
-            assert place.uploads.bytes == len(big)
+            assert place.uploads.total_bytes == len(big)
             await place.put(clip)
             with pytest.raises(ApiError, match="that is the limit"):
                 await place.put(clip)
@@ -450,7 +450,7 @@ class TestUploads:
             cut = form(("video!", clip))[:2000]
             with pytest.raises(ClientDisconnect):
                 await read_body(request(cut, cut=True), UpsampleRequest, place.uploads)
-            assert (place.files(), place.uploads.bytes) == (set(), 0)
+            assert (place.files(), place.uploads.total_bytes) == (set(), 0)
             await place.store.close()
 
         asyncio.run(scene())

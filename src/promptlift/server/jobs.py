@@ -310,10 +310,11 @@ class Job(BaseModel):
         return job
 
 
+@dataclass(eq=False)
 class Jobs:
     """Does requests, many at once and each key once; holds the jobs that have not ended.
 
-    Args:
+    Attributes:
         config: How the server is set up.
         store: Where jobs and results are written.
         engines: The engines, with the queues where requests wait.
@@ -322,21 +323,14 @@ class Jobs:
         metrics: Counts what was done.
     """
 
-    def __init__(
-        self,
-        config: ServerConfig,
-        store: JobStore,
-        engines: EnginePool,
-        videos: VideoCache,
-        uploads: Uploads,
-        metrics: Metrics,
-    ) -> None:
-        self._config = config
-        self._store = store
-        self._engines = engines
-        self._videos = videos
-        self._uploads = uploads
-        self._metrics = metrics
+    config: ServerConfig
+    store: JobStore
+    engines: EnginePool
+    videos: VideoCache
+    uploads: Uploads
+    metrics: Metrics
+
+    def __post_init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._open: dict[str, Job] = {}
         self._writing: set[asyncio.Task[None]] = set()
@@ -349,10 +343,10 @@ class Jobs:
             ApiError: There is none, it names none, or it may not have it.
         """
         if fields.upload_id is not None:
-            upload = self._uploads.get(fields.upload_id, owner)
-            return VideoRef(self._uploads.path(upload), upload.name, upload.content)
+            upload = self.uploads.get(fields.upload_id, owner)
+            return VideoRef(self.uploads.path(upload), upload.name, upload.content)
         if fields.path is not None:
-            path = allowed_path(self._config.allow_paths, fields.path)
+            path = allowed_path(self.config.allow_paths, fields.path)
             return VideoRef(path, path.name, None)
         raise ApiError(
             422,
@@ -380,7 +374,7 @@ class Jobs:
         """
         fields = request.fields
         video = self.video_ref(fields, request.owner)
-        info = self._engines.get(fields.engine).info
+        info = self.engines.get(fields.engine).info
         prompt, goal = check_short_prompt(fields.prompt), request.options.target
         job = Job(
             id=secrets.token_hex(16),
@@ -401,10 +395,10 @@ class Jobs:
         if stored:
             try:
                 search = " ".join((request.name, prompt, goal, fields.engine or ""))
-                await self._store.add_job(job.id, job.owner, search, job.to_json())
+                await self.store.add_job(job.id, job.owner, search, job.to_json())
             except BaseException:
                 del self._open[job.id]
-                self._uploads.release(fields.upload_id)
+                self.uploads.release(fields.upload_id)
                 job.task.cancel()
                 raise
         written.set()
@@ -418,13 +412,13 @@ class Jobs:
         Returns:
             How many jobs have not ended.
         """
-        jobs = [Job.from_json(text) for text in self._store.open_jobs()]
+        jobs = [Job.from_json(text) for text in self.store.open_jobs()]
         for job in jobs:
             try:
                 self._enqueue(job, force=True)
             except ApiError as error:
                 self._open[job.id] = job
-                self._uploads.hold(job.request.fields.upload_id)
+                self.uploads.hold(job.request.fields.upload_id)
                 self._conclude(job, "failed", error.failure)
         return len(jobs)
 
@@ -435,7 +429,7 @@ class Jobs:
             ApiError: There is none, or it came with another key.
         """
         job = self._open.get(job_id)
-        if job is None and (text := self._store.job(job_id, owner)):
+        if job is None and (text := self.store.job(job_id, owner)):
             job = Job.from_json(text)
         if job is None or job.owner != owner:
             raise ApiError(
@@ -448,7 +442,7 @@ class Jobs:
 
     async def newest(self, owner: str, limit: int) -> list[Job]:
         """The newest jobs of a key, the newest first."""
-        return [self._current(text) for text, _ in await self._store.search(owner, (), limit)]
+        return [self._current(text) for text, _ in await self.store.search(owner, (), limit)]
 
     async def search(
         self, owner: str, words: Iterable[str], limit: int
@@ -460,7 +454,7 @@ class Jobs:
         """
         return [
             (self._current(text), Record.model_validate_json(record) if record else None)
-            for text, record in await self._store.search(owner, words, limit)
+            for text, record in await self.store.search(owner, words, limit)
         ]
 
     async def cancel(self, job: Job) -> None:
@@ -473,7 +467,7 @@ class Jobs:
         """The record of a job that has ended; None where it has none, or another stands."""
         if not job.stored:
             return job.record
-        text = self._store.result(job.key) if job.done and job.key else None
+        text = self.store.result(job.key) if job.done and job.key else None
         record = Record.model_validate_json(text) if text else None
         if record is None or (record.error is None) != (job.error is None):
             return None
@@ -481,7 +475,7 @@ class Jobs:
 
     async def states(self, owner: str, job_ids: Sequence[str]) -> dict[str, str]:
         """The states of a key's jobs by id; where one has finished, the status of its record."""
-        states = await self._store.states(owner, job_ids)
+        states = await self.store.states(owner, job_ids)
         return {
             job_id: self._open[job_id].state if job_id in self._open else state
             for job_id, state in states.items()
@@ -503,7 +497,7 @@ class Jobs:
     def _enqueue(
         self, job: Job, *, force: bool = False, start: asyncio.Event | None = None
     ) -> None:
-        fields, longest = job.request.fields, self._config.deadline
+        fields, longest = job.request.fields, self.config.deadline
 
         async def work() -> None:
             if start is not None:
@@ -527,9 +521,9 @@ class Jobs:
             seconds -= _now() - job.created
         if not job.stored:
             seconds = min(seconds or longest, longest)
-        queue = self._engines.get(fields.engine).queue
+        queue = self.engines.get(fields.engine).queue
         job.task = queue.submit(job.client, work, seconds=seconds, force=force)
-        self._uploads.hold(fields.upload_id)
+        self.uploads.hold(fields.upload_id)
         self._open[job.id] = job
         job.events.add("queued", {"waiting": queue.waiting})
         job.task.add_done_callback(partial(self._over, job))
@@ -558,10 +552,10 @@ class Jobs:
             if job.stored:
                 job.record = None
                 assert job.ended is not None
-                await self._store.end_job(job.id, job.state, job.ended, job.key, job.to_json())
+                await self.store.end_job(job.id, job.state, job.ended, job.key, job.to_json())
             del self._open[job.id]
         finally:
-            self._uploads.release(job.request.fields.upload_id)
+            self.uploads.release(job.request.fields.upload_id)
 
     async def _answer(self, job: Job) -> None:
         """Do a job, or answer it with what is stored once it has a key.
@@ -572,7 +566,7 @@ class Jobs:
         """
         request, events = job.request, job.events
         video = self.video_ref(request.fields, request.owner)
-        engine = self._engines.get(request.fields.engine)
+        engine = self.engines.get(request.fields.engine)
         profile = await profile_of(engine.engine)
         engine.info = profile.info
         key = await _key(request, profile.info, video)
@@ -587,7 +581,7 @@ class Jobs:
                 request.fields.prompt,
                 request.options,
                 profile,
-                self._videos,
+                self.videos,
                 with_frames=job.watched,  # they are shown, also where no model sees them
             )
             outcome = await answer(
@@ -606,30 +600,30 @@ class Jobs:
             if failure is None:
                 events.add("text", {"text": record.prompt, "status": record.status})
             if _is_final(outcome.error):
-                await self._store.put_result(key, record)
+                await self.store.put_result(key, record)
             job.key, job.record, job.error = key, record, failure
 
     def _find_result(self, job: Job, key: str) -> bool:
         """End a job with the result that is stored for its key, where there is one."""
-        if (text := self._store.result(key)) is None:
+        if (text := self.store.result(key)) is None:
             return False
-        self._metrics.cached_results.inc()
+        self.metrics.cached_results.inc()
         record = _renamed(Record.model_validate_json(text), job.request.name)
         job.key, job.record, job.error, job.cached = key, record, record.error, True
         return True
 
     def _count(self, engine: PooledEngine, record: Record) -> None:
-        self._metrics.items.labels(engine.label, record.status).inc()
+        self.metrics.items.labels(engine.label, record.status).inc()
         for stage, seconds in record.timings.items():
-            self._metrics.stages.labels(engine.label, stage).observe(seconds)
+            self.metrics.stages.labels(engine.label, stage).observe(seconds)
         for kind, tokens in (
             ("prompt", record.tokens.actual),
             ("completion", record.tokens.completion),
         ):
             if tokens:
-                self._metrics.tokens.labels(engine.label, kind).inc(tokens)
+                self.metrics.tokens.labels(engine.label, kind).inc(tokens)
         code = record.error.code if record.error else record.status
-        prompt = f" prompt={record.short_prompt!r}" if self._config.log_prompts else ""
+        prompt = f" prompt={record.short_prompt!r}" if self.config.log_prompts else ""
         _LOG.info("item %s: %s%s", (record.key or "-")[:12], code, prompt)
 
 

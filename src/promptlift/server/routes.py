@@ -47,8 +47,9 @@ from promptlift.server.schemas import (
     UpsampleRequest,
     VideoFields,
 )
+from promptlift.server.security import media_type
 from promptlift.server.service import Service
-from promptlift.server.uploads import body_schema, media_type, read_body
+from promptlift.server.uploads import body_schema, read_body
 from promptlift.video.export import sheet_png
 
 __all__ = ["EventStream", "ServiceDep", "router"]
@@ -162,23 +163,16 @@ async def _body(
         ApiError: The request is at fault.
         VideoError: The file is no video.
     """
-    fields, upload = await read_body(request, model, service.uploads)
+    fields = await read_body(request, model, service.uploads)
     video = None
     try:
-        if upload is not None:
-            if fields.upload_id is not None or fields.path is not None:
-                message = "the form names another video"
-                raise ApiError(422, "invalid", message, remedy="send one video or name one")
-            fields = fields.model_copy(update={"upload_id": upload.id})
-        else:
-            service.uploads.hold(fields.upload_id)
         if not (isinstance(fields, BudgetRequest) and fields.source is not None):
             video = service.jobs.video_ref(fields, request.state.owner)
         yield fields, video
     except PromptliftError as error:
         raise without_paths(error, *(() if video is None else (video.path,))) from None
     finally:
-        service.uploads.release(upload.id if upload is not None else fields.upload_id)
+        service.uploads.release(fields.upload_id)
 
 
 async def _disconnected(request: Request) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
@@ -17,16 +16,12 @@ __all__ = ["FairQueue", "deadline_error", "stopping_error"]
 
 T = TypeVar("T")
 
-_LONGEST_WAIT = 120
-_WEIGHT = 0.2
-
 
 @dataclass(eq=False, slots=True)
 class _Place:
     client: str
     turn: asyncio.Event
     task: asyncio.Task[Any] | None = None
-    began: float = 0.0
 
 
 class FairQueue:
@@ -45,7 +40,6 @@ class FairQueue:
         self._workers = workers
         self._lines: OrderedDict[str, deque[_Place]] = OrderedDict()
         self._running: set[_Place] = set()
-        self._mean_seconds = 1.0
         self._open = True
         self._last_work = time.monotonic()
         self.waiting = 0
@@ -86,15 +80,14 @@ class FairQueue:
         if not self._open:
             raise stopping_error()
         if not force and self.waiting >= self._places:
-            newcomer = client not in self._lines
-            if not newcomer or self.waiting >= self._places + max(1, self._places // 4):
-                wait = self._mean_seconds * (self.waiting + 1) / self._workers
+            most = self._places + max(1, self._places // 4)
+            if client in self._lines or self.waiting >= most:
                 raise ApiError(
                     429,
                     "queue_full",
                     f"{self.waiting} requests are waiting, and the server takes no more for now",
                     remedy="try again later, or start it with a longer --queue",
-                    retry_after=min(_LONGEST_WAIT, max(1, math.ceil(wait))),
+                    retry_after=2,
                 )
         place = _Place(client, asyncio.Event())
         place.task = task = asyncio.create_task(self._in_turn(place, work, seconds))
@@ -143,7 +136,6 @@ class FairQueue:
                 self._lines[client] = line
             self.waiting -= 1
             self._running.add(place)
-            place.began = time.monotonic()
             place.turn.set()
 
     def _leave(self, place: _Place, task: asyncio.Task[Any]) -> None:
@@ -152,7 +144,6 @@ class FairQueue:
         if place in self._running:
             self._running.discard(place)
             self._last_work = time.monotonic()
-            self._mean_seconds += _WEIGHT * (self._last_work - place.began - self._mean_seconds)
         else:
             line = self._lines[place.client]
             line.remove(place)
