@@ -502,7 +502,7 @@ class TestKeys:
             Client(locked.url, "a-wrong-key") as client,
             pytest.raises(ConfigEngineError, match="no key that fits"),
         ):
-            client.engine()
+            client.engines()
         problem(locked.http.post("/v1/facts", json={"path": "/etc/passwd"}), 403, "no_paths")
         problem(locked.http.post("/v1/facts", json={}), 422, "no_video")
 
@@ -553,7 +553,7 @@ class TestClient:
             assert client.cancel(job.id).state == "finished"
             assert client.facts(upload).kind is not None
             assert client.hints(upload, frames=1).startswith(b"\x89PNG")
-            assert client.engine()["name"] == "embedded"
+            assert client.engines()["embedded"]["state"] == "ready"
             client.delete(upload)
             with pytest.raises(InputError, match="no such upload"):
                 client.facts(upload)
@@ -581,7 +581,7 @@ class TestClient:
             Client("http://127.0.0.1:1", patience=0) as client,
             pytest.raises(TransientEngineError, match="does not answer"),
         ):
-            client.engine()
+            client.engines()
 
 
 def test_the_document_has_examples_and_every_route(server: Served) -> None:

@@ -1,6 +1,7 @@
 """What the server keeps on disk: jobs, results, uploads and the page's batches, in one SQLite file.
 
-One transaction writes whatever waits for it, so that many requests share one fsync. Reads happen
+One transaction writes whatever waits for it, so that many requests share one fsync: what was
+confirmed outlives a power failure. Reads happen
 where they are needed: in WAL mode they never wait for the writer.
 """
 
@@ -22,7 +23,6 @@ from promptlift.record import Record
 __all__ = ["JobStore", "StoredBatch"]
 
 _VERSION: Final = 1
-_FORGET_TOGETHER: Final = 500
 _RETRY_SECONDS: Final = 1.0
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
@@ -57,8 +57,6 @@ ON CONFLICT (key) DO UPDATE SET at = excluded.at, status = excluded.status,
 WHERE CASE excluded.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
     >= CASE result.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
 """
-# What is deleted by age; the page's batches are as old as their creation.
-_OLD: Final = (("result", "at"), ("job", "ended"), ("batch", "created"))
 
 
 class StoredBatch(NamedTuple):
@@ -74,7 +72,6 @@ class StoredBatch(NamedTuple):
 class _Write(NamedTuple):
     sql: str
     values: Sequence[Any]
-    durable: bool
     done: asyncio.Future[int]
 
 
@@ -155,7 +152,7 @@ class JobStore:
             OutputError: It cannot be written.
         """
         sql = "INSERT INTO job (id, owner, search, value) VALUES (?, ?, ?, ?)"
-        await self._write(sql, (job_id, owner, search.casefold(), value), durable=True)
+        await self._write(sql, (job_id, owner, search.casefold(), value))
 
     async def end_job(
         self, job_id: str, state: str, ended: float, key: str | None, value: str
@@ -220,7 +217,7 @@ class JobStore:
         Raises:
             OutputError: It cannot be written.
         """
-        await self._write("INSERT INTO upload VALUES (?, ?)", (upload_id, value), durable=True)
+        await self._write("INSERT INTO upload VALUES (?, ?)", (upload_id, value))
 
     def remove_upload(self, upload_id: str) -> None:
         """Forget an upload, soon; its file is the caller's, and a start ignores what has none."""
@@ -235,7 +232,7 @@ class JobStore:
             OutputError: It cannot be written.
         """
         sql = "INSERT INTO batch (id, owner, name, created, rows) VALUES (?, ?, ?, ?, ?)"
-        await self._write(sql, row, durable=True)
+        await self._write(sql, row)
 
     def batch(self, batch_id: str, owner: str) -> StoredBatch | None:
         """The batch of that id, if it is that owner's."""
@@ -256,8 +253,7 @@ class JobStore:
     async def forget(self, before: float) -> int:
         """Delete results and ended jobs and batches of before a time.
 
-        Jobs that have not ended stay, however old. Few rows are deleted at once, so that other
-        writes have their turn.
+        Jobs that have not ended stay, however old.
 
         Args:
             before: Seconds since 1970.
@@ -268,27 +264,18 @@ class JobStore:
         Raises:
             OutputError: They cannot be deleted.
         """
-        gone = 0
-        for table, column in _OLD:
-            sql = (
-                f"DELETE FROM {table} WHERE seq IN "  # noqa: S608
-                f"(SELECT seq FROM {table} WHERE {column} < ? LIMIT {_FORGET_TOGETHER})"
-            )
-            while deleted := await self._write(sql, (before,)):
-                gone += deleted
-        return gone
+        old = (("result", "at"), ("job", "ended"), ("batch", "created"))
+        sql = "DELETE FROM {} WHERE {} < ?"
+        return sum([await self._write(sql.format(*one), (before,)) for one in old])
 
     # Writing.
 
-    async def _write(
-        self, sql: str, values: Sequence[Any] = (), *, durable: bool = False, wait: bool = False
-    ) -> int:
+    async def _write(self, sql: str, values: Sequence[Any] = (), *, wait: bool = False) -> int:
         """Execute a statement, and wait until it is committed.
 
         Args:
             sql: The statement.
             values: Its parameters.
-            durable: Wait for the disk as well: a power failure does not undo it.
             wait: Try again while there is no room, rather than fail.
 
         Returns:
@@ -296,17 +283,15 @@ class JobStore:
         """
         while True:
             try:
-                return await asyncio.shield(self._enqueue(sql, values, durable=durable))
+                return await asyncio.shield(self._enqueue(sql, values))
             except OutputError:
                 if not wait:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    def _enqueue(
-        self, sql: str, values: Sequence[Any] = (), *, durable: bool = False
-    ) -> asyncio.Future[int]:
+    def _enqueue(self, sql: str, values: Sequence[Any]) -> asyncio.Future[int]:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(sql, values, durable, done))
+        self._waiting.append(_Write(sql, values, done))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_waiting())
         return done
@@ -339,8 +324,6 @@ class JobStore:
 
 def _commit(db: sqlite3.Connection, writes: list[_Write]) -> list[int]:
     """Execute writes in one transaction; gives how many rows each changed."""
-    durable = any(one.durable for one in writes)
-    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     db.execute("BEGIN IMMEDIATE")
     try:
         changed = [max(0, db.execute(one.sql, one.values).rowcount) for one in writes]

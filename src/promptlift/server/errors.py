@@ -220,9 +220,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for path in made["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    content = response.get("content", {})
-                    if int(status) >= 400 and "application/json" in content:
-                        response["content"] = {_PROBLEM_TYPE: content["application/json"]}
+                    if int(status) >= 400:
+                        (schema,) = response["content"].values()
+                        response["content"] = {_PROBLEM_TYPE: schema}
         made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"key": []}, {}]
         app.openapi_schema = made

@@ -11,11 +11,11 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from fastapi.sse import format_sse_event
@@ -141,9 +141,6 @@ class EventLog:
     How the job ended is not among them: whoever follows says it from what the job has become, so
     that thousands of logs hold no records.
 
-    Besides, it holds the answer as far as it is written. Whoever follows gets what it lacks of it,
-    so that a slow reader gets few large pieces and costs no memory.
-
     Attributes:
         last: The number of the event that says how the job ended, in every log.
         closed: Whether the job is over.
@@ -153,8 +150,8 @@ class EventLog:
 
     def __init__(self) -> None:
         self.closed = False
-        self._draft = ""
-        self._attempt = 0
+        self._count = 0
+        self._attempts = 0
         self._events: list[Event] = []
         self._changed = asyncio.Event()
 
@@ -166,52 +163,47 @@ class EventLog:
             data: JSON, or what is to become JSON.
         """
         if not self.closed:
+            number = 0
+            if name not in ("attempt", "piece"):
+                number = self._count = self._count + 1
             text = data if isinstance(data, str) else json.dumps(data)
-            self._events.append(Event(len(self._events) + 1, name, text))
+            self._events.append(Event(number, name, text))
             self._wake()
 
     def add_text(self, piece: str | None) -> None:
         """Add to the draft of the answer; None throws it away and begins another."""
-        if not self.closed:
-            if piece is None:
-                self._attempt += 1
-            self._draft = "" if piece is None else self._draft + piece
-            self._wake()
-
-    def end_draft(self) -> None:
-        """Forget the draft: the answer is there."""
-        self._draft = ""
-        self._attempt = 0
+        if piece is None:
+            self._attempts += 1
+            self.add("attempt", {"number": self._attempts})
+        else:
+            self.add("piece", {"piece": piece})
 
     def close(self) -> None:
         """The job is over. Those who follow get the rest; for others it is forgotten."""
         self.closed = True
         self._events = []
-        self.end_draft()
         self._wake()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def follow(self, after: int = 0) -> AsyncIterator[Event | None]:
-        """Give each event after a number, as it comes; None now and then while nothing happens."""
-        events, place = self._events, max(0, after)
-        attempt, length = 0, 0
+    async def follow(self, after: int = 0) -> AsyncGenerator[Event | None, None]:
+        """Give each event after a number, and the draft from its beginning, as they come.
+
+        Yields:
+            The events; None now and then while nothing happens.
+        """
+        events, place = self._events, 0
         while True:
             # Taken first: what is added while a reader is slow wakes it again.
             changed = self._changed
             for event in events[place:]:
                 place += 1
-                yield event
-            if self.closed and place >= len(events):
+                if not 0 < event.number <= after:
+                    yield event
+            if self.closed and place == len(events):
                 return
-            if self._attempt and self._attempt != attempt:
-                attempt, length = self._attempt, 0
-                yield Event(0, "attempt", json.dumps({"number": attempt}))
-            if self._attempt == attempt and len(self._draft) > length:
-                piece, length = self._draft[length:], len(self._draft)
-                yield Event(0, "piece", json.dumps({"piece": piece}))
             try:
                 async with asyncio.timeout(_KEEPALIVE_SECONDS):
                     await changed.wait()
@@ -298,16 +290,13 @@ class Job(BaseModel):
         """Whether nothing more will happen to it."""
         return self.state in ("finished", "failed", "cancelled")
 
+    def model_post_init(self, _: object) -> None:
+        """Nothing more happens to one that was read and has ended."""
+        self.events.closed = self.done
+
     def to_json(self) -> str:
         """As it is stored."""
         return self.model_dump_json(exclude_defaults=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The same again; one that has not ended is queued."""
-        job = cls.model_validate_json(text)
-        job.events.closed = job.done
-        return job
 
 
 @dataclass(eq=False)
@@ -412,7 +401,7 @@ class Jobs:
         Returns:
             How many jobs have not ended.
         """
-        jobs = [Job.from_json(text) for text in self.store.open_jobs()]
+        jobs = [Job.model_validate_json(text) for text in self.store.open_jobs()]
         for job in jobs:
             try:
                 self._enqueue(job, force=True)
@@ -430,7 +419,7 @@ class Jobs:
         """
         job = self._open.get(job_id)
         if job is None and (text := self.store.job(job_id, owner)):
-            job = Job.from_json(text)
+            job = Job.model_validate_json(text)
         if job is None or job.owner != owner:
             raise ApiError(
                 404,
@@ -491,7 +480,7 @@ class Jobs:
         self._stopping = True
 
     def _current(self, text: str) -> Job:
-        job = Job.from_json(text)
+        job = Job.model_validate_json(text)
         return self._open.get(job.id, job)
 
     def _enqueue(
@@ -595,8 +584,6 @@ class Jobs:
             record = _renamed(outcome.record, video.name)
             record = record.model_copy(update={"error": failure})
             self._count(engine, record)
-            await asyncio.sleep(0)  # whoever keeps up with the draft has the rest of it now
-            events.end_draft()
             if failure is None:
                 events.add("text", {"text": record.prompt, "status": record.status})
             if _is_final(outcome.error):
@@ -616,12 +603,9 @@ class Jobs:
         self.metrics.items.labels(engine.label, record.status).inc()
         for stage, seconds in record.timings.items():
             self.metrics.stages.labels(engine.label, stage).observe(seconds)
-        for kind, tokens in (
-            ("prompt", record.tokens.actual),
-            ("completion", record.tokens.completion),
-        ):
-            if tokens:
-                self.metrics.tokens.labels(engine.label, kind).inc(tokens)
+        tokens = self.metrics.tokens
+        tokens.labels(engine.label, "prompt").inc(record.tokens.actual or 0)
+        tokens.labels(engine.label, "completion").inc(record.tokens.completion or 0)
         code = record.error.code if record.error else record.status
         prompt = f" prompt={record.short_prompt!r}" if self.config.log_prompts else ""
         _LOG.info("item %s: %s%s", (record.key or "-")[:12], code, prompt)

@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from promptlift.errors import PromptliftError
@@ -38,7 +38,6 @@ from promptlift.server.schemas import (
     EngineResponse,
     EnginesResponse,
     FactsRequest,
-    HealthResponse,
     HintsRequest,
     JobResponse,
     JobsResponse,
@@ -70,7 +69,6 @@ _PROBLEMS = (401, 403, 404, 408, 409, 410, 413, 415, 421, 422, 429, 500, 502, 50
 router = APIRouter(
     responses={one: {"model": Problem, "description": HTTPStatus(one).phrase} for one in _PROBLEMS}
 )
-_EVENTS_SCHEMA = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
 class EventStream(EventSourceResponse):
@@ -95,17 +93,19 @@ class EventStream(EventSourceResponse):
 # One video, one prompt, one record.
 
 
+_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENTS = """The events so far and to come. `attempt` and `piece` give the answer as it is written,
+before any review: an `attempt` voids the pieces before it. They have no id; who comes back gets
+them from the beginning. `text` is the reviewed answer, `record` or `error` the last event."""
+
+
 @router.post(
     "/v1/upsample",
     response_model=Record,
     responses={
         200: {
-            "description": (
-                "The record; or, with stream=1, the events of the work. `attempt` and `piece` give "
-                "the answer as it is written, before any review: an `attempt` voids the pieces "
-                "before it. `text` is the reviewed answer, `record` or `error` the last event."
-            ),
-            "content": _EVENTS_SCHEMA,
+            "description": f"The record; or, with stream=1: {_EVENTS}",
+            "content": _STREAM,
         },
     },
     openapi_extra=body_schema(UpsampleRequest),
@@ -310,16 +310,9 @@ async def cancel_job(request: Request, service: ServiceDep, job_id: _JobId) -> J
 
 @router.get(
     "/v1/jobs/{job_id}/events",
-    response_class=StreamingResponse,
+    response_class=Response,
     responses={
-        200: {
-            "description": (
-                "The events so far and to come; `record` or `error` is the last. `attempt` and "
-                "`piece` give the answer as it is written, before any review; they have no id, "
-                "and who comes back gets the draft from its beginning."
-            ),
-            "content": _EVENTS_SCHEMA,
-        },
+        200: {"description": _EVENTS, "content": _STREAM},
         204: {"description": "The last event was received before."},
     },
 )
@@ -359,6 +352,10 @@ async def get_record(
 # What can be said of a video without asking the engine.
 
 
+class _Png(Response):
+    media_type = "image/png"
+
+
 @router.post("/v1/budget", openapi_extra=body_schema(BudgetRequest))
 async def post_budget(request: Request, service: ServiceDep) -> Plan:
     """What frames cost in tokens, and the largest size that fits; of a video or of a size."""
@@ -391,17 +388,7 @@ async def post_facts(request: Request, service: ServiceDep) -> Facts:
         return (await service.run_decode(request.state.client, work)).facts
 
 
-@router.post(
-    "/v1/hints",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "A contact sheet of the frames as the model would see them.",
-            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
-        },
-    },
-    openapi_extra=body_schema(HintsRequest),
-)
+@router.post("/v1/hints", response_class=_Png, openapi_extra=body_schema(HintsRequest))
 async def post_hints(request: Request, service: ServiceDep) -> Response:
     """The frames that the engine would be shown, at the size that it would see, as one picture."""
     async with _body(request, service, HintsRequest) as (fields, video):
@@ -425,7 +412,7 @@ async def post_hints(request: Request, service: ServiceDep) -> Response:
         if prepared.error is not None:
             raise prepared.error
         sheet = await asyncio.to_thread(sheet_png, prepared.frames)
-    return Response(sheet, media_type="image/png")
+    return _Png(sheet)
 
 
 # The engines.
@@ -479,13 +466,13 @@ def _engine_response(engine: PooledEngine) -> EngineResponse:
 
 
 @router.get("/healthz")
-async def healthz() -> HealthResponse:
+async def healthz() -> dict[str, str]:
     """Whether the server answers at all."""
-    return HealthResponse(status="ok")
+    return {"status": "ok"}
 
 
 @router.get("/readyz")
-async def readyz(service: ServiceDep) -> HealthResponse:
+async def readyz(service: ServiceDep) -> dict[str, str]:
     """Whether work sent now would be done: the first engine answers, results can be written."""
     if service.stopping:
         raise stopping_error()
@@ -503,16 +490,10 @@ async def readyz(service: ServiceDep) -> HealthResponse:
             remedy=hide_paths(trouble.remedy) if trouble else "wait",
             retry_after=5,
         )
-    return HealthResponse(status="ok")
+    return {"status": "ok"}
 
 
-@router.get(
-    "/metrics",
-    response_class=Response,
-    responses={
-        200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}, "description": "Text."}
-    },
-)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def get_metrics(service: ServiceDep) -> Response:
     """Counters for Prometheus."""
-    return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE)

@@ -26,7 +26,6 @@ __all__ = [
     "EngineResponse",
     "EnginesResponse",
     "FactsRequest",
-    "HealthResponse",
     "HintsRequest",
     "JobResponse",
     "JobState",
@@ -238,9 +237,3 @@ class EnginesResponse(BaseModel):
     """All engines; the first answers where a request names none."""
 
     engines: list[EngineResponse]
-
-
-class HealthResponse(BaseModel):
-    """Whether the server is well."""
-
-    status: Literal["ok"]

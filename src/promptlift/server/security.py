@@ -295,10 +295,7 @@ def _check_origin(headers: Headers) -> None:
     origin = headers.get("origin")
     foreign = headers.get("sec-fetch-site") not in (None, "same-origin", "none")
     if origin is not None:
-        try:
-            authority = urlsplit(origin).netloc.lower()
-        except ValueError:
-            authority = ""
+        authority = origin.partition("://")[2].lower()
         foreign = foreign or not authority or authority != headers.get("host", "").lower()
     if foreign:
         raise ApiError(

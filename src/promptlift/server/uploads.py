@@ -226,9 +226,6 @@ class Uploads:
                     await asyncio.to_thread(file.write, chunk)
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
-            if not size:
-                message = "the video is empty"
-                raise ApiError(422, "video_unreadable", message, remedy="send the file")
             info = await self.inspect(path)
             if info.duration is not None and info.duration > self.config.video_seconds:
                 raise VideoRefused(
