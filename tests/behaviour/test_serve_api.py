@@ -218,6 +218,27 @@ class TestUpsample:
         assert answer.status_code == 422, answer.text
         assert server.uploads() == before
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [("frames", "many")],
+            [("nobody", "x")],
+            [("upload_id", NOWHERE)],
+            [("prompt", "a"), ("prompt", "b")],
+            [("prompt", "x" * 300_000)],
+        ],
+        ids=["value", "name", "video", "twice", "long"],
+    )
+    def test_a_form_with_a_wrong_field_is_refused(
+        self, server: Served, clip: Path, fields: list[tuple[str, str]]
+    ) -> None:
+        """And the video that stands before it is deleted again."""
+        parts: list[tuple[str, Any]] = [("video", ("a.mp4", clip.read_bytes()))]
+        parts += [(name, (None, value.encode())) for name, value in fields]
+        before = server.uploads()
+        problem(server.http.post("/v1/upsample", files=parts), 422, "invalid")
+        assert server.uploads() == before
+
 
 class TestUploads:
     """Videos on the server's disk."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from promptlift.errors import InputError
+from promptlift.engines.registry import parse_engine
+from promptlift.errors import InputError, OptionError
+from promptlift.server.config import ServerConfig
+from promptlift.server.engines import EnginePool
 from promptlift.testing import synthetic_video
 from stubs.openai_checks import Asked
 from stubs.openai_server import StubServer
-from stubs.served import Served, eventually
+from stubs.served import Served, command, eventually
 
 PROMPT = "a red hot-air balloon drifts over the hills"
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -207,13 +207,11 @@ def test_our_client_and_the_command_name_an_engine(server: Served, clip: Path) -
         assert record.engine.name == "openai"
         with pytest.raises(InputError, match="no engine 'gpt'"):
             client.upsample(clip, PROMPT, engine="gpt")
-    command = [sys.executable, "-m", "promptlift", "run", str(clip), PROMPT]
-    run = [*command, "--server", server.url, "--engine"]
-    done = subprocess.run([*run, "model"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, f"{record.prompt}\n"), done.stderr
-    done = subprocess.run([*run, "gpt"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Name one of: embedded, model, dead" in done.stderr
+    run = ("run", str(clip), PROMPT, "--server", server.url, "--engine")
+    assert command(*run, "model")[:2] == (0, f"{record.prompt}\n")
+    code, _, err = command(*run, "gpt")
+    assert code == 2
+    assert "Name one of: embedded, model, dead" in err
 
 
 @pytest.mark.parametrize(
@@ -227,18 +225,8 @@ def test_our_client_and_the_command_name_an_engine(server: Served, clip: Path) -
 def test_engines_that_cannot_be_told_apart_are_a_mistake(
     tmp_path: Path, also: tuple[str, ...], said: str
 ) -> None:
-    """The command ends with one line and listens to nobody."""
-    options = [part for one in also for part in ("--also", one)]
-    serve = ["serve", "--port", "0", "--engine", "embedded", "--data", str(tmp_path / "data")]
-    done = subprocess.run(
-        [sys.executable, "-m", "promptlift", *serve, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=os.environ,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert said in line
+    """No server starts with them."""
+    with pytest.raises(OptionError, match=said):
+        EnginePool(
+            ServerConfig(data=tmp_path, engine="embedded", also=tuple(map(parse_engine, also)))
+        )

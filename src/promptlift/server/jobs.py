@@ -345,12 +345,19 @@ class Jobs:
         )
 
     async def accept(
-        self, request: JobRequest, client: str, *, stored: bool = True, watched: bool = True
+        self,
+        fields: UpsampleRequest,
+        owner: str,
+        client: str,
+        *,
+        stored: bool = True,
+        watched: bool = True,
     ) -> Job:
         """Accept a job; once this returns, one that is stored is on the disk.
 
         Args:
-            request: What is to be done; its video is kept until it has ended.
+            fields: What is to be done; its video is kept until it has ended.
+            owner: The key that it came with.
             client: Who waits in the queue.
             stored: Whether it outlives its connection and the server. One that does not has ended
                 already where its result is stored.
@@ -361,8 +368,8 @@ class Jobs:
             InputError: The prompt or an option is at fault.
             OutputError: It cannot be written.
         """
-        fields = request.fields
-        video = self.video_ref(fields, request.owner)
+        video = self.video_ref(fields, owner)
+        request = JobRequest(fields, owner, video.name)
         info = self.engines.get(fields.engine).info
         prompt, goal = check_short_prompt(fields.prompt), request.options.target
         job = Job(
@@ -384,7 +391,7 @@ class Jobs:
         if stored:
             try:
                 search = " ".join((request.name, prompt, goal, fields.engine or ""))
-                await self.store.add_job(job.id, job.owner, search, job.to_json())
+                await self.store.add_job(job.id, owner, search, job.to_json())
             except BaseException:
                 del self._open[job.id]
                 self.uploads.release(fields.upload_id)

@@ -30,7 +30,7 @@ from promptlift.server.errors import (
     status_of,
     without_paths,
 )
-from promptlift.server.jobs import Event, Job, JobRequest, VideoRef
+from promptlift.server.jobs import Event, Job, VideoRef
 from promptlift.server.metrics import CONTENT_TYPE
 from promptlift.server.scheduler import stopping_error
 from promptlift.server.schemas import (
@@ -120,12 +120,9 @@ async def post_upsample(
     The same video, prompt and options are answered with the stored result without asking the
     engine, unless `fresh`. If the client goes away, the work ends.
     """
-    async with _body(request, service, UpsampleRequest) as (fields, video):
-        assert video is not None
-        job_request = JobRequest(fields, request.state.owner, video.name)
-        job = await service.jobs.accept(
-            job_request, request.state.client, stored=False, watched=stream
-        )
+    owner, client = request.state.owner, request.state.client
+    async with _body(request, service, UpsampleRequest) as (fields, _):
+        job = await service.jobs.accept(fields, owner, client, stored=False, watched=stream)
     if stream:
         return EventStream(_event_bytes(service, job))
     if job.task is not None:
@@ -275,10 +272,8 @@ async def create_job(request: Request, service: ServiceDep, response: Response) 
 
     Once this answers, the job is on the server's disk: a restart goes on with it.
     """
-    async with _body(request, service, UpsampleRequest) as (fields, video):
-        assert video is not None
-        job_request = JobRequest(fields, request.state.owner, video.name)
-        job = await service.jobs.accept(job_request, request.state.client)
+    async with _body(request, service, UpsampleRequest) as (fields, _):
+        job = await service.jobs.accept(fields, request.state.owner, request.state.client)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return JobResponse.model_validate(job)
 

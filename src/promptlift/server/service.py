@@ -72,7 +72,6 @@ class Service:
         self._add_gauges()
         self.jobs = Jobs(config, self.store, self.engines, self.videos, self.uploads, self.metrics)
         self.stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
         self._ending: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -83,11 +82,22 @@ class Service:
         self.uploads.sweep(leftovers=True)
         works = [self._delete_old(), self.pool.warm()]
         works += [work for one in self.engines for work in (one.watch_health(), one.watch_idle())]
-        self._tasks = [asyncio.create_task(work) for work in works]
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
-            await self._end()
+            self.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, *self._ending, return_exceptions=True)
+            # On a full disk this would wait for ever; jobs whose end is not stored are done again.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.config.grace):
+                    await self.jobs.settle()
+            await self.pool.close()
+            await self.engines.close()
+            await self.store.close()
+            os.close(self._lock)
 
     def stop(self) -> None:
         """Begin to end: what waits is answered, and jobs stay for the next start."""
@@ -128,20 +138,6 @@ class Service:
                 except PromptliftError as error:
                     _LOG.warning("%s", error)
             await asyncio.sleep(min(_SWEEP_SECONDS, max(1.0, (keep or 300) / 10)))
-
-    async def _end(self) -> None:
-        self.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._ending, return_exceptions=True)
-        # On a full disk this would wait for ever; jobs whose end is not stored are done again.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.grace):
-                await self.jobs.settle()
-        await self.pool.close()
-        await self.engines.close()
-        await self.store.close()
-        os.close(self._lock)
 
     def _add_gauges(self) -> None:
         gauge, engine = self.metrics.gauge, ("engine",)
