@@ -192,9 +192,6 @@ def test_a_job_for_an_engine_that_is_gone_fails_and_asks_no_other(
         assert (job["state"], job["error"]["code"]) == ("failed", "engine_unknown")
         assert "'model'" in job["error"]["message"]
         assert "embedded, plain" in job["error"]["remedy"]
-        server.kill()
-    with Served(tmp_path / "data", also=also) as server:
-        assert server.http.get(f"/v1/jobs/{named}").json() == job, "it stays as it was told"
         eventually(lambda: server.http.delete(f"/v1/uploads/{upload}").status_code == 204)
     assert len(model.asked) == 1
 

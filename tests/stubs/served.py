@@ -66,7 +66,8 @@ class Served:
 
     def __init__(self, data: Path, **settings: Any) -> None:
         self.data = data
-        self.settings = {"data": str(data), "port": 0, "engine": "embedded", **settings}
+        quick = {"port": 0, "engine": "embedded", "decoders": 1}
+        self.settings: dict[str, Any] = {"data": str(data), **quick, **settings}
         self.log = data.parent / f"{data.name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
