@@ -9,10 +9,7 @@ from typing import Any
 
 import pytest
 
-from promptlift.engines.registry import parse_engine
-from promptlift.errors import InputError, OptionError
-from promptlift.server.config import ServerConfig
-from promptlift.server.engines import EnginePool
+from promptlift.errors import InputError
 from promptlift.testing import synthetic_video
 from stubs.openai_checks import Asked
 from stubs.openai_server import StubServer
@@ -209,21 +206,3 @@ def test_our_client_and_the_command_name_an_engine(server: Served, clip: Path) -
     code, _, err = command(*run, "gpt")
     assert code == 2
     assert "Name one of: embedded, model, dead" in err
-
-
-@pytest.mark.parametrize(
-    ("also", "said"),
-    [
-        (("embedded",), "two engines are called 'embedded'"),
-        (("a=embedded", "a=embedded"), "two engines are called 'a'"),
-        (("emdedded",), "Perhaps you mean embedded"),
-    ],
-)
-def test_engines_that_cannot_be_told_apart_are_a_mistake(
-    tmp_path: Path, also: tuple[str, ...], said: str
-) -> None:
-    """No server starts with them."""
-    with pytest.raises(OptionError, match=said):
-        EnginePool(
-            ServerConfig(data=tmp_path, engine="embedded", also=tuple(map(parse_engine, also)))
-        )

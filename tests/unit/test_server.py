@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptlift.engines.registry import parse_engine
 from promptlift.errors import (
     BudgetError,
     ConfigEngineError,
@@ -33,6 +34,7 @@ from promptlift.errors import (
 from promptlift.record import Record, Video
 from promptlift.server.config import ServerConfig
 from promptlift.server.db import JobStore, StoredBatch
+from promptlift.server.engines import EnginePool
 from promptlift.server.errors import ApiError, failure_of, hide_paths, status_of
 from promptlift.server.jobs import Event, EventLog
 from promptlift.server.scheduler import FairQueue
@@ -254,6 +256,22 @@ class TestKeysAndRates:
             ServerConfig(data=tmp_path, **settings)
         assert "short" not in str(caught.value)
         assert KEYS[0] not in repr(ServerConfig(data=tmp_path, keys=KEYS))
+
+    @pytest.mark.parametrize(
+        ("also", "words"),
+        [
+            (("embedded",), "two engines are called 'embedded'"),
+            (("a=embedded", "a=embedded"), "two engines are called 'a'"),
+            (("emdedded",), "Perhaps you mean embedded"),
+        ],
+    )
+    def test_engines_that_cannot_be_told_apart(
+        self, tmp_path: Path, also: tuple[str, ...], words: str
+    ) -> None:
+        """No server starts with them."""
+        with pytest.raises(OptionError, match=words):
+            specs = tuple(map(parse_engine, also))
+            EnginePool(ServerConfig(data=tmp_path, engine="embedded", also=specs))
 
 
 class TestMessages:
