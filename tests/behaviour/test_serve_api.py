@@ -521,7 +521,7 @@ class TestKeys:
             problem(http.get("/nothing"), 401, "unauthorised")
         with (
             Client(locked.url, "a-wrong-key") as client,
-            pytest.raises(ConfigEngineError, match="no key that fits"),
+            pytest.raises(ConfigEngineError, match="missing or invalid"),
         ):
             client.engines()
         problem(locked.http.post("/v1/facts", json={"path": "/etc/passwd"}), 403, "no_paths")

@@ -94,18 +94,19 @@ class ServerConfig:
             if len(key) < _SHORTEST_KEY:
                 raise OptionError(
                     f"a key has {len(key)} characters",
-                    remedy=f"use at least {_SHORTEST_KEY}, such as `openssl rand -hex 24` prints",
+                    remedy=f"use at least {_SHORTEST_KEY}; create one with `openssl rand -hex 24`",
                 )
         if not (self.keys or self.insecure_no_auth or is_loopback(self.host)):
             raise OptionError(
-                f"anybody who reaches {self.host} could use this server: there is no key",
-                remedy="give --api-key-file or --api-key-env, listen on 127.0.0.1, or say "
-                "--insecure-no-auth",
+                f"listening on {self.host} without an API key would let anyone use this server",
+                remedy="pass --api-key-file FILE or --api-key-env NAME, use --host 127.0.0.1, "
+                "or pass --insecure-no-auth",
             )
         for folder in self.allow_paths:
             if not folder.is_dir():
                 raise OptionError(
-                    f"--allow-path {str(folder)!r} is no folder", remedy="name one that is there"
+                    f"--allow-path {str(folder)!r} is not a directory",
+                    remedy="pass an existing directory",
                 )
 
 

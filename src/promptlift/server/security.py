@@ -203,14 +203,14 @@ class SecurityMiddleware:
             413,
             "too_large",
             f"the request is larger than the {most:,} bytes that are taken here",
-            remedy="send a smaller one",
+            remedy="send a smaller request, or raise --upload-mib",
             headers=close,
         )
         too_slow = ApiError(
             408,
             "too_slow",
             "the request came too slowly",
-            remedy="send it again",
+            remedy="retry the request",
             retry_after=1,
             headers=close,
         )
@@ -259,8 +259,9 @@ class SecurityMiddleware:
             raise ApiError(
                 401,
                 "unauthorised",
-                "the request brings no key that fits",
-                remedy="send the header Authorization: Bearer KEY",
+                "the API key is missing or invalid",
+                remedy="send the header Authorization: Bearer KEY, pass --server-key-env NAME to "
+                "`promptlift run`, or use Client(url, api_key)",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         scope.setdefault("state", {}).update(owner=owner or "", client=f"{owner}/{address}")

@@ -231,7 +231,7 @@ class Uploads:
                 raise VideoRefused(
                     f"the video is {float(info.duration):.0f} s long, and the server takes "
                     f"{self.config.video_seconds:g} s",
-                    remedy="cut it",
+                    remedy="shorten the video, for example with `ffmpeg -t 60 -i IN -c copy OUT`",
                 )
             upload = Upload(
                 id=path.name,
