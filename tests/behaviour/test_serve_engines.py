@@ -42,29 +42,35 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic_video(folder / "clip.mp4", seconds=0.5, size=(160, 90), motion="static")
 
 
-@pytest.fixture
-def model() -> Iterator[Model]:
-    """A model whose gate is opened in the end."""
-    made = Model()
-    yield made
-    made.gate.set()
+@pytest.fixture(scope="module")
+def shared() -> Model:
+    """A model for all tests."""
+    return Model()
 
 
 @pytest.fixture
-def stub(model: Model) -> Iterator[StubServer]:
+def model(shared: Model) -> Iterator[Model]:
+    """The model, asked nothing yet, whose gate is opened in the end."""
+    shared.asked.clear()
+    yield shared
+    shared.gate.set()
+
+
+@pytest.fixture(scope="module")
+def stub(shared: Model) -> Iterator[StubServer]:
     """The server of that model."""
-    with StubServer(reply=model) as made:
+    with StubServer(reply=shared) as made:
         yield made
 
 
-@pytest.fixture
-def server(tmp_path: Path, stub: StubServer) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, stub: StubServer) -> Iterator[Served]:
     """The embedded engine first, a model beside it, and one that is not there."""
     also = [
         f"model=openai:base_url={stub.base_url},retries=0",
         f"dead=openai:base_url={NOWHERE},retries=0",
     ]
-    with Served(tmp_path / "data", also=also, parallel=2) as made:
+    with Served(tmp_path_factory.mktemp("served") / "data", also=also, parallel=2) as made:
         eventually(lambda: engines_of(made)["model"]["state"] == "ready")
         yield made
 
@@ -125,7 +131,7 @@ def test_a_name_that_nobody_has_is_answered_with_those_there_are(
     server: Served, clip: Path
 ) -> None:
     """On every route that takes one, and nothing is kept of the request."""
-    upload = server.upload(clip)
+    upload, jobs = server.upload(clip), server.http.get("/v1/jobs").json()
     asked = {"upload_id": upload, "engine": "gpt"}
     for answer in (
         server.http.post("/v1/upsample", json=asked),
@@ -143,7 +149,7 @@ def test_a_name_that_nobody_has_is_answered_with_those_there_are(
             "this server has no engine 'gpt'",
         )
         assert "embedded, model, dead" in said["remedy"]
-    assert server.http.get("/v1/jobs").json()["jobs"] == []
+    assert server.http.get("/v1/jobs").json() == jobs
     assert server.http.delete(f"/v1/uploads/{upload}").status_code == 204
 
 
