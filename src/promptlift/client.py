@@ -91,9 +91,7 @@ class RemoteOutcome(NamedTuple):
 class _Problem(Exception):
     """The server answered with a problem; `wait` is seconds after which to ask again."""
 
-    def __init__(
-        self, error: PromptliftError, record: Record | None = None, wait: int | None = None
-    ) -> None:
+    def __init__(self, error: PromptliftError, record: Record | None = None, wait: int = 0) -> None:
         super().__init__(str(error))
         self.error = error
         self.record = record
@@ -252,15 +250,8 @@ class Client:
     def hints(self, video: _Video, prompt: str = "", **options: Any) -> bytes:
         """The frames as the engine would see them, on one sheet: a PNG."""
         with self._uploaded(video) as upload:
-            content: bytes = self._request(
-                "POST", "/v1/hints", json=_item(upload, prompt, options)
-            ).content
-        return content
-
-    def engine(self) -> dict[str, Any]:
-        """Who answers, and whether it is awake."""
-        engine: dict[str, Any] = self._json("GET", "/v1/engine")
-        return engine
+            body = _item(upload, prompt, options)
+            return self._request("POST", "/v1/hints", json=body).content
 
     def engines(self) -> dict[str, dict[str, Any]]:
         """All engines of the server by their labels, its first one first."""
@@ -330,7 +321,7 @@ class Client:
             try:
                 return call()
             except _Problem as problem:
-                pause = min(problem.wait or 0, _LONGEST_PAUSE)
+                pause = min(problem.wait, _LONGEST_PAUSE)
                 if not pause or time.monotonic() + pause > until:
                     raise
             time.sleep(pause)
@@ -347,17 +338,11 @@ class Client:
             with self._http.stream(method, path, **content) as response:
                 if response.status_code >= 300:
                     response.read()
-                    wait = response.headers.get("retry-after", "")
                     try:
-                        problem = _read_problem(
-                            response.json(),
-                            int(wait) if wait.isdecimal() else None,
-                            response.status_code,
-                        )
+                        wait = int(response.headers.get("retry-after", "0"))
+                        problem = _read_problem(response.json(), wait, response.status_code)
                     except (ValueError, KeyError, TypeError):
-                        problem = None
-                    if problem is None:
-                        raise self._foreign()
+                        raise self._foreign() from None
                     raise problem
                 yield response
         except httpx2.TransportError as error:
@@ -374,14 +359,12 @@ class Client:
         )
 
 
-def _read_problem(body: Mapping[str, Any], wait: int | None = None, status: int = 0) -> _Problem:
+def _read_problem(body: Mapping[str, Any], wait: int = 0, status: int = 0) -> _Problem:
     """The error of a problem's code, else one that its status means."""
-    kind: type[PromptliftError]
-    if body["code"] in _CLASSES:
-        kind = _CLASSES[body["code"]]
-    elif body["retryable"] or status >= 500:
+    kind: type[PromptliftError] | None = _CLASSES.get(body["code"])
+    if kind is None and (body["retryable"] or status >= 500):
         kind = TransientEngineError
-    else:
+    elif kind is None:
         kind = ConfigEngineError if status in (401, 403, 421) else InputError
     record = Record.model_validate(body["record"]) if body.get("record") else None
     return _Problem(kind(body["message"], remedy=body["remedy"]), record, wait)

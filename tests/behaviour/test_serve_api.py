@@ -218,6 +218,27 @@ class TestUpsample:
         assert answer.status_code == 422, answer.text
         assert server.uploads() == before
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            [("frames", "many")],
+            [("nobody", "x")],
+            [("upload_id", NOWHERE)],
+            [("prompt", "a"), ("prompt", "b")],
+            [("prompt", "x" * 300_000)],
+        ],
+        ids=["value", "name", "video", "twice", "long"],
+    )
+    def test_a_form_with_a_wrong_field_is_refused(
+        self, server: Served, clip: Path, fields: list[tuple[str, str]]
+    ) -> None:
+        """And the video that stands before it is deleted again."""
+        parts: list[tuple[str, Any]] = [("video", ("a.mp4", clip.read_bytes()))]
+        parts += [(name, (None, value.encode())) for name, value in fields]
+        before = server.uploads()
+        problem(server.http.post("/v1/upsample", files=parts), 422, "invalid")
+        assert server.uploads() == before
+
 
 class TestUploads:
     """Videos on the server's disk."""
@@ -502,7 +523,7 @@ class TestKeys:
             Client(locked.url, "a-wrong-key") as client,
             pytest.raises(ConfigEngineError, match="missing or invalid"),
         ):
-            client.engine()
+            client.engines()
         problem(locked.http.post("/v1/facts", json={"path": "/etc/passwd"}), 403, "no_paths")
         problem(locked.http.post("/v1/facts", json={}), 422, "no_video")
 
@@ -553,7 +574,7 @@ class TestClient:
             assert client.cancel(job.id).state == "finished"
             assert client.facts(upload).kind is not None
             assert client.hints(upload, frames=1).startswith(b"\x89PNG")
-            assert client.engine()["name"] == "embedded"
+            assert client.engines()["embedded"]["state"] == "ready"
             client.delete(upload)
             with pytest.raises(InputError, match="no such upload"):
                 client.facts(upload)
@@ -581,7 +602,7 @@ class TestClient:
             Client("http://127.0.0.1:1", patience=0) as client,
             pytest.raises(TransientEngineError, match="does not answer"),
         ):
-            client.engine()
+            client.engines()
 
 
 def test_the_document_has_examples_and_every_route(server: Served) -> None:

@@ -71,7 +71,7 @@ def test_the_server_keeps_to_its_document(
     strategy = operations[label].as_strategy(generation_mode=mode)
 
     @settings(
-        max_examples=8,
+        max_examples=4,
         deadline=None,
         derandomize=True,
         database=None,

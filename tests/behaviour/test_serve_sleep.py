@@ -106,40 +106,29 @@ def asked_alone(url: str, asked: dict[str, Any], number: int) -> int:
 def test_one_that_the_server_started_sleeps_when_it_is_told_to(
     owned: tuple[Stub, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """By the routes, and not while it works: then the answer says when to come again."""
+    """By the routes, and not while it works; one that dies asleep is started for new work."""
     stub, settings = owned
     clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
     with Served(tmp_path / "data", **settings) as server:
         eventually(partial(is_told, server, "ready"))
-        for route, state in (("sleep", "asleep"), ("sleep", "asleep"), ("wake", "ready")):
+        asleep, awake = ("sleep", "asleep"), ("wake", "ready")
+        for route, state in (asleep, asleep, awake, asleep):
             answer = server.http.post(f"/v1/engine/{route}")
             assert answer.status_code == 200, answer.text
             assert answer.json()["state"] == state
-        stub.behave(thinks=3)
-        body = {"upload_id": server.upload(clip), "prompt": "a dog", "on_reject": "best"}
-        server.http.post("/v1/jobs", json=body)
-        eventually(lambda: calls(stub, "/v1/chat/completions"))
-        refused = server.http.post("/v1/engine/sleep")
-        assert (refused.status_code, refused.json()["code"]) == (409, "engine_working")
-        assert int(refused.headers["retry-after"]) > 0
-    assert calls(stub, "/sleep") == calls(stub, "/wake_up") == 1
-
-
-def test_one_that_dies_asleep_is_started_again(
-    owned: tuple[Stub, dict[str, Any]], tmp_path: Path
-) -> None:
-    """The server does not go on saying that it sleeps, and the next request is answered."""
-    stub, settings = owned
-    clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
-    with Served(tmp_path / "data", **settings) as server:
-        eventually(partial(is_told, server, "ready"))
-        server.http.post("/v1/engine/sleep")
         os.kill(running_stub(stub), signal.SIGKILL)
         eventually(lambda: not is_told(server, "asleep"))
         body = {"upload_id": server.upload(clip), "prompt": "a dog", "on_reject": "best"}
         assert server.http.post("/v1/upsample", json=body).status_code == 200
-    assert calls(stub, "start") == 2
-    assert calls(stub, "/wake_up") == 0
+        assert calls(stub, "start") == 2
+        stub.behave(thinks=3)
+        asked = calls(stub, "/v1/chat/completions")
+        server.http.post("/v1/jobs", json={**body, "prompt": "a cat"})
+        eventually(lambda: calls(stub, "/v1/chat/completions") > asked)
+        refused = server.http.post("/v1/engine/sleep")
+        assert (refused.status_code, refused.json()["code"]) == (409, "engine_working")
+        assert int(refused.headers["retry-after"]) > 0
+    assert (calls(stub, "/sleep"), calls(stub, "/wake_up")) == (2, 1)
 
 
 def running_stub(stub: Stub) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,16 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
 import psutil
 
+from promptlift.cli.main import main
 from promptlift.client import Client
 
-__all__ = ["Served", "alive", "children_of", "events", "eventually"]
+__all__ = ["Served", "alive", "children_of", "command", "events", "eventually"]
 
 _MARK = "PROMPTLIFT_TEST_SERVED"
 _MAIN = """
@@ -64,7 +66,8 @@ class Served:
 
     def __init__(self, data: Path, **settings: Any) -> None:
         self.data = data
-        self.settings = {"data": str(data), "port": 0, "engine": "embedded", **settings}
+        quick = {"port": 0, "engine": "embedded", "decoders": 1}
+        self.settings: dict[str, Any] = {"data": str(data), **quick, **settings}
         self.log = data.parent / f"{data.name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -107,7 +110,8 @@ class Served:
 
     def upload(self, video: Path) -> str:
         """Send a file; its id."""
-        answer = self.http.post("/v1/uploads", files={"video": video.read_bytes()})
+        name = {"name": video.name}
+        answer = self.http.post("/v1/uploads", params=name, content=video.read_bytes())
         assert answer.status_code == 201, answer.text
         upload_id: str = answer.json()["id"]
         return upload_id
@@ -142,6 +146,17 @@ class Served:
     def uploads(self) -> list[str]:
         """Names in its folder of uploads."""
         return sorted(path.name for path in (self.data / "uploads").iterdir())
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    """Run ``promptlift`` in this process: its exit code, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main(list(arguments))
+    except SystemExit as end:
+        return int(end.code or 0), out.getvalue(), err.getvalue()
+    raise AssertionError("the command ends the process")
 
 
 def children_of(pid: int) -> list[int]:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promptlift.engines.base import Engine
 from promptlift.engines.registry import EngineSpec
-from promptlift.errors import OptionError, OutputError
+from promptlift.errors import OptionError
 from promptlift.video.source import DEFAULT_LIMITS
 
 __all__ = ["ServerConfig", "default_data_folder", "is_loopback"]
@@ -26,8 +25,8 @@ class ServerConfig:
 
     Attributes:
         data: The folder of its database and its uploads.
-        engine: The name of an engine, or an engine (which is then the caller's to close).
-        engine_settings: What the engine of that name takes.
+        engine: The name of an engine.
+        engine_settings: What that engine takes.
         also: Further engines, which answer those requests that name them.
         host: The address that is listened on.
         port: The port; 0 for a free one.
@@ -59,7 +58,7 @@ class ServerConfig:
     """
 
     data: Path
-    engine: str | Engine = "auto"
+    engine: str = "auto"
     engine_settings: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[EngineSpec, ...] = ()
     host: str = "127.0.0.1"
@@ -120,16 +119,7 @@ def is_loopback(host: str) -> bool:
 
 
 def default_data_folder() -> Path:
-    """The folder of the server's data where none is named.
-
-    Raises:
-        OutputError: There is no home to have it in.
-    """
+    """The folder of the server's data where none is named."""
     import platformdirs
 
-    try:
-        return platformdirs.user_data_path("promptlift") / "server"
-    except (OSError, RuntimeError) as error:
-        raise OutputError(
-            f"there is no directory for the server's data: {error}", remedy="pass --data DIR"
-        ) from error
+    return platformdirs.user_data_path("promptlift") / "server"

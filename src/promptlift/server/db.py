@@ -1,6 +1,7 @@
 """What the server keeps on disk: jobs, results, uploads and the page's batches, in one SQLite file.
 
-One transaction writes whatever waits for it, so that many requests share one fsync. Reads happen
+One transaction writes whatever waits for it, so that many requests share one fsync: what was
+confirmed outlives a power failure. Reads happen
 where they are needed: in WAL mode they never wait for the writer.
 """
 
@@ -19,26 +20,23 @@ from typing import Any, Final, NamedTuple
 from promptlift.errors import OutputError
 from promptlift.record import Record
 
-__all__ = ["JobRow", "JobStore", "StoredBatch", "StoredResult"]
+__all__ = ["JobStore", "StoredBatch"]
 
 _VERSION: Final = 1
-_FORGET_TOGETHER: Final = 500
 _RETRY_SECONDS: Final = 1.0
 _SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE job (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, client TEXT NOT NULL,
-    created REAL NOT NULL, request TEXT NOT NULL, search TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued', ended REAL, key TEXT, error TEXT,
-    events INTEGER NOT NULL DEFAULT 0
+    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, search TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued', ended REAL, key TEXT, value TEXT NOT NULL
 );
 CREATE INDEX job_owner ON job (owner, seq);
 CREATE INDEX job_open ON job (seq) WHERE ended IS NULL;
 CREATE INDEX job_ended ON job (ended) WHERE ended IS NOT NULL;
 CREATE TABLE result (
     seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at REAL NOT NULL, status TEXT NOT NULL,
-    retryable INTEGER NOT NULL, prompt TEXT NOT NULL, record TEXT NOT NULL
+    prompt TEXT NOT NULL, record TEXT NOT NULL
 );
 CREATE INDEX result_at ON result (at);
 CREATE TABLE upload (id TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -53,41 +51,12 @@ COMMIT;
 """
 # A later result replaces an earlier one, unless it is worse: a failure never hides a prompt.
 _PUT_RESULT: Final = """
-INSERT INTO result (key, at, status, retryable, prompt, record) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO result (key, at, status, prompt, record) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET at = excluded.at, status = excluded.status,
-    retryable = excluded.retryable, prompt = excluded.prompt, record = excluded.record
+    prompt = excluded.prompt, record = excluded.record
 WHERE CASE excluded.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
     >= CASE result.status WHEN 'failed' THEN 1 WHEN 'rejected' THEN 2 ELSE 3 END
 """
-_JOB_COLUMNS: Final = (
-    "job.id, job.owner, job.client, job.created, job.request, job.state, job.ended, job.key, "
-    "job.error, job.events"
-)
-# What is deleted by age; the page's batches are as old as their creation.
-_OLD: Final = (("result", "at"), ("job", "ended"), ("batch", "created"))
-
-
-class JobRow(NamedTuple):
-    """A job as it is stored; ``request`` and ``error`` are JSON, times are seconds since 1970."""
-
-    id: str
-    owner: str
-    client: str
-    created: float
-    request: str
-    state: str
-    ended: float | None
-    key: str | None
-    error: str | None
-    events: int
-
-
-class StoredResult(NamedTuple):
-    """The result of an item: its status, whether a rerun asks again, and the record as JSON."""
-
-    status: str
-    retryable: bool
-    record: str
 
 
 class StoredBatch(NamedTuple):
@@ -103,7 +72,6 @@ class StoredBatch(NamedTuple):
 class _Write(NamedTuple):
     sql: str
     values: Sequence[Any]
-    durable: bool
     done: asyncio.Future[int]
 
 
@@ -158,69 +126,55 @@ class JobStore:
 
     # Results.
 
-    def result(self, key: str) -> StoredResult | None:
-        """The result of an item; None where it has none."""
-        sql = "SELECT status, retryable, record FROM result WHERE key = ?"
-        row = self._reader.execute(sql, (key,)).fetchone()
-        return StoredResult(row[0], bool(row[1]), row[2]) if row else None
+    def result(self, key: str) -> str | None:
+        """The record of an item as JSON; None where it has none."""
+        row = self._reader.execute("SELECT record FROM result WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
 
-    async def put_result(self, key: str, record: Record, text: str) -> None:
-        """Store what became of an item; waits for room on a full disk.
-
-        Args:
-            key: The item's key.
-            record: What became of it.
-            text: The same as JSON.
-        """
-        retryable = record.error is not None and record.error.retryable
+    async def put_result(self, key: str, record: Record) -> None:
+        """Store what became of an item; waits for room on a full disk."""
         prompt = (record.prompt or "").casefold()
-        values = (key, _now(), record.status, retryable, prompt, text)
+        values = (key, round(time.time(), 3), record.status, prompt, record.model_dump_json())
         await self._write(_PUT_RESULT, values, wait=True)
 
-    # Jobs.
+    # Jobs, each as JSON; the columns are what they are found by.
 
-    async def add_job(self, row: JobRow, search: str) -> None:
+    async def add_job(self, job_id: str, owner: str, search: str, value: str) -> None:
         """Store an accepted job; it is on the disk when this returns.
 
         Args:
-            row: The job.
+            job_id: Its id.
+            owner: Whose it is.
             search: What `search` finds it by, besides its state and its prompt.
+            value: The job.
 
         Raises:
             OutputError: It cannot be written.
         """
-        sql = (
-            "INSERT INTO job (id, owner, client, created, request, search) "
-            "VALUES (?, ?, ?, ?, ?, ?)"
-        )
-        values = (row.id, row.owner, row.client, row.created, row.request, search.casefold())
-        await self._write(sql, values, durable=True)
+        sql = "INSERT INTO job (id, owner, search, value) VALUES (?, ?, ?, ?)"
+        await self._write(sql, (job_id, owner, search.casefold(), value))
 
-    async def end_job(self, row: JobRow) -> None:
+    async def end_job(
+        self, job_id: str, state: str, ended: float, key: str | None, value: str
+    ) -> None:
         """Store how a job ended; waits for room on a full disk."""
-        sql = "UPDATE job SET state = ?, ended = ?, key = ?, error = ?, events = ? WHERE id = ?"
-        values = (row.state, row.ended, row.key, row.error, row.events, row.id)
-        await self._write(sql, values, wait=True)
+        sql = "UPDATE job SET state = ?, ended = ?, key = ?, value = ? WHERE id = ?"
+        await self._write(sql, (state, ended, key, value, job_id), wait=True)
 
-    def job(self, job_id: str, owner: str) -> JobRow | None:
+    def job(self, job_id: str, owner: str) -> str | None:
         """The job of that id, if it is that owner's."""
-        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE id = ? AND owner = ?"  # noqa: S608
+        sql = "SELECT value FROM job WHERE id = ? AND owner = ?"
         row = self._reader.execute(sql, (job_id, owner)).fetchone()
-        return JobRow(*row) if row else None
+        return row[0] if row else None
 
-    def jobs(self, owner: str, limit: int) -> list[JobRow]:
-        """An owner's newest jobs, the newest first."""
-        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE owner = ? ORDER BY seq DESC LIMIT ?"  # noqa: S608
-        return [JobRow(*row) for row in self._reader.execute(sql, (owner, limit)).fetchall()]
-
-    def open_jobs(self) -> list[JobRow]:
+    def open_jobs(self) -> list[str]:
         """Jobs that have not ended, the oldest first."""
-        sql = f"SELECT {_JOB_COLUMNS} FROM job WHERE ended IS NULL ORDER BY seq"  # noqa: S608
-        return [JobRow(*row) for row in self._reader.execute(sql).fetchall()]
+        sql = "SELECT value FROM job WHERE ended IS NULL ORDER BY seq"
+        return [value for (value,) in self._reader.execute(sql)]
 
     async def search(
         self, owner: str, words: Iterable[str], limit: int
-    ) -> list[tuple[JobRow, str | None]]:
+    ) -> list[tuple[str, str | None]]:
         """An owner's newest jobs that have all of these words, in the job or in the prompt.
 
         Returns:
@@ -229,18 +183,12 @@ class JobStore:
         wanted = [word.casefold() for word in words]
         text = "(job.search || ' ' || job.state || ' ' || coalesce(result.prompt, ''))"
         sql = (
-            f"SELECT {_JOB_COLUMNS}, result.record FROM job "  # noqa: S608
+            "SELECT job.value, result.record FROM job "  # noqa: S608
             "LEFT JOIN result ON result.key = job.key WHERE job.owner = ? "
             + f"AND instr({text}, ?) " * len(wanted)
             + "ORDER BY job.seq DESC LIMIT ?"
         )
-
-        def find() -> list[tuple[JobRow, str | None]]:
-            with contextlib.closing(self._connect()) as db:
-                found = db.execute(sql, (owner, *wanted, limit)).fetchall()
-            return [(JobRow(*row[:-1]), row[-1]) for row in found]
-
-        return await asyncio.to_thread(find)
+        return await asyncio.to_thread(self._read, sql, (owner, *wanted, limit))
 
     async def states(self, owner: str, job_ids: Sequence[str]) -> dict[str, str]:
         """The states of jobs by id; where one has finished, the status of its record."""
@@ -249,12 +197,12 @@ class JobStore:
             "ELSE job.state END FROM job LEFT JOIN result ON result.key = job.key "
             "WHERE job.owner = ? AND job.id IN (SELECT value FROM json_each(?))"
         )
+        return dict(await asyncio.to_thread(self._read, sql, (owner, json.dumps(job_ids))))
 
-        def find() -> dict[str, str]:
-            with contextlib.closing(self._connect()) as db:
-                return dict(db.execute(sql, (owner, json.dumps(job_ids))).fetchall())
-
-        return await asyncio.to_thread(find)
+    def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Read with a connection of its own, for queries that take long."""
+        with contextlib.closing(self._connect()) as db:
+            return db.execute(sql, values).fetchall()
 
     # Uploads.
 
@@ -269,7 +217,7 @@ class JobStore:
         Raises:
             OutputError: It cannot be written.
         """
-        await self._write("INSERT INTO upload VALUES (?, ?)", (upload_id, value), durable=True)
+        await self._write("INSERT INTO upload VALUES (?, ?)", (upload_id, value))
 
     def remove_upload(self, upload_id: str) -> None:
         """Forget an upload, soon; its file is the caller's, and a start ignores what has none."""
@@ -284,7 +232,7 @@ class JobStore:
             OutputError: It cannot be written.
         """
         sql = "INSERT INTO batch (id, owner, name, created, rows) VALUES (?, ?, ?, ?, ?)"
-        await self._write(sql, row, durable=True)
+        await self._write(sql, row)
 
     def batch(self, batch_id: str, owner: str) -> StoredBatch | None:
         """The batch of that id, if it is that owner's."""
@@ -305,8 +253,7 @@ class JobStore:
     async def forget(self, before: float) -> int:
         """Delete results and ended jobs and batches of before a time.
 
-        Jobs that have not ended stay, however old. Few rows are deleted at once, so that other
-        writes have their turn.
+        Jobs that have not ended stay, however old.
 
         Args:
             before: Seconds since 1970.
@@ -317,27 +264,18 @@ class JobStore:
         Raises:
             OutputError: They cannot be deleted.
         """
-        gone = 0
-        for table, column in _OLD:
-            sql = (
-                f"DELETE FROM {table} WHERE seq IN "  # noqa: S608
-                f"(SELECT seq FROM {table} WHERE {column} < ? LIMIT {_FORGET_TOGETHER})"
-            )
-            while deleted := await self._write(sql, (before,)):
-                gone += deleted
-        return gone
+        old = (("result", "at"), ("job", "ended"), ("batch", "created"))
+        sql = "DELETE FROM {} WHERE {} < ?"
+        return sum([await self._write(sql.format(*one), (before,)) for one in old])
 
     # Writing.
 
-    async def _write(
-        self, sql: str, values: Sequence[Any] = (), *, durable: bool = False, wait: bool = False
-    ) -> int:
+    async def _write(self, sql: str, values: Sequence[Any] = (), *, wait: bool = False) -> int:
         """Execute a statement, and wait until it is committed.
 
         Args:
             sql: The statement.
             values: Its parameters.
-            durable: Wait for the disk as well: a power failure does not undo it.
             wait: Try again while there is no room, rather than fail.
 
         Returns:
@@ -345,17 +283,15 @@ class JobStore:
         """
         while True:
             try:
-                return await asyncio.shield(self._enqueue(sql, values, durable=durable))
+                return await asyncio.shield(self._enqueue(sql, values))
             except OutputError:
                 if not wait:
                     raise
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    def _enqueue(
-        self, sql: str, values: Sequence[Any] = (), *, durable: bool = False
-    ) -> asyncio.Future[int]:
+    def _enqueue(self, sql: str, values: Sequence[Any]) -> asyncio.Future[int]:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(sql, values, durable, done))
+        self._waiting.append(_Write(sql, values, done))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_waiting())
         return done
@@ -388,8 +324,6 @@ class JobStore:
 
 def _commit(db: sqlite3.Connection, writes: list[_Write]) -> list[int]:
     """Execute writes in one transaction; gives how many rows each changed."""
-    durable = any(one.durable for one in writes)
-    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     db.execute("BEGIN IMMEDIATE")
     try:
         changed = [max(0, db.execute(one.sql, one.values).rowcount) for one in writes]
@@ -399,7 +333,3 @@ def _commit(db: sqlite3.Connection, writes: list[_Write]) -> list[int]:
             db.execute("ROLLBACK")
         raise
     return changed
-
-
-def _now() -> float:
-    return round(time.time(), 3)

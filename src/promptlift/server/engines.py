@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from promptlift.engines.base import Engine, EngineInfo, Sleeps, innermost
-from promptlift.engines.registry import make_engine, resolve_engine
+from promptlift.engines.registry import EngineSpec, make_engine, resolve_engine
 from promptlift.errors import EngineError, OptionError, PromptliftError
 from promptlift.server.config import ServerConfig
 from promptlift.server.errors import ApiError
@@ -21,7 +21,6 @@ _LOG = logging.getLogger("promptlift.server")
 _RETRY_SECONDS = 5.0
 _CHECK_SECONDS = 30.0
 _IDLE_CHECK_SECONDS = 1.0
-_GIVEN_LABEL = "given"
 
 
 class PooledEngine:
@@ -31,7 +30,6 @@ class PooledEngine:
         label: What requests call it.
         engine: The engine.
         config: How the server is set up.
-        owned: Whether the server closes it.
 
     Attributes:
         label: What requests call it.
@@ -41,7 +39,7 @@ class PooledEngine:
         trouble: Why it does not answer; None where it does, or was not asked yet.
     """
 
-    def __init__(self, label: str, engine: Engine, config: ServerConfig, *, owned: bool) -> None:
+    def __init__(self, label: str, engine: Engine, config: ServerConfig) -> None:
         self.label = label
         self.engine = engine
         self.queue = FairQueue(config.queue, config.parallel)
@@ -51,7 +49,6 @@ class PooledEngine:
         self._sleeps = inner if isinstance(inner, Sleeps) else None
         self._idle_sleep = config.idle_sleep
         self._awake_since = time.monotonic()
-        self._owned = owned
 
     @property
     def state(self) -> Literal["unknown", "ready", "asleep"]:
@@ -134,11 +131,6 @@ class PooledEngine:
                     self._awake_since = time.monotonic()
                     _LOG.warning("the engine %s does not fall asleep: %s", self.label, error)
 
-    async def close(self) -> None:
-        """Close it where it is the server's."""
-        if self._owned:
-            await self.engine.close()
-
     def _able(self) -> Sleeps:
         if self._sleeps is None or not self._sleeps.can_sleep():
             raise ApiError(
@@ -163,21 +155,17 @@ class EnginePool:
     """
 
     def __init__(self, config: ServerConfig) -> None:
-        if isinstance(config.engine, str):
-            label = resolve_engine(config.engine, config.engine_settings)
-            engine = make_engine(config.engine, **config.engine_settings)
-            self.first = PooledEngine(label, engine, config, owned=True)
-        else:
-            self.first = PooledEngine(_GIVEN_LABEL, config.engine, config, owned=False)
-        self._engines = {self.first.label: self.first}
-        for one in config.also:
+        label = resolve_engine(config.engine, config.engine_settings)
+        self._engines: dict[str, PooledEngine] = {}
+        for one in (EngineSpec(label, config.engine, config.engine_settings), *config.also):
             if one.label in self._engines:
                 raise OptionError(
                     f"two engines are called {one.label!r}",
                     remedy=f"give one another label: --also LABEL={one.name}",
                 )
             engine = make_engine(one.name, **one.settings)
-            self._engines[one.label] = PooledEngine(one.label, engine, config, owned=True)
+            self._engines[one.label] = PooledEngine(one.label, engine, config)
+        self.first = next(iter(self))
 
     def __iter__(self) -> Iterator[PooledEngine]:
         return iter(self._engines.values())
@@ -202,8 +190,8 @@ class EnginePool:
         return found
 
     async def close(self) -> None:
-        """Close all that are the server's; one that cannot be closed keeps no other from it."""
-        ended = await asyncio.gather(*(one.close() for one in self), return_exceptions=True)
+        """Close all; one that cannot be closed keeps no other from it."""
+        ended = await asyncio.gather(*(one.engine.close() for one in self), return_exceptions=True)
         for one, error in zip(self, ended, strict=True):
             if isinstance(error, BaseException):
                 _LOG.warning("the engine %s does not end well: %s", one.label, error)

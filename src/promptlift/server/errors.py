@@ -65,16 +65,24 @@ class ApiError(HTTPException):
         message: What is wrong, in one sentence without a full stop.
         remedy: What to do about it.
         retry_after: Seconds after which to try again; None where that would be in vain.
+        headers: Further headers of the answer.
 
     Attributes:
         failure: The same as it goes into a problem.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, *, remedy: str, retry_after: int | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        remedy: str,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
-        super().__init__(status, detail=message, headers=headers)
+        retry = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+        super().__init__(status, detail=message, headers={**retry, **(headers or {})})
         self.failure = Failure(
             code=code, message=message, remedy=remedy, retryable=retry_after is not None
         )
@@ -212,9 +220,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for path in made["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    content = response.get("content", {})
-                    if int(status) >= 400 and "application/json" in content:
-                        response["content"] = {_PROBLEM_TYPE: content["application/json"]}
+                    if int(status) >= 400:
+                        (schema,) = response["content"].values()
+                        response["content"] = {_PROBLEM_TYPE: schema}
         made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["security"] = [{"key": []}, {}]
         app.openapi_schema = made

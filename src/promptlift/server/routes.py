@@ -9,12 +9,11 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse
-from pydantic import BaseModel, ConfigDict
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from promptlift.errors import PromptliftError
@@ -31,15 +30,14 @@ from promptlift.server.errors import (
     status_of,
     without_paths,
 )
-from promptlift.server.jobs import Event, EventLog, Job, JobRequest, JobResult, VideoRef
+from promptlift.server.jobs import Event, Job, VideoRef
 from promptlift.server.metrics import CONTENT_TYPE
-from promptlift.server.scheduler import Ticket, stopping_error
+from promptlift.server.scheduler import stopping_error
 from promptlift.server.schemas import (
     BudgetRequest,
     EngineResponse,
     EnginesResponse,
     FactsRequest,
-    HealthResponse,
     HintsRequest,
     JobResponse,
     JobsResponse,
@@ -48,8 +46,9 @@ from promptlift.server.schemas import (
     UpsampleRequest,
     VideoFields,
 )
+from promptlift.server.security import media_type
 from promptlift.server.service import Service
-from promptlift.server.uploads import FILE_FIELD, Upload, body_schema, media_type, read_body
+from promptlift.server.uploads import body_schema, read_body
 from promptlift.video.export import sheet_png
 
 __all__ = ["EventStream", "ServiceDep", "router"]
@@ -70,7 +69,6 @@ _PROBLEMS = (401, 403, 404, 408, 409, 410, 413, 415, 421, 422, 429, 500, 502, 50
 router = APIRouter(
     responses={one: {"model": Problem, "description": HTTPStatus(one).phrase} for one in _PROBLEMS}
 )
-_EVENTS_SCHEMA = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
 class EventStream(EventSourceResponse):
@@ -95,17 +93,19 @@ class EventStream(EventSourceResponse):
 # One video, one prompt, one record.
 
 
+_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENTS = """The events so far and to come. `attempt` and `piece` give the answer as it is written,
+before any review: an `attempt` voids the pieces before it. They have no id; who comes back gets
+them from the beginning. `text` is the reviewed answer, `record` or `error` the last event."""
+
+
 @router.post(
     "/v1/upsample",
     response_model=Record,
     responses={
         200: {
-            "description": (
-                "The record; or, with stream=1, the events of the work. `attempt` and `piece` give "
-                "the answer as it is written, before any review: an `attempt` voids the pieces "
-                "before it. `text` is the reviewed answer, `record` or `error` the last event."
-            ),
-            "content": _EVENTS_SCHEMA,
+            "description": f"The record; or, with stream=1: {_EVENTS}",
+            "content": _STREAM,
         },
     },
     openapi_extra=body_schema(UpsampleRequest),
@@ -120,39 +120,34 @@ async def post_upsample(
     The same video, prompt and options are answered with the stored result without asking the
     engine, unless `fresh`. If the client goes away, the work ends.
     """
-    events = EventLog() if stream else None
-    ticket: Ticket[JobResult] | None = None
-    async with _body(request, service, UpsampleRequest) as (fields, video):
-        assert video is not None
-        job_request = JobRequest(fields, request.state.owner, video.name)
-        result = await service.jobs.stored(job_request)
-        if result is None:
-            ticket = service.jobs.submit(job_request, request.state.client, events)
-    if events is not None:
-        return EventStream(_upsample_events(events, ticket, result))
-    if ticket is not None:
+    owner, client = request.state.owner, request.state.client
+    async with _body(request, service, UpsampleRequest) as (fields, _):
+        job = await service.jobs.accept(fields, owner, client, stored=False, watched=stream)
+    if stream:
+        return EventStream(_event_bytes(service, job))
+    if job.task is not None:
         gone = asyncio.create_task(_disconnected(request))
         try:
-            waited: set[asyncio.Future[Any]] = {gone, ticket.done}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({gone, job.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-        if not ticket.done.done():
-            ticket.cancel()
+        if not job.task.done():
+            job.task.cancel()
             return Response(status_code=499)  # nobody reads it
-        result = _result_of(ticket)
-    assert result is not None
-    if result.failure is None:
-        headers = {"X-Promptlift-Cached": "yes"} if result.cached else {}
-        return Response(result.text, headers=headers, media_type="application/json")
-    headers = {"Retry-After": "5"} if result.failure.retryable else {}
-    status = status_of(result.failure.code)
-    return problem_response(status, result.failure, headers=headers, record=result.record)
+        job.task.result()  # raises where the time was over, the video is gone, or the server ends
+    if job.error is not None:
+        headers = {"Retry-After": "5"} if job.error.retryable else {}
+        status = status_of(job.error.code)
+        return problem_response(status, job.error, headers=headers, record=job.record)
+    assert job.record is not None
+    headers = {"X-Promptlift-Cached": "yes"} if job.cached else {}
+    text = job.record.model_dump_json()
+    return Response(text, headers=headers, media_type="application/json")
 
 
 @contextlib.asynccontextmanager
 async def _body(
-    request: Request, service: Service, model: type[M], *, stored: bool = False
+    request: Request, service: Service, model: type[M]
 ) -> AsyncIterator[tuple[M, VideoRef | None]]:
     """Read what is asked for; the video is kept, and no error names its path, in the block.
 
@@ -160,29 +155,21 @@ async def _body(
         request: The request.
         service: The server.
         model: What its fields are.
-        stored: A video in the request outlives the server, where a job needs it.
 
     Raises:
         ApiError: The request is at fault.
         VideoError: The file is no video.
     """
-    fields, upload = await read_body(request, model, service.uploads, stored=stored)
+    fields = await read_body(request, model, service.uploads)
     video = None
     try:
-        if upload is not None:
-            if fields.upload_id is not None or fields.path is not None:
-                message = "the form names another video"
-                raise ApiError(422, "invalid", message, remedy="send one video or name one")
-            fields = fields.model_copy(update={"upload_id": upload.id})
-        else:
-            service.uploads.hold(fields.upload_id)
         if not (isinstance(fields, BudgetRequest) and fields.source is not None):
             video = service.jobs.video_ref(fields, request.state.owner)
         yield fields, video
     except PromptliftError as error:
         raise without_paths(error, *(() if video is None else (video.path,))) from None
     finally:
-        service.uploads.release(upload.id if upload is not None else fields.upload_id)
+        service.uploads.release(fields.upload_id)
 
 
 async def _disconnected(request: Request) -> None:
@@ -190,39 +177,26 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-async def _upsample_events(
-    events: EventLog, ticket: Ticket[JobResult] | None, result: JobResult | None
-) -> AsyncGenerator[bytes, None]:
-    if ticket is not None:
-        ticket.done.add_done_callback(lambda _: events.close())
-        try:
-            async for event in events.follow():
-                yield KEEPALIVE_COMMENT if event is None else event.encode()
-            result = _result_of(ticket)
-        except ApiError as error:
-            result = JobResult(failure=error.failure)
-        finally:
-            ticket.cancel()
-    assert result is not None
-    yield _last_event(events.last, result).encode()
-
-
-def _result_of(ticket: Ticket[JobResult]) -> JobResult:
-    """What came of work that is over.
-
-    Raises:
-        ApiError: The time was over, the video is gone, or the server ends.
-    """
-    if ticket.done.cancelled():
-        raise stopping_error()
-    return ticket.done.result()
-
-
-def _last_event(number: int, result: JobResult) -> Event:
-    if result.failure is None:
-        return Event(number, "record", result.text)
-    record = result.record.model_dump(mode="json") if result.record else None
-    return Event(number, "error", json.dumps({**result.failure.model_dump(), "record": record}))
+async def _event_bytes(service: Service, job: Job, after: int = 0) -> AsyncGenerator[bytes, None]:
+    """The events of a job, the last one included; one that is not stored ends with its reader."""
+    try:
+        async for event in job.events.follow(after):
+            yield KEEPALIVE_COMMENT if event is None else event.encode()
+        record = service.jobs.record(job)
+        failure = job.error if job.done else stopping_error().failure
+        if failure is None and record is None:
+            failure = _LOST
+        if failure is None:
+            assert record is not None
+            last = Event(job.events.last, "record", record.model_dump_json())
+        else:
+            shown = record.model_dump(mode="json") if record else None
+            data = json.dumps({**failure.model_dump(), "record": shown})
+            last = Event(job.events.last, "error", data)
+        yield last.encode()
+    finally:
+        if not job.stored and job.task is not None:
+            job.task.cancel()
 
 
 # Uploads.
@@ -230,14 +204,12 @@ def _last_event(number: int, result: JobResult) -> Event:
 _UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="As it was given.")]
 
 
-class _NoFields(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-_UPLOAD_BODY = body_schema(_NoFields, file_only=True)
-_UPLOAD_BODY["requestBody"]["content"]["multipart/form-data"]["schema"]["required"] = [FILE_FIELD]
-_UPLOAD_BODY["requestBody"]["content"]["application/octet-stream"] = {
-    "schema": {"type": "string", "format": "binary"}
+_BYTES = {"type": "string", "format": "binary"}
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": _BYTES}},
+    }
 }
 
 
@@ -245,35 +217,24 @@ _UPLOAD_BODY["requestBody"]["content"]["application/octet-stream"] = {
 async def create_upload(
     request: Request,
     service: ServiceDep,
-    name: Annotated[
-        str, Query(max_length=1000, description="What to call it, where the body is the file.")
-    ] = "",
+    name: Annotated[str, Query(max_length=1000, description="What to call it.")] = "",
 ) -> UploadResponse:
-    """Send a video once, to ask many things about it: a form with `video`, or the bytes alone."""
-    kind = media_type(request.headers)
-    if kind == "multipart/form-data":
-        _, upload = await read_body(request, _NoFields, service.uploads, once=False, stored=True)
-        if upload is None:
-            raise ApiError(
-                422, "no_video", "the form has no field video", remedy="-F video=@clip.mp4"
-            )
-        service.uploads.release(upload.id)
-        return _upload_response(service, upload)
-    if kind not in ("", "application/octet-stream") and not kind.startswith(("video/", "image/")):
+    """Send a video once, to ask many things about it; the body is the file."""
+    if media_type(request.headers) in ("application/json", "multipart/form-data"):
         raise ApiError(
             415,
             "media_type",
-            "the body is neither a form nor a video",
-            remedy="send multipart/form-data with the field video, or application/octet-stream",
+            "the body is no video",
+            remedy="send the bytes alone, as `curl --data-binary @clip.mp4` does, with the "
+            "content type application/octet-stream",
         )
-    upload = await service.uploads.receive(name, request.state.owner, request.stream())
-    return _upload_response(service, upload)
+    return await service.uploads.receive(name, request.state.owner, request.stream())
 
 
 @router.get("/v1/uploads/{upload_id}")
 async def get_upload(request: Request, service: ServiceDep, upload_id: _UploadId) -> UploadResponse:
     """What is known of an upload."""
-    return _upload_response(service, service.uploads.get(upload_id, request.state.owner))
+    return service.uploads.get(upload_id, request.state.owner)
 
 
 @router.delete("/v1/uploads/{upload_id}", status_code=204)
@@ -288,10 +249,6 @@ async def delete_upload(request: Request, service: ServiceDep, upload_id: _Uploa
             remedy="wait for the job, or delete it first",
             retry_after=5,
         )
-
-
-def _upload_response(service: Service, upload: Upload) -> UploadResponse:
-    return UploadResponse(**dict(upload), expires=upload.created + service.config.upload_age)
 
 
 # Jobs: work that outlives the connection, and the server.
@@ -315,12 +272,10 @@ async def create_job(request: Request, service: ServiceDep, response: Response) 
 
     Once this answers, the job is on the server's disk: a restart goes on with it.
     """
-    async with _body(request, service, UpsampleRequest, stored=True) as (fields, video):
-        assert video is not None
-        job_request = JobRequest(fields, request.state.owner, video.name)
-        job = await service.jobs.accept(job_request, request.state.client)
+    async with _body(request, service, UpsampleRequest) as (fields, _):
+        job = await service.jobs.accept(fields, request.state.owner, request.state.client)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _job_response(job)
+    return JobResponse.model_validate(job)
 
 
 @router.get("/v1/jobs")
@@ -328,15 +283,16 @@ async def list_jobs(
     request: Request, service: ServiceDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> JobsResponse:
     """The last jobs of this key."""
-    jobs = service.jobs.newest(request.state.owner, limit)
-    return JobsResponse(jobs=[_job_response(job) for job in jobs])
+    jobs = await service.jobs.newest(request.state.owner, limit)
+    return JobsResponse(jobs=[JobResponse.model_validate(job) for job in jobs])
 
 
 @router.get("/v1/jobs/{job_id}")
 async def get_job(request: Request, service: ServiceDep, job_id: _JobId) -> JobResponse:
     """How far a job is; its record, once it has one."""
     job = service.jobs.get(job_id, request.state.owner)
-    return _job_response(job, service.jobs.record(job))
+    response = JobResponse.model_validate(job)
+    return response.model_copy(update={"record": service.jobs.record(job)})
 
 
 @router.delete("/v1/jobs/{job_id}")
@@ -344,21 +300,14 @@ async def cancel_job(request: Request, service: ServiceDep, job_id: _JobId) -> J
     """Take a job out, or end it; one that has ended stays as it is."""
     job = service.jobs.get(job_id, request.state.owner)
     await service.jobs.cancel(job)
-    return _job_response(job)
+    return JobResponse.model_validate(job)
 
 
 @router.get(
     "/v1/jobs/{job_id}/events",
-    response_class=StreamingResponse,
+    response_class=Response,
     responses={
-        200: {
-            "description": (
-                "The events so far and to come; `record` or `error` is the last. `attempt` and "
-                "`piece` give the answer as it is written, before any review; they have no id, "
-                "and who comes back gets the draft from its beginning."
-            ),
-            "content": _EVENTS_SCHEMA,
-        },
+        200: {"description": _EVENTS, "content": _STREAM},
         204: {"description": "The last event was received before."},
     },
 )
@@ -375,31 +324,7 @@ async def job_events(
     after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
     if job.done and after >= job.events.last:
         return Response(status_code=204)
-    return EventStream(_job_event_bytes(service, job, after))
-
-
-async def _job_event_bytes(service: Service, job: Job, after: int) -> AsyncGenerator[bytes, None]:
-    async for event in job.events.follow(after):
-        yield KEEPALIVE_COMMENT if event is None else event.encode()
-    record = service.jobs.record(job)
-    failure = job.error if job.done else stopping_error().failure
-    if failure is None and record is None:
-        failure = _LOST
-    yield _last_event(job.events.last, JobResult(job.key, record, failure)).encode()
-
-
-def _job_response(job: Job, record: Record | None = None) -> JobResponse:
-    return JobResponse(
-        id=job.id,
-        state=job.state,
-        created=job.created,
-        ended=job.ended,
-        video=job.request.name,
-        prompt=job.request.fields.prompt,
-        key=job.key,
-        error=job.error,
-        record=record,
-    )
+    return EventStream(_event_bytes(service, job, after))
 
 
 @router.get("/v1/records/{key}", response_model=Record)
@@ -408,18 +333,22 @@ async def get_record(
     key: Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The item's key.")],
 ) -> Response:
     """The record of an item, by its key."""
-    found = service.store.result(key)
-    if found is None:
+    text = service.store.result(key)
+    if text is None:
         raise ApiError(
             404,
             "record_not_found",
             "no record of that key is stored",
             remedy="take the key from a record or a job",
         )
-    return Response(found.record, media_type="application/json")
+    return Response(text, media_type="application/json")
 
 
 # What can be said of a video without asking the engine.
+
+
+class _Png(Response):
+    media_type = "image/png"
 
 
 @router.post("/v1/budget", openapi_extra=body_schema(BudgetRequest))
@@ -454,17 +383,7 @@ async def post_facts(request: Request, service: ServiceDep) -> Facts:
         return (await service.run_decode(request.state.client, work)).facts
 
 
-@router.post(
-    "/v1/hints",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "A contact sheet of the frames as the model would see them.",
-            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
-        },
-    },
-    openapi_extra=body_schema(HintsRequest),
-)
+@router.post("/v1/hints", response_class=_Png, openapi_extra=body_schema(HintsRequest))
 async def post_hints(request: Request, service: ServiceDep) -> Response:
     """The frames that the engine would be shown, at the size that it would see, as one picture."""
     async with _body(request, service, HintsRequest) as (fields, video):
@@ -488,7 +407,7 @@ async def post_hints(request: Request, service: ServiceDep) -> Response:
         if prepared.error is not None:
             raise prepared.error
         sheet = await asyncio.to_thread(sheet_png, prepared.frames)
-    return Response(sheet, media_type="image/png")
+    return _Png(sheet)
 
 
 # The engines.
@@ -542,13 +461,13 @@ def _engine_response(engine: PooledEngine) -> EngineResponse:
 
 
 @router.get("/healthz")
-async def healthz() -> HealthResponse:
+async def healthz() -> dict[str, str]:
     """Whether the server answers at all."""
-    return HealthResponse(status="ok")
+    return {"status": "ok"}
 
 
 @router.get("/readyz")
-async def readyz(service: ServiceDep) -> HealthResponse:
+async def readyz(service: ServiceDep) -> dict[str, str]:
     """Whether work sent now would be done: the first engine answers, results can be written."""
     if service.stopping:
         raise stopping_error()
@@ -566,16 +485,10 @@ async def readyz(service: ServiceDep) -> HealthResponse:
             remedy=hide_paths(trouble.remedy) if trouble else "wait",
             retry_after=5,
         )
-    return HealthResponse(status="ok")
+    return {"status": "ok"}
 
 
-@router.get(
-    "/metrics",
-    response_class=Response,
-    responses={
-        200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}, "description": "Text."}
-    },
-)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def get_metrics(service: ServiceDep) -> Response:
     """Counters for Prometheus."""
-    return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE)

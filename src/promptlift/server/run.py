@@ -9,7 +9,6 @@ import resource
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,9 +20,8 @@ from promptlift.errors import OptionError
 from promptlift.server import routes
 from promptlift.server.config import ServerConfig
 from promptlift.server.errors import add_error_handlers
-from promptlift.server.security import ApiKeyAuth, RateLimiter, SecurityMiddleware
+from promptlift.server.security import ApiKeyAuth, SecurityMiddleware
 from promptlift.server.service import Service
-from promptlift.server.uploads import BodyMiddleware
 from promptlift.web import batches
 from promptlift.web import routes as web_routes
 
@@ -52,9 +50,9 @@ def run_server(config: ServerConfig, started: Callable[[str], None]) -> None:
     """
     _allow_many_files()
     with _listening_socket(config) as listener:
-        app = create_app(config)
         host, port = listener.getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        app = create_app(config, lambda: started(address))
         protocol = type("HttpProtocol", (_HttpProtocol,), {"head_seconds": config.header_seconds})
         settings = uvicorn.Config(
             app,
@@ -69,16 +67,26 @@ def run_server(config: ServerConfig, started: Callable[[str], None]) -> None:
             h11_max_incomplete_event_size=_HEAD_BYTES,
             timeout_graceful_shutdown=round(config.grace) + 5,
         )
-        server = _Server(settings, app.state.service, lambda: started(address))
+        server = uvicorn.Server(settings)
         with asyncio.Runner() as runner:
+            loop, service = runner.get_loop(), app.state.service
+
+            def handle_exit(*_: object) -> None:
+                """Accept nothing more, and let what runs end; a second time, end at once."""
+                server.force_exit = server.should_exit
+                server.should_exit = True
+                loop.call_soon_threadsafe(service.stop)
+
+            server.handle_exit = handle_exit  # type: ignore[method-assign, assignment]
             runner.run(server.serve(sockets=[listener]))
 
 
-def create_app(config: ServerConfig) -> FastAPI:
+def create_app(config: ServerConfig, started: Callable[[], None]) -> FastAPI:
     """Make the application; its service is started and ended with it.
 
     Args:
         config: How the server is set up.
+        started: Called once the service is there.
 
     Raises:
         PromptliftError: A part of it cannot be had, such as its folder or its engine.
@@ -88,6 +96,7 @@ def create_app(config: ServerConfig) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with service.running():
+            started()
             yield
 
     def on_end(scope: Scope, status: int, seconds: float) -> None:
@@ -112,48 +121,8 @@ def create_app(config: ServerConfig) -> FastAPI:
     app.include_router(web_routes.router, include_in_schema=False)
     app.include_router(batches.router, include_in_schema=False)
     add_error_handlers(app)
-    app.add_middleware(
-        BodyMiddleware,
-        upload_bytes=config.upload_bytes,
-        seconds=config.body_seconds,
-        rate=config.body_rate,
-    )
-    # A key keeps a foreign name's page out as well.
-    names = None if config.keys else frozenset(map(str.lower, (config.host, *config.allow_hosts)))
-    app.add_middleware(
-        SecurityMiddleware,
-        auth=app.state.auth,
-        hosts=names,
-        rates=RateLimiter(config.rate),
-        on_end=on_end,
-    )
+    app.add_middleware(SecurityMiddleware, config=config, auth=app.state.auth, on_end=on_end)
     return app
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, with an end that stops the service first."""
-
-    def __init__(
-        self, config: uvicorn.Config, service: Service, started: Callable[[], None]
-    ) -> None:
-        super().__init__(config)
-        self._service = service
-        self._on_start = started
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-        if self.started and not self.should_exit:
-            self._on_start()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """End: accept nothing more, let what runs end. A second time: at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._service.stop)
 
 
 class _HttpProtocol(H11Protocol):
@@ -194,20 +163,16 @@ def _listening_socket(config: ServerConfig) -> socket.socket:
         OptionError: The address cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # TCP is named: asyncio sends without delay only on a socket that says so, and otherwise every
-    # answer waits 40 ms for an acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((config.host, config.port))
-        listener.listen(_BACKLOG)
+        listener = socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        listener.close()
         raise OptionError(
             f"cannot listen on {config.host} port {config.port}: "
             f"{getattr(error, 'strerror', None) or error}",
             remedy="pass another --port, or stop the process that uses it",
         ) from error
+    # Accepted connections inherit it; else every answer waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    AliasPath,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,7 +26,6 @@ __all__ = [
     "EngineResponse",
     "EnginesResponse",
     "FactsRequest",
-    "HealthResponse",
     "HintsRequest",
     "JobResponse",
     "JobState",
@@ -181,7 +181,7 @@ class UploadResponse(BaseModel):
     bytes: int
     content: str
     expires: Annotated[float, Field(description="Seconds since 1970.")]
-    probe: VideoInfo | None = None
+    probe: VideoInfo
 
 
 JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
@@ -190,12 +190,20 @@ JobState = Literal["queued", "running", "finished", "failed", "cancelled"]
 class JobResponse(BaseModel):
     """A job and how far it is."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     state: JobState
     created: Annotated[float, Field(description="Seconds since 1970.")]
     ended: float | None = None
-    video: Annotated[str, Field(description="What the client calls the video.")] = ""
-    prompt: str = ""
+    video: Annotated[
+        str,
+        Field(
+            validation_alias=AliasPath("request", "name"),
+            description="What the client calls the video.",
+        ),
+    ]
+    prompt: Annotated[str, Field(validation_alias=AliasPath("request", "fields", "prompt"))]
     key: Annotated[str | None, Field(description="For `GET /v1/records/{key}`.")] = None
     error: Failure | None = None
     record: Annotated[Record | None, Field(description="Once it is finished, alone.")] = None
@@ -229,9 +237,3 @@ class EnginesResponse(BaseModel):
     """All engines; the first answers where a request names none."""
 
     engines: list[EngineResponse]
-
-
-class HealthResponse(BaseModel):
-    """Whether the server is well."""
-
-    status: Literal["ok"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -17,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from promptlift.server.config import ServerConfig
 from promptlift.server.errors import ApiError
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "ApiKeyAuth",
     "RateLimiter",
     "SecurityMiddleware",
+    "media_type",
 ]
 
 _OPEN_PATHS = {
@@ -38,6 +41,7 @@ SESSION_SECONDS: Final = 12 * 3600
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _MOST_CLIENTS = 10_000
 _BURST_SECONDS = 10
+_SMALL_BODY = 2**20
 _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -137,15 +141,15 @@ class RateLimiter:
 
 
 class SecurityMiddleware:
-    """The outermost layer: checks each request before anything else sees it.
+    """The outermost layer: checks each request before anything else sees it, and limits its body.
 
-    It leaves ``owner`` and ``client`` in the request's state.
+    It leaves ``owner`` and ``client`` in the request's state. Starlette's own limit of a body
+    knows neither slowness nor problems.
 
     Args:
         app: The application.
+        config: The limits, and the names of the server.
         auth: Checks keys and sessions.
-        hosts: Names of the server; None to accept any.
-        rates: Counts requests by client.
         on_end: Called at each request's end with its scope, the status and the seconds.
     """
 
@@ -153,16 +157,15 @@ class SecurityMiddleware:
         self,
         app: ASGIApp,
         *,
+        config: ServerConfig,
         auth: ApiKeyAuth,
-        hosts: frozenset[str] | None,
-        rates: RateLimiter,
-        on_end: Callable[[Scope, int, float], None] | None = None,
+        on_end: Callable[[Scope, int, float], None],
     ) -> None:
         self._app = app
+        self._config = config
         self._auth = auth
-        self._hosts = hosts
-        self._rates = rates
         self._on_end = on_end
+        self._rates = RateLimiter(config.rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer with what is wrong."""
@@ -182,20 +185,64 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            self._check(scope)
-            await self._app(scope, receive, send_with_headers)
+            headers = Headers(scope=scope)
+            self._check(scope, headers)
+            await self._app(scope, self._limited(scope, headers, receive), send_with_headers)
         except ApiError as error:
             answer = error.response({"Connection": "close"})
             await answer(scope, receive, send_with_headers)
         finally:
-            if self._on_end is not None:
-                self._on_end(scope, status, time.monotonic() - began)
+            self._on_end(scope, status, time.monotonic() - began)
 
-    def _check(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+    def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+        """A way to the body that ends where it is too large, or comes too slowly."""
+        config, close = self._config, {"Connection": "close"}
+        small = media_type(headers) == "application/json" or not scope["path"].startswith("/v1/")
+        most = _SMALL_BODY if small else config.upload_bytes + _SMALL_BODY
+        too_large = ApiError(
+            413,
+            "too_large",
+            f"the request is larger than the {most:,} bytes that are taken here",
+            remedy="send a smaller request, or raise --upload-mib",
+            headers=close,
+        )
+        too_slow = ApiError(
+            408,
+            "too_slow",
+            "the request came too slowly",
+            remedy="retry the request",
+            retry_after=1,
+            headers=close,
+        )
+        length = headers.get("content-length", "")
+        if length.isdigit() and int(length) > most:
+            raise too_large
+        size, began, over = 0, time.monotonic(), False
+
+        async def limited() -> Message:
+            nonlocal size, over
+            if over:  # what comes now is that the client goes away, which may take any time
+                return await receive()
+            try:
+                async with asyncio.timeout(config.body_seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise too_slow from None
+            size += len(message.get("body", b""))
+            if size > most:
+                raise too_large
+            late = time.monotonic() - began - config.body_seconds
+            if late > 0 and size < late * config.body_rate:
+                raise too_slow
+            over = not message.get("more_body", False)
+            return message
+
+        return limited
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
         address = scope["client"][0] if scope.get("client") else ""
-        if self._hosts is not None:
-            _check_host(headers, self._hosts)
+        if not self._config.keys:  # a key keeps a foreign name's page out as well
+            _check_host(headers, (self._config.host, *self._config.allow_hosts))
         if scope["method"] not in _SAFE_METHODS:
             _check_origin(headers)
         owner = self._auth.owner(headers)
@@ -209,25 +256,29 @@ class SecurityMiddleware:
             )
         path = scope["path"]
         if owner is None and path not in _OPEN_PATHS and not path.startswith(_OPEN_FOLDER):
-            error = ApiError(
+            raise ApiError(
                 401,
                 "unauthorised",
                 "the API key is missing or invalid",
                 remedy="send the header Authorization: Bearer KEY, pass --server-key-env NAME to "
                 "`promptlift run`, or use Client(url, api_key)",
+                headers={"WWW-Authenticate": "Bearer"},
             )
-            error.headers = {"WWW-Authenticate": "Bearer"}
-            raise error
         scope.setdefault("state", {}).update(owner=owner or "", client=f"{owner}/{address}")
 
 
-def _check_host(headers: Headers, hosts: frozenset[str]) -> None:
+def media_type(headers: Headers) -> str:
+    """The media type of a body, in lower case and without parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_host(headers: Headers, hosts: Iterable[str]) -> None:
     """Refuse a foreign name: it may be a page's, made to point at this machine."""
     try:
         name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     except ValueError:
         name = ""
-    if name in hosts or name == "localhost":
+    if name in ("localhost", *map(str.lower, hosts)):
         return
     try:
         ipaddress.ip_address(name)
@@ -245,10 +296,7 @@ def _check_origin(headers: Headers) -> None:
     origin = headers.get("origin")
     foreign = headers.get("sec-fetch-site") not in (None, "same-origin", "none")
     if origin is not None:
-        try:
-            authority = urlsplit(origin).netloc.lower()
-        except ValueError:
-            authority = ""
+        authority = origin.partition("://")[2].lower()
         foreign = foreign or not authority or authority != headers.get("host", "").lower()
     if foreign:
         raise ApiError(

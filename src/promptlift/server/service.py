@@ -16,9 +16,9 @@ from promptlift.errors import OutputError, PromptliftError
 from promptlift.pipeline import PRELOAD, VideoCache
 from promptlift.server.config import ServerConfig
 from promptlift.server.db import JobStore
-from promptlift.server.engines import EnginePool, PooledEngine
+from promptlift.server.engines import EnginePool
 from promptlift.server.jobs import Jobs
-from promptlift.server.metrics import Gauges, Metrics
+from promptlift.server.metrics import Metrics
 from promptlift.server.scheduler import FairQueue
 from promptlift.server.uploads import Uploads
 from promptlift.types import VideoInfo
@@ -69,10 +69,10 @@ class Service:
         self.videos = VideoCache(run=self.pool.call)
         self.uploads = Uploads(config.data / "uploads", config, self.store, self.probe)
         self.decode_queue = FairQueue(config.queue, config.decoders)
-        self.metrics = Metrics(self._gauges())
+        self.metrics = Metrics()
+        self._add_gauges()
         self.jobs = Jobs(config, self.store, self.engines, self.videos, self.uploads, self.metrics)
         self.stopping = False
-        self._tasks: list[asyncio.Task[None]] = []
         self._ending: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
@@ -81,13 +81,24 @@ class Service:
         if back := self.jobs.recover():
             _LOG.info("%d jobs of an earlier run go on", back)
         self.uploads.sweep(leftovers=True)
-        works = [self._sweep(), self._forget(), self.pool.warm()]
+        works = [self._delete_old(), self.pool.warm()]
         works += [work for one in self.engines for work in (one.watch_health(), one.watch_idle())]
-        self._tasks = [asyncio.create_task(work) for work in works]
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
-            await self._end()
+            self.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, *self._ending, return_exceptions=True)
+            # On a full disk this would wait for ever; jobs whose end is not stored are done again.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.config.grace):
+                    await self.jobs.settle()
+            await self.pool.close()
+            await self.engines.close()
+            await self.store.close()
+            os.close(self._lock)
 
     def stop(self) -> None:
         """Begin to end: what waits is answered, and jobs stay for the next start."""
@@ -103,12 +114,7 @@ class Service:
         Raises:
             ApiError: The queue is full, or it took too long.
         """
-        ticket = self.decode_queue.submit(client, work, seconds=self.config.deadline)
-        try:
-            return await ticket.done
-        except asyncio.CancelledError:
-            ticket.cancel()
-            raise
+        return await self.decode_queue.submit(client, work, seconds=self.config.deadline)
 
     async def probe(self, path: Path) -> VideoInfo:
         """Say what a file is, in a process that it cannot hurt the server from.
@@ -119,54 +125,37 @@ class Service:
         limits = Limits(max_pixels=self.config.video_pixels)
         return await self.pool.call(partial(probe, limits=limits), str(path))
 
-    async def _sweep(self) -> None:
+    async def _delete_old(self) -> None:
+        """Delete old uploads, and what is older than ``--keep``; a failure is tried again."""
+        keep = self.config.keep
         while True:
             self.uploads.sweep()
-            await asyncio.sleep(_SWEEP_SECONDS)
+            if keep is not None:
+                before = time.time() - keep
+                try:
+                    if gone := await self.store.forget(before):
+                        _LOG.info("%d results, jobs and batches were deleted by age", gone)
+                    await asyncio.to_thread(_remove_old_files, self.config.data / "page", before)
+                except PromptliftError as error:
+                    _LOG.warning("%s", error)
+            await asyncio.sleep(min(_SWEEP_SECONDS, max(1.0, (keep or 300) / 10)))
 
-    async def _forget(self) -> None:
-        """Delete what is older than ``--keep``, now and then; a failure is tried again."""
-        keep = self.config.keep
-        while keep is not None:
-            before = time.time() - keep
-            try:
-                if gone := await self.store.forget(before):
-                    _LOG.info("%d results, jobs and batches were deleted by age", gone)
-                await asyncio.to_thread(_remove_old_files, self.config.data / "page", before)
-            except PromptliftError as error:
-                _LOG.warning("%s", error)
-            await asyncio.sleep(max(1.0, min(keep / 10, _SWEEP_SECONDS)))
-
-    async def _end(self) -> None:
-        self.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._ending, return_exceptions=True)
-        # On a full disk this would wait for ever; jobs whose end is not stored are done again.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.grace):
-                await self.jobs.settle()
-        await self.pool.close()
-        await self.engines.close()
-        await self.store.close()
-        os.close(self._lock)
-
-    def _gauges(self) -> Gauges:
-        def each(read: Callable[[PooledEngine], float]) -> dict[str, Callable[[], float]]:
-            return {one.label: partial(read, one) for one in self.engines}
-
-        return {
-            "engine_up": ("Whether the engine answers.", each(lambda one: one.answers)),
-            "queue_waiting": ("Requests that wait.", each(lambda one: one.queue.waiting)),
-            "queue_running": ("Requests with the engine.", each(lambda one: one.queue.running)),
-            "decodes_waiting": (
-                "Requests that wait for a decoder.",
-                lambda: self.decode_queue.waiting,
-            ),
-            "decoders_busy": ("Processes that decode now.", lambda: self.pool.busy),
-            "uploads": ("Uploads that are kept.", lambda: len(self.uploads)),
-            "upload_bytes": ("Bytes of them.", lambda: self.uploads.bytes),
-        }
+    def _add_gauges(self) -> None:
+        gauge, engine = self.metrics.gauge, ("engine",)
+        up = gauge("engine_up", "Whether the engine answers.", engine)
+        waiting = gauge("queue_waiting", "Requests that wait.", engine)
+        running = gauge("queue_running", "Requests with the engine.", engine)
+        for one in self.engines:
+            label = one.label
+            up.labels(label).set_function(partial(getattr, one, "answers"))
+            waiting.labels(label).set_function(partial(getattr, one.queue, "waiting"))
+            running.labels(label).set_function(partial(getattr, one.queue, "running"))
+        decodes = gauge("decodes_waiting", "Requests that wait for a decoder.")
+        decodes.set_function(lambda: self.decode_queue.waiting)
+        gauge("decoders_busy", "Processes that decode now.").set_function(lambda: self.pool.busy)
+        gauge("upload_bytes", "Bytes of all uploads.").set_function(
+            lambda: self.uploads.total_bytes
+        )
 
 
 def _remove_old_files(folder: Path, before: float) -> None:
@@ -185,17 +174,15 @@ def _lock(folder: Path) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"another server uses the folder {str(folder)!r}",
+            remedy="end it, or name another folder with --data",
+        ) from None
     except OSError as error:
         raise OutputError(
             f"cannot keep the server's data in {str(folder)!r}: {error.strerror}",
             remedy="name a folder that can be written to with --data",
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise OutputError(
-            f"another server uses the folder {str(folder)!r}",
-            remedy="end it, or name another folder with --data",
         ) from error
     return handle

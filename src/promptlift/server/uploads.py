@@ -11,45 +11,42 @@ import contextlib
 import os
 import secrets
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.datastructures import Headers, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from promptlift.errors import PromptliftError, VideoRefused
 from promptlift.server.config import ServerConfig
 from promptlift.server.db import JobStore
 from promptlift.server.errors import ApiError, invalid_request, without_paths
+from promptlift.server.schemas import UploadResponse, VideoFields
+from promptlift.server.security import media_type
 from promptlift.types import VideoInfo
 from promptlift.video.source import content_of
 
 __all__ = [
-    "BodyMiddleware",
     "Upload",
     "Uploads",
     "allowed_path",
     "body_schema",
-    "media_type",
     "read_body",
 ]
 
-M = TypeVar("M", bound=BaseModel)
-Inspect = Callable[[Path], Awaitable[VideoInfo]]
+M = TypeVar("M", bound=VideoFields)
 
-FILE_FIELD: Final = "video"
+_FILE_FIELD = "video"
 _CHUNK_BYTES = 2**20
 _LONGEST_LABEL = 120
 _MOST_FIELDS = 64
 _LONGEST_FIELD = 256 * 1024
-_SMALL_BODY = 2**20
 
 
 def allowed_path(folders: Iterable[Path], name: str) -> Path:
@@ -86,73 +83,57 @@ def allowed_path(folders: Iterable[Path], name: str) -> Path:
     return path
 
 
-class Upload(BaseModel):
+class Upload(UploadResponse):
     """One video on the server's disk.
 
     Attributes:
-        id: 32 random hexadecimal digits.
         owner: The key that it came with.
-        name: What the client calls it; a label only.
-        bytes: Its size.
-        content: Hash of its content.
-        probe: What the file is.
-        created: Seconds since 1970.
         once: It goes with the request or the job that brought it.
-        stored: Whether it is in the database, and so outlives the server.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    id: str
     owner: str
-    name: str
-    bytes: int
-    content: str
-    probe: VideoInfo
-    created: float
     once: bool = False
-    stored: bool = True
 
 
+@dataclass(eq=False)
 class Uploads:
     """The uploads, with their quota and their expiry.
 
-    Args:
+    Attributes:
         folder: Made where it is missing; for its owner alone.
         config: The limits.
         store: Where they are written down.
         inspect: Probes a file in a process of its own, or raises `VideoError`.
+        total_bytes: Bytes of all of them, and of those that are coming.
     """
 
-    def __init__(
-        self, folder: Path, config: ServerConfig, store: JobStore, inspect: Inspect
-    ) -> None:
-        self._folder = folder
-        self._config = config
-        self._store = store
-        self._inspect = inspect
+    folder: Path
+    config: ServerConfig
+    store: JobStore
+    inspect: Callable[[Path], Awaitable[VideoInfo]]
+    total_bytes: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
         self._uploads: dict[str, Upload] = {}
         self._holds: Counter[str] = Counter()
         self._incoming = 0
-        self.bytes = 0
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for value in store.uploads():
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        for value in self.store.uploads():
             upload = Upload.model_validate_json(value)
             if self.path(upload).is_file():
                 self._uploads[upload.id] = upload
-                self.bytes += upload.bytes
-        for entry in folder.iterdir():
+                self.total_bytes += upload.bytes
+        for entry in self.folder.iterdir():
             if entry.name not in self._uploads:
                 with contextlib.suppress(OSError):
                     entry.unlink()
 
-    def __len__(self) -> int:
-        return len(self._uploads)
-
     def path(self, upload: Upload) -> Path:
         """Where the bytes are."""
-        return self._folder / upload.id
+        return self.folder / upload.id
 
     def get(self, upload_id: str, owner: str) -> Upload:
         """The upload of that id.
@@ -167,7 +148,7 @@ class Uploads:
                 "upload_not_found",
                 "there is no such upload",
                 remedy="send the video to /v1/uploads; uploads are kept for "
-                f"{self._config.upload_age / 3600:g} hours",
+                f"{self.config.upload_age / 3600:g} hours",
             )
         return upload
 
@@ -197,10 +178,9 @@ class Uploads:
             return False
         upload = self._uploads.pop(upload_id, None)
         if upload is not None:
-            self.bytes -= upload.bytes
+            self.total_bytes -= upload.bytes
             self.path(upload).unlink(missing_ok=True)
-            if upload.stored:
-                self._store.remove_upload(upload_id)
+            self.store.remove_upload(upload_id)
         return True
 
     def sweep(self, *, leftovers: bool = False) -> None:
@@ -209,19 +189,12 @@ class Uploads:
         Args:
             leftovers: Also what came with jobs that no longer exist.
         """
-        oldest = time.time() - self._config.upload_age
         for one in list(self._uploads.values()):
-            if one.created < oldest or (leftovers and one.once):
+            if one.expires < time.time() or (leftovers and one.once):
                 self.remove(one.id)
 
     async def receive(
-        self,
-        name: str,
-        owner: str,
-        chunks: AsyncIterable[bytes],
-        *,
-        once: bool = False,
-        stored: bool = True,
+        self, name: str, owner: str, chunks: AsyncIterable[bytes], *, once: bool = False
     ) -> Upload:
         """Take in a video; it is written to the disk as it comes.
 
@@ -230,51 +203,47 @@ class Uploads:
             owner: The key that it comes with.
             chunks: Its bytes.
             once: It goes with the request or the job that brings it.
-            stored: It outlives the server.
 
         Raises:
             ApiError: It is too large, there is no room, or the disk is full.
             VideoError: It is no video, or none that is accepted.
         """
-        if len(self._uploads) + self._incoming >= self._config.upload_count:
+        if len(self._uploads) + self._incoming >= self.config.upload_count:
             raise _no_room(f"{len(self._uploads)} uploads are kept, and that is the limit")
-        path = self._folder / secrets.token_hex(16)
+        # What a client calls a file is a label: no folder, nothing unprintable, not long.
+        label = "".join(filter(str.isprintable, PureWindowsPath(name).name))[-_LONGEST_LABEL:]
+        path = self.folder / secrets.token_hex(16)
         size = 0
         self._incoming += 1
         try:
             with path.open("xb") as file:
                 path.chmod(0o600)
                 async for chunk in chunks:
-                    if self.bytes + len(chunk) > self._config.upload_quota:
+                    if self.total_bytes + len(chunk) > self.config.upload_quota:
                         raise _no_room("the uploads fill the room that the server has for them")
-                    self.bytes += len(chunk)
+                    self.total_bytes += len(chunk)
                     size += len(chunk)
                     await asyncio.to_thread(file.write, chunk)
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
-            if not size:
-                message = "the video is empty"
-                raise ApiError(422, "video_unreadable", message, remedy="send the file")
-            info = await self._inspect(path)
-            if info.duration is not None and info.duration > self._config.video_seconds:
+            info = await self.inspect(path)
+            if info.duration is not None and info.duration > self.config.video_seconds:
                 raise VideoRefused(
                     f"the video is {float(info.duration):.0f} s long, and the server takes "
-                    f"{self._config.video_seconds:g} s",
+                    f"{self.config.video_seconds:g} s",
                     remedy="shorten the video, for example with `ffmpeg -t 60 -i IN -c copy OUT`",
                 )
             upload = Upload(
                 id=path.name,
                 owner=owner,
-                name=_label(name),
+                name=label,
                 bytes=size,
                 content=await asyncio.to_thread(content_of, path),
                 probe=info,
-                created=round(time.time(), 3),
+                expires=round(time.time() + self.config.upload_age, 3),
                 once=once,
-                stored=stored,
             )
-            if stored:
-                await self._store.add_upload(upload.id, upload.model_dump_json())
+            await self.store.add_upload(upload.id, upload.model_dump_json())
             self._uploads[upload.id] = upload
             return upload
         except OSError as error:
@@ -284,15 +253,8 @@ class Uploads:
         finally:
             self._incoming -= 1
             if path.name not in self._uploads:
-                self.bytes -= size
+                self.total_bytes -= size
                 path.unlink(missing_ok=True)
-
-
-def _label(name: str) -> str:
-    """What a client calls a file, as a label: no folder, nothing unprintable, not long."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    shown = "".join(c for c in last if unicodedata.category(c)[0] != "C" and c.isprintable())
-    return shown[-_LONGEST_LABEL:].strip()
 
 
 def _no_room(message: str) -> ApiError:
@@ -305,60 +267,53 @@ def _no_room(message: str) -> ApiError:
     )
 
 
-# Bodies: JSON or a form, limited in size and in slowness.
+# Bodies: JSON or a form.
 
 
-def media_type(headers: Headers) -> str:
-    """The media type of a body, in lower case and without parameters."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def read_body(
-    request: Request,
-    model: type[M],
-    uploads: Uploads,
-    *,
-    once: bool = True,
-    stored: bool = False,
-) -> tuple[M, Upload | None]:
-    """Read a body.
+async def read_body(request: Request, model: type[M], uploads: Uploads) -> M:
+    """Read a body: JSON, or a form, which may bring the video itself.
 
     Args:
         request: The request.
         model: What the fields are.
         uploads: Where a file goes.
-        once: The file goes with the request or its job.
-        stored: The file outlives the server.
 
     Returns:
-        The fields; and the file, held, if there was one: release it when it is not needed.
+        The fields. Their upload, where they name one or the form brought one, is held: release it.
 
     Raises:
         ApiError: It is not what is wanted, or too much of it.
         VideoError: The file is no video.
     """
+    kind = media_type(request.headers)
     upload: Upload | None = None
     try:
-        if media_type(request.headers) == "application/json":
-            return model.model_validate_json(await request.body()), None
-        if media_type(request.headers) == "multipart/form-data":
+        if kind == "application/json":
+            read = model.model_validate_json(await request.body())
+        elif kind == "multipart/form-data":
             async with request.form(
                 max_files=1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD
             ) as form:
-                fields = dict(form)
+                fields: dict[str, Any] = dict(form)
                 if len(fields) < len(form.multi_items()):
                     raise MultiPartException("a field is there twice")
-                if isinstance(file := fields.get(FILE_FIELD), UploadFile):
-                    del fields[FILE_FIELD]
+                if isinstance(file := fields.get(_FILE_FIELD), UploadFile):
+                    del fields[_FILE_FIELD]
+                    if "upload_id" in fields:
+                        raise MultiPartException("it brings a video and names another")
                     name, owner = file.filename or "", request.state.owner
-                    upload = await uploads.receive(
-                        name, owner, _chunks(file), once=once, stored=stored
-                    )
-                    uploads.hold(upload.id)
-                return model(**fields), upload
+                    upload = await uploads.receive(name, owner, _chunks(file), once=True)
+                    fields["upload_id"] = upload.id
+            read = model(**fields)
+        else:
+            raise ApiError(
+                415,
+                "media_type",
+                "the body is neither JSON nor a form",
+                remedy="send application/json, or multipart/form-data with the file in `video`",
+            )
     except ValidationError as error:
         if upload is not None:
-            uploads.release(upload.id)
             uploads.remove(upload.id)
         raise invalid_request(error.errors(include_url=False, include_context=False)) from None
     except (HTTPException, MultiPartException) as error:
@@ -367,12 +322,8 @@ async def read_body(
         message = getattr(error, "detail", None) or str(error)
         remedy = "send it as browsers and curl do: -F video=@clip.mp4"
         raise ApiError(422, "invalid", f"the form is damaged: {message}", remedy=remedy) from None
-    raise ApiError(
-        415,
-        "media_type",
-        "the body is neither JSON nor a form",
-        remedy="send application/json, or multipart/form-data with the file in `video`",
-    )
+    uploads.hold(read.upload_id)
+    return read
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
@@ -380,89 +331,16 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def body_schema(model: type[BaseModel], *, file_only: bool = False) -> dict[str, Any]:
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI should say of a body that `read_body` reads."""
     plain = model.model_json_schema()
     file = {"type": "string", "format": "binary", "description": "The video itself."}
     form = {
         **{name: value for name, value in plain.items() if name != "examples"},
-        "properties": {FILE_FIELD: file, **plain["properties"]},
+        "properties": {_FILE_FIELD: file, **plain["properties"]},
     }
-    content = {"multipart/form-data": {"schema": form}}
-    if not file_only:
-        content = {"application/json": {"schema": plain}, **content}
+    content = {
+        "application/json": {"schema": plain},
+        "multipart/form-data": {"schema": form},
+    }
     return {"requestBody": {"required": True, "content": content}}
-
-
-class BodyMiddleware:
-    """Ends a request whose body is too large, or comes too slowly.
-
-    Starlette's own limit knows neither slowness nor problems.
-
-    Args:
-        app: The application.
-        upload_bytes: Most bytes of a file; a body of anything else may have a mebibyte.
-        seconds: To wait for more.
-        rate: Fewest bytes a second on average, after the first wait.
-    """
-
-    def __init__(self, app: ASGIApp, *, upload_bytes: int, seconds: float, rate: float) -> None:
-        self._app = app
-        self._upload_bytes = upload_bytes
-        self._seconds = seconds
-        self._rate = rate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on with a limited way to its body."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        small = media_type(headers) == "application/json" or not scope["path"].startswith("/v1/")
-        most = _SMALL_BODY if small else self._upload_bytes + _SMALL_BODY
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > most:
-            await _too_large(most).response()(scope, receive, send)
-        else:
-            await self._app(scope, self._limited(receive, most), send)
-
-    def _limited(self, receive: Receive, most: int) -> Receive:
-        size, began, over = 0, time.monotonic(), False
-
-        async def limited() -> Message:
-            nonlocal size, over
-            if over:  # what comes now is that the client goes away, which may take any time
-                return await receive()
-            try:
-                async with asyncio.timeout(self._seconds):
-                    message = await receive()
-            except TimeoutError:
-                raise _too_slow() from None
-            size += len(message.get("body", b""))
-            if size > most:
-                raise _too_large(most)
-            late = time.monotonic() - began - self._seconds
-            if late > 0 and size < late * self._rate:
-                raise _too_slow()
-            over = not message.get("more_body", False)
-            return message
-
-        return limited
-
-
-def _too_large(most: int) -> ApiError:
-    message = f"the request is larger than the {most:,} bytes that are taken here"
-    return _ended(
-        ApiError(413, "too_large", message, remedy="send a smaller request, or raise --upload-mib")
-    )
-
-
-def _too_slow() -> ApiError:
-    message = "the request came too slowly"
-    return _ended(ApiError(408, "too_slow", message, remedy="retry the request", retry_after=1))
-
-
-def _ended(error: ApiError) -> ApiError:
-    """The same with the end of the connection, so that nothing more of the body is read."""
-    error.headers = {**(error.headers or {}), "Connection": "close"}
-    return error

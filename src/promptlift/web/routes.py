@@ -29,7 +29,7 @@ from promptlift.planning import Plan
 from promptlift.record import Failure, FrameInfo, Record
 from promptlift.review import review
 from promptlift.server.errors import ApiError, invalid_request
-from promptlift.server.jobs import Event, Job, JobRequest
+from promptlift.server.jobs import Event, Job
 from promptlift.server.routes import EventStream, ServiceDep
 from promptlift.server.schemas import UpsampleRequest
 from promptlift.server.security import COOKIE, SESSION_SECONDS
@@ -197,9 +197,7 @@ async def accept_job(service: Service, request: Request, fields: UpsampleRequest
         ApiError: The video is gone, or the queue is full.
         OptionError: The options exclude each other.
     """
-    owner = request.state.owner
-    name = service.jobs.video_ref(fields, owner).name
-    return await service.jobs.accept(JobRequest(fields, owner, name), request.state.client)
+    return await service.jobs.accept(fields, request.state.owner, request.state.client)
 
 
 def _with_another_seed(fields: UpsampleRequest) -> UpsampleRequest:
