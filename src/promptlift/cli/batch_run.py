@@ -109,7 +109,7 @@ async def _conduct(
         from promptlift.cluster.ray import RayRun
 
         # Before the signals are caught: Ray sets handlers of its own when it connects.
-        ray_run = RayRun(command, rows, run_dir, settings, cluster, place)
+        ray_run = RayRun(command, rows, run_dir, settings, cluster)
         try:
             return await _attend(ray_run, place, quiet=quiet)
         finally:
