@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,6 +197,18 @@ def make_run(folder: Path) -> Path:
     return maker.run_dir
 
 
+def make_run_of_ended_process(folder: Path) -> Path:
+    """As `make_run`, by a process that has ended since, so that no writer is alive."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    subprocess.run(
+        [sys.executable, "-m", "loaders.run_dirs", folder],
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    return folder / "run"
+
+
 def many_rows(videos: Sequence[Path], count: int, seed: int = 0) -> list[Row]:
     """Rows as a data set has them, a few in a hundred of them with trouble ahead."""
     draw = random.Random(seed)
@@ -233,3 +248,7 @@ def _result(record: Record, key: str) -> bytes:
         bool(error and error.retryable),
         record.model_dump_json(),
     )
+
+
+if __name__ == "__main__":
+    make_run(Path(sys.argv[1]))

@@ -85,12 +85,10 @@ class Exported:
     Attributes:
         written: Rows by status that are in it.
         left_out: Rows by status that are not.
-        complete: Whether all rows of the inputs are known.
     """
 
     written: Counter[RowStatus] = field(default_factory=Counter)
     left_out: Counter[RowStatus] = field(default_factory=Counter)
-    complete: bool = True
 
 
 def export(
@@ -129,7 +127,7 @@ def export(
     if form == "sidecars":
         _check_sidecar_folder(output)
     with open_run(run_dir, source=source) as run:
-        exported = Exported(complete=run.complete)
+        exported = Exported()
 
         def wanted() -> Iterator[tuple[RowResult, str | None]]:
             for result in row_results(run):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from promptlift.cli import types
+from promptlift.cli.cosmos import cosmos
 from promptlift.cli.engines import engine_options, given_settings
 from promptlift.cli.items import item_options
 from promptlift.options import Options
@@ -144,27 +145,6 @@ def batch() -> None:
     help="videos, jsonl, csv, tsv or parquet, where not clear; cosmos, or one of the formats of "
     "`promptlift cosmos upsample`, for spec files.",
 )
-@click.option(
-    "--controlnet-specs",
-    "base",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="transfer1-batch: the spec that the batch runs with.",
-)
-@click.option(
-    "--look-at",
-    default="rgb",
-    show_default=True,
-    type=click.Choice(["rgb", "control"]),
-    help="cosmos: what is shown where a spec has both.",
-)
-@click.option("--regions", is_flag=True, help="cosmos: regional prompts too, each in its region.")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="cosmos: the folder that the generator is started in, for relative paths.",
-)
 @engine_options(several_addresses=True)
 @click.option(
     "--timeout", type=types.duration, metavar="TIME", help="openai: for one answer (5 minutes)."
@@ -178,14 +158,8 @@ def batch() -> None:
     "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Do these again as well."
 )
 @click.option("--accept-changes", is_flag=True, help="Go on in a folder begun with other settings.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="Write a page at the end.",
-)
 @_run_options
-def _run_batch(source: str, run_dir: RunPlace, report: Path | None, **options: Any) -> int:
+def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
     """Do every row of INPUT; the same command again does what is left.
 
     INPUT is a folder or pattern of videos, JSON lines, CSV, TSV or Parquet with the columns video
@@ -204,13 +178,13 @@ def _run_batch(source: str, run_dir: RunPlace, report: Path | None, **options: A
     item = {name: options.pop(name) for name in Options.model_fields if name in options}
     item.pop("isolated")  # in a batch every video is decoded in a process that can be killed
     command = RunCommand.of(engine, engine_settings, Options(**item), addresses=addresses)
-    code = run_batch(command, rows, run_dir, options)
-    if report is not None:
-        from promptlift.batch.report import write_report
-        from promptlift.store.remote import local_copy
+    return run_batch(command, rows, run_dir, options)
 
-        write_report(local_copy(run_dir), report, place=run_dir)
-    return code
+
+_SPEC_OPTIONS = ("base", "look_at", "regions", "root")
+_run_batch.params += [
+    option for option in cosmos.commands["upsample"].params if option.name in _SPEC_OPTIONS
+]
 
 
 def _open_input(source: str, options: dict[str, Any]) -> Input:
@@ -218,23 +192,15 @@ def _open_input(source: str, options: dict[str, Any]) -> Input:
     from promptlift.batch.readers import FORMATS, open_input
 
     prompt, form = options.pop("prompt"), options.pop("form")
-    base, root = options.pop("base"), options.pop("root")
-    look_at, regions = options.pop("look_at"), options.pop("regions")
+    spec_options = {name: options.pop(name) for name in _SPEC_OPTIONS}
     if form is None or form in FORMATS:
         return open_input(source, prompt=prompt, format=form)
     from promptlift.cosmos.plan import SpecOptions
     from promptlift.cosmos.upsample import SpecRows
 
-    spec_options = SpecOptions(
-        form="auto" if form == "cosmos" else form,
-        base=None if base is None else str(base.absolute()),
-        look_at=look_at,
-        regions=regions,
-        root=None if root is None else str(root.absolute()),
-    )
     return SpecRows(
         Path(source),
-        spec_options,
+        SpecOptions(form="auto" if form == "cosmos" else form, **spec_options),
         note=lambda line: click.echo(f"promptlift: {line}", err=True),
     )
 
@@ -245,14 +211,7 @@ def _open_input(source: str, options: dict[str, Any]) -> Input:
 @batch.command("status")
 @click.argument("run_dir", type=types.place)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--examples",
-    type=click.IntRange(0, 1000),
-    default=3,
-    show_default=True,
-    help="Show so many rows of each kind of failure.",
-)
-def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
+def _status(run_dir: RunPlace, as_json: bool) -> None:
     """Show how the run in RUN_DIR stands, what failed, and what to do.
 
     Works while the run goes on, when it is over, after a kill, and from another machine. Nothing
@@ -265,7 +224,7 @@ def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
     from promptlift.store.run_dir import open_run
 
     with open_run(local_copy(run_dir)) as opened:
-        summary = summarise(opened, examples=examples, place=run_dir)
+        summary = summarise(opened, place=run_dir)
     if as_json:
         derived = ("state", "total", "fit", "left", "rate", "eta_s")
         values = {name: getattr(summary, name) for name in derived}
@@ -286,12 +245,11 @@ def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
 def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
     """Show one item of the run in RUN_DIR, by its row's id or its key.
 
-    The prompt, the frames, every answer and what the review found, tokens and times. The first
-    digits of a key are enough.
+    The prompt, or every answer and what the review found; with --json frames, tokens and times as
+    well. The first digits of a key are enough.
     """
     from promptlift.batch.export import ExportColumns, json_line
     from promptlift.batch.status import find_rows, item_text, raw_record
-    from promptlift.record import Record
     from promptlift.store.remote import local_copy
     from promptlift.store.run_dir import open_run
 
@@ -302,8 +260,7 @@ def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
         line = json.loads(json_line(ExportColumns(one.row for one in found).line(result, raw)))
         click.echo(json.dumps(line, indent=2, ensure_ascii=False))
     else:
-        record = None if raw is None else Record.model_validate_json(raw)
-        click.echo(item_text(found, result, record))
+        click.echo(item_text(found, result, {} if raw is None else json.loads(raw)))
 
 
 # ---- retry
@@ -361,9 +318,8 @@ def _parse_statuses(text: str) -> tuple[str, ...]:
     "--only",
     type=_parse_statuses,
     metavar="STATUS,...",
-    help="Rows of these only: ok, repaired, rejected, failed, missing.",
+    help="Rows of these only: ok, repaired, rejected, failed, missing (all but missing).",
 )
-@click.option("--all", "every", is_flag=True, help="Also the rows that have no result yet.")
 @click.option("--input", "source", metavar="NAME", help="The rows of one input only.")
 @click.option("--no-record", is_flag=True, help="Leave out the column with the whole record.")
 @click.option("--in-place", is_flag=True, help="cosmos: replace the spec files.")
@@ -373,7 +329,6 @@ def _export(
     output: Path | None,
     form: str | None,
     only: tuple[RowStatus, ...] | None,
-    every: bool,
     source: str | None,
     no_record: bool,
     in_place: bool,
@@ -386,11 +341,10 @@ def _export(
     path goes to stdout.
     """
     from promptlift.batch.export import export
-    from promptlift.batch.status import FINISHED, STATUSES
+    from promptlift.batch.status import FINISHED
     from promptlift.store.remote import local_copy
+    from promptlift.text import counted
 
-    if only is not None and every:
-        raise click.UsageError("--only and --all exclude each other")
     if in_place and form != "cosmos":
         raise click.UsageError("--in-place is for --form cosmos")
     if in_place and output is not None:
@@ -405,13 +359,17 @@ def _export(
             local_copy(run_dir),
             output,
             form=cast("ExportForm | None", form),
-            only=only or (STATUSES if every else FINISHED),
+            only=only or FINISHED,
             source=source,
-            record=False if no_record else None,
+            record=not no_record,
         )
         click.echo(str(output))
     if not quiet:
-        _note_export(exported)
+        total = counted(exported.written.total(), "row")
+        parts = ", ".join(f"{count:,} {name}" for name, count in exported.written.most_common())
+        click.echo(f"promptlift: {total}{': ' if parts else ''}{parts}", err=True)
+        if missing := exported.left_out["missing"]:
+            click.echo(f"promptlift: {counted(missing, 'row')} without a result left out", err=True)
     return code
 
 
@@ -437,19 +395,6 @@ def _export_cosmos(
 
     exported = export(run_dir, output or Path(), only=STATUSES, source=source, write=write)
     return exported, code
-
-
-def _note_export(exported: Exported) -> None:
-    from promptlift.text import counted
-
-    total = counted(exported.written.total(), "row")
-    parts = ", ".join(f"{count:,} {name}" for name, count in exported.written.most_common())
-    click.echo(f"promptlift: {total}{': ' if parts else ''}{parts}", err=True)
-    if exported.left_out["missing"]:
-        rows = counted(exported.left_out["missing"], "row")
-        click.echo(f"promptlift: {rows} without a result left out; --all has them too", err=True)
-    if not exported.complete:
-        click.echo("promptlift: the input was not read to its end; more rows may come", err=True)
 
 
 @batch.command("report")
