@@ -66,7 +66,6 @@ def test_run_then_mend_then_retry(
         (["none.csv", "-o", "run"], "cannot read 'none.csv'"),
         (["in.csv"], "Missing option '--output'"),
         (["in.csv", "-o", "run", "--engines", "1:2"], "--engines is for a cluster. Give --ray"),
-        (["in.csv", "-o", "run", "--upload-every", "5s"], "--upload-every is for a run at a URL"),
     ],
 )
 def test_runs_that_make_no_sense(

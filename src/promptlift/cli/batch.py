@@ -69,7 +69,9 @@ _RUN_OPTIONS = (
         "--upload-every",
         type=types.duration,
         metavar="TIME",
-        help="Upload results that often, where RUN_DIR is a URL (10s).",
+        default="10s",
+        show_default=True,
+        help="Upload results that often, where RUN_DIR is a URL.",
     ),
     click.option(
         "--ray",

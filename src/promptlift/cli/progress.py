@@ -28,6 +28,7 @@ class StatusLine:
     """
 
     def __init__(self, first: str, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.shown = not quiet and sys.stderr.isatty()
         self._first = first
         self._exit = ExitStack()
@@ -75,7 +76,6 @@ class RunNotes(StatusLine):
 
     def __init__(self, *, quiet: bool) -> None:
         super().__init__("opening the video", quiet=quiet)
-        self.quiet = quiet
 
     def progress(self, stage: Stage, prepared: Prepared | None) -> None:
         """Show the stage that begins."""
