@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -207,23 +206,6 @@ def make_run_of_ended_process(folder: Path) -> Path:
         env={**os.environ, "PYTHONPATH": path},
     )
     return folder / "run"
-
-
-def many_rows(videos: Sequence[Path], count: int, seed: int = 0) -> list[Row]:
-    """Rows as a data set has them, a few in a hundred of them with trouble ahead."""
-    draw = random.Random(seed)
-    rows = []
-    for number in range(count):
-        prompt = f"{draw.choice(PROMPTS)}, take {number}"
-        kind = draw.random()
-        prompt = f"refuse {prompt}" if kind < 0.04 else prompt
-        prompt = f"too much of {prompt}" if 0.04 < kind < 0.06 else prompt
-        prompt = f"chatty {prompt}" if 0.1 < kind < 0.2 else prompt
-        video = draw.choice(videos)
-        if 0.06 < kind < 0.08:
-            video = video.with_name("damaged.mp4")
-        rows.append(Row.of(number, str(video), prompt, id=f"take-{number:05}"))
-    return rows
 
 
 def _content(row: Row) -> str:

@@ -486,28 +486,24 @@ class _Videos:
     def rows(self) -> Iterator[Row]:
         """See `Input.rows`."""
         number = -1
-        for number, found in enumerate(self._walk() if self._root.is_dir() else [self._root]):
+        for number, path in enumerate(self._walk() if self._root.is_dir() else [self._root]):
             try:
-                if isinstance(found, OSError):
-                    raise unreadable_input(str(found.filename), found)
-                yield Row.of(number, str(found), _prompt_beside(str(found)) or self._prompt or "")
+                yield Row.of(number, str(path), _prompt_beside(str(path)) or self._prompt or "")
             except InputError as error:
-                path = str(found.filename if isinstance(found, OSError) else found)
-                yield Row.broken(number, path, error, video=path)
+                yield Row.broken(number, str(path), error, video=str(path))
         if number < 0:
             raise InputError(
                 f"there is no video or image in {self.description!r}",
                 remedy="check the path; a list of videos must be named itself",
             )
 
-    def _walk(self) -> Iterator[Path | OSError]:
-        """The videos below the folder, and the errors of folders that cannot be read."""
-        unreadable: list[OSError] = []
-        for name, folders, files in os.walk(
-            self._root, followlinks=True, onerror=unreadable.append
-        ):
-            yield from unreadable
-            unreadable.clear()
+    def _walk(self) -> Iterator[Path]:
+        """The videos below the folder."""
+
+        def refuse(error: OSError) -> None:
+            raise unreadable_input(str(error.filename), error)
+
+        for name, folders, files in os.walk(self._root, followlinks=True, onerror=refuse):
             folder = Path(name)
             parts = folder.relative_to(self._root).parts
             is_last = "**" not in self._pattern and len(parts) + 1 >= len(self._pattern)
@@ -520,7 +516,6 @@ class _Videos:
                 is_video = Path(one).suffix.lower() in _VIDEO_SUFFIXES and not one.startswith(".")
                 if is_video and _matches((*parts, one), self._pattern):
                     yield folder / one
-        yield from unreadable
 
 
 def _is_circle(folder: Path, inner: Path) -> bool:

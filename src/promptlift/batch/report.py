@@ -144,7 +144,6 @@ class _Measurements:
         answer_tokens: Tokens of all answers, rejected ones included.
         values: Numbers of the items by what they measure: ``prepare`` and ``ask`` are seconds,
             ``prompt`` and ``result`` are tokens.
-        target_limits: The most tokens that the targets take, by their names.
         used: What was used, by kind (``engine``, ``model``, ...), and by how many items.
         fit: A sample of items with a fit prompt: those with the least keys, which are hashes.
         rejected: A sample of rejected items, likewise.
@@ -158,7 +157,6 @@ class _Measurements:
     values: dict[str, array[float]] = field(
         default_factory=lambda: {name: array("d") for name in _MEASURES}
     )
-    target_limits: dict[str, int] = field(default_factory=dict)
     used: dict[str, Counter[str]] = field(default_factory=dict)
     fit: _Sample = field(default_factory=list)
     rejected: _Sample = field(default_factory=list)
@@ -178,8 +176,6 @@ class _Measurements:
         for measure, numbers in self.values.items():
             if values.get(measure) is not None:
                 numbers.append(values[measure])
-        if tokens.get("target_limit") is not None:
-            self.target_limits[str(record.get("target"))] = tokens["target_limit"]
         engine, plan = record.get("engine") or {}, record.get("plan") or {}
         used = {
             "engine": " ".join(filter(None, (engine.get("name"), engine.get("version")))),
@@ -264,10 +260,8 @@ def _tiles(summary: RunSummary, measured: _Measurements) -> list[tuple[str, str]
     tiles = []
     active = summary.active_s
     if summary.live:
-        eta = summary.eta_s
-        left = "" if eta is None else f", about {format_duration(eta)} left"
         processes = counted(len(summary.live), "process", "processes")
-        tiles.append((format_rate(summary.rate, "rows"), f"now, by {processes}{left}"))
+        tiles.append((format_rate(summary.rate, "rows"), f"now, by {processes}"))
     if active >= 1:
         tiles.append((format_duration(active), "of work, without the pauses between runs"))
         tiles.append((format_rate(measured.items / active, "items"), "on average"))
@@ -286,9 +280,6 @@ def _distributions(measured: _Measurements) -> list[tuple[str, ...]]:
     for name, numbers in measured.values.items():
         if numbers:
             label, text = _MEASURES[name]
-            if name == "result" and measured.target_limits:
-                limits = (f"{n} takes {most:,}" for n, most in measured.target_limits.items())
-                label = f"{label}; {', '.join(limits)}"
             quantiles = np.quantile(numbers, [0.5, 0.9, 0.99, 1]).tolist()
             lines.append((label, *map(text, [*quantiles, sum(numbers)])))
     return lines

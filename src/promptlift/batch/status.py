@@ -301,12 +301,10 @@ def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
         place: What the run is called; None for its folder.
     """
     rows: Counter[RowStatus] = Counter()
-    inputs = {copy.source: 0 for copy in run.inputs}
     groups: dict[tuple[RowStatus, str, bool], FailureGroup] = {}
     retryable = 0
     for result in row_results(run):
         rows[result.status] += 1
-        inputs[result.source] += 1
         if result.status in FIT or result.status == "missing":
             continue
         retryable += result.status == "failed" and result.retryable
@@ -329,7 +327,7 @@ def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
             sorted(groups.values(), key=lambda g: (g.status == "rejected", -g.rows, g.code))
         ),
         retryable=retryable,
-        inputs=inputs,
+        inputs={copy.source: copy.rows for copy in run.inputs},
         complete=run.complete,
         writers=writers,
         damage=tuple(run.index.damage),
@@ -511,8 +509,6 @@ def status_text(summary: RunSummary) -> str:
     if summary.live:
         eta = "" if summary.eta_s is None else f", about {format_duration(summary.eta_s)} left"
         lines.append(f"  now {format_rate(summary.rate, 'rows')}{eta}")
-    elif summary.active_s >= 1:
-        lines.append(f"  worked on for {format_duration(summary.active_s)}")
     for group in summary.groups:
         again = "; a rerun tries again" if group.retryable else ""
         lines.append(f"\n{group.status}: {group.code}: {counted(group.rows, 'row')}{again}")
