@@ -68,7 +68,7 @@ _CONNECT_SECONDS = 10.0
 _CLOSING_SECONDS = 10.0
 _NO_PROGRESS_SECONDS = 1800.0
 _ACTOR_LOSSES = 100  # with one block: until a lost node is noticed, each try counts
-_FRUITLESS_ROUNDS = 2
+_ROUNDS = 5  # in which what Ray has lost is handed out again
 _CACHE_BYTES = 64 << 20
 
 
@@ -128,8 +128,10 @@ class RayRun(BatchRun):
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         remote: Any = ray.remote  # its types know fewer options than it takes
         self._control = remote(num_cpus=0, scheduling_strategy=here)(_Control).remote()
-        self._open: dict[str, _Work] = {}
+        # Of each item that is to be done what its actor is given, and the digests of all its rows.
+        self._open: dict[str, tuple[bytes, list[str]]] = {}
         self._drained = False
+        self._paused: str | None = None  # why an engine waits
         self._trouble = "its processes end"
 
     async def close(self) -> None:
@@ -171,21 +173,20 @@ class RayRun(BatchRun):
             ray.put(np.array(keys, "S64")),
         )
         self.progress.asked = len(self._open)
-        fruitless = 0
-        while self._open and self._why is None:
-            before = len(self._open)
+        for _ in range(_ROUNDS):
+            if not self._open or self._why is not None:
+                break
             async for results in self._round(job):
                 lines = await self._with_index(partial(self._settle, results, resume))
                 if lines:
                     await self._write(writer, *lines)
                 for error in filter(None, (result.fatal for result in results)):
                     raise error
-            fruitless = 0 if len(self._open) < before else fruitless + 1
-            if fruitless == _FRUITLESS_ROUNDS and self._why is None:
-                raise EngineDown(
-                    f"the cluster loses what it is given: {self._trouble}",
-                    remedy="look at its log; then run the same command again",
-                )
+        if self._open and self._why is None:
+            raise EngineDown(
+                f"the cluster loses what it is given: {self._trouble}",
+                remedy="look at its log; then run the same command again",
+            )
         await self._count()
         if is_cut:
             self.stop("limit")
@@ -207,16 +208,16 @@ class RayRun(BatchRun):
                 row = replace(item.row, extra={})
                 name = item.key or item.options.key(f"path:{row.video}", row.prompt)
                 if name in self._open:
-                    self._open[name].digests.append(row.digest)
+                    self._open[name][1].append(row.digest)
                 elif limit is None or len(self._open) < limit:
-                    self._open[name] = _Work(pickle.dumps((name, row, item.key)), [row.digest])
+                    self._open[name] = pickle.dumps((name, row, item.key)), [row.digest]
                 else:
                     is_cut = True
         return is_cut, lines
 
     async def _round(self, job: _Job) -> AsyncIterator[list[_Result]]:
         """Hand out all that is open, and give the results as they come."""
-        batches = _results(job, [work.row for work in self._open.values()])
+        batches = _results(job, [row for row, _ in self._open.values()])
         while True:
             reading = asyncio.create_task(asyncio.to_thread(next, batches, None))
             while not reading.done():
@@ -238,7 +239,7 @@ class RayRun(BatchRun):
         for result in results:
             if result.key is None or result.name not in self._open:
                 continue
-            digests = self._open.pop(result.name).digests
+            _, digests = self._open.pop(result.name)
             lines += result.lines
             lines += [row_line(digest, result.key) for digest in digests[1:]]
             if result.counts is not None:
@@ -252,18 +253,11 @@ class RayRun(BatchRun):
             reports: list[dict[str, Any]] = await self._control.fresh_reports.remote()
             for name in ("decode_seconds", "workers", "in_work", "in_flight", "limit"):
                 setattr(self.progress, name, sum(report[name] for report in reports))
-            if reports:  # else it is the driver's own trouble, if any
-                self.progress.paused = next(filter(None, (one["paused"] for one in reports)), None)
+            paused = next(filter(None, (one["paused"] for one in reports)), None)
+            if paused != self._paused:  # else it is the driver's own trouble, if any
+                self._paused = self.progress.paused = paused
             idle = all(one["stopped"] and not one["in_work"] for one in reports)
             self._drained = self._why is not None and idle
-
-
-@dataclass(slots=True)
-class _Work:
-    """An item that is to be done: what its actor is given, and the digests of all its rows."""
-
-    row: bytes
-    digests: list[str]
 
 
 @dataclass(frozen=True, slots=True)
