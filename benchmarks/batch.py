@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from itertools import islice, permutations
 from pathlib import Path
 
+import msgspec
 import psutil
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -115,19 +116,20 @@ def multiply_results(run_dir: Path, listed: Path, few: Path) -> None:
     from promptlift.batch.rows import OptionsResolver, Row
     from promptlift.engines.registry import make_engine
     from promptlift.store.index import PARTS, Index
-    from promptlift.store.results import PartWriter, result_line, row_line
+    from promptlift.store.results import PartWriter, ResultLine, RowLine
     from promptlift.store.run_dir import RunCommand
 
     command = RunCommand.read(run_dir)
     engine = make_engine(command.engine, **command.engine_settings)
-    resolver = OptionsResolver(command.item_options, asyncio.run(engine.describe()))
-    with Index.load(run_dir) as index:
+    resolver = OptionsResolver(command.options, asyncio.run(engine.describe()))
+    with Index(run_dir) as index:
         known = {}
         for row in map(json.loads, few.read_text().splitlines()):
             key = index.key_of(Row.of(0, row["video"], row["prompt"]).digest)
             assert key is not None, row
-            content = index.latest_content(row["video"])
-            known[row["video"]] = content, key, row["prompt"], index.raw_record(key).decode()
+            noted = index.video(row["video"])
+            assert noted is not None, row
+            known[row["video"]] = noted.content, key, row["prompt"], index.raw_record(key).decode()
         with PartWriter(run_dir / PARTS, turn=index.highest_turn + 1) as writer:
             for line in listed.read_text().splitlines():
                 row = json.loads(line)
@@ -135,7 +137,8 @@ def multiply_results(run_dir: Path, listed: Path, few: Path) -> None:
                 own = resolver.shared.key(str(content), row["prompt"])
                 record = record.replace(key, own).replace(prompt, row["prompt"])
                 digest = Row.of(0, row["video"], row["prompt"]).digest
-                writer.append(result_line(own, "ok", None, False, record), row_line(digest, own))
+                raw = msgspec.Raw(record.encode())
+                writer.append(ResultLine(own, "ok", None, False, raw), RowLine(digest, own))
 
 
 PROMPTLIFT = (sys.executable, "-m", "promptlift")

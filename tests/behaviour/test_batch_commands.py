@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def key_of(folder: Path, number: int) -> str:
     """The key of a row."""
-    key = Index.load(folder / "run").key_of(mixed_rows(folder)[number].digest)
+    key = Index(folder / "run").key_of(mixed_rows(folder)[number].digest)
     assert key is not None
     return key
 
@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_run(tmp_path: Path, capsys: Capture) -> None:
     ):
         assert batch(*arguments) == 2
         err = capsys.readouterr().err
-        assert err.startswith("promptlift: error: the")
+        assert err.startswith("promptlift: error: ")
         assert none in err
         assert err.count("\n") == 1
 

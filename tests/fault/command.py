@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -11,6 +12,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from promptlift.cli.main import _run
 
 __all__ = ["Batch", "Process", "left_over"]
 
@@ -91,9 +94,7 @@ class Batch:
 
     def start(self, *more: str, source: str = "in.jsonl", stdin: int | None = None) -> Process:
         """Start it."""
-        command = ["batch", "run", source, "-o", str(self.run_dir)]
-        engine = ["--engine", "openai", "--base-url", self.base_url]
-        return self.start_other(*command, *engine, *self.arguments, *more, stdin=stdin)
+        return self.start_other(*self._command(source, more), stdin=stdin)
 
     def start_other(self, *arguments: str, stdin: int | None = None) -> Process:
         """Start another command of ours in the same place."""
@@ -110,6 +111,16 @@ class Batch:
             )
         self.processes.append(Process(popen, mark, said))
         return self.processes[-1]
+
+    def run_here(self, *more: str, source: str = "in.jsonl") -> int:
+        """Run it to its end in this process; gives its exit code."""
+        with contextlib.chdir(self.folder):
+            return _run(self._command(source, more))
+
+    def _command(self, source: str, more: Sequence[str]) -> list[str]:
+        engine = ["--engine", "openai", "--base-url", self.base_url]
+        command = ["batch", "run", source, "-o", str(self.run_dir), *engine]
+        return [*command, *self.arguments, *more]
 
     def run(self, *more: str, source: str = "in.jsonl") -> int:
         """Run it to its end; gives its exit code."""

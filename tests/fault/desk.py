@@ -62,7 +62,7 @@ class Desk:
     def run(self, *more: str, source: str = "in.jsonl") -> tuple[int, list[int]]:
         """Run to the end; gives the exit code and the items that the server was asked for."""
         before = len(self.server.asked)
-        code = self.batch.run(*more, source=source)
+        code = self.batch.run_here(*more, source=source)
         return code, self.server.asked[before:]
 
     def start(self, *more: str, source: str = "in.jsonl") -> Process:

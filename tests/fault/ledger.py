@@ -50,7 +50,7 @@ class Snapshot:
 
 def finished(run_dir: Path) -> Finished:
     """The records of a folder that a rerun leaves as they are, byte for byte."""
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         return {key: index.raw_record(key) for key, state in index.items() if state.is_done()}
 
 
@@ -106,5 +106,5 @@ def strays(run_dir: Path) -> list[str]:
 
 def damage(run_dir: Path) -> Sequence[PartDamage]:
     """What is wrong with the results besides torn ends."""
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         return [one for one in index.damage if one.lines or one.error]

@@ -5,10 +5,11 @@ The store is a folder that fsspec opens as ``file://``; the real command runs in
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from promptlift.cli.main import _run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
-ROWS = 24
+ROWS = 12
 NEVER = ("--upload-every", "1h")
 OFTEN = ("--upload-every", "0.05s")
 
@@ -50,17 +51,20 @@ class Remote:
 
     def start(self, *more: str) -> Process:
         """Start the run."""
-        batch = self.desk.batch
-        engine = ["--engine", "openai", "--base-url", batch.base_url]
-        return batch.start_other(
-            "batch", "run", "in.jsonl", "-o", self.url, *engine, *batch.arguments, *more
-        )
+        return self.desk.batch.start_other(*self._command(more))
 
     def run(self, *more: str) -> tuple[int, list[int]]:
-        """Run to the end; gives the exit code and the items that were asked."""
+        """Run to the end in this process; gives the exit code and the items that were asked."""
         before = len(self.desk.server.asked)
-        code = self.start(*more).wait()
+        with contextlib.chdir(self.desk.folder):
+            code = _run(self._command(more))
         return code, self.desk.server.asked[before:]
+
+    def _command(self, more: Sequence[str]) -> list[str]:
+        batch = self.desk.batch
+        engine = ["--engine", "openai", "--base-url", batch.base_url]
+        command = ["batch", "run", "in.jsonl", "-o", self.url, *engine]
+        return [*command, *batch.arguments, *more]
 
     def here(self) -> int:
         """Results on this machine's disk."""
@@ -88,7 +92,7 @@ def remote(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     """A run that has not begun, and an engine that takes a moment."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("PROMPTLIFT_CACHE", str(cache))
-    with desk_in(tmp_path, clips, plan=Plan(delay=0.4, mended=True)) as desk:
+    with desk_in(tmp_path, clips, plan=Plan(delay=0.2, mended=True)) as desk:
         desk.put(desk.rows(ROWS))
         yield Remote(desk, tmp_path / "store" / "run", cache)
 

@@ -26,12 +26,13 @@ from promptlift.pipeline import VideoCache, upsample_item
 from promptlift.record import Failure, Record, Video
 from promptlift.store.index import PARTS, Index
 from promptlift.store.results import (
+    EndLine,
     PartWriter,
-    end_line,
-    progress_line,
-    result_line,
-    row_line,
-    video_line,
+    ProgressLine,
+    ResultLine,
+    RowLine,
+    VideoLine,
+    path_text,
 )
 from promptlift.store.run_dir import RunConfig, copy_input, create_run_dir
 from promptlift.testing import FakeEngine, synthetic_video
@@ -141,13 +142,13 @@ class Maker:
         """
         who = asyncio.run(self.engine.describe())
         RunConfig.of(self.options, who).write(self.run_dir)
-        copy_input(self.run_dir, source, lambda: None, map(row_json, rows))
-        turn = Index.load(self.run_dir).highest_turn + 1
+        copy_input(self.run_dir, source, None, map(row_json, rows))
+        turn = Index(self.run_dir).highest_turn + 1
         with PartWriter(self.run_dir / PARTS, turn=turn) as writer:
             asyncio.run(self._do([row for row in rows if do(row)], writer, who))
-            writer.append(progress_line(counts or {"in_flight": 0, "seconds": 12.5}))
+            writer.append(ProgressLine(counts or {"in_flight": 0, "seconds": 12.5}))
             if end is not None:
-                writer.append(end_line(end))
+                writer.append(EndLine(end))
             path = writer.path
         if torn:
             with path.open("ab") as file:
@@ -161,13 +162,14 @@ class Maker:
             content = _content(row)
             if content.startswith("sha256:"):
                 status = Path(row.video).stat()
-                writer.append(video_line(row.video, status.st_size, status.st_mtime_ns, content))
+                size, time = status.st_size, status.st_mtime_ns
+                writer.append(VideoLine(path_text(row.video), size, time, content))
             key = item.key(content, row.prompt)
             if key not in done:
                 record = self.alter(await self._record(row, item.options, key))
-                writer.append(_result(record, key))
+                writer.append(ResultLine.of(record))
                 done.add(key)
-            writer.append(row_line(row.digest, key))
+            writer.append(RowLine(row.digest, key))
 
     async def _record(self, row: Row, options: Options, key: str) -> Record:
         if row.trouble is not None:
@@ -215,21 +217,6 @@ def _content(row: Row) -> str:
         return content_of(row.video)
     except VideoError:
         return unreadable_content(row.video)
-
-
-def _result(record: Record, key: str) -> bytes:
-    error, code = record.error, None
-    if error is None and record.status == "rejected" and record.review is not None:
-        code = next(check.name for check in record.review.checks if not check.passed)
-    status = record.status
-    assert status != "planned"
-    return result_line(
-        record.key or key,
-        status,
-        error.code if error else code,
-        bool(error and error.retryable),
-        record.model_dump_json(),
-    )
 
 
 if __name__ == "__main__":

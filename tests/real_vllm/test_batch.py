@@ -41,7 +41,7 @@ def arguments(listed: Path, run_dir: Path) -> list[str]:
 
 def records(run_dir: Path) -> list[dict[str, Any]]:
     """All results of a run."""
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         return [json.loads(index.raw_record(key)) for key, _ in index.items()]
 
 

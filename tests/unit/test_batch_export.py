@@ -388,6 +388,6 @@ def test_what_cannot_be_exported_is_refused_at_once(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(OptionError, match=r"promptlift\[parquet\]"):
         export(tmp_path / "none", tmp_path / "a.PARQUET")
-    with pytest.raises(OptionError, match="is not there"):
+    with pytest.raises(OptionError, match="is not the folder of a run"):
         export(tmp_path / "none", tmp_path / "a.jsonl")
     assert list(tmp_path.iterdir()) == []

@@ -9,18 +9,24 @@ from typing import Any, TypeAlias
 import pytest
 
 from promptlift.batch.limits import AdaptiveLimit, ByteBudget
+from promptlift.batch.progress import BatchProgress
 from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
 from promptlift.engines.base import Completion, Request
 from promptlift.errors import (
     ConfigEngineError,
     EngineBusy,
     EngineError,
-    ItemEngineError,
     TransientEngineError,
 )
 from promptlift.store.index import KeyState
 from promptlift.testing import FakeEngine, FaultyEngine
 from promptlift.types import EngineInfo
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("promptlift.batch.retrying._FIRST_WAIT", 0.01)
+
 
 ASKED = Request(text="a balloon", frames=())
 
@@ -73,7 +79,7 @@ class Items:
 Play: TypeAlias = Callable[[Items], Awaitable[None]]
 
 
-def play(script: Play, most: int, start: int | None = None, *, come: int = 4000) -> None:
+def play(script: Play, most: int, start: int | None = None, *, come: int = 1500) -> None:
     """Let items come, the first of which is answered, and play a script with them."""
 
     async def work() -> None:
@@ -172,19 +178,6 @@ def test_after_a_cut_it_grows_slowly() -> None:
     play(script, 100, 50)
 
 
-def test_who_gives_up_waiting_takes_no_place() -> None:
-    """An item that is cancelled while it waits leaves the way free for the next."""
-
-    async def script(items: Items) -> None:
-        items.tasks[2].cancel()
-        await items.answer(1)
-        assert (items.tasks[2].cancelled(), items.limit.in_flight) == (True, 1)
-        await items.answer(1)
-        assert items.limit.in_flight == 0
-
-    play(script, 1, 1, come=4)
-
-
 async def _reserve_in_turn(budget: ByteBudget, count: int) -> tuple[list[int], list[Any]]:
     order: list[int] = []
 
@@ -214,21 +207,6 @@ def test_bytes_are_reserved_in_turn() -> None:
     asyncio.run(play())
 
 
-def test_what_is_more_than_there_is_passes_alone() -> None:
-    """One item at a time is always worked on."""
-
-    async def play() -> None:
-        budget = ByteBudget(100)
-        held = budget.settle(await budget.reserve(), 500)
-        order, _ = await _reserve_in_turn(budget, 2)
-        assert order == []
-        budget.release(held)
-        await settle()
-        assert order == [0]
-
-    asyncio.run(play())
-
-
 DOWN = TransientEngineError("nothing listens there", remedy="start it")
 SOON = TransientEngineError("come back", remedy="wait", wait=0.0)
 SLOW = TransientEngineError("come back later", remedy="wait", wait=3600.0)
@@ -236,13 +214,13 @@ BUSY = EngineBusy("slow down", remedy="send less", wait=0.0)
 
 
 def retrying(
-    faults: Callable[[Request], EngineError | None], *, patience: float = 60, tries: int = 8
-) -> tuple[RetryingEngine, AdaptiveLimit, CircuitBreaker, list[bool]]:
-    """A retrying engine whose inner one fails as told."""
-    limit, told = AdaptiveLimit(64, 64), list[bool]()
-    breaker = CircuitBreaker(patience, told.append)
-    engine = FaultyEngine(FakeEngine(), faults)
-    return RetryingEngine(engine, limit, breaker, tries=tries), limit, breaker, told
+    faults: Callable[[Request], EngineError | None], *, tries: int = 8
+) -> tuple[RetryingEngine, AdaptiveLimit, BatchProgress, list[bool]]:
+    """A retrying engine whose inner one fails as told; the list says when the breaker changed."""
+    limit, progress, changes = AdaptiveLimit(64, 64), BatchProgress(), list[bool]()
+    breaker = CircuitBreaker(60, lambda error: changes.append(error is not None))
+    inner = FaultyEngine(FakeEngine(), faults)
+    return RetryingEngine(inner, limit, breaker, progress, tries=tries), limit, progress, changes
 
 
 def scripted(*errors: EngineError | None) -> Callable[[Request], EngineError | None]:
@@ -264,30 +242,15 @@ def ask(engine: RetryingEngine, times: int = 1) -> list[Completion | BaseExcepti
 
 def test_what_may_pass_is_tried_again() -> None:
     """Three failures that may pass, and the fourth try is answered."""
-    engine, _, breaker, _ = retrying(scripted(SOON, SOON, SOON))
+    engine, _, progress, changes = retrying(scripted(SOON, SOON, SOON))
     assert isinstance(ask(engine)[0], Completion)
-    assert (engine.requests, engine.repeats, breaker.is_open) == (4, 3, False)
-
-
-def test_a_refused_item_is_not_tried_again() -> None:
-    """An item that the engine refuses is refused, and the engine is known to be there."""
-    engine, limit, _, _ = retrying(scripted(ItemEngineError("too large", remedy="shrink it")))
-    assert isinstance(ask(engine)[0], ItemEngineError)
-    assert (engine.requests, limit.now) == (1, 64)
-
-
-def test_a_wrong_setting_is_not_tried_again() -> None:
-    """What would fail for every item fails at once, before a second request is sent."""
-    wrong = ConfigEngineError("the key is wrong", remedy="give another")
-    engine, limit, _, _ = retrying(scripted(wrong))
-    assert isinstance(ask(engine)[0], ConfigEngineError)
-    assert (engine.requests, limit.now) == (1, 1)
+    assert (progress.requests, progress.repeats, changes) == (4, 3, [])
 
 
 def test_an_item_that_alone_fails_is_given_up() -> None:
     """Where others are answered, a request that fails every time is given up, to be tried later."""
     bad = Request(text="the one that hangs", frames=())
-    engine, _, breaker, told = retrying(lambda asked: SOON if asked is bad else None, tries=4)
+    engine, _, _, changes = retrying(lambda asked: SOON if asked is bad else None, tries=4)
 
     async def play() -> None:
         async def others() -> None:
@@ -299,27 +262,15 @@ def test_an_item_that_alone_fails_is_given_up() -> None:
         assert not isinstance(caught.value, EngineDown)
 
     asyncio.run(play())
-    assert (told, breaker.is_open) == ([], False)
+    assert changes == []
 
 
 def test_an_engine_that_is_down_is_waited_for() -> None:
     """When nobody is answered the breaker opens; when one is answered all go on."""
-    engine, _, breaker, told = retrying(scripted(*[SOON] * 11))
+    engine, _, _, changes = retrying(scripted(*[SOON] * 11))
     answers = ask(engine, 6)
     assert all(isinstance(answer, Completion) for answer in answers)
-    assert told == [True, False]
-    assert not breaker.is_open
-
-
-def test_patience_comes_to_an_end() -> None:
-    """An engine that does not come back ends the run, with the words of the last failure."""
-    engine, _, _, told = retrying(lambda _: SOON, patience=0.0, tries=3)
-    answers = ask(engine, 12)
-    down = [answer for answer in answers if isinstance(answer, EngineDown)]
-    assert len(down) >= 8, "a few may use up their tries before the breaker opens"
-    assert "come back" in str(down[0])
-    assert "same command again" in str(down[0])
-    assert told == [True]
+    assert changes == [True, False]
 
 
 def test_an_engine_that_is_busy_is_sent_less() -> None:
@@ -333,7 +284,7 @@ def test_an_engine_that_is_busy_is_sent_less() -> None:
 def test_leaving_ends_every_wait() -> None:
     """A run that is told to stop waits for no server that is away."""
     away = TransientEngineError("down", remedy="start it", wait=3600.0)
-    engine, _, _, _ = retrying(lambda _: away)
+    engine, _, progress, _ = retrying(lambda _: away)
 
     async def play() -> BaseException | Completion:
         task = asyncio.create_task(engine.complete(ASKED))
@@ -343,7 +294,7 @@ def test_leaving_ends_every_wait() -> None:
 
     assert isinstance(asyncio.run(play()), EngineDown)
     assert isinstance(ask(engine)[0], EngineDown)
-    assert engine.requests == 1
+    assert progress.requests == 1
 
 
 def test_a_count_that_fails_is_no_count() -> None:
@@ -354,8 +305,8 @@ def test_a_count_that_fails_is_no_count() -> None:
             """Fail for now."""
             raise DOWN
 
-    engine = RetryingEngine(Counting(), AdaptiveLimit(1), CircuitBreaker(1))
-    plain = RetryingEngine(FakeEngine(), AdaptiveLimit(1), CircuitBreaker(1))
+    engine = RetryingEngine(Counting(), AdaptiveLimit(1), CircuitBreaker(1), BatchProgress())
+    plain = RetryingEngine(FakeEngine(), AdaptiveLimit(1), CircuitBreaker(1), BatchProgress())
 
     async def both() -> tuple[int | None, int | None]:
         return await engine.count(ASKED), await plain.count(ASKED)
@@ -363,36 +314,18 @@ def test_a_count_that_fails_is_no_count() -> None:
     assert asyncio.run(both()) == (None, None)
 
 
-def test_a_place_is_held_until_the_result_is_written() -> None:
-    """Who waits to ask again has none, so that others are asked; unless there is an answer that a
-    kill would lose.
-    """
+def test_a_request_that_waits_to_be_sent_again_holds_no_place() -> None:
+    """Others are asked meanwhile."""
 
     async def play() -> None:
-        limit = AdaptiveLimit(1)
-        engine = RetryingEngine(
-            FaultyEngine(FakeEngine(), scripted(None, SLOW, None, SLOW)), limit, CircuitBreaker(60)
-        )
-
-        async def item(answers: int) -> None:
-            async with limit.place():
-                for _ in range(answers):
-                    await engine.complete(ASKED)
-
-        await item(1)
-        waiting = asyncio.create_task(item(1))
+        limit, progress = AdaptiveLimit(1), BatchProgress()
+        inner = FaultyEngine(FakeEngine(), scripted(SLOW))
+        engine = RetryingEngine(inner, limit, CircuitBreaker(60), progress)
+        waiting = asyncio.create_task(engine.complete(ASKED))
         await settle()
-        assert (engine.requests, limit.in_flight) == (2, 0)
-        answered = asyncio.create_task(item(2))
-        await settle()
-        assert (engine.requests, limit.in_flight) == (4, 1)
-        last = asyncio.create_task(item(1))
-        await settle()
-        assert engine.requests == 4
-        for task in (waiting, answered, last):
-            task.cancel()
-        await asyncio.gather(waiting, answered, last, return_exceptions=True)
-        assert limit.in_flight == 0
+        assert (progress.requests, limit.in_flight) == (1, 0)
+        await engine.complete(ASKED)
+        waiting.cancel()
 
     asyncio.run(play())
 
@@ -416,7 +349,9 @@ def test_an_engine_that_is_not_there_yet_is_waited_for() -> None:
 
     async def reach(engine: FakeEngine, patience: float) -> EngineInfo:
         limit = AdaptiveLimit(4)
-        return await RetryingEngine(engine, limit, CircuitBreaker(patience)).reach()
+        return await RetryingEngine(
+            engine, limit, CircuitBreaker(patience), BatchProgress()
+        ).describe()
 
     assert asyncio.run(reach(_Late(DOWN, DOWN), 60)).name == "fake"
     with pytest.raises(EngineDown, match="nothing listens there"):

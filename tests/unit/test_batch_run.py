@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -16,7 +17,7 @@ from promptlift.batch.readers import open_input
 from promptlift.batch.retrying import EngineDown
 from promptlift.batch.rows import Row, rows_of
 from promptlift.batch.runner import BatchRun, RunSettings
-from promptlift.engines.base import Request
+from promptlift.engines.base import Completion, Request
 from promptlift.errors import (
     ConfigEngineError,
     InputError,
@@ -25,6 +26,7 @@ from promptlift.errors import (
     TransientEngineError,
 )
 from promptlift.options import Options
+from promptlift.record import Record
 from promptlift.store.index import Index
 from promptlift.store.run_dir import input_copies
 from promptlift.testing import FakeEngine, FaultyEngine, synthetic_video
@@ -87,7 +89,7 @@ class Bench:
     @property
     def states(self) -> dict[str, str]:
         """State of each row by its prompt; rows that have none are ``-``."""
-        with Index.load(self.run_dir) as index:
+        with Index(self.run_dir) as index:
             found: dict[str, str] = {}
             for row in self.kept_rows:
                 key = index.key_of(row.digest)
@@ -101,9 +103,25 @@ class Bench:
         return [row for copy in input_copies(self.run_dir) for row in rows_of(copy)]
 
 
+class Threads:
+    """Decodes in this process: what worker processes are for is tested elsewhere."""
+
+    seconds_busy = 0.0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.call = asyncio.to_thread
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture
-def bench(tmp_path: Path, clips: Path) -> Bench:
+def bench(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A fresh folder."""
+    monkeypatch.setattr("promptlift.batch.runner.ProcessPool", Threads)
     return Bench(tmp_path, clips)
 
 
@@ -173,7 +191,7 @@ def test_rows_that_are_the_same_item_are_asked_once(bench: Bench) -> None:
     run = bench.run()
     assert bench.asked == ["balloon 1"]
     assert run.progress.now.total() == 4
-    with Index.load(bench.run_dir) as index:
+    with Index(bench.run_dir) as index:
         rows = bench.kept_rows
         assert len(rows) == 4
         assert len({index.key_of(row.digest) for row in rows}) == 1
@@ -193,11 +211,11 @@ def test_one_bad_row_stops_nobody(bench: Bench) -> None:
     codes = Counter({"video_unreadable": 1, "video_not_found": 1, "input": 1, "option": 1})
     assert run.progress.codes == codes
     assert sorted(bench.asked) == ["balloon 1", "balloon 2"]
-    with Index.load(bench.run_dir) as index:
+    with Index(bench.run_dir) as index:
         failed = [key for key, state in index.items() if state.status == "failed"]
         assert len(failed) == 4
         for key in failed:
-            record = index.record(key)
+            record = Record.model_validate_json(index.raw_record(key))
             assert record.key == key
             assert record.error is not None
             assert record.error.remedy
@@ -269,6 +287,50 @@ def test_an_engine_that_stays_away_marks_nothing(bench: Bench) -> None:
     assert set(bench.states.values()) == {"-"}
     bench.run()
     assert len(bench.asked) == 12
+
+
+def test_a_damaged_line_is_done_again(bench: Bench) -> None:
+    """And nothing else."""
+    bench.rows(*(balloon(n) for n in range(4)))
+    bench.run()
+    (part,) = (bench.run_dir / "parts").iterdir()
+    part.write_bytes(part.read_bytes().replace(b'"status":"', b'"status":#', 1))
+    bench.run()
+    assert len(bench.asked) == 1
+    bench.run()
+    assert bench.asked == []
+
+
+def test_a_clock_that_jumps_changes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years ahead, then years back: what was written later stands, and nothing is done twice."""
+    bench.rows(*(balloon(n) for n in range(4)))
+    asked = []
+    for years, limit in ((9, 2), (-9, 4)):
+        now = time.time() + years * 365 * 86400
+        monkeypatch.setattr("promptlift.store.results.time.time", lambda now=now: now)
+        bench.run(limit=limit)
+        asked += bench.asked
+    assert sorted(asked) == [f"balloon {n}" for n in range(4)]
+
+
+def test_a_run_that_is_to_stop_after_a_while(bench: Bench) -> None:
+    """What was begun is finished, the rest is left for the next."""
+
+    class Slow(FakeEngine):
+        async def complete(self, request: Request) -> Completion:
+            """Take a moment."""
+            await asyncio.sleep(0.2)
+            return await super().complete(request)
+
+    bench.engine = Slow()
+    bench.rows(*(balloon(n) for n in range(20)))
+    bench.run(stop_after=0.5, concurrency=2)
+    first = bench.asked
+    assert bench.why == "time"
+    assert 0 < len(first) < 20
+    assert Counter(bench.states.values())["-"] == 20 - len(first)
+    bench.run()
+    assert sorted(first + bench.asked) == sorted(f"balloon {n}" for n in range(20))
 
 
 def test_an_item_that_is_refused_is_kept_with_its_reason(bench: Bench) -> None:
@@ -356,5 +418,5 @@ def test_the_frames_are_those_of_a_single_run(bench: Bench) -> None:
     one, other = bench.engine.requests[0], single.requests[0]
     assert [frame.time for frame in one.frames] == [frame.time for frame in other.frames]
     assert all((a.image == b.image).all() for a, b in zip(one.frames, other.frames, strict=True))
-    with Index.load(bench.run_dir) as index:
+    with Index(bench.run_dir) as index:
         assert [key for key, _ in index.items()] == [record.key]

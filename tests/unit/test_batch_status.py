@@ -97,7 +97,7 @@ def writer(**given: Any) -> WriterStatus:
     """A process of this machine that reported a moment ago, unless it is given otherwise."""
     begin: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid(), "at": NOW - 60}
     start = WriterLine(1, "w", promptlift="1", schema=1, **{**begin, **given.pop("start", {})})
-    progress = [ProgressLine(at, counts) for at, counts in given.pop("news", [(time.time(), {})])]
+    progress = [ProgressLine(counts, at) for at, counts in given.pop("news", [(time.time(), {})])]
     [made] = writer_statuses([WriterLog("w", 1, start, progress, given.pop("end", None))])
     return made
 
@@ -108,7 +108,7 @@ def test_who_lives() -> None:
     child.wait()
     now, elsewhere = time.time(), {"host": "another-machine", "pid": child.pid}
     assert writer().life == writer(news=[(now - 3600, {})]).life == "live"
-    assert writer(end=EndLine(now, "done")).life == "ended"
+    assert writer(end=EndLine("done", now)).life == "ended"
     assert writer(start={"pid": child.pid}).life == "killed"
     assert writer(start=elsewhere).life == "live"
     assert writer(start=elsewhere, news=[(now - 31, {})]).life == "killed"
@@ -127,7 +127,7 @@ def test_rates_and_times() -> None:
     first = writer(news=[(NOW, {"now": {"ok": 8, "failed": 2}, "seconds": 4})])
     assert (first.rate, first.finished, writer(news=[]).rate) == (2.5, 10, 0)
     spans = [(0.0, 10.0), (5.0, 20.0), (6.0, 7.0), (100.0, 110.0)]
-    ended = [writer(start={"at": a}, news=[(b, {})], end=EndLine(b, "")) for a, b in spans]
+    ended = [writer(start={"at": a}, news=[(b, {})], end=EndLine("", b)) for a, b in spans]
     assert active_seconds(ended) == 30.0
     assert active_seconds([]) == 0
 

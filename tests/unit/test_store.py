@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import multiprocessing
 import os
-import subprocess
-import sys
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,14 +21,15 @@ from promptlift.errors import InputError, OptionError, OutputError, SpecError
 from promptlift.options import Options
 from promptlift.store.index import Index, KeyState
 from promptlift.store.results import (
+    EndLine,
     PartName,
     PartWriter,
+    ProgressLine,
+    ResultLine,
+    RowLine,
     StoreFull,
-    end_line,
-    progress_line,
-    result_line,
-    row_line,
-    video_line,
+    VideoLine,
+    path_text,
 )
 from promptlift.store.run_dir import (
     RunCommand,
@@ -57,10 +57,12 @@ def begin(run_dir: Path, turn: int = 1, **settings: Any) -> PartWriter:
     return PartWriter(run_dir / "parts", turn=turn, **settings)
 
 
-def ok(number: int, size: int = 10, status: Any = "ok", **state: Any) -> bytes:
+def ok(
+    number: int, size: int = 10, status: str = "ok", code: str | None = None, text: str = ""
+) -> ResultLine:
     """A result for the item with this number, with a record of about `size` bytes."""
-    code, retryable = state.get("code"), state.get("retryable", False)
-    return result_line(KEYS[number], status, code, retryable, record(number, size))
+    raw = msgspec.Raw((text or record(number, size)).encode())
+    return ResultLine(KEYS[number], status, code, False, raw)
 
 
 def record(number: int, size: int = 10) -> str:
@@ -82,23 +84,24 @@ def test_what_is_written_is_read(run_dir: Path) -> None:
     """Results with their records, rows, videos, and what the writer says of itself."""
     odd = "/videos/\udcff.mp4"
     with begin(run_dir) as writer:
-        writer.append(video_line("/a.mp4", 5, 7, "sha256:1"), video_line(odd, 5, 7, "sha256:2"))
-        writer.append(ok(1), row_line(ROWS[4], KEYS[1]))
-        writer.append(ok(2, status="rejected", code="loop"), progress_line({"now": {"ok": 1}}))
-        with Index.load(run_dir) as index:  # while it is being written
+        writer.append(VideoLine("/a.mp4", 5, 7, "1"), VideoLine(path_text(odd), 5, 7, "2"))
+        writer.append(ok(1), RowLine(ROWS[4], KEYS[1]))
+        writer.append(ok(2, status="rejected", code="loop"), ProgressLine({"now": {"ok": 1}}))
+        with Index(run_dir) as index:  # while it is being written
             assert len(index) == 2
-        writer.append(end_line("done"))
-    with Index.load(run_dir) as index:
+        writer.append(EndLine("done"))
+    with Index(run_dir) as index:
         assert index.state(KEYS[1]) == KeyState("ok", None, False)
         assert index.state(KEYS[2]) == KeyState("rejected", "loop", False)
         assert index.state(KEYS[3]) is None
         assert index.raw_record(KEYS[1]).decode() == record(1)
         assert dict(index.items()).keys() == {KEYS[1], KEYS[2]}
-        assert index.counts()[KeyState("ok", None, False)] == 1
         assert (index.key_of(ROWS[4]), index.key_of(ROWS[5])) == (KEYS[1], None)
-        assert index.content_of("/a.mp4", 5, 7) == "sha256:1"
-        assert index.content_of("/a.mp4", 5, 8) is None
-        assert index.content_of(odd, 5, 7) == index.latest_content(odd) == "sha256:2"
+        assert index.video("/a.mp4") == VideoLine("/a.mp4", 5, 7, "1")
+        assert index.video("/b.mp4") is None
+        noted = index.video(odd)
+        assert noted is not None
+        assert noted.content == "2"
         (log,) = index.writers
         assert (log.name, log.turn, index.highest_turn) == (writer.name, 1, 1)
         assert log.start is not None
@@ -124,7 +127,7 @@ def test_parts_are_rotated_and_complete_ones_never_change(run_dir: Path) -> None
     assert [PartName.parse(path.name) for path in complete] == [
         (1, writer.name, number) for number in range(len(complete))
     ]
-    assert len(Index.load(run_dir)) == 100
+    assert len(Index(run_dir)) == 100
     with begin(run_dir, turn=2, part_seconds=0.05, sync_seconds=0.02) as writer:
         first = writer.path
         while len(list((run_dir / "parts").iterdir())) == len(complete) + 1:
@@ -133,9 +136,9 @@ def test_parts_are_rotated_and_complete_ones_never_change(run_dir: Path) -> None
 
 
 def test_an_index_reads_on_from_where_it_was(run_dir: Path) -> None:
-    """New lines, new parts and new writers; a folder that is emptied is read anew."""
+    """New lines, new parts and new writers."""
     index = Index(run_dir)
-    assert index.refresh() == 0
+    index.refresh()
     with begin(run_dir, part_bytes=500) as writer:
         for number in range(10):
             writer.append(ok(number))
@@ -145,14 +148,9 @@ def test_an_index_reads_on_from_where_it_was(run_dir: Path) -> None:
             other.append(ok(20))
             index.refresh()
             assert index.state(KEYS[20]) is not None
-    assert index.refresh() == 0
-    for path in (run_dir / "parts").iterdir():
-        path.unlink()
-    index.refresh()
-    assert len(index) == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["ok", "rejected", "failed"]))))
 def test_which_result_stands_does_not_depend_on_the_order_of_reading(
     said: list[tuple[int, str]],
@@ -166,11 +164,11 @@ def test_which_result_stands_does_not_depend_on_the_order_of_reading(
         live = Index(run_dir)
         writers = {turn: begin(run_dir, turn) for turn in (3, 1, 2)}
         for place, (turn, status) in enumerate(said):
-            writers[turn].append(result_line(KEYS[0], status, str(turn), False, f"[{place}]"))  # type: ignore[arg-type]
+            writers[turn].append(ok(0, status=status, code=str(turn), text=f"[{place}]"))
             live.refresh()
         for writer in writers.values():
             writer.close()
-        fresh = Index.load(run_dir)
+        fresh = Index(run_dir)
         rank = ["failed", "rejected", "ok"]
         best = max(((rank.index(s), t, p) for p, (t, s) in enumerate(said)), default=None)
         for index in (live, fresh):
@@ -199,7 +197,7 @@ def test_damaged_lines_cost_themselves(run_dir: Path, tail: bytes, damage: tuple
         writer.append(ok(1))
     with writer.path.open("ab") as file:
         file.write(tail)
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         assert len(index) == 1
         assert [(one.lines, one.torn) for one in index.damage] == ([damage] if any(damage) else [])
 
@@ -208,10 +206,11 @@ def test_a_record_that_has_changed_is_not_given(run_dir: Path) -> None:
     """A line that was overwritten since it was read is no other item's record."""
     with begin(run_dir) as writer:
         writer.append(ok(1))
-    index = Index.load(run_dir)
-    writer.path.write_bytes(writer.path.read_bytes().replace(KEYS[1].encode(), KEYS[2].encode()))
-    with pytest.raises(OutputError, match="has changed since it was read"):
-        index.raw_record(KEYS[1])
+    with Index(run_dir) as index:
+        text = writer.path.read_bytes().replace(KEYS[1].encode(), KEYS[2].encode())
+        writer.path.write_bytes(text)
+        with pytest.raises(OutputError, match="has changed since it was read"):
+            index.raw_record(KEYS[1])
 
 
 def test_a_folder_of_a_newer_format_is_refused(run_dir: Path) -> None:
@@ -221,46 +220,19 @@ def test_a_folder_of_a_newer_format_is_refused(run_dir: Path) -> None:
     text = writer.path.read_text().replace('"schema":1', '"schema":2')
     writer.path.write_text(text)
     with pytest.raises(OutputError, match="in a format that this version does not know"):
-        Index.load(run_dir)
-
-
-def _write_many(run_dir: str, first: int) -> None:
-    with begin(Path(run_dir), part_bytes=2000) as writer:
-        for number in range(first, first + 50):
-            writer.append(ok(number), row_line(ROWS[number], KEYS[number]))
+        Index(run_dir)
 
 
 def test_many_writers_in_one_folder(run_dir: Path) -> None:
-    """Processes of the same turn write beside each other, and nothing is lost."""
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_write_many, args=(str(run_dir), 50 * part)) for part in range(3)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    with Index.load(run_dir) as index:
+    """Writers of the same turn write beside each other, and nothing is lost."""
+    with ExitStack() as stack:
+        writers = [stack.enter_context(begin(run_dir, part_bytes=2000)) for _ in range(3)]
+        for number in range(150):
+            writers[number % 3].append(ok(number), RowLine(ROWS[number], KEYS[number]))
+    with Index(run_dir) as index:
         assert len(index) == 150
         assert all(index.key_of(ROWS[number]) == KEYS[number] for number in range(150))
         assert index.damage == []
-
-
-KILLED = """
-import sys, os, signal
-from pathlib import Path
-from promptlift.store.results import PartWriter, result_line
-writer = PartWriter(Path(sys.argv[1]) / "parts", turn=1)
-for number in range(20):
-    writer.append(result_line(f"{number:064x}", "ok", None, False, "{}"))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_a_kill_loses_nothing_that_was_written(run_dir: Path) -> None:
-    """Not even what was written a moment before."""
-    subprocess.run([sys.executable, "-c", KILLED, run_dir], check=False)
-    assert len(Index.load(run_dir)) == 20
 
 
 # Bad disks
@@ -315,7 +287,7 @@ def test_a_full_disk_is_waited_for(run_dir: Path, disk: Disk) -> None:
 
     asyncio.run(work())
     assert "the disk is full" in str(full[0])
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         assert len(index) == 2
         assert [damage.lines for damage in index.damage] == [1]
 
@@ -329,7 +301,7 @@ def test_a_full_disk_when_the_next_part_begins(run_dir: Path, disk: Disk) -> Non
             writer.append(ok(2))
         disk.room = None
         writer.append(ok(2))
-    assert len(Index.load(run_dir)) == 2
+    assert len(Index(run_dir)) == 2
 
 
 def test_lines_are_written_again_after_a_failed_fsync(run_dir: Path, disk: Disk) -> None:
@@ -351,7 +323,7 @@ def test_lines_are_written_again_after_a_failed_fsync(run_dir: Path, disk: Disk)
     writer.append(ok(3))
     writer.close()
     assert writer.path.read_bytes().count(KEYS[2].encode()) >= 2
-    assert len(Index.load(run_dir)) == 3
+    assert len(Index(run_dir)) == 3
 
 
 def test_a_file_system_without_fsync_will_do(run_dir: Path, disk: Disk) -> None:
@@ -359,7 +331,7 @@ def test_a_file_system_without_fsync_will_do(run_dir: Path, disk: Disk) -> None:
     disk.fsync_error = errno.EINVAL
     with begin(run_dir) as writer:
         writer.append(ok(1))
-    assert len(Index.load(run_dir)) == 1
+    assert len(Index(run_dir)) == 1
 
 
 # The folder and run.json
@@ -370,23 +342,22 @@ def test_a_folder_is_made_or_refused(tmp_path: Path) -> None:
     create_run_dir(tmp_path / "a" / "b")
     create_run_dir(tmp_path / "a" / "b")
     (tmp_path / "other").mkdir()
-    for name in "1234":
+    for name in "12":
         (tmp_path / "other" / name).touch()
-    with pytest.raises(OutputError, match=r"it holds '1', '2', '3' and 1 more"):
+    with pytest.raises(OutputError, match=r"it holds 2 other files or folders, such as '1'"):
         create_run_dir(tmp_path / "other")
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="it is a file, not a folder"):
-        create_run_dir(tmp_path / "file")
-    with pytest.raises(OutputError, match="a part of that path is a file"):
-        create_run_dir(tmp_path / "file" / "run")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OutputError, match="cannot keep a run in"):
+            create_run_dir(path)
 
 
 def test_what_is_no_run_is_not_read(tmp_path: Path) -> None:
     """Each with what to name instead."""
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    for name, why in [("gone", "is not there"), ("file", "is a file"), ("empty", "is not the f")]:
-        with pytest.raises(OptionError, match=why), open_run(tmp_path / name):
+    for name in ("gone", "file", "empty"):
+        with pytest.raises(OptionError, match="is not the folder"), open_run(tmp_path / name):
             pass
     with pytest.raises(InputError, match="there is no run in"):
         RunCommand.read(tmp_path / "empty")
@@ -412,8 +383,6 @@ def test_a_run_json_of_a_newer_format_names_its_version(run_dir: Path) -> None:
     [
         ({"seed": 0}, {"seed": 1}, "seed is 1 here and 0 in the folder"),
         ({"frames": 8}, {"a": 1}, "frames is not set here and 8 in the folder"),
-        ({"exact": True}, {"exact": 1}, "exact is 1 here and true in the folder"),
-        ({"p": "a b"}, {"p": "é"}, 'p is é here and "a b" in the folder'),
     ],
 )
 def test_other_options_are_refused_unless_accepted(
@@ -441,12 +410,13 @@ def test_another_engine_is_refused_as_well(run_dir: Path) -> None:
 def test_the_last_command_is_kept(run_dir: Path) -> None:
     """So that a retry needs the folder only; a run without one leaves what is there."""
     options = Options(frames=4, seed=3, attempts=2)
-    command = RunCommand.of("openai", {"base_url": "http://a/v1", "model": None}, options)
+    command = RunCommand(
+        engine="openai", engine_settings={"base_url": "http://a/v1"}, options=options
+    )
     ensure_config(run_dir, config().model_copy(update={"command": command}))
     ensure_config(run_dir, config())
     read = RunCommand.read(run_dir)
     assert read == command
-    assert read.item_options == options
     assert read.settings_without_retries["retries"] == 0
 
 
@@ -455,20 +425,17 @@ def test_the_last_command_is_kept(run_dir: Path) -> None:
 
 def copied(run_dir: Path, lines: list[bytes], stamp: Any = None, source: str = "in") -> Any:
     """Copy an input."""
-    return copy_input(run_dir, source, lambda: stamp, iter(lines))
+    return copy_input(run_dir, source, stamp, iter(lines))
 
 
 def test_an_input_is_copied_once_while_it_is_unchanged(run_dir: Path) -> None:
     """With the same stamp the copy is taken; with another, or none, it is replaced."""
     first = copied(run_dir, [b'{"n":1}\n', b'{"n":2}\n'], stamp=("a", 1))
-    assert (first.source, first.rows) == ("in", 2)
+    assert first.source == "in"
     assert list(first.lines()) == [b'{"n":1}\n', b'{"n":2}\n']
     assert copied(run_dir, [b"never read"], stamp=("a", 1)) == first
-    assert copied(run_dir, [b'{"n":3}\n'], stamp=("a", 2)).rows == 1
-    assert copied(run_dir, [], stamp=None).rows == 0
-    stamps = iter([1, 2])
-    changed = copy_input(run_dir, "in", lambda: next(stamps), iter([b"{}\n"]))
-    assert changed.stamp is None
+    assert list(copied(run_dir, [b'{"n":3}\n'], stamp=("a", 2)).lines()) == [b'{"n":3}\n']
+    assert list(copied(run_dir, [], stamp=None).lines()) == []
     copied(run_dir, [b"{}\n"], source="other")
     assert [copy.source for copy in input_copies(run_dir)] == ["in", "other"]
     with open_run(run_dir, source="other") as run:
@@ -486,7 +453,7 @@ def test_a_copy_that_was_broken_off_leaves_the_earlier_one(run_dir: Path) -> Non
         raise OptionError("no more", remedy="")
 
     with pytest.raises(OptionError):
-        copy_input(run_dir, "in", lambda: None, broken())
+        copy_input(run_dir, "in", None, broken())
     (
         run_dir / "inputs" / f".{begin(run_dir).name.rsplit('-', 2)[0]}-999999999-00000000.part"
     ).touch()

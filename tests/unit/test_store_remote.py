@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from promptlift.errors import OptionError, OutputError
 from promptlift.store.index import Index
 from promptlift.store.remote import RemoteBehind, RemoteRun, local_copy
-from promptlift.store.results import PartWriter, result_line
+from promptlift.store.results import PartWriter, ResultLine
 from promptlift.store.run_dir import RunConfig, copy_input, create_run_dir
 from stubs.flaky_store import FlakyStore
 
@@ -43,12 +44,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def result(key: str) -> ResultLine:
+    """A result."""
+    return ResultLine(key, "ok", None, False, msgspec.Raw(b"{}"))
+
+
 def write(remote: RemoteRun, *keys: str, turn: int = 1) -> PartWriter:
     """A writer that has written results and is closed."""
     create_run_dir(remote.folder)
     with PartWriter(remote.folder / "parts", turn=turn) as writer:
         for key in keys:
-            writer.append(result_line(key, "ok", None, False, b"{}"))
+            writer.append(result(key))
     return writer
 
 
@@ -60,7 +66,7 @@ def describe(remote: RemoteRun, seed: int) -> None:
 
 def found(folder: Path) -> set[str]:
     """The keys that have a result."""
-    with Index.load(folder) as index:
+    with Index(folder) as index:
         return {key for key, _ in index.items()}
 
 
@@ -69,7 +75,7 @@ def test_a_run_is_found_on_another_machine(url: str, tmp_path: Path) -> None:
     here, there = RemoteRun(url, tmp_path / "here"), RemoteRun(url, tmp_path / "there")
     write(here, KEY)
     describe(here, 1)
-    copy_input(here.folder, "in", lambda: None, [b'{"n":1}\n'])
+    copy_input(here.folder, "in", None, [b'{"n":1}\n'])
     here.push(final=True)
     there.pull()
     assert found(there.folder) == {KEY}
@@ -90,7 +96,7 @@ def test_each_part_is_put_once_and_only_when_it_is_complete(flaky: str, tmp_path
     create_run_dir(remote.folder)
     with PartWriter(remote.folder / "parts", turn=1, part_bytes=300) as writer:
         while writer.path.name.endswith("00000.jsonl"):
-            writer.append(result_line(KEY, "ok", None, False, b"{}"))
+            writer.append(result(KEY))
         remote.push()
         remote.push()
         assert [name.endswith("00000.jsonl") for name in FlakyStore.uploads] == [True]
@@ -101,22 +107,14 @@ def test_each_part_is_put_once_and_only_when_it_is_complete(flaky: str, tmp_path
     assert len(FlakyStore.uploads) == 2
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from promptlift.store.results import PartWriter, result_line
-writer = PartWriter(Path(sys.argv[1]) / "parts", turn=1)
-writer.append(result_line("ab" * 32, "ok", None, False, b"{}"))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_what_a_killed_process_left_is_put_by_the_next(url: str, tmp_path: Path) -> None:
     """On its machine; another machine's parts are that machine's business."""
     remote = RemoteRun(url, tmp_path / "here")
     create_run_dir(remote.folder)
-    subprocess.run([sys.executable, "-c", KILLED, remote.folder], check=False)
-    (part,) = (remote.folder / "parts").iterdir()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    path = write(remote, KEY).path
+    part = path.rename(path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{ended.pid}-")))
     foreign = part.with_name("00001.elsewhere-1-00000000.00000.jsonl")
     foreign.write_bytes(part.read_bytes())
     with remote.syncing(60, print):
@@ -132,11 +130,11 @@ def test_parts_are_put_while_the_run_goes_on(url: str, tmp_path: Path) -> None:
     with remote.syncing(0.02, print) as folder:
         create_run_dir(folder)
         with PartWriter(folder / "parts", turn=1, part_seconds=0.02, sync_seconds=0.02) as writer:
-            writer.append(result_line(KEY, "ok", None, False, b"{}"))
+            writer.append(result(KEY))
             deadline = time.monotonic() + 20
             while not (other.folder / "parts").exists() and time.monotonic() < deadline:
                 other.pull()
-            writer.append(result_line(OTHER, "ok", None, False, b"{}"))
+            writer.append(result(OTHER))
     other.pull()
     assert found(other.folder) == {KEY, OTHER}
 

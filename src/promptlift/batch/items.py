@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -23,7 +24,6 @@ from promptlift.batch.rows import (
 from promptlift.errors import ConfigEngineError, OptionError, VideoError
 from promptlift.pipeline import (
     EngineProfile,
-    Outcome,
     Prepared,
     Runner,
     VideoCache,
@@ -32,7 +32,7 @@ from promptlift.pipeline import (
 )
 from promptlift.record import Failure, Record, Video
 from promptlift.store.index import Index, RetryPolicy
-from promptlift.store.results import ItemStatus, record_line, row_line, video_line
+from promptlift.store.results import ItemStatus, ResultLine, RowLine, VideoLine, path_text
 from promptlift.video.source import content_of
 
 __all__ = ["BatchItem", "ContentHasher", "FilteredRows", "ItemRunner", "ResumeFilter", "Write"]
@@ -40,7 +40,6 @@ __all__ = ["BatchItem", "ContentHasher", "FilteredRows", "ItemRunner", "ResumeFi
 Write = Callable[..., Awaitable[object]]
 """Writes lines of `promptlift.store.results`, waiting while the disk is full."""
 
-_GONE = ""
 _HASHES = 10_000  # what is forgotten is soon known from the index
 
 
@@ -66,12 +65,12 @@ class FilteredRows:
     Attributes:
         todo: Items that are to be worked on, or whose content is to be hashed first.
         finished: How many rows are finished, by the status of their items.
-        new: Rows that are finished and were not known to be these items: digest and key.
+        new: Rows that are finished and were not known to be these items.
     """
 
     todo: list[BatchItem] = field(default_factory=list)
     finished: Counter[ItemStatus] = field(default_factory=Counter)
-    new: list[tuple[str, str]] = field(default_factory=list)
+    new: list[RowLine] = field(default_factory=list)
 
 
 class ResumeFilter:
@@ -81,85 +80,62 @@ class ResumeFilter:
         index: The results.
         options: Gives rows their options.
         retry: What is done again besides what a rerun always does.
+
+    Attributes:
+        index: As given.
     """
 
     def __init__(
         self, index: Index, options: OptionsResolver, retry: RetryPolicy | None = None
     ) -> None:
-        self._index = index
+        self.index = index
         self._options = options
         self._retry = retry
 
     def partition(self, rows: Iterable[Row]) -> FilteredRows:
-        """Sort rows; each video is looked at once, however many of them name it."""
+        """Sort rows by whether their items are finished."""
         found = FilteredRows()
-        contents: dict[str, str | None] = {}
         for row in rows:
-            item = self._item(row)
-            key = self._key(item, contents)
+            try:
+                item = BatchItem(row, self._options.of(row))
+            except OptionError as error:
+                trouble = (error.code, error.message, error.remedy)
+                item = BatchItem(replace(row, trouble=trouble), self._options.shared)
+            key = self._key(item)
             status = None if key is None else self.finished_status(key)
             if key is None or status is None:
                 found.todo.append(replace(item, key=key))
                 continue
             found.finished[status] += 1
-            if self._index.key_of(row.digest) != key:
-                found.new.append((row.digest, key))
+            if self.index.key_of(row.digest) != key:
+                found.new.append(RowLine(row.digest, key))
         return found
 
     def finished_status(self, key: str) -> ItemStatus | None:
         """Status of an item that is finished; None where it is to be worked on."""
-        state = self._index.state(key)
+        state = self.index.state(key)
         return state.status if state is not None and state.is_done(self._retry) else None
 
     def finished_keys(self) -> Iterator[str]:
         """The keys of the items that are finished."""
-        return (key for key, state in self._index.items() if state.is_done(self._retry))
+        return (key for key, state in self.index.items() if state.is_done(self._retry))
 
-    def refresh(self) -> None:
-        """Read what other writers have added."""
-        self._index.refresh()
-
-    def _item(self, row: Row) -> BatchItem:
-        try:
-            return BatchItem(row, self._options.of(row))
-        except OptionError as error:
-            trouble = (error.code, error.message, error.remedy)
-            return BatchItem(replace(row, trouble=trouble), self._options.shared)
-
-    def _key(self, item: BatchItem, contents: dict[str, str | None]) -> str | None:
-        """An item's key; None where its video must be hashed first.
-
-        Args:
-            item: The item.
-            contents: What videos hold, as `_content` has it, of those that were looked at just now.
-        """
-        row = item.row
+    def _key(self, item: BatchItem) -> str | None:
+        """An item's key; None where its video must be hashed first."""
+        row, options = item.row, item.options
         if row.trouble is not None:
-            return item.options.key(trouble_content(row), row.prompt)
-        if row.video not in contents:
-            contents[row.video] = self._content(row.video)
-        content = contents[row.video]
-        if content == _GONE:
-            return self._key_of_missing(item)
-        return None if content is None else item.options.key(content, row.prompt)
-
-    def _content(self, path: str) -> str | None:
-        """What a file holds, as it was noted; None where it was not, or not in this state."""
-        try:
-            status = os.stat(path)  # noqa: PTH116 - two hundred thousand of them
-        except (OSError, ValueError):
-            return _GONE
-        return self._index.content_of(path, status.st_size, status.st_mtime_ns)
-
-    def _key_of_missing(self, item: BatchItem) -> str:
-        """A video that is gone: what was finished with it stays finished."""
-        path, prompt = item.row.video, item.row.prompt
-        content = self._index.latest_content(path)
-        if content is not None:
-            known = item.options.key(content, prompt)
+            return options.key(trouble_content(row), row.prompt)
+        noted, stamp = self.index.video(row.video), _stamp(row.video)
+        if stamp is not None:
+            if noted is None or (noted.size, noted.mtime_ns) != stamp[1:]:
+                return None
+            return options.key(noted.content, row.prompt)
+        # A video that is gone: what was finished with it stays finished.
+        if noted is not None:
+            known = options.key(noted.content, row.prompt)
             if self.finished_status(known) is not None:
                 return known
-        return item.options.key(unreadable_content(path), prompt)
+        return options.key(unreadable_content(row.video), row.prompt)
 
 
 class ContentHasher:
@@ -179,18 +155,16 @@ class ContentHasher:
         """The key of an item; its video is hashed where that was not done before."""
         if item.key is not None:
             return item.key
-        return item.options.key(await self._content(item.row.video), item.row.prompt)
-
-    async def _content(self, path: str) -> str:
-        stamp = _stamp(path)
+        stamp = _stamp(item.row.video)
         if stamp is None:
-            return unreadable_content(path)
-        task = self._hashes.get(stamp)
-        if task is None:
-            task = self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
-            if len(self._hashes) > _HASHES:
-                self._hashes.popitem(last=False)
-        return await asyncio.shield(task)
+            content = unreadable_content(item.row.video)
+        else:
+            if stamp not in self._hashes:
+                self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
+                if len(self._hashes) > _HASHES:
+                    self._hashes.popitem(last=False)
+            content = await asyncio.shield(self._hashes[stamp])
+        return item.options.key(content, item.row.prompt)
 
     async def _hash(self, stamp: tuple[str, int, int]) -> str:
         path = stamp[0]
@@ -199,7 +173,7 @@ class ContentHasher:
         except VideoError:
             return unreadable_content(path)
         if _stamp(path) == stamp:  # else it is being written
-            await self._write(video_line(*stamp, content))
+            await self._write(VideoLine(path_text(path), *stamp[1:], content))
         return content
 
 
@@ -228,6 +202,9 @@ class ItemRunner:
         self._write = write
         self._videos = VideoCache(memory // 4, run)
         self._budget = ByteBudget(memory - memory // 4)
+        # A quarter more than requests in flight, so that the engine is busy during the reviews.
+        most = engine.limit.most
+        self._unwritten = asyncio.Semaphore(most + math.ceil(most / 4))
         self.key_of = ContentHasher(run, write).key_of
 
     async def process(self, item: BatchItem, key: str, prepared: Prepared | None = None) -> Record:
@@ -255,22 +232,26 @@ class ItemRunner:
                 error=Failure(code=code, message=message, remedy=remedy, retryable=False),
                 promptlift=__version__,
             )
-            await self._write(record_line(record), row_line(row.digest, key))
+            await self._write(ResultLine.of(record), RowLine(row.digest, key))
             return record
         held = await self._budget.reserve()
         try:
             again = partial(prepare, row.video, row.prompt, options, self._profile, self._videos)
             prepared = prepared or await again()
             held = self._budget.settle(held, prepared.nbytes)
-            async with self._engine.limit.place():
+            async with self._unwritten:
                 outcome = await answer(prepared, self._engine, prepare_smaller=again)
-                if outcome.error is not None and _is_fatal(outcome, item):
-                    raise outcome.error
-                record = outcome.record
+                error, record = outcome.error, outcome.record
+                # What only the row's own options ask for is the row's trouble, not the run's.
+                is_own = item.options.own and "ask" not in record.timings
+                if isinstance(error, EngineDown) or (
+                    isinstance(error, ConfigEngineError) and not is_own
+                ):
+                    raise error
                 if record.key is None:
                     record = record.model_copy(update={"key": key})
                 # A file may have been replaced since it was hashed: what was seen decides.
-                await self._write(record_line(record), row_line(row.digest, record.key or key))
+                await self._write(ResultLine.of(record), RowLine(row.digest, record.key or key))
             return record
         finally:
             self._budget.release(held)
@@ -283,12 +264,3 @@ def _stamp(path: str) -> tuple[str, int, int] | None:
     except (OSError, ValueError):
         return None
     return path, status.st_size, status.st_mtime_ns
-
-
-def _is_fatal(outcome: Outcome, item: BatchItem) -> bool:
-    """Whether the run must stop; what only the row's own options ask for is the row's trouble."""
-    if isinstance(outcome.error, EngineDown):
-        return True
-    if not isinstance(outcome.error, ConfigEngineError):
-        return False
-    return not item.options.own or "ask" in outcome.record.timings

@@ -47,7 +47,6 @@ class AdaptiveLimit:
         self.held = False
         self._clock = clock
         self._places = anyio.CapacityLimiter(1)
-        self._holders: dict[asyncio.Task[object] | None, bool] = {}  # whether it has an answer
         self._opened = False
         self._level = float(min(most, start or _START))
         self._doubling = True
@@ -65,57 +64,16 @@ class AdaptiveLimit:
 
     @property
     def in_flight(self) -> int:
-        """How many are in flight, or answered and not written yet."""
+        """How many are in flight."""
         return self._places.borrowed_tokens
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the task, from its first request until its result is written.
-
-        So at most as many answers as may be in flight can be lost by a kill, and a run whose disk
-        is full does not ask for what it cannot write down. Where the task holds a place already it
-        keeps that one. First come, first served.
-        """
-        task = asyncio.current_task()
-        if task in self._holders:
-            yield
-            return
-        await self._enter(task)
-        try:
-            yield
-        finally:
-            self._leave(task)
-
-    @asynccontextmanager
-    async def without_place(self) -> AsyncIterator[None]:
-        """Let another have the task's place while the task waits to ask again.
-
-        A task that has an answer, which a kill would lose, keeps its place. Where waiting ends
-        with an error the place is not taken again.
-        """
-        task = asyncio.current_task()
-        if self._holders.get(task) is not False:
-            yield
-            return
-        self._leave(task)
-        yield
-        await self._enter(task)
-
-    def keep_place(self) -> None:
-        """Note that the task has an answer whose result is not written yet."""
-        task = asyncio.current_task()
-        if task in self._holders:
-            self._holders[task] = True
-
-    async def _enter(self, task: asyncio.Task[object] | None) -> None:
+        """Hold a place for one request; first come, first served."""
         if self._places.available_tokens <= 0:
             self._saturated = True
-        await self._places.acquire_on_behalf_of(task)
-        self._holders[task] = False
-
-    def _leave(self, task: asyncio.Task[object] | None) -> None:
-        if self._holders.pop(task, None) is not None:
-            self._places.release_on_behalf_of(task)
+        async with self._places:
+            yield
 
     def answered(self) -> None:
         """Note that the engine took a request, whatever it made of it."""

@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import msgspec
+
 from promptlift.record import Record
 from promptlift.store.index import FIT
 
@@ -128,20 +130,5 @@ class BatchProgress:
 
     def counts(self) -> dict[str, Any]:
         """All of it as JSON values, for a line of the store."""
-        return {
-            "total": self.total,
-            "before": dict(self.before),
-            "now": dict(self.now),
-            "in_work": self.in_work,
-            "in_flight": self.in_flight,
-            "limit": self.limit,
-            "requests": self.requests,
-            "repeats": self.repeats,
-            "prompt_tokens": self.prompt_tokens,
-            "answer_tokens": self.answer_tokens,
-            "engine_seconds": round(self.engine_seconds, 3),
-            "decode_seconds": round(self.decode_seconds, 3),
-            "workers": self.workers,
-            "seconds": round(self.seconds, 3),
-            "paused": self.paused,
-        }
+        counts: dict[str, Any] = msgspec.to_builtins(self)
+        return {**counts, "seconds": round(self.seconds, 3)}

@@ -9,13 +9,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from promptlift.batch.limits import AdaptiveLimit
+from promptlift.batch.progress import BatchProgress
 from promptlift.engines.base import Completion, CountsTokens, Engine, Request
-from promptlift.errors import (
-    ConfigEngineError,
-    EngineBusy,
-    ItemEngineError,
-    TransientEngineError,
-)
+from promptlift.errors import ConfigEngineError, EngineBusy, ItemEngineError, TransientEngineError
 from promptlift.types import EngineInfo
 
 __all__ = ["CircuitBreaker", "EngineDown", "RetryingEngine"]
@@ -39,23 +35,17 @@ class CircuitBreaker:
 
     Args:
         patience: Seconds that it stays open before it gives up.
-        on_change: Called with True when it opens, and with False when it closes.
-        clock: Gives seconds.
-
-    Attributes:
-        last: The latest failure; None for none.
+        on_change: Called with the failure when it opens, and with None when it closes.
     """
 
     def __init__(
         self,
         patience: float,
-        on_change: Callable[[bool], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[TransientEngineError | None], None] = lambda _: None,
     ) -> None:
-        self.last: TransientEngineError | None = None
+        self._last: TransientEngineError | None = None
         self._patience = patience
         self._on_change = on_change
-        self._clock = clock
         self._in_a_row = 0
         self._opened_at: float | None = None
         self._pause = _FIRST_WAIT
@@ -66,7 +56,7 @@ class CircuitBreaker:
         """Whether requests are held back."""
         return self._opened_at is not None
 
-    async def admit(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def admit(self, pause: Callable[[float], Awaitable[None]]) -> None:
         """Wait until a request makes sense.
 
         Args:
@@ -78,17 +68,25 @@ class CircuitBreaker:
         if not self.is_open:
             return
         async with self._probing:
-            if self._opened_at is not None:
-                self._check_patience(self._opened_at)
-                await pause(self._pause * random.uniform(0.5, 1))  # noqa: S311
-                self._pause = min(_LONGEST_WAIT, self._pause * 2)
+            if self._opened_at is None:  # it closed meanwhile
+                return
+            waited = time.monotonic() - self._opened_at
+            if waited >= self._patience:
+                assert self._last is not None, "it opened for a failure"
+                raise EngineDown(
+                    f"the engine has not answered for {waited:.0f} s: {self._last.message}",
+                    remedy=f"{self._last.remedy}; then run the same command again, which goes on "
+                    "where this stopped",
+                )
+            await pause(self._pause * random.uniform(0.5, 1))  # noqa: S311
+            self._pause = min(_LONGEST_WAIT, self._pause * 2)
 
     def answered(self) -> None:
         """Note that the engine answered, if only with a refusal."""
         self._in_a_row = 0
         if self.is_open:
             self._opened_at, self._pause = None, _FIRST_WAIT
-            self._on_change(False)
+            self._on_change(None)
 
     def failed(self, error: TransientEngineError, in_flight: int) -> None:
         """Note a failure that may pass.
@@ -97,28 +95,17 @@ class CircuitBreaker:
             error: The failure.
             in_flight: Requests under way, which may all fail at once without meaning more.
         """
-        self.last = error
+        self._last = error
         self._in_a_row += 1
         if self._in_a_row >= 8 + in_flight:
             self.open(error)
 
     def open(self, error: TransientEngineError) -> None:
         """Hold requests back: the engine is away for sure."""
-        self.last = error
+        self._last = error
         if not self.is_open:
-            self._opened_at = self._clock()
-            self._on_change(True)
-
-    def _check_patience(self, since: float) -> None:
-        waited = self._clock() - since
-        if waited < self._patience:
-            return
-        why = self.last.message if self.last else "no answer"
-        remedy = self.last.remedy if self.last else "look at the engine"
-        raise EngineDown(
-            f"the engine has not answered for {waited:.0f} s: {why}",
-            remedy=f"{remedy}; then run the same command again, which goes on where this stopped",
-        )
+            self._opened_at = time.monotonic()
+            self._on_change(error)
 
 
 class RetryingEngine:
@@ -128,13 +115,11 @@ class RetryingEngine:
         inner: The engine that answers; it should not try again by itself.
         limit: How many requests may be in flight.
         breaker: Whether it makes sense to ask at all.
+        progress: Where requests are counted.
         tries: How often one request is sent while others are answered.
 
     Attributes:
         limit: As given.
-        requests: How many requests were sent.
-        repeats: How many of them because an earlier one had failed.
-        seconds: Seconds of requests in flight, added up.
     """
 
     def __init__(
@@ -142,13 +127,12 @@ class RetryingEngine:
         inner: Engine,
         limit: AdaptiveLimit,
         breaker: CircuitBreaker,
+        progress: BatchProgress,
         *,
         tries: int = _TRIES,
     ) -> None:
         self.limit = limit
-        self.requests = 0
-        self.repeats = 0
-        self.seconds = 0.0
+        self._progress = progress
         self._inner = inner
         self._breaker = breaker
         self._tries = tries
@@ -164,7 +148,7 @@ class RetryingEngine:
         """See `promptlift.engines.base.Wraps`."""
         return self._inner
 
-    async def reach(self) -> EngineInfo:
+    async def describe(self) -> EngineInfo:
         """Describe the inner engine as soon as it is there.
 
         Raises:
@@ -181,10 +165,6 @@ class RetryingEngine:
                 return info
             await self._breaker.admit(self._sleep)
 
-    async def describe(self) -> EngineInfo:
-        """Describe the inner engine."""
-        return await self._inner.describe()
-
     async def complete(self, request: Request) -> Completion:
         """Answer one request, however long the engine is away.
 
@@ -196,9 +176,7 @@ class RetryingEngine:
         """
         attempt = 0
         while True:
-            if self._breaker.is_open:
-                async with self.limit.without_place():
-                    await self._breaker.admit(self._sleep)
+            await self._breaker.admit(self._sleep)
             try:
                 return await self._send(request, attempt)
             except EngineDown:
@@ -208,8 +186,7 @@ class RetryingEngine:
                 attempt += not self._breaker.is_open
                 if attempt >= self._tries:
                     raise
-                async with self.limit.without_place():
-                    await self._sleep(_wait(error, attempt))
+                await self._sleep(_wait(error, attempt))
 
     async def count(self, request: Request) -> int | None:
         """Count as the inner engine does, as one request in flight; None if not, or not now."""
@@ -227,8 +204,8 @@ class RetryingEngine:
     async def _send(self, request: Request, attempt: int) -> Completion:
         async with self.limit.place():
             self._check_stopping()
-            self.requests += 1
-            self.repeats += attempt > 0
+            self._progress.requests += 1
+            self._progress.repeats += attempt > 0
             start = time.perf_counter()
             try:
                 completion = await self._inner.complete(request)
@@ -246,10 +223,10 @@ class RetryingEngine:
                 self._stopping.set()
                 raise
             finally:
-                self.seconds += time.perf_counter() - start
+                self._progress.engine_seconds += time.perf_counter() - start
             self._note_answer()
-            self.limit.keep_place()
-            return completion
+        await asyncio.sleep(0)  # so that the next request goes out before this answer is reviewed
+        return completion
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, but not when the run is to end."""

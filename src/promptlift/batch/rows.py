@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from json.encoder import encode_basestring_ascii as _quoted
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,10 +34,6 @@ __all__ = [
     "unreadable_content",
 ]
 
-_ID_DIGITS = 12
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_dumps = json.JSONEncoder(separators=(",", ":")).encode
-
 
 def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str | None) -> str:
     """Name a row by what it says: 32 hexadecimal digits, the same in every run.
@@ -48,12 +44,11 @@ def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str |
         options: What the row sets of the options of one item.
         given: The row's own id; None where it has none.
     """
-    # The same text as json.dumps([video, prompt, options, given], sort_keys=True), put together
-    # by hand because a million rows are named before the first is worked on.
-    asked = json.dumps(dict(options), sort_keys=True) if options else "{}"
-    own = "null" if given is None else _quoted(given)
-    words = f"[{_quoted(video)}, {_quoted(prompt)}, {asked}, {own}]"
+    words = _sorted_json([video, prompt, dict(options), given])
     return hashlib.sha256(words.encode()).hexdigest()[:32]
+
+
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +86,12 @@ class Row:
         id: str | None = None,  # noqa: A002 - the column's name
         options: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
-        trouble: tuple[str, str, str] | None = None,
     ) -> Row:
         """A row from what an input says."""
         options = options or {}
         digest = row_digest(video, prompt, options, id)
-        label = id if id is not None else digest[:_ID_DIGITS]
-        return cls(number, label, video, prompt, digest, options, extra or {}, trouble)
+        label = id if id is not None else digest[:12]
+        return cls(number, label, video, prompt, digest, options, extra or {})
 
     @classmethod
     def broken(
@@ -122,10 +116,9 @@ class Row:
             id: The row's own, where it has one.
             extra: Columns that are carried through.
         """
-        digest = row_digest("", said, {}, id)
-        label = id if id is not None else digest[:_ID_DIGITS]
+        row = cls.of(number, "", said, id=id, extra=extra)
         trouble = (error.code, error.message, error.remedy)
-        return cls(number, label, video, prompt, digest, {}, extra or {}, trouble)
+        return replace(row, video=video, prompt=prompt, trouble=trouble)
 
     def in_shard(self, shard: tuple[int, int]) -> bool:
         """Whether the row belongs to shard ``(i, n)``, the i-th of n, counted from 1."""
@@ -134,18 +127,11 @@ class Row:
 
 
 def row_json(row: Row) -> bytes:
-    """A row as one line of ASCII JSON, with its newline; the digest comes first."""
-    line = (
-        f'{{"digest":"{row.digest}","number":{row.number},"id":{_quoted(row.id)},'
-        f'"video":{_quoted(row.video)},"prompt":{_quoted(row.prompt)}'
-    )
-    if row.options:
-        line += f',"options":{_dumps(dict(row.options))}'
-    if row.extra:
-        line += f',"extra":{_dumps(dict(row.extra))}'
-    if row.trouble is not None:
-        line += f',"trouble":{_dumps(row.trouble)}'
-    return f"{line}}}\n".encode()
+    """A row as one line of JSON, with its newline."""
+    try:
+        return msgspec.json.encode(row) + b"\n"
+    except UnicodeEncodeError:  # a path that is no UTF-8
+        return json.dumps(asdict(row)).encode() + b"\n"
 
 
 def rows_of(copy: InputCopy, shard: tuple[int, int] | None = None) -> Iterator[Row]:
@@ -159,51 +145,30 @@ def rows_of(copy: InputCopy, shard: tuple[int, int] | None = None) -> Iterator[R
         OutputError: The copy is damaged.
     """
     for line in copy.lines():
-        if shard is None or _in_shard(line, shard):
-            try:
-                yield _row(_parse(line))
-            except (ValueError, LookupError, TypeError):
-                raise OutputError(
-                    f"the copy of the input in {str(copy.path)!r} is damaged",
-                    remedy="remove it and run `promptlift batch run` with the input again",
-                ) from None
+        try:
+            row = _row(line)
+        except (ValueError, msgspec.DecodeError):
+            raise OutputError(
+                f"the copy of the input in {str(copy.path)!r} is damaged",
+                remedy="remove it and run `promptlift batch run` with the input again",
+            ) from None
+        if shard is None or row.in_shard(shard):
+            yield row
 
 
 def count_rows(copy: InputCopy, shard: tuple[int, int] | None = None) -> int:
     """How many rows a copied input has, or a shard of it."""
-    if shard is None:
-        return copy.rows
-    return sum(_in_shard(line, shard) for line in copy.lines())
+    return sum(1 for _ in (copy.lines() if shard is None else rows_of(copy, shard)))
 
 
-def _in_shard(line: bytes, shard: tuple[int, int]) -> bool:
-    part, parts = shard
-    return int(line[_DIGEST_AT], 16) % parts == part - 1
+_decode = msgspec.json.Decoder(Row).decode
 
 
-_DIGEST_AT = slice(len('{"digest":"'), len('{"digest":"') + 32)
-
-
-def _parse(line: bytes) -> dict[str, Any]:
+def _row(line: bytes) -> Row:
     try:
         return _decode(line)
     except msgspec.DecodeError:  # a path that is no UTF-8, which the standard library can read
-        values: dict[str, Any] = json.loads(line)
-        return values
-
-
-def _row(values: dict[str, Any]) -> Row:
-    trouble = values.get("trouble")
-    return Row(
-        values["number"],
-        values["id"],
-        values["video"],
-        values["prompt"],
-        values["digest"],
-        values.get("options") or {},
-        values.get("extra") or {},
-        None if trouble is None else (trouble[0], trouble[1], trouble[2]),
-    )
+        return msgspec.convert(json.loads(line), Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +247,13 @@ class CurrentKeys:
 
     def __init__(self, index: Index, config: RunConfig | None) -> None:
         self._index = index
-        self._resolver = None if config is None else _resolver(config)
+        self._resolver: OptionsResolver | None = None
+        if config is not None:
+            values = {name: value for name, value in config.options.items() if value is not None}
+            info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
+            with contextlib.suppress(OptionError):  # by another version, whose options are not ours
+                options = Options(**{**values, "template": config.template})
+                self._resolver = OptionsResolver(options, info)
 
     def key_of(self, row: Row) -> str | None:
         """The key of a row's item; None where it was not begun with the options of now."""
@@ -296,23 +267,14 @@ class CurrentKeys:
             item = self._resolver.of(row)
         except OptionError:
             item = self._resolver.shared
-        latest = self._index.latest_content(row.video)
-        for content in (latest, unreadable_content(row.video), trouble_content(row)):
-            if content is not None and item.key(content, row.prompt) == key:
-                return True
+        noted = self._index.video(row.video)
+        contents = [unreadable_content(row.video), trouble_content(row)]
+        contents += [] if noted is None else [noted.content]
+        if any(item.key(content, row.prompt) == key for content in contents):
+            return True
         # The video was replaced while it was worked on: only the record knows what was seen.
         try:
             content = json.loads(self._index.raw_record(key))["video"]["content"]
         except (KeyError, TypeError, OutputError):
             return False
         return isinstance(content, str) and item.key(content, row.prompt) == key
-
-
-def _resolver(config: RunConfig) -> OptionsResolver | None:
-    values = {name: value for name, value in config.options.items() if value is not None}
-    try:
-        options = Options(**{**values, "template": config.template})
-    except OptionError:  # by another version, whose options are not ours
-        return None
-    info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
-    return OptionsResolver(options, info)

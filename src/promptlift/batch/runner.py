@@ -12,12 +12,10 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -25,34 +23,19 @@ from promptlift.batch.items import BatchItem, FilteredRows, ItemRunner, ResumeFi
 from promptlift.batch.limits import AdaptiveLimit
 from promptlift.batch.progress import BatchProgress, ItemCounts
 from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
-from promptlift.batch.rows import (
-    OptionsResolver,
-    count_rows,
-    row_json,
-    rows_of,
-)
+from promptlift.batch.rows import OptionsResolver, count_rows, row_json, rows_of
 from promptlift.engines.base import CountsWaiting, Engine
 from promptlift.errors import (
     ConfigEngineError,
     InputError,
-    OptionError,
     OutputError,
     PromptliftError,
+    TransientEngineError,
 )
 from promptlift.options import Options
-from promptlift.pipeline import (
-    PRELOAD,
-    EngineProfile,
-    profile_of,
-)
+from promptlift.pipeline import PRELOAD, EngineProfile, profile_of
 from promptlift.store.index import Index, RetryPolicy
-from promptlift.store.results import (
-    PartWriter,
-    StoreFull,
-    end_line,
-    progress_line,
-    row_line,
-)
+from promptlift.store.results import EndLine, Line, PartWriter, ProgressLine, RowLine, StoreFull
 from promptlift.store.run_dir import (
     PARTS,
     InputCopy,
@@ -73,10 +56,8 @@ __all__ = ["BatchRun", "RunSettings", "Stop"]
 T = TypeVar("T")
 Stop = Literal["done", "limit", "time", "signal", "engine_down", "config", "output"]
 _CHUNK = 1000
-_PROGRESS_SECONDS = 10.0
-_REFRESH_SECONDS = 5.0
-_WAITING_SECONDS = 2.0
-_COUNT_SECONDS = 0.2
+_TICK_SECONDS = 0.2
+_WAITING_TICKS, _REFRESH_TICKS, _PROGRESS_TICKS = 10, 25, 50
 _FULL = "the disk is full"
 
 
@@ -112,20 +93,9 @@ class RunSettings:
     accept_changes: bool = False
     part_seconds: float | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("limit", "stop_after", "concurrency", "workers", "memory", "decode_seconds"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise OptionError(f"{name} is {value}", remedy="give a value above 0")
-        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
-            raise OptionError(
-                f"the shard is {self.shard[0]}/{self.shard[1]}",
-                remedy="give one such as 3/8, the third of eight",
-            )
-
 
 class BatchRun:
-    """One run in one folder; see ``docs/design/0002-batch.md`` for what it promises.
+    """One run in one folder; see ``docs/design/decisions.md`` for what it promises.
 
     Made and used in one event loop.
 
@@ -159,17 +129,16 @@ class BatchRun:
         self._command = command
         most = settings.concurrency or settings.most
         self._limit = AdaptiveLimit(most, settings.concurrency)
-        self._breaker = CircuitBreaker(settings.patience, self._engine_is_down)
-        self._retrying = RetryingEngine(engine, self._limit, self._breaker)
+        breaker = CircuitBreaker(settings.patience, self._engine_is_down)
+        self._retrying = RetryingEngine(engine, self._limit, breaker, self.progress)
         # As many again as may be in flight, so that the next clips are decoded while the engine is
         # still busy with the prompts of this one.
         self._places = asyncio.Semaphore(2 * most + 4 * settings.workers)
-        self._index_thread = ThreadPoolExecutor(1, "batch-index")
+        self._index_lock = asyncio.Lock()
         self._statuses: dict[bytes, str | None] = {}  # of items of this run; None while under way
         self._followers: Counter[bytes] = Counter()
-        self._stopping = threading.Event()
         self._pool: ProcessPool | None = None
-        self._copied: asyncio.Event | None = None
+        self._copied = asyncio.Event()
         self._task: asyncio.Task[object] | None = None
         self._why: Stop | None = None
 
@@ -186,32 +155,27 @@ class BatchRun:
         create_run_dir(self._run_dir)
         config = RunConfig.of(self._options, profile.info, self._command)
         ensure_config(self._run_dir, config, accept_changes=settings.accept_changes)
-        try:
-            with Index(self._run_dir) as index:
-                await self._with_index(index.refresh)
-                resume = ResumeFilter(
-                    index, OptionsResolver(self._options, profile.info), settings.retry
-                )
-                with PartWriter(
-                    self._run_dir / PARTS,
-                    turn=index.highest_turn + 1,
-                    part_seconds=settings.part_seconds,
-                ) as writer:
-                    await self._work(resume, writer, profile)
-        finally:
-            self._index_thread.shutdown(wait=False, cancel_futures=True)
+        with await self._with_index(partial(Index, self._run_dir)) as index:
+            resolver = OptionsResolver(self._options, profile.info)
+            resume = ResumeFilter(index, resolver, settings.retry)
+            turn, seconds = index.highest_turn + 1, settings.part_seconds
+            with PartWriter(self._run_dir / PARTS, turn=turn, part_seconds=seconds) as writer:
+                await self._work(resume, writer, profile)
         return self._why or "done"
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return self._why is not None
 
     def stop(self, why: Stop = "signal") -> None:
         """Begin nothing more; what is with the engine is waited for."""
-        if self._why is not None:
+        if self.stopped:
             return
         self._why = why
         if why != "limit":
             self._retrying.stop()
-            self._stopping.set()
-            if self._copied is not None:
-                self._copied.set()
+            self._copied.set()
 
     def cancel(self) -> None:
         """Stop now; what is finished is written."""
@@ -221,21 +185,22 @@ class BatchRun:
 
     async def _reach_engine(self) -> EngineProfile:
         """Describe the engine, waiting until it is there."""
-        await self._retrying.reach()
         return await profile_of(self._retrying)
 
     def _stop_for(self, error: BaseException) -> None:
         """Stop for an error that is no single item's."""
-        if isinstance(error, OutputError):
-            self.stop("output")
-        else:
-            self.stop("config" if isinstance(error, ConfigEngineError) else "engine_down")
+        is_config = isinstance(error, ConfigEngineError)
+        why: Stop = "config" if is_config else "engine_down"
+        self.stop("output" if isinstance(error, OutputError) else why)
 
     async def _work(self, resume: ResumeFilter, writer: PartWriter, profile: EngineProfile) -> None:
         try:
-            async with _periodically(self._periodic(writer, resume)):
-                copies = await self._copies()
-                await self._process_rows(copies, resume, writer, profile)
+            watch = asyncio.create_task(self._watch(writer, resume))
+            try:
+                await self._process_rows(await self._copies(), resume, writer, profile)
+            finally:
+                watch.cancel()
+                await asyncio.gather(watch, self._count(), return_exceptions=True)
         except BaseExceptionGroup as errors:
             error = errors.exceptions[0]
             self._stop_for(error)
@@ -246,7 +211,7 @@ class BatchRun:
         finally:
             counts = self.progress.counts()
             with contextlib.suppress(StoreFull):
-                writer.append(progress_line(counts), end_line(self._why or "done"))
+                writer.append(ProgressLine(counts), EndLine(self._why or "done"))
 
     async def _process_rows(
         self,
@@ -256,16 +221,31 @@ class BatchRun:
         profile: EngineProfile,
     ) -> None:
         """Work on all rows that are not finished."""
-        settings = self._settings
+        settings, progress = self._settings, self.progress
         limits = IsolationLimits(wall_seconds=settings.decode_seconds)
         self._pool = pool = ProcessPool(settings.workers, limits, preload=PRELOAD)
         write = partial(self._write, writer)
         items = ItemRunner(self._retrying, profile, pool.call, write, memory=settings.memory)
-        try:
-            async with pool, asyncio.TaskGroup() as group:
-                await self._feed(copies, resume, items, write, group)
-        finally:
-            await self._count()
+        rows = chain.from_iterable(rows_of(copy, settings.shard) for copy in copies)
+
+        def next_chunk() -> FilteredRows | None:
+            chunk = [] if self.stopped else list(islice(rows, _CHUNK))
+            return resume.partition(chunk) if chunk else None
+
+        async with pool, asyncio.TaskGroup() as group:
+            while found := await self._with_index(next_chunk):
+                progress.before.update(found.finished)
+                if found.new:
+                    await write(*found.new)
+                for item in found.todo:
+                    await self._places.acquire()
+                    if settings.limit is not None and progress.asked >= settings.limit:
+                        self.stop("limit")
+                    if self.stopped:
+                        return
+                    progress.in_work += 1
+                    progress.asked += 1
+                    group.create_task(self._process(item, resume, items, write))
 
     async def _copies(self) -> list[InputCopy]:
         """The rows of the run, copied into the folder first; none where it was stopped meanwhile.
@@ -281,92 +261,40 @@ class BatchRun:
                     remedy="run `promptlift batch run` with an input",
                 )
         else:
-            copied = await self._copy(self._input)
-            copies = [] if copied is None else [copied]
+            copies = await self._copy(self._input)
         shard = self._settings.shard
         if copies:
             counts = await asyncio.to_thread(lambda: [count_rows(copy, shard) for copy in copies])
             self.progress.total = sum(counts)
         return copies
 
-    async def _copy(self, source: Input) -> InputCopy | None:
-        loop, copied = asyncio.get_running_loop(), asyncio.Event()
+    async def _copy(self, source: Input) -> list[InputCopy]:
+        loop = asyncio.get_running_loop()
         result: list[InputCopy | BaseException] = []
 
         def copy() -> None:
             try:
-                result.append(
-                    copy_input(
-                        self._run_dir,
-                        source.description,
-                        lambda: source.stamp,
-                        self._lines(source),
-                        pause=self._pause,
-                    )
-                )
+                lines = self._lines(source)
+                result.append(copy_input(self._run_dir, source.description, source.stamp, lines))
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
                 result.append(error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(copied.set)
+                loop.call_soon_threadsafe(self._copied.set)
 
         # A thread that the end of the process does not wait for: it may read from a pipe.
-        self._copied = copied
         threading.Thread(target=copy, name="batch-input", daemon=True).start()
-        await copied.wait()
-        if self._stopping.is_set() or not result:
-            return None
+        await self._copied.wait()
+        if self.stopped or not result:
+            return []
         if isinstance(result[0], BaseException):
             raise result[0]
-        return result[0]
+        return [result[0]]
 
     def _lines(self, source: Input) -> Iterator[bytes]:
         for row in source.rows():
-            if self._stopping.is_set():
+            if self.stopped:
                 raise InputError("the run was stopped", remedy="run the same command again")
             yield row_json(row)
-
-    def _pause(self, seconds: float) -> None:
-        """Wait for room for the copy of the input."""
-        self.progress.paused = _FULL
-        if self._stopping.wait(seconds):
-            raise InputError("the run was stopped", remedy="run the same command again")
-        self.progress.paused = None
-
-    async def _feed(
-        self,
-        copies: list[InputCopy],
-        resume: ResumeFilter,
-        items: ItemRunner,
-        write: Write,
-        group: asyncio.TaskGroup,
-    ) -> None:
-        """Begin item after item, as there is room for them."""
-        rows = chain.from_iterable(rows_of(copy, self._settings.shard) for copy in copies)
-
-        def next_chunk() -> tuple[int, FilteredRows]:
-            chunk = list(islice(rows, _CHUNK))
-            return len(chunk), resume.partition(chunk)
-
-        while True:
-            count, found = await self._with_index(next_chunk)
-            if not count or self._why is not None:
-                return
-            self.progress.before.update(found.finished)
-            if found.new:
-                await write(*(row_line(digest, key) for digest, key in found.new))
-            for item in found.todo:
-                await self._places.acquire()
-                if not self._may_begin():
-                    return
-                self.progress.in_work += 1
-                self.progress.asked += 1
-                group.create_task(self._process(item, resume, items, write))
-
-    def _may_begin(self) -> bool:
-        limit = self._settings.limit
-        if limit is not None and self.progress.asked >= limit:
-            self.stop("limit")
-        return self._why is None
 
     async def _process(
         self, item: BatchItem, resume: ResumeFilter, items: ItemRunner, write: Write
@@ -380,10 +308,10 @@ class BatchRun:
                 status = await self._with_index(partial(resume.finished_status, name))
                 if status is not None:
                     progress.before[status] += 1
-                    await write(row_line(digest, name))
+                    await write(RowLine(digest, name))
                     return
             if key in self._statuses:
-                await write(row_line(digest, name))
+                await write(RowLine(digest, name))
                 known = self._statuses.get(key)
                 if known is None:
                     self._followers[key] += 1
@@ -399,86 +327,48 @@ class BatchRun:
             self._statuses[key] = record.status
             progress.settle(ItemCounts.of(record), 1 + self._followers.pop(key, 0))
         except EngineDown:
-            if self._why is None:
+            if not self.stopped:
                 raise
         finally:
             progress.in_work -= 1
             self._places.release()
 
-    def _periodic(
-        self, writer: PartWriter, resume: ResumeFilter
-    ) -> list[tuple[float, Callable[[], Awaitable[object]]]]:
-        """What is done every so many seconds beside the items."""
-        stop_after, engine = self._settings.stop_after, self._engine
-
-        async def count() -> None:
+    async def _watch(self, writer: PartWriter, resume: ResumeFilter) -> None:
+        """Keep the progress up to date, and do what is done now and then beside the items."""
+        for tick in count(1):
+            await asyncio.sleep(_TICK_SECONDS)
             await self._count()
+            stop_after = self._settings.stop_after
             if stop_after is not None and self.progress.seconds >= stop_after:
                 self.stop("time")
-
-        async def report() -> None:
-            await asyncio.to_thread(writer.append, progress_line(self.progress.counts()))
-
-        async def refresh() -> None:
-            await self._with_index(resume.refresh)
-
-        work: list[tuple[float, Callable[[], Awaitable[object]]]] = [
-            (_COUNT_SECONDS, count),
-            (_PROGRESS_SECONDS, report),
-            (_REFRESH_SECONDS, refresh),
-        ]
-        if isinstance(engine, CountsWaiting):
-            waiting = engine.waiting
-
-            async def hold() -> None:
-                self._limit.held = bool(await waiting())
-
-            work.append((_WAITING_SECONDS, hold))
-        return work
+            with contextlib.suppress(PromptliftError):  # what keeps failing shows where it matters
+                if tick % _REFRESH_TICKS == 0:
+                    await self._with_index(resume.index.refresh)
+                if tick % _PROGRESS_TICKS == 0:
+                    await asyncio.to_thread(writer.append, ProgressLine(self.progress.counts()))
+                if tick % _WAITING_TICKS == 0 and isinstance(self._engine, CountsWaiting):
+                    self._limit.held = bool(await self._engine.waiting())
 
     async def _count(self) -> None:
         """Bring the progress up to date."""
-        progress, retrying = self.progress, self._retrying
-        progress.requests, progress.repeats = retrying.requests, retrying.repeats
-        progress.engine_seconds = retrying.seconds
+        progress = self.progress
         progress.decode_seconds = 0.0 if self._pool is None else self._pool.seconds_busy
         progress.in_flight, progress.limit = self._limit.in_flight, self._limit.now
 
-    async def _write(self, writer: PartWriter, *lines: bytes) -> Path:
-        part = await writer.write(*lines, on_full=self._disk_is_full)
+    async def _write(self, writer: PartWriter, *lines: Line) -> Path:
+        def on_full(_: StoreFull) -> None:
+            self.progress.paused = _FULL
+
+        part = await writer.write(*lines, on_full=on_full)
         if self.progress.paused == _FULL:
             self.progress.paused = None
         return part
 
-    def _disk_is_full(self, _: StoreFull) -> None:
-        self.progress.paused = _FULL
-
-    def _engine_is_down(self, down: bool) -> None:
-        last = self._breaker.last
-        why = f": {last.message}" if last is not None else ""
-        self.progress.paused = f"the engine does not answer{why}" if down else None
+    def _engine_is_down(self, error: TransientEngineError | None) -> None:
+        why = None if error is None else f"the engine does not answer: {error.message}"
+        self.progress.paused = why
 
     async def _with_index(self, work: Callable[[], T]) -> T:
-        """Run what reads the index in the one thread that may."""
-        return await asyncio.get_running_loop().run_in_executor(self._index_thread, work)
-
-
-@asynccontextmanager
-async def _periodically(
-    work: Iterable[tuple[float, Callable[[], Awaitable[object]]]],
-) -> AsyncIterator[None]:
-    """Do each of these every so many seconds while the block runs."""
-
-    async def repeat(seconds: float, do: Callable[[], Awaitable[object]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            with contextlib.suppress(PromptliftError):  # what keeps failing shows where it matters
-                await do()
-
-    tasks = [asyncio.create_task(repeat(seconds, do)) for seconds, do in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Run what reads the index in a thread, one at a time."""
+        async with self._index_lock:
+            return await asyncio.to_thread(work)

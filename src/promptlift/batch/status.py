@@ -301,10 +301,12 @@ def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
         place: What the run is called; None for its folder.
     """
     rows: Counter[RowStatus] = Counter()
+    inputs = {copy.source: 0 for copy in run.inputs}
     groups: dict[tuple[RowStatus, str, bool], FailureGroup] = {}
     retryable = 0
     for result in row_results(run):
         rows[result.status] += 1
+        inputs[result.source] += 1
         if result.status in FIT or result.status == "missing":
             continue
         retryable += result.status == "failed" and result.retryable
@@ -327,8 +329,8 @@ def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
             sorted(groups.values(), key=lambda g: (g.status == "rejected", -g.rows, g.code))
         ),
         retryable=retryable,
-        inputs={copy.source: copy.rows for copy in run.inputs},
-        complete=run.complete,
+        inputs=inputs,
+        complete=bool(run.inputs),
         writers=writers,
         damage=tuple(run.index.damage),
         active_s=active_seconds(writers),

@@ -179,7 +179,12 @@ def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
         engine_settings["timeout"] = timeout
     item = {name: options.pop(name) for name in Options.model_fields if name in options}
     item.pop("isolated")  # in a batch every video is decoded in a process that can be killed
-    command = RunCommand.of(engine, engine_settings, Options(**item), addresses=addresses)
+    command = RunCommand(
+        engine=engine,
+        engine_settings=engine_settings,
+        options=Options(**item),
+        addresses=addresses,
+    )
     return run_batch(command, rows, run_dir, options)
 
 

@@ -116,7 +116,7 @@ async def _conduct(
             ),
             **command.settings_without_retries,
         )
-        run = BatchRun(engine, command.item_options, rows, run_dir, settings, command)
+        run = BatchRun(engine, command.options, rows, run_dir, settings, command)
         close = engine.close
     interrupts: list[signal.Signals] = []
     progress = run.progress

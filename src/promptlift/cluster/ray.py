@@ -29,15 +29,15 @@ import numpy as np
 
 from promptlift.batch.items import BatchItem, ItemRunner, ResumeFilter
 from promptlift.batch.limits import AdaptiveLimit
-from promptlift.batch.progress import ItemCounts
+from promptlift.batch.progress import BatchProgress, ItemCounts
 from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
 from promptlift.batch.rows import OptionsResolver, Row, rows_of
 from promptlift.batch.runner import BatchRun, RunSettings, Stop
 from promptlift.engines.base import Engine
 from promptlift.engines.registry import make_engine
-from promptlift.errors import OptionError, PromptliftError
+from promptlift.errors import OptionError, PromptliftError, TransientEngineError
 from promptlift.pipeline import PRELOAD, EngineProfile, Prepared, VideoCache, prepare, profile_of
-from promptlift.store.results import PartWriter, row_line
+from promptlift.store.results import Line, PartWriter, RowLine
 from promptlift.store.run_dir import InputCopy, RunCommand
 from promptlift.video.workers import IsolationLimits, ProcessPool
 
@@ -120,7 +120,7 @@ class RayRun(BatchRun):
         cluster: ClusterSettings,
     ) -> None:
         engine = _engine(command, cluster)
-        super().__init__(engine, command.item_options, rows, run_dir, settings, command)
+        super().__init__(engine, command.options, rows, run_dir, settings, command)
         self._run_command = command
         self._cluster = cluster
         _connect(cluster.address)
@@ -191,19 +191,19 @@ class RayRun(BatchRun):
         if is_cut:
             self.stop("limit")
 
-    def _select(self, copies: list[InputCopy], resume: ResumeFilter) -> tuple[bool, list[bytes]]:
+    def _select(self, copies: list[InputCopy], resume: ResumeFilter) -> tuple[bool, list[Line]]:
         """Find what is to be done, each item once.
 
         Returns:
             Whether the limit of items leaves any out, and lines for rows that are finished.
         """
-        lines: list[bytes] = []
+        lines: list[Line] = []
         is_cut, limit = False, self._settings.limit
         rows = chain.from_iterable(rows_of(copy, self._settings.shard) for copy in copies)
         while (chunk := list(islice(rows, _CHUNK))) and self._why is None:
             found = resume.partition(chunk)
             self.progress.before.update(found.finished)
-            lines += [row_line(digest, key) for digest, key in found.new]
+            lines += found.new
             for item in found.todo:
                 row = replace(item.row, extra={})
                 name = item.key or item.options.key(f"path:{row.video}", row.prompt)
@@ -233,15 +233,15 @@ class RayRun(BatchRun):
                 return
             yield results
 
-    def _settle(self, results: list[_Result], resume: ResumeFilter) -> list[bytes]:
+    def _settle(self, results: list[_Result], resume: ResumeFilter) -> list[Line]:
         """Count results; gives their lines, and one for each row that shares an item."""
-        lines: list[bytes] = []
+        lines: list[Line] = []
         for result in results:
             if result.key is None or result.name not in self._open:
                 continue
             _, digests = self._open.pop(result.name)
             lines += result.lines
-            lines += [row_line(digest, result.key) for digest in digests[1:]]
+            lines += [RowLine(digest, result.key) for digest in digests[1:]]
             if result.counts is not None:
                 self.progress.settle(result.counts, len(digests))
             elif (status := resume.finished_status(result.key)) is not None:
@@ -251,7 +251,15 @@ class RayRun(BatchRun):
     async def _count(self) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
             reports: list[dict[str, Any]] = await self._control.fresh_reports.remote()
-            for name in ("decode_seconds", "workers", "in_work", "in_flight", "limit"):
+            for name in (
+                "requests",
+                "repeats",
+                "decode_seconds",
+                "workers",
+                "in_work",
+                "in_flight",
+                "limit",
+            ):
                 setattr(self.progress, name, sum(report[name] for report in reports))
             paused = next(filter(None, (one["paused"] for one in reports)), None)
             if paused != self._paused:  # else it is the driver's own trouble, if any
@@ -287,7 +295,7 @@ class _Result:
     name: str
     key: str | None = None
     counts: ItemCounts | None = None
-    lines: tuple[bytes, ...] = ()
+    lines: tuple[Line, ...] = ()
     fatal: Exception | None = None
 
 
@@ -375,7 +383,7 @@ class _PrepareActor:
 
     def __init__(self, job: _Job) -> None:
         self._profile = job.profile
-        self._resolver = OptionsResolver(job.command.item_options, job.profile.info)
+        self._resolver = OptionsResolver(job.command.options, job.profile.info)
         pool = job.pool(max(1, int(job.cluster.decode_cpus or 1)))
         self._videos = VideoCache(_CACHE_BYTES, pool.call)
 
@@ -394,11 +402,11 @@ class _PrepareActor:
         return pickle.dumps((name, row, key, prepared))
 
 
-_LINES: ContextVar[list[bytes]] = ContextVar("lines")
+_LINES: ContextVar[list[Line]] = ContextVar("lines")
 """What is written for the row that a task works on."""
 
 
-async def _collect(*lines: bytes) -> None:
+async def _collect(*lines: Line) -> None:
     _LINES.get().extend(lines)
 
 
@@ -412,24 +420,22 @@ class _EngineActor:
         self._engine = _engine(job.command, job.cluster, self._number)
         most = settings.concurrency or settings.most
         self._limit = AdaptiveLimit(most, settings.concurrency)
-        self._breaker = CircuitBreaker(settings.patience, self._engine_is_down)
-        self._retrying = RetryingEngine(self._engine, self._limit, self._breaker)
-        self._workers = settings.workers
+        breaker = CircuitBreaker(settings.patience, self._engine_is_down)
+        self._progress = BatchProgress(workers=settings.workers)
+        self._retrying = RetryingEngine(self._engine, self._limit, breaker, self._progress)
         self._pool = job.pool(settings.workers)
         self._items = ItemRunner(
             self._retrying, job.profile, self._pool.call, _collect, memory=settings.memory
         )
-        self._resolver = OptionsResolver(job.command.item_options, job.profile.info)
+        self._resolver = OptionsResolver(job.command.options, job.profile.info)
         self._finished: Any = ray.get(job.finished)  # the processes of a machine share the array
-        self._in_work = 0
-        self._paused: str | None = None
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
         if self._loop is None:  # Ray makes the actor outside of the event loop
             self._loop = asyncio.get_running_loop()
-            self._reaching = asyncio.create_task(self._retrying.reach())
+            self._reaching = asyncio.create_task(self._retrying.describe())
             self._reporting = asyncio.create_task(self._report())
         rows = map(pickle.loads, _unpack(table))
         yield _pack(await asyncio.gather(*(self._result(*row) for row in rows)))
@@ -449,9 +455,9 @@ class _EngineActor:
         self, name: str, row: Row, key: str | None, prepared: Prepared | None = None
     ) -> _Result:
         """The outcome of a row; nothing is raised, since Ray would lose the block."""
-        lines: list[bytes] = []
+        lines: list[Line] = []
         _LINES.set(lines)
-        self._in_work += 1
+        self._progress.in_work += 1
         try:
             await asyncio.shield(self._reaching)
             if self._stopped:
@@ -461,7 +467,7 @@ class _EngineActor:
             key = await self._items.key_of(item)
             place = int(np.searchsorted(self._finished, key.encode()))
             if place < len(self._finished) and self._finished[place] == key.encode():
-                return _Result(name, key, None, (*lines, row_line(row.digest, key)))
+                return _Result(name, key, None, (*lines, RowLine(row.digest, key)))
             record = await self._items.process(item, key, prepared)
             return _Result(name, record.key or key, ItemCounts.of(record), tuple(lines))
         except asyncio.CancelledError:  # stopped before the engine was there
@@ -473,24 +479,18 @@ class _EngineActor:
         except Exception:  # noqa: BLE001 - it is raised again in the driver
             return _Result(name, fatal=RuntimeError(traceback.format_exc()))
         finally:
-            self._in_work -= 1
+            self._progress.in_work -= 1
 
-    def _engine_is_down(self, down: bool) -> None:
-        why = self._breaker.last.message if self._breaker.last else "no answer"
-        self._paused = f"the engine does not answer: {why}" if down else None
+    def _engine_is_down(self, error: TransientEngineError | None) -> None:
+        why = None if error is None else f"the engine does not answer: {error.message}"
+        self._progress.paused = why
 
     async def _report(self) -> None:
         """Send counts to the driver, and stop when it says so."""
         while True:
-            report = {
-                "decode_seconds": self._pool.seconds_busy,
-                "workers": self._workers,
-                "in_work": self._in_work,
-                "in_flight": self._limit.in_flight,
-                "limit": self._limit.now,
-                "paused": self._paused,
-                "stopped": self._stopped,
-            }
+            self._progress.decode_seconds = self._pool.seconds_busy
+            self._progress.in_flight, self._progress.limit = self._limit.in_flight, self._limit.now
+            report = {**self._progress.counts(), "stopped": self._stopped}
             if await self._control.report.remote(self._number, report) and not self._stopped:
                 self._stopped = True
                 self._retrying.stop()

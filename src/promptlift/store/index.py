@@ -8,20 +8,20 @@ equals, as for rows and videos, the later line.
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Final, Literal, Self, cast
 
 import msgspec
 
 from promptlift.errors import OutputError
-from promptlift.record import Record
 from promptlift.store.results import (
     SCHEMA,
     EndLine,
     ItemStatus,
+    Line,
     PartName,
     ProgressLine,
     ResultLine,
@@ -105,7 +105,7 @@ class WriterLog:
     end: EndLine | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PartDamage:
     """What is wrong with one part.
 
@@ -128,24 +128,11 @@ class PartDamage:
 class _Part:
     path: Path
     name: PartName
+    damage: PartDamage
     place: int = 0  # bytes that have been read for good, up to a newline
-    lines: int = 0
-    torn: int = 0
-    error: str | None = None
 
 
-class _Result(msgspec.Struct, tag_field="kind", tag="result", gc=False):
-    """`ResultLine` without its record, which is passed over."""
-
-    key: str
-    status: str
-    code: str | None
-    retryable: bool
-
-
-_decode = msgspec.json.Decoder(
-    _Result | RowLine | VideoLine | WriterLine | ProgressLine | EndLine
-).decode
+_decode = msgspec.json.Decoder(Line).decode
 _decode_result = msgspec.json.Decoder(ResultLine).decode
 
 
@@ -156,19 +143,20 @@ class Index:
 
     Args:
         run_dir: The folder of the run; it need not exist yet.
+
+    Raises:
+        OutputError: As `refresh`.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        self._handle: tuple[int, int] | None = None
-        self._forget()
-
-    @classmethod
-    def load(cls, run_dir: Path) -> Self:
-        """Read all parts. Raises as `refresh`."""
-        index = cls(run_dir)
-        index.refresh()
-        return index
+        self._file: FileIO | None = None  # of the part of the latest record
+        self._parts: list[_Part] = []
+        self._writers: dict[str, WriterLog] = {}
+        self._results: dict[bytes, _Stored] = {}
+        self._rows: dict[bytes, tuple[bytes, int]] = {}
+        self._videos: dict[str, tuple[int, VideoLine]] = {}
+        self.refresh()
 
     def __enter__(self) -> Self:
         return self
@@ -176,38 +164,28 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close the file that `record` keeps open; the index can still be used."""
-        if self._handle is not None:
-            os.close(self._handle[1])
-            self._handle = None
+        """Close the file that `raw_record` keeps open; the index can still be used."""
+        if self._file is not None:
+            self._file.close()
 
-    def refresh(self) -> int:
+    def refresh(self) -> None:
         """Read what has been added since the last time, new parts too.
-
-        Returns:
-            The number of lines that were read.
 
         Raises:
             OutputError: The folder cannot be read, or a newer version of promptlift wrote it.
         """
         sizes = self._sizes()
-        if any(sizes.get(part.path.name, -1) < part.place for part in self._parts):
-            self._forget()  # a part is gone or was cut: what it said is found by reading anew
         known = {part.path.name for part in self._parts}
         for name in sizes.keys() - known:
             parsed = PartName.parse(name)
             if parsed is not None:
-                self._parts.append(_Part(self.run_dir / PARTS / name, parsed))
-        todo = [n for n, part in enumerate(self._parts) if sizes[part.path.name] > part.place]
-        try:
-            return sum(self._read(n) for n in sorted(todo, key=lambda n: self._parts[n].name))
-        except OutputError:
-            self._forget()
-            raise
+                damage = PartDamage(name, parsed.writer)
+                self._parts.append(_Part(self.run_dir / PARTS / name, parsed, damage))
+        order = sorted(range(len(self._parts)), key=lambda number: self._parts[number].name)
+        for number in order:
+            if sizes.get(self._parts[number].path.name, 0) > self._parts[number].place:
+                self._read(number)
 
     def state(self, key: str) -> KeyState | None:
         """The result that stands for an item; None where it has none."""
@@ -219,24 +197,13 @@ class Index:
         found = self._rows.get(bytes.fromhex(row_digest))
         return None if found is None else found[0].hex()
 
-    def content_of(self, path: str, size: int, mtime_ns: int) -> str | None:
-        """What a path holds, if its size and time of change are as they were last noted."""
+    def video(self, path: str) -> VideoLine | None:
+        """What a path was last noted to hold, and its size and time of change then."""
         found = self._videos.get(path_text(path))
-        if found is None or (found[1].size, found[1].mtime_ns) != (size, mtime_ns):
-            return None
-        return found[1].content
-
-    def latest_content(self, path: str) -> str | None:
-        """What a path was last noted to hold, whatever it holds now."""
-        found = self._videos.get(path_text(path))
-        return None if found is None else found[1].content
-
-    def record(self, key: str) -> Record:
-        """The record that stands for an item. Raises as `raw_record`."""
-        return Record.model_validate_json(self.raw_record(key))
+        return None if found is None else found[1]
 
     def raw_record(self, key: str) -> bytes:
-        """The same as JSON text, byte for byte as it was written.
+        """The record that stands for an item, as the JSON text that was written.
 
         Raises:
             KeyError: The item has no result.
@@ -247,7 +214,11 @@ class Index:
             raise KeyError(key)
         path = self._parts[found.part].path
         try:
-            result = _decode_result(os.pread(self._open(found.part), found.length, found.offset))
+            if self._file is None or self._file.closed or self._file.name != path:
+                self.close()
+                self._file = FileIO(path)
+            self._file.seek(found.offset)
+            result = _decode_result(self._file.read(found.length))
         except OSError as error:
             raise _unreadable(path, error) from error
         except msgspec.DecodeError:
@@ -263,10 +234,6 @@ class Index:
         """Every key that has a result, and the state that stands."""
         return ((key.hex(), found.state) for key, found in self._results.items())
 
-    def counts(self) -> Counter[KeyState]:
-        """How many items have each state."""
-        return Counter(found.state for found in self._results.values())
-
     def __len__(self) -> int:
         return len(self._results)
 
@@ -278,25 +245,14 @@ class Index:
     @property
     def damage(self) -> list[PartDamage]:
         """The parts that something is wrong with."""
-        return [
-            PartDamage(part.path.name, part.name.writer, part.lines, part.torn, part.error)
-            for part in sorted(self._parts, key=lambda part: part.name)
-            if part.lines or part.torn or part.error
-        ]
+        parts = sorted(self._parts, key=lambda part: part.name)
+        found = (part.damage for part in parts)
+        return [one for one in found if one.lines or one.torn or one.error]
 
     @property
     def highest_turn(self) -> int:
         """The turn of the latest writer; 0 where there was none."""
         return max((part.name.turn for part in self._parts), default=0)
-
-    def _forget(self) -> None:
-        self.close()
-        self._parts: list[_Part] = []
-        self._writers: dict[str, WriterLog] = {}
-        self._results: dict[bytes, _Stored] = {}
-        self._states: dict[tuple[str, str | None, bool], KeyState] = {}
-        self._rows: dict[bytes, tuple[bytes, int]] = {}
-        self._videos: dict[str, tuple[int, VideoLine]] = {}
 
     def _sizes(self) -> dict[str, int]:
         """Bytes of each part that is there."""
@@ -308,69 +264,57 @@ class Index:
                     for entry in entries
                     if entry.name.endswith(".jsonl") and entry.is_file()
                 }
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise _unreadable(folder, error) from error
 
-    def _read(self, number: int) -> int:
+    def _read(self, number: int) -> None:
         part = self._parts[number]
-        part.error, part.torn, count = None, 0, 0
+        damage = part.damage
+        damage.error, damage.torn = None, 0
         try:
             with part.path.open("rb", buffering=1 << 20) as file:
                 file.seek(part.place)
                 for line in file:
                     if not line.endswith(b"\n"):
-                        part.torn = len(line)  # being written, or torn by a kill
+                        damage.torn = len(line)  # being written, or torn by a kill
                         break
-                    count += 1
-                    self._take(number, part, line)
+                    try:
+                        self._take(number, part, line)
+                    except (msgspec.DecodeError, ValueError):
+                        damage.lines += line != b"\n"
                     part.place += len(line)
         except OSError as error:
-            part.error = error.strerror or str(error)
-        return count
+            damage.error = error.strerror or str(error)
 
     def _take(self, number: int, part: _Part, line: bytes) -> None:
-        try:
-            value = _decode(line)
-            if type(value) is _Result:
-                self._take_result(value, number, part.place, len(line) - 1)
-            elif type(value) is RowLine:
-                self._take_row(value, number)
-            elif type(value) is VideoLine:
-                self._take_video(value, number)
-            else:
-                self._take_writer(cast("WriterLine | ProgressLine | EndLine", value), part)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            part.lines += line != b"\n"
+        value = _decode(line)
+        if isinstance(value, ResultLine):
+            self._take_result(value, number, part.place, len(line) - 1)
+        elif isinstance(value, RowLine):
+            row, key = bytes.fromhex(value.row), bytes.fromhex(value.key)
+            if row not in self._rows or not self._is_later(self._rows[row][1], number):
+                self._rows[row] = key, number
+        elif isinstance(value, VideoLine):
+            path = value.path
+            if path not in self._videos or not self._is_later(self._videos[path][0], number):
+                self._videos[path] = number, value
+        else:
+            self._take_writer(value, part)
 
-    def _take_result(self, line: _Result, number: int, offset: int, length: int) -> None:
+    def _take_result(self, line: ResultLine, number: int, offset: int, length: int) -> None:
         rank = _RANK.get(line.status)
         if rank is None:
             return  # a status of a newer version: to this one the item has no result
-        said = (line.status, line.code, line.retryable)
-        state = self._states.get(said)
-        if state is None:
-            status = cast("ItemStatus", line.status)
-            state = self._states[said] = KeyState(status, line.code, line.retryable)
-        key = _digest(line.key, 32)
+        key = bytes.fromhex(line.key)
         known = self._results.get(key)
         if known is not None:
             stands = _RANK[known.state.status]
             if rank < stands or (rank == stands and self._is_later(known.part, number)):
                 return
+        state = KeyState(cast("ItemStatus", line.status), line.code, line.retryable)
         self._results[key] = _Stored(state, number, offset, length)
-
-    def _take_row(self, line: RowLine, number: int) -> None:
-        row = _digest(line.row, 16)
-        known = self._rows.get(row)
-        if known is None or not self._is_later(known[1], number):
-            self._rows[row] = (_digest(line.key, 32), number)
-
-    def _take_video(self, line: VideoLine, number: int) -> None:
-        known = self._videos.get(line.path)
-        if known is None or not self._is_later(known[0], number):
-            self._videos[line.path] = (number, line)
 
     def _take_writer(self, line: WriterLine | ProgressLine | EndLine, part: _Part) -> None:
         name = part.name
@@ -390,20 +334,6 @@ class Index:
 
     def _is_later(self, one: int, other: int) -> bool:
         return self._parts[one].name > self._parts[other].name
-
-    def _open(self, number: int) -> int:
-        """The file of a part, kept open until another is asked for."""
-        if self._handle is None or self._handle[0] != number:
-            self.close()
-            self._handle = number, os.open(self._parts[number].path, os.O_RDONLY)
-        return self._handle[1]
-
-
-def _digest(text: str, size: int) -> bytes:
-    digest = bytes.fromhex(text)
-    if len(digest) != size:
-        raise ValueError(f"{text!r} is not {2 * size} hexadecimal digits")
-    return digest
 
 
 def _unreadable(path: Path, error: OSError) -> OutputError:

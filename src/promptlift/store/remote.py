@@ -5,7 +5,7 @@ into the store once, when it is complete. What a kill left is put there by the n
 machine. ``run.json`` and the copies of inputs are put whole when they change; where both the folder
 and the store have one when a run begins, the store's holds.
 
-A part is put by the process that wrote it, or, once that is gone, by any process on its machine.
+A part is put by a process on the machine of its writer.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeAlias
+
+import platformdirs
 
 from promptlift.errors import OptionError, OutputError
 from promptlift.store.index import PARTS
@@ -35,8 +37,8 @@ UPLOAD_SECONDS: Final = 10.0
 
 _TRIES = 6
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 60.0
 _HEAD_BYTES = 4096
+_FILES = re.compile(rf"{re.escape(RUN_FILE)}|({INPUTS}|{PARTS})/[^./][^/]*\.jsonl")
 
 
 class RemoteBehind(OutputError):
@@ -65,7 +67,9 @@ class RemoteRun:
         self, url: str, folder: Path | None = None, *, pause_s: float = _FIRST_PAUSE_S
     ) -> None:
         self.url = url.rstrip("/")
-        self.folder = folder or _cache_folder(self.url)
+        cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        self.folder = folder or Path(cache) / "runs" / name
         self._pause_s = pause_s
         self._files, self._root = _open_store(self.url)
         self._busy = threading.Lock()
@@ -82,7 +86,7 @@ class RemoteRun:
             self._with_retries(self._pull)
         except Exception as error:
             raise OutputError(
-                f"cannot read {self.url!r}: {_reason(error)}",
+                f"cannot read {self.url!r}: {error}",
                 remedy="see that the store answers, and your credentials",
             ) from error
 
@@ -99,7 +103,7 @@ class RemoteRun:
             self._with_retries(lambda: self._push(final=final))
         except Exception as error:
             raise RemoteBehind(
-                f"cannot write to {self.url!r}: {_reason(error)}; what is not there is in "
+                f"cannot write to {self.url!r}: {error}; what is not there is in "
                 f"{str(self.folder)!r}",
                 remedy="run the same command again on this machine: it uploads that first",
             ) from error
@@ -121,7 +125,6 @@ class RemoteRun:
             OutputError: The store cannot be read.
             RemoteBehind: Not all of it could be put there at the end.
         """
-        self._remove_abandoned()
         self.pull()
         self.push()
         closing = threading.Event()
@@ -138,23 +141,22 @@ class RemoteRun:
     def _push_often(
         self, closing: threading.Event, seconds: float, say: Callable[[str], None]
     ) -> None:
-        pause, failing = seconds, False
-        while not closing.wait(pause):
+        failing = False
+        while not closing.wait(seconds):
             try:
                 with self._busy:
                     self._push(final=False)
             except Exception as error:  # noqa: BLE001 - every store raises its own kinds
-                pause = min(2 * max(pause, self._pause_s), _LONGEST_PAUSE_S)
                 if not failing:
                     say(
-                        f"promptlift: uploads to {self.url} are paused: {_reason(error)}; "
+                        f"promptlift: uploads to {self.url} are paused: {error}; "
                         f"results are kept in {self.folder} and are uploaded later"
                     )
                 failing = True
             else:
                 if failing:
                     say(f"promptlift: uploads to {self.url} go on")
-                pause, failing = seconds, False
+                failing = False
 
     def _with_retries(self, work: Callable[[], None]) -> None:
         for attempt in range(_TRIES):
@@ -168,54 +170,50 @@ class RemoteRun:
         return None
 
     def _pull(self) -> None:
-        there = self._list()
-        for name in sorted(there, key=_order):
-            if not self._is_same(name, there[name]):
-                self._get(name)
-            self._note(name)
-
-    def _is_same(self, name: str, size: int) -> bool:
-        """Compared by size and head: the header of a copied input tells copies apart."""
-        path = self.folder / name
-        if not path.exists() or path.stat().st_size != size:
-            return False
-        if name.startswith(f"{PARTS}/"):
-            return True
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        return bool(self._files.cat_file(f"{self._root}/{name}", start=0, end=len(head)) == head)
-
-    def _get(self, name: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        temporary = self.folder / _temporary_name()
+        self._files.invalidate_cache()
         try:
-            self._files.get_file(f"{self._root}/{name}", str(temporary))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            found = self._files.find(self._root, detail=True)
+        except FileNotFoundError:
+            return
+        sizes = {path[len(self._root) + 1 :]: int(entry["size"]) for path, entry in found.items()}
+        for name in filter(_FILES.fullmatch, sizes):
+            path = self.folder / name
+            if not self._is_current(name, sizes[name]):
+                path.parent.mkdir(exist_ok=True)
+                temporary = self.folder / f".transfer-{os.getpid()}"
+                self._files.get_file(f"{self._root}/{name}", str(temporary))
+                temporary.replace(path)  # a run may be reading the earlier one
+            if path.stat().st_size == sizes[name]:
+                self._same[name] = _signature(path)
+
+    def _is_current(self, name: str, size: int) -> bool:
+        """Whether a file here is what the store has, by its size and head, or more of a part."""
+        path = self.folder / name
+        here = path.stat().st_size if path.exists() else -1
+        if name.startswith(f"{PARTS}/"):
+            return here >= size
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            head, target = file.read(_HEAD_BYTES), f"{self._root}/{name}"
+            return here == size and self._files.cat_file(target, start=0, end=len(head)) == head
+        return False
 
     def _push(self, *, final: bool) -> None:
+        # What is there is always known for a run.
         names = [RUN_FILE] if (self.folder / RUN_FILE).exists() else []
         names += [f"{INPUTS}/{path.name}" for path in self.folder.glob(f"{INPUTS}/[!.]*.jsonl")]
         names += [f"{PARTS}/{name}" for name in self._complete_parts(final=final)]
-        for name in sorted(names, key=_order):
+        for name in names:
             self._put(name)
 
     def _complete_parts(self, *, final: bool) -> Iterator[PartName]:
         """The parts of this machine that do not change any more."""
         found = [PartName.parse(path.name) for path in self.folder.glob(f"{PARTS}/*.jsonl")]
         parts = sorted(name for name in found if name is not None)
-        last = {part.writer: part.number for part in parts}
+        last = {part.writer: part for part in parts}
         for part in parts:
             host, pid = writer_process(part.writer)
-            if host != this_host():
-                continue
-            if pid == os.getpid():
-                complete = final or part.number < last[part.writer]
-            else:
-                complete = not process_runs(pid)
-            if complete:
+            ended = final if pid == os.getpid() else not process_runs(pid)
+            if host == this_host() and (ended or part != last[part.writer]):
                 yield part
 
     def _put(self, name: str) -> None:
@@ -225,33 +223,8 @@ class RemoteRun:
             return
         target = f"{self._root}/{name}"
         self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
-        if "file" in _protocols(self._files):  # an object appears when it is whole, a file earlier
-            beside = f"{self._root}/{_temporary_name()}"
-            self._files.put_file(str(path), beside)
-            Path(beside).replace(target)
-        else:
-            self._files.put_file(str(path), target)
-        self._note(name)
-
-    def _note(self, name: str) -> None:
-        self._same[name] = _signature(self.folder / name)
-
-    def _list(self) -> dict[str, int]:
-        self._files.invalidate_cache()
-        try:
-            found = self._files.find(self._root, detail=True)
-        except FileNotFoundError:
-            return {}
-        start = len(self._root) + 1
-        sizes = {path[start:]: int(entry["size"]) for path, entry in found.items()}
-        return {name: size for name, size in sizes.items() if _belongs_to_run(name)}
-
-    def _remove_abandoned(self) -> None:
-        """Remove what transfers have left that a kill broke off."""
-        for path in self.folder.glob(".transfer-*"):
-            pid = path.name.split("-")[1]
-            if pid.isdigit() and not process_runs(int(pid)):
-                path.unlink(missing_ok=True)
+        self._files.put_file(str(path), target)
+        self._same[name] = _signature(path)
 
 
 def local_copy(place: RunPlace) -> Path:
@@ -273,58 +246,22 @@ def local_copy(place: RunPlace) -> Path:
     return remote.folder
 
 
-def _cache_folder(url: str) -> Path:
-    import platformdirs
-
-    cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
-    return Path(cache) / "runs" / hashlib.sha256(url.encode()).hexdigest()[:16]
-
-
 def _open_store(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
-    except ImportError as error:
-        raise OptionError(
-            f"a run at {url!r} needs fsspec, which is not installed",
-            remedy="pip install 'promptlift[objects]'",
-        ) from error
-    try:
+
         files, root = url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:
         raise OptionError(
             f"cannot open {url!r}: {error}",
-            remedy="install what fsspec needs for such URLs, such as s3fs or gcsfs",
+            remedy=(
+                "pip install 'promptlift[objects]', and what fsspec needs for such URLs, such as "
+                "s3fs or gcsfs"
+            ),
         ) from error
     return files, str(root).rstrip("/")
-
-
-def _protocols(files: Any) -> tuple[str, ...]:
-    named = files.protocol
-    return (named,) if isinstance(named, str) else tuple(named)
-
-
-def _belongs_to_run(name: str) -> bool:
-    folder, _, file = name.rpartition("/")
-    if folder == PARTS:
-        return PartName.parse(file) is not None
-    return name == RUN_FILE or (
-        folder == INPUTS and file.endswith(".jsonl") and not file.startswith(".")
-    )
-
-
-def _order(name: str) -> tuple[bool, str]:
-    """``run.json`` before all else, so that what is there is always known for a run."""
-    return name != RUN_FILE, name
 
 
 def _signature(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _temporary_name() -> str:
-    return f".transfer-{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

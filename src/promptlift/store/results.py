@@ -35,10 +35,10 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
@@ -50,6 +50,7 @@ __all__ = [
     "SCHEMA",
     "EndLine",
     "ItemStatus",
+    "Line",
     "PartName",
     "PartWriter",
     "ProgressLine",
@@ -58,16 +59,11 @@ __all__ = [
     "StoreFull",
     "VideoLine",
     "WriterLine",
-    "end_line",
-    "is_disk_full",
+    "path_text",
     "process_runs",
-    "progress_line",
-    "record_line",
-    "result_line",
-    "row_line",
+    "sync_file",
     "sync_folder",
     "this_host",
-    "video_line",
     "writer_process",
 ]
 
@@ -80,9 +76,9 @@ _PART_BYTES = 8 << 20
 _SYNC_SECONDS = 1.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
+_encode_lines = msgspec.json.Encoder().encode_lines
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PASSING = _FULL | {errno.EIO, errno.ETIMEDOUT, errno.ESTALE}
-_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
 class StoreFull(OutputError):
@@ -91,20 +87,24 @@ class StoreFull(OutputError):
     retryable: ClassVar[bool] = True
 
 
+def _now() -> float:
+    return round(time.time(), 3)
+
+
 class WriterLine(msgspec.Struct, tag_field="kind", tag="writer"):
     """Who writes a part."""
 
     turn: int
     writer: str
-    at: float
     host: str
     pid: int
-    promptlift: str
-    schema: int
+    promptlift: str = __version__
+    schema: int = SCHEMA
+    at: float = msgspec.field(default_factory=_now)
 
 
 class VideoLine(msgspec.Struct, tag_field="kind", tag="video"):
-    """What a path held with this size in bytes and this time of change."""
+    """What a path, as `path_text` gives it, held with this size and this time of change."""
 
     path: str
     size: int
@@ -120,77 +120,52 @@ class RowLine(msgspec.Struct, tag_field="kind", tag="row"):
 
 
 class ResultLine(msgspec.Struct, tag_field="kind", tag="result"):
-    """An item's result; `record` is JSON text that is not parsed here."""
+    """An item's result.
+
+    Attributes:
+        key: The item's key, 64 hexadecimal digits.
+        status: What became of the item.
+        code: Of the failure or of the first failed check; None for neither.
+        retryable: Whether a rerun asks again.
+        record: A `promptlift.record.Record` as JSON text, which is not parsed here.
+        at: Seconds since 1970.
+    """
 
     key: str
     status: str
     code: str | None
     retryable: bool
-    at: float
     record: msgspec.Raw
+    at: float = msgspec.field(default_factory=_now)
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """The result of an item's record, which has a key and is not only planned."""
+        error, code = record.error, None
+        assert record.key is not None, "an item has a key"
+        if error is not None:
+            code = error.code
+        elif record.status == "rejected" and record.review is not None:
+            code = next((check.name for check in record.review.checks if not check.passed), None)
+        text = msgspec.Raw(record.model_dump_json().encode())
+        return cls(record.key, record.status, code, error is not None and error.retryable, text)
 
 
 class ProgressLine(msgspec.Struct, tag_field="kind", tag="progress"):
     """How far a writer is; see `promptlift.batch.progress.BatchProgress.counts`."""
 
-    at: float
     counts: dict[str, Any]
+    at: float = msgspec.field(default_factory=_now)
 
 
 class EndLine(msgspec.Struct, tag_field="kind", tag="end"):
     """Why a writer ended."""
 
-    at: float
     reason: str
+    at: float = msgspec.field(default_factory=_now)
 
 
-def video_line(path: str, size: int, mtime_ns: int, content: str) -> bytes:
-    """A ``video`` line."""
-    return _line(VideoLine(path_text(path), size, mtime_ns, content))
-
-
-def row_line(row: str, key: str) -> bytes:
-    """A ``row`` line."""
-    return _line(RowLine(row, key))
-
-
-def result_line(
-    key: str, status: ItemStatus, code: str | None, retryable: bool, record: bytes | str
-) -> bytes:
-    """A ``result`` line.
-
-    Args:
-        key: The item's key, 64 hexadecimal digits.
-        status: What became of the item.
-        code: Of the failure or of the first failed check; None for neither.
-        retryable: Whether a rerun asks again.
-        record: A `promptlift.record.Record` as JSON on one line.
-    """
-    text = record.encode() if isinstance(record, str) else record
-    return _line(ResultLine(key, status, code, retryable, _now(), msgspec.Raw(text)))
-
-
-def record_line(record: Record) -> bytes:
-    """The ``result`` line of an item's record, which has a key and is not only planned."""
-    error, code = record.error, None
-    assert record.key is not None, "an item has a key"
-    assert record.status != "planned", "the engine was to be asked"
-    if error is not None:
-        code = error.code
-    elif record.status == "rejected" and record.review is not None:
-        code = next((check.name for check in record.review.checks if not check.passed), None)
-    retryable = error is not None and error.retryable
-    return result_line(record.key, record.status, code, retryable, record.model_dump_json())
-
-
-def progress_line(counts: Mapping[str, Any]) -> bytes:
-    """A ``progress`` line."""
-    return _line(ProgressLine(_now(), dict(counts)))
-
-
-def end_line(reason: str) -> bytes:
-    """An ``end`` line."""
-    return _line(EndLine(_now(), reason))
+Line: TypeAlias = WriterLine | VideoLine | RowLine | ResultLine | ProgressLine | EndLine
 
 
 def path_text(path: str) -> str:
@@ -200,17 +175,6 @@ def path_text(path: str) -> str:
     except UnicodeEncodeError:
         return f"bytes:{path.encode(errors='surrogatepass').hex()}"
     return path
-
-
-_line_encoder = msgspec.json.Encoder()
-
-
-def _line(value: msgspec.Struct) -> bytes:
-    return _line_encoder.encode(value).replace(b"\n", b" ") + b"\n"
-
-
-def _now() -> float:
-    return round(time.time(), 3)
 
 
 class PartName(NamedTuple):
@@ -236,7 +200,7 @@ class PartName(NamedTuple):
         return f"{self.turn:05}.{self.writer}.{self.number:05}.jsonl"
 
 
-_PART_NAME = re.compile(r"(\d{1,12})\.([A-Za-z0-9._]+-\d{1,18}-[0-9a-f]{8})\.(\d{1,12})\.jsonl")
+_PART_NAME = re.compile(r"(\d{1,12})\.([A-Za-z0-9._]+-\d{1,9}-[0-9a-f]{8})\.(\d{1,12})\.jsonl")
 
 
 def this_host() -> str:
@@ -254,15 +218,16 @@ def process_runs(pid: int) -> bool:
     """Whether this machine has a process of that number, whoever's it is."""
     import psutil
 
+    return bool(psutil.pid_exists(pid))
+
+
+def sync_file(handle: int) -> None:
+    """Have a file on the disk, where the file system can do that. Raises `OSError`."""
     try:
-        return bool(psutil.pid_exists(pid))
-    except OverflowError:
-        return False
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Whether an error says that there is no room, and may go away by itself."""
-    return error.errno in _FULL
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 def sync_folder(folder: Path) -> None:
@@ -314,17 +279,13 @@ class PartWriter:
         self._lock = threading.Lock()
         self._number = -1
         self._handle: int | None = None
-        self._size = self._header_size = 0
+        self._size = 0  # of the last part, without its first line
         self._began = 0.0
         self._torn = False
-        self._unsynced: list[bytes] = []
+        self._unsynced = bytearray()
         self._doubtful = False
         self._closing = threading.Event()
-        try:
-            self._begin_part()
-        except OutputError:
-            self._drop_part()
-            raise
+        self._begin_part()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="results")
         self._syncer = threading.Thread(target=self._sync_often, name="results-sync", daemon=True)
         self._syncer.start()
@@ -340,7 +301,7 @@ class PartWriter:
         """The part that was begun last."""
         return self._folder / str(PartName(self.turn, self.name, self._number))
 
-    def append(self, *lines: bytes) -> Path:
+    def append(self, *lines: Line) -> Path:
         """Write lines, in one write.
 
         Returns:
@@ -351,7 +312,7 @@ class PartWriter:
             OutputError: The part cannot be written to any more.
             ValueError: The writer is closed.
         """
-        data = b"".join(lines)
+        data = _encode_lines(lines)
         with self._lock:
             if self._closing.is_set():
                 raise ValueError("the writer is closed")
@@ -359,14 +320,10 @@ class PartWriter:
                 self._finish_part()
             if self._handle is None:
                 self._begin_part()
-            self._repair()
             self._write(data)
-            self._unsynced.append(data)
             return self.path
 
-    async def write(
-        self, *lines: bytes, on_full: Callable[[StoreFull], None] | None = None
-    ) -> Path:
+    async def write(self, *lines: Line, on_full: Callable[[StoreFull], None] | None = None) -> Path:
         """Write lines without blocking the event loop, and wait while the disk is full.
 
         Cancelling it ends the waiting; a write that was begun is done.
@@ -384,10 +341,8 @@ class PartWriter:
         pause_s = _FIRST_PAUSE_S
         loop = asyncio.get_running_loop()
         while True:
-            done = loop.run_in_executor(self._executor, self.append, *lines)
-            done.add_done_callback(_retrieve)
             try:
-                return await asyncio.shield(done)
+                return await loop.run_in_executor(self._executor, self.append, *lines)
             except StoreFull as error:
                 if on_full is not None:
                     on_full(error)
@@ -401,133 +356,81 @@ class PartWriter:
             OutputError: The last lines may not be on the disk.
         """
         self._executor.shutdown()
-        if self._closing.is_set():
-            return
         self._closing.set()
         self._syncer.join()
         with self._lock:
             if self._handle is not None:
-                try:
-                    self._finish_part()
-                finally:
-                    self._close_handle()
+                self._finish_part()
 
     def _begin_part(self) -> None:
-        self._number += 1
-        path = self.path
+        path = self._folder / str(PartName(self.turn, self.name, self._number + 1))
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             self._handle = os.open(path, flags, 0o666)
         except OSError as error:
-            self._number -= 1
             raise self._error(error, path) from error
         sync_folder(path.parent)
-        self._size, self._began, self._torn = 0, time.monotonic(), False
-        first = WriterLine(
-            self.turn,
-            self.name,
-            _now(),
-            socket.gethostname(),
-            os.getpid(),
-            __version__,
-            SCHEMA,
-        )
-        self._write(_line(first))
-        self._header_size = self._size
-
-    def _drop_part(self) -> None:
-        if self._handle is not None:
-            self._close_handle()
-            self.path.unlink(missing_ok=True)
+        self._number += 1
+        self._began, self._torn = time.monotonic(), False
+        first = WriterLine(self.turn, self.name, socket.gethostname(), os.getpid())
+        self._write(_encode_lines([first]))
+        self._size = 0
 
     def _is_complete(self) -> bool:
-        if self._handle is None or self._size <= self._header_size:
+        if not self._size:
             return False
-        old = self._part_seconds is not None and (
-            time.monotonic() - self._began >= self._part_seconds
-        )
+        age = time.monotonic() - self._began
+        old = self._part_seconds is not None and age >= self._part_seconds
         return old or self._size >= self._part_bytes
 
     def _finish_part(self) -> None:
+        assert self._handle is not None, "a part was begun"
         self._sync()
-        self._close_handle()
+        os.close(self._handle)
+        self._handle, self._size = None, 0
         if self._on_part is not None:
             self._on_part(self.path)
 
-    def _close_handle(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            os.close(handle)
-
     def _write(self, data: bytes) -> None:
         assert self._handle is not None, "a part was begun"
-        # A write that failed may have left a piece: what follows begins on a line of its own.
-        data = b"\n" + data if self._torn else data
+        # A write that failed may have left a piece, and a fsync that failed may have dropped any
+        # line since the last good one: these are written again, and may well be there twice.
+        start = (b"\n" if self._torn else b"") + (self._unsynced if self._doubtful else b"")
         self._torn = True
         try:
-            written = os.write(self._handle, data)
+            written = os.write(self._handle, start + data)
         except OSError as error:
             raise self._error(error) from error
         self._size += written
-        if written < len(data):
+        if written < len(start + data):
             raise self._error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-        self._torn = False
-
-    def _repair(self) -> None:
-        """Write again what a failed fsync may have dropped; a line may well be there twice."""
-        if self._doubtful:
-            for data in self._unsynced:
-                self._write(data)
-            self._doubtful = False
+        self._torn = self._doubtful = False
+        self._unsynced += data
 
     def _sync_often(self) -> None:
         # Half of the window is left for the fsync itself.
         while not self._closing.wait(self._sync_seconds / 2):
-            with contextlib.suppress(OutputError):
-                with self._lock:
-                    if self._is_complete():
-                        self._finish_part()
-                        self._begin_part()  # a part with a successor is known to be complete
-                self._sync_beside()
-
-    def _sync_beside(self) -> None:
-        """Have on the disk what is written, while others write: an fsync may take a second."""
-        with self._lock:
-            if self._handle is None or not self._unsynced:
-                return
-            self._repair()
-            number, count, handle = self._number, len(self._unsynced), os.dup(self._handle)
-        try:
-            self._fsync(handle)
-        finally:
-            os.close(handle)
-        with self._lock:
-            if number == self._number:
-                del self._unsynced[:count]
+            with contextlib.suppress(OutputError), self._lock:
+                if self._is_complete():
+                    self._finish_part()
+                    self._begin_part()  # a part with a successor is known to be complete
+                elif self._handle is not None and self._unsynced:
+                    self._sync()
 
     def _sync(self) -> None:
         assert self._handle is not None, "a part was begun"
-        self._repair()
-        self._fsync(self._handle)
+        if self._doubtful:
+            self._write(b"")
+        try:
+            sync_file(self._handle)
+        except OSError as error:
+            self._doubtful = True
+            raise self._error(error) from error
         self._unsynced.clear()
 
-    def _fsync(self, handle: int) -> None:
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            if error.errno not in _NO_FSYNC:
-                self._doubtful = True
-                raise self._error(error) from error
-
     def _error(self, error: OSError, path: Path | None = None) -> OutputError:
-        why = "the disk is full" if is_disk_full(error) else error.strerror or str(error)
+        why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
         message = f"cannot write to {str(path or self.path)!r}: {why}"
         if error.errno in _PASSING:
             return StoreFull(message, remedy="make room; the run goes on by itself")
         return OutputError(message, remedy="run the same command again once the disk is well")
-
-
-def _retrieve(done: asyncio.Future[Path]) -> None:
-    """Take an error that nobody waits for any more."""
-    if not done.cancelled():
-        done.exception()

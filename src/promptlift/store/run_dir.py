@@ -14,20 +14,19 @@ replaced whole; nothing is locked.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from promptlift import __version__
 from promptlift.errors import InputError, OptionError, OutputError
@@ -37,8 +36,8 @@ from promptlift.pipeline import choose_template, options_as_json
 from promptlift.store.index import PARTS, Index
 from promptlift.store.results import (
     SCHEMA,
-    is_disk_full,
     process_runs,
+    sync_file,
     sync_folder,
     this_host,
     writer_process,
@@ -63,13 +62,8 @@ __all__ = [
 RUN_FILE: Final = "run.json"
 INPUTS: Final = "inputs"
 
-_EXPECTED = {RUN_FILE, PARTS, INPUTS, "lost+found"}
-_NAMED = 3
-_LONGEST_VALUE = 60
 _REMEDY = "name the folder that `promptlift batch run` was given with -o"
 _COPY_BYTES = 1 << 18
-_LONGEST_PAUSE_S = 10.0
-_ABANDONED_S = 86_400
 
 
 class RunCommand(BaseModel):
@@ -78,7 +72,7 @@ class RunCommand(BaseModel):
     Attributes:
         engine: Name of the engine.
         engine_settings: What it was made with.
-        options: The options that are not the defaults, as JSON values.
+        options: The options of an item.
         addresses: Base URLs that the engines of a cluster are spread over, where there are several.
     """
 
@@ -86,31 +80,11 @@ class RunCommand(BaseModel):
 
     engine: str
     engine_settings: dict[str, Any]
-    options: dict[str, Any]
+    options: Options
     addresses: tuple[str, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
-        engine: str,
-        engine_settings: Mapping[str, Any],
-        options: Options,
-        *,
-        addresses: Sequence[str] = (),
-    ) -> Self:
-        """The command with these."""
-        return cls(
-            engine=engine,
-            engine_settings={
-                name: str(value) if isinstance(value, Path) else value
-                for name, value in engine_settings.items()
-            },
-            options=options.model_dump(mode="json", exclude_defaults=True),
-            addresses=tuple(addresses),
-        )
-
-    @classmethod
-    def read(cls, run_dir: Path) -> Self:
+    @staticmethod
+    def read(run_dir: Path) -> RunCommand:
         """The last command of the run in a folder.
 
         Raises:
@@ -123,7 +97,7 @@ class RunCommand(BaseModel):
                 f"there is no run in {str(run_dir)!r}",
                 remedy="name the folder that `promptlift batch run` was given with --output",
             )
-        return cls.model_validate(config.command.model_dump())
+        return config.command
 
     @property
     def settings_without_retries(self) -> dict[str, Any]:
@@ -131,15 +105,6 @@ class RunCommand(BaseModel):
         settings = dict(self.engine_settings)
         speaks_http = self.engine == "openai" or "base_url" in settings
         return {**settings, "retries": 0} if speaks_http else settings
-
-    @property
-    def item_options(self) -> Options:
-        """The options of an item.
-
-        Raises:
-            OptionError: One of them makes no sense any more.
-        """
-        return Options(**self.options)
 
 
 class RunConfig(BaseModel):
@@ -191,18 +156,19 @@ class RunConfig(BaseModel):
         path = run_dir / RUN_FILE
         try:
             fields = json.loads(path.read_bytes())
-            _refuse_newer(path, fields)
+            schema = fields.get("schema")
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise OptionError(
+                    f"{str(path)!r} was written by promptlift {fields.get('promptlift')}, in a "
+                    f"format that {__version__} does not know",
+                    remedy="use that version or a newer one for this folder",
+                )
             return cls.model_validate(fields)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
+        except (OSError, ValueError, AttributeError) as error:
             raise OptionError(
-                f"cannot read {str(path)!r}: {error.strerror or error}",
-                remedy="see that it may be read",
-            ) from error
-        except (ValueError, ValidationError) as error:
-            raise OptionError(
-                f"{str(path)!r} does not describe a run",
+                f"{str(path)!r} cannot be read, or does not describe a run",
                 remedy="remove it and run the same command again; no result is lost by that",
             ) from error
 
@@ -212,7 +178,7 @@ class RunConfig(BaseModel):
         Raises:
             OutputError: It cannot be written.
         """
-        text = json.dumps(self.model_dump(by_alias=True), indent=2)
+        text = self.model_dump_json(by_alias=True, indent=2)
         write_atomic(run_dir / RUN_FILE, text.encode() + b"\n")
         sync_folder(run_dir)
 
@@ -224,14 +190,16 @@ class RunConfig(BaseModel):
         """
         here, there = self._compared(), other._compared()
         return [
-            f"{name} is {_text(here.get(name))} here and {_text(there.get(name))} in the folder"
+            f"{name} is {here.get(name, 'not set')!s:.60} here and "
+            f"{there.get(name, 'not set')!s:.60} in the folder"
             for name in {**here, **there}
-            if not _same(here.get(name), there.get(name))
+            if here.get(name) != there.get(name)
         ]
 
     def _compared(self) -> dict[str, JsonValue]:
         names = ("engine", "model", "revision", "template")
-        return {**self.options, **{name: getattr(self, name) for name in names}}
+        values = {**self.options, **{name: getattr(self, name) for name in names}}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def ensure_config(run_dir: Path, new: RunConfig, *, accept_changes: bool = False) -> RunConfig:
@@ -256,8 +224,7 @@ def ensure_config(run_dir: Path, new: RunConfig, *, accept_changes: bool = False
     if old is None or (accept_changes and new.differences(old)):
         new.write(run_dir)
         old = RunConfig.read(run_dir) or new
-    found = new.differences(old)
-    if found:
+    if found := new.differences(old):
         raise OptionError(
             f"the run in {str(run_dir)!r} was begun with other options: {'; '.join(found)}",
             remedy=(
@@ -277,21 +244,28 @@ def create_run_dir(run_dir: Path) -> None:
     Raises:
         OutputError: It is a file, it may not be written to, or it holds other things.
     """
+    names = {RUN_FILE, PARTS, INPUTS, "lost+found"}
     try:
-        if run_dir.exists():
-            _refuse_foreign(run_dir)
         for folder in (run_dir, run_dir / PARTS, run_dir / INPUTS):
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
                 sync_folder(folder.parent)
-    except FileExistsError as error:
-        raise _refused(Path(error.filename), "it is a file, not a folder") from error
-    except NotADirectoryError as error:
-        raise _refused(run_dir, "a part of that path is a file") from error
+            elif folder == run_dir and not (run_dir / RUN_FILE).exists():
+                entries = sorted(entry.name for entry in run_dir.iterdir())
+                foreign = [name for name in entries if name not in names and name[0] != "."]
+                if foreign:
+                    raise OutputError(
+                        f"{str(run_dir)!r} is not the folder of a run: it holds "
+                        f"{len(foreign)} other files or folders, such as {foreign[0]!r}",
+                        remedy="name a new or an empty folder",
+                    )
+        if not os.access(run_dir / PARTS, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "it may not be written to")
     except OSError as error:
-        raise _refused(run_dir, error.strerror or str(error)) from error
-    if not os.access(run_dir / PARTS, os.W_OK | os.X_OK):
-        raise _refused(run_dir, "it may not be written to")
+        raise OutputError(
+            f"cannot keep a run in {str(run_dir)!r}: {error.strerror or error}",
+            remedy="name a folder that can be written to",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +276,11 @@ class InputCopy:
         path: The file.
         source: The input's description, such as its path.
         stamp: What tells that the input is unchanged, as a JSON value; None where nothing tells.
-        rows: How many there are.
     """
 
     path: Path
     source: str
     stamp: Any
-    rows: int
 
     def lines(self) -> Iterator[bytes]:
         """The rows as lines of JSON, in the order of the input."""
@@ -333,11 +305,6 @@ class RunDir:
     inputs: tuple[InputCopy, ...]
     config: RunConfig | None
 
-    @property
-    def complete(self) -> bool:
-        """Whether its rows are known."""
-        return bool(self.inputs)
-
 
 @contextmanager
 def open_run(run_dir: Path, *, source: str | None = None) -> Iterator[RunDir]:
@@ -351,12 +318,9 @@ def open_run(run_dir: Path, *, source: str | None = None) -> Iterator[RunDir]:
         OptionError: The folder is no run, or there is no such input.
         OutputError: It cannot be read.
     """
-    if not run_dir.is_dir():
-        what = "is a file" if run_dir.exists() else "is not there"
-        raise OptionError(f"the folder {str(run_dir)!r} {what}", remedy=_REMEDY)
     config = RunConfig.read(run_dir)
     copies = tuple(input_copies(run_dir))
-    with Index.load(run_dir) as index:
+    with Index(run_dir) as index:
         if config is None and not copies and not index.writers:
             raise OptionError(f"{str(run_dir)!r} is not the folder of a run", remedy=_REMEDY)
         chosen = tuple(copy for copy in copies if source is None or copy.source == source)
@@ -377,48 +341,40 @@ def input_copies(run_dir: Path) -> list[InputCopy]:
 def copy_input(
     run_dir: Path,
     source: str,
-    stamp: Callable[[], Any],
+    stamp: Any,
     lines: Iterable[bytes],
-    *,
-    pause: Callable[[float], None] = time.sleep,
 ) -> InputCopy:
     """Copy an input into a run's folder, or take the earlier copy where the input is unchanged.
 
     Args:
         run_dir: The folder.
         source: The input's description.
-        stamp: Gives what tells that the input is unchanged, as a JSON value; None where nothing
-            tells. Called before the first line is taken and after the last one.
+        stamp: What tells that the input is unchanged, as a JSON value that was taken before the
+            first line; None where nothing tells.
         lines: Its rows, each one line of JSON; not touched where the earlier copy is taken.
-        pause: Waits so many seconds while the disk is full.
 
     Raises:
         OutputError: It cannot be written.
     """
     folder = run_dir / INPUTS
-    path = (
-        folder / f"{hashlib.sha256(source.encode(errors='surrogateescape')).hexdigest()[:16]}.jsonl"
-    )
-    before = json.loads(json.dumps(stamp()))  # as it comes back: tuples are lists
+    name = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:16]
+    path = folder / f"{name}.jsonl"
+    stamp = json.loads(json.dumps(stamp))  # as it comes back: tuples are lists
     earlier = _copy_at(path)
-    if before is not None and earlier is not None and earlier.stamp == before:
+    if stamp is not None and earlier is not None and earlier.stamp == stamp:
         return earlier
-    _remove_abandoned(folder)
+    for other in folder.glob(f".{this_host()}-*.part"):  # what a kill left
+        if not process_runs(writer_process(other.stem[1:])[1]):
+            other.unlink(missing_ok=True)
     temporary = folder / f".{this_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    # The token tells this copy from another of the same size.
+    header = {"kind": "input", "copy": secrets.token_hex(8), "source": source, "stamp": stamp}
     try:
-        with temporary.open("wb", buffering=0) as file:
-            name = secrets.token_hex(8)
-            place = len(_header(name, source, before, 0, reusable=False))
-            rows, block = 0, bytearray()
-            for line in lines:
-                rows += 1
-                block += line
-                if len(block) >= _COPY_BYTES:
-                    place = _write_at(file, place, bytes(block), pause)
-                    block.clear()
-            _write_at(file, place, bytes(block), pause)
-            reusable = before is not None and json.loads(json.dumps(stamp())) == before
-            _write_at(file, 0, _header(name, source, before, rows, reusable=reusable), pause)
+        with temporary.open("wb", buffering=_COPY_BYTES) as file:
+            file.write(json.dumps(header).encode() + b"\n")
+            file.writelines(lines)
+            file.flush()
+            sync_file(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
@@ -428,107 +384,14 @@ def copy_input(
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(folder)
-    copy = _copy_at(path)
-    assert copy is not None, "it was just written"
-    return copy
-
-
-def _header(name: str, source: str, stamp: Any, rows: int, *, reusable: bool) -> bytes:
-    """The first line of a copy; its length does not depend on the last two."""
-    words = json.dumps({"kind": "input", "copy": name, "source": source, "stamp": stamp})
-    return f'{words[:-1]}, "rows": {rows:>12}, "reusable": {json.dumps(reusable):>5}}}\n'.encode()
+    return InputCopy(path, source, stamp)
 
 
 def _copy_at(path: Path) -> InputCopy | None:
     """The copy in a file; None where it is gone or is none."""
     try:
         with path.open("rb") as file:
-            said = json.loads(file.readline())
-        stamp = said["stamp"] if said["reusable"] else None
-        return InputCopy(path, str(said["source"]), stamp, int(said["rows"]))
+            header = json.loads(file.readline())
+        return InputCopy(path, str(header["source"]), header["stamp"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _write_at(file: BinaryIO, place: int, data: bytes, pause: Callable[[float], None]) -> int:
-    """Write at a place, waiting while the disk is full; gives the place behind the data.
-
-    All is on the disk on return, so that a full disk of a network file system is met here.
-    """
-    wait = 0.1
-    while True:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.pwrite(file.fileno(), view, place + len(data) - len(view)) :]
-            _sync(file.fileno())
-        except OSError as error:
-            if not is_disk_full(error):
-                raise
-        else:
-            return place + len(data)
-        pause(wait)
-        wait = min(2 * wait, _LONGEST_PAUSE_S)
-
-
-def _sync(handle: int) -> None:
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what copies have left that a kill broke off."""
-    for path in folder.glob(".*.part"):
-        with contextlib.suppress(OSError, ValueError):
-            host, pid = writer_process(path.name[1:].removesuffix(".part"))
-            here = host == this_host()
-            old = path.stat().st_mtime < time.time() - _ABANDONED_S
-            if not process_runs(pid) if here else old:
-                path.unlink()
-
-
-def _refuse_newer(path: Path, fields: Any) -> None:
-    schema = fields.get("schema") if isinstance(fields, dict) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise OptionError(
-            f"{str(path)!r} was written by promptlift {fields.get('promptlift')}, in a format "
-            f"that {__version__} does not know",
-            remedy="use that version or a newer one for this folder",
-        )
-
-
-def _refuse_foreign(run_dir: Path) -> None:
-    if not run_dir.is_dir():
-        raise FileExistsError(errno.EEXIST, "it is a file", str(run_dir))
-    names = sorted(entry.name for entry in run_dir.iterdir())
-    foreign = [n for n in names if n not in _EXPECTED and not n.startswith(".")]
-    if foreign and RUN_FILE not in names:
-        named = ", ".join(repr(name) for name in foreign[:_NAMED])
-        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
-        raise OutputError(
-            f"{str(run_dir)!r} is not the folder of a run: it holds {named}{more}",
-            remedy="name a new or an empty folder",
-        )
-
-
-def _refused(folder: Path, why: str) -> OutputError:
-    return OutputError(
-        f"cannot keep a run in {str(folder)!r}: {why}",
-        remedy="name a folder that can be written to",
-    )
-
-
-def _same(one: JsonValue, other: JsonValue) -> bool:
-    """As JSON, where ``1`` is not ``true``; a whole number is the same as a fraction."""
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
-
-
-def _text(value: JsonValue) -> str:
-    if value is None or value == "":
-        return "not set"
-    plain = isinstance(value, str) and not any(c.isspace() for c in value)
-    text = str(value) if plain else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -1,6 +1,6 @@
 """Faults inside our own processes: Python runs this where the folder is on PYTHONPATH.
 
-``FAULT_CLOCK`` shifts the clock by so many seconds. A process that opens a video whose name begins
+A process that opens a video whose name begins
 with ``hangs`` never comes back, and with ``crashes`` it dies, as codecs do.
 """
 
@@ -8,8 +8,6 @@ import os
 import signal
 import sys
 import time
-
-_SHIFT = float(os.environ.get("FAULT_CLOCK", "0"))
 
 
 def _open_badly(event: str, arguments: tuple[object, ...]) -> None:
@@ -21,10 +19,5 @@ def _open_badly(event: str, arguments: tuple[object, ...]) -> None:
     if name.startswith("crashes"):
         os.kill(os.getpid(), signal.SIGSEGV)
 
-
-if _SHIFT:
-    _now, _now_ns = time.time, time.time_ns
-    time.time = lambda: _now() + _SHIFT
-    time.time_ns = lambda: _now_ns() + int(_SHIFT * 10**9)
 
 sys.addaudithook(_open_badly)
