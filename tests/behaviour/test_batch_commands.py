@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ from typing import Any
 import pytest
 
 from loaders.desk import Desk, lay, make_clips
-from loaders.run_dirs import PROMPTS, Maker, make_run, make_videos, mixed_rows
+from loaders.run_dirs import PROMPTS, Maker, make_run_of_ended_process, make_videos, mixed_rows
 from promptlift.cli.main import _run
 from promptlift.cosmos import SpecRows
 from promptlift.store import Index
@@ -29,18 +26,9 @@ def batch(*arguments: str | Path) -> int:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos, and ``run``: a run in which everything has happened that may, made by a process
-    that has ended since.
-    """
+    """Videos, and ``run``: a run in which everything has happened that may."""
     made = tmp_path_factory.mktemp("made")
-    code = "import sys; from pathlib import Path; from loaders.run_dirs import make_run\n"
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-    subprocess.run(
-        [sys.executable, "-c", f"{code}make_run(Path(sys.argv[1]))", made],
-        check=True,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    make_run_of_ended_process(made)
     return made
 
 
@@ -60,11 +48,10 @@ def test_run_then_mend_then_retry(
     listing = tmp_path / "in.csv"
     listing.write_text("video,prompt\nclip0.mp4,a red balloon\nlate.mp4,a red balloon drifts\n")
     run = ("run", listing, "-o", "run", "--engine", "embedded")
-    assert batch(*run, "--report", "run.html") == 1
+    assert batch(*run) == 1
     err = capsys.readouterr().err
     assert "promptlift: done: 2 of 2 finished, 1 fit to use, 1 failed in " in err
     assert "promptlift: why they failed: promptlift batch status run" in err
-    assert "<b>1</b> of 2 rows fit to use" in (tmp_path / "run.html").read_text()
     clip.rename("late.mp4")
     assert batch("retry", "run", "--quiet") == 0
     assert batch(*run, "--quiet") == 0
@@ -79,7 +66,6 @@ def test_run_then_mend_then_retry(
         (["none.csv", "-o", "run"], "cannot read 'none.csv'"),
         (["in.csv"], "Missing option '--output'"),
         (["in.csv", "-o", "run", "--engines", "1:2"], "--engines needs --ray. Pass --ray"),
-        (["in.csv", "-o", "run", "--upload-every", "5s"], "--upload-every needs a URL for RUN_DIR"),
     ],
 )
 def test_runs_that_make_no_sense(
@@ -113,7 +99,7 @@ def test_status_says_how_it_stands_and_what_to_do(folder: Path, capsys: Capture)
     assert "The last line of 1 part was torn by a kill" in out
     assert f"promptlift batch retry {run} " in out
     assert "the same `promptlift batch run` command again" in out
-    assert batch("status", run, "--json", "--examples", "1") == 0
+    assert batch("status", run, "--json") == 0
     values = json.loads(capsys.readouterr().out)
     assert values["rows"] == {"ok": 3, "repaired": 1, "rejected": 1, "failed": 5}
     assert [values[name] for name in ("state", "total", "fit", "left")] == ["unfinished", 10, 4, 1]
@@ -166,14 +152,12 @@ def test_show_an_item(folder: Path, capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert out.startswith(f"first: ok\n  key      {key_of(folder, 0)}\n")
     assert f"prompt   {PROMPTS[0]}\n" in out
-    assert f"video    {folder / 'clip0.mp4'} (160x96, 0.5 s, h264)\n" in out
-    assert "frames   2 of 160x96: 0.12 s, 0.38 s\n" in out
+    assert f"video    {folder / 'clip0.mp4'}\n" in out
     assert "camera   left\n  take     1\n" in out
-    assert "of 512 tokens\n" in out
-    assert "review   9 of 9 checks passed\n\nA red hot-air balloon drifts" in out
+    assert "\n\nA red hot-air balloon drifts" in out
     assert batch("show", folder / "run", key_of(folder, 0)[:8]) == 0
     out = capsys.readouterr().out
-    assert "input    row 1 of rows.jsonl\n           row 4 of rows.jsonl\n" in out
+    assert "input    row 1 of rows.jsonl\n  input    row 4 of rows.jsonl\n" in out
     assert batch("show", folder / "run", "nobody") == 2
     assert "no row has the id 'nobody', and no key begins with it" in capsys.readouterr().err
 
@@ -183,7 +167,7 @@ def test_show_what_went_wrong(folder: Path, tmp_path: Path, capsys: Capture) -> 
     broken = mixed_rows(folder)[9].id
     wanted = {
         "refused": [
-            "failed: refusal: ",
+            "check    refusal failed: ",
             "answer 2, seed 1, failed: refusal, unfaithful\nI'm sorry",
         ],
         "later": ["engine_transient: the engine at port 8000 is gone (a rerun tries again)"],
@@ -201,7 +185,7 @@ def test_show_what_went_wrong(folder: Path, tmp_path: Path, capsys: Capture) -> 
 
 
 def test_export_names_the_file_and_counts(folder: Path, tmp_path: Path, capsys: Capture) -> None:
-    """The path on stdout, the counts on stderr; rows without a result come with --all."""
+    """The path on stdout, the counts on stderr; rows without a result come when asked for."""
     out = tmp_path / "prompts.csv"
     assert batch("export", folder / "run", "-o", out) == 0
     assert capsys.readouterr() == (
@@ -221,8 +205,8 @@ def test_export_names_the_file_and_counts(folder: Path, tmp_path: Path, capsys: 
     run, out = tmp_path / "run", tmp_path / "a.jsonl"
     Maker(run).write(mixed_rows(folder)[:3], do=lambda row: row.number == 0)
     assert batch("export", run, "-o", out) == 0
-    assert "2 rows without a result left out; --all has them too" in capsys.readouterr().err
-    assert batch("export", run, "-o", out, "--all") == 0
+    assert "2 rows without a result left out" in capsys.readouterr().err
+    assert batch("export", run, "-o", out, "--only", "ok,missing") == 0
     assert "3 rows: 2 missing, 1 ok\n" in capsys.readouterr().err
     statuses = [json.loads(line)["status"] for line in out.read_text().splitlines()]
     assert statuses == ["ok", "missing", "missing"]
@@ -232,7 +216,6 @@ def test_export_names_the_file_and_counts(folder: Path, tmp_path: Path, capsys: 
     ("arguments", "message"),
     [
         (["--only", "good"], "'good' is none of ok, repaired, rejected, failed, missing"),
-        (["--only", "ok", "--all"], "use either --only or --all"),
         ([], "pass --output FILE"),
         (["-o", "a.xml"], "the form of 'a.xml' is not clear from its name"),
         (["-o", "a.csv", "--in-place"], "--in-place needs --form cosmos"),
@@ -313,7 +296,7 @@ def test_report_writes_a_page(folder: Path, tmp_path: Path, capsys: Capture) -> 
 
 def test_reading_a_run_changes_nothing(tmp_path: Path) -> None:
     """All commands leave the folder as it is, to the byte and to the time of change."""
-    run = make_run(tmp_path)
+    run = make_run_of_ended_process(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     time.sleep(0.01)
     assert batch("status", run) == batch("show", run, "first") == 0

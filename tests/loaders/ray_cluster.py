@@ -1,11 +1,10 @@
 """A Ray cluster of two nodes on this machine, in processes of its own.
 
-As a process, with `tests` on the path: its first line of output is JSON with the address; the
-line ``lose`` on standard input kills the second node, and ``gain`` brings another in its place,
-each answered with a line; it ends, with all that it started, when its standard input does. Each
-node has a cache folder of its own, as it would have a disk::
+As a process, with `tests` on the path: its first line of output is JSON with the address; a line on
+standard input kills the second node, and is answered with one; it ends, with all that it started,
+when its standard input does::
 
-    python -m loaders.ray_cluster GPUS CACHE CACHE
+    python -m loaders.ray_cluster GPUS
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psutil
 
 from fault.command import _MARK, left_over
 
@@ -42,16 +43,13 @@ class RayCluster:
     Attributes:
         address: ``HOST:PORT``.
         environment: What those who use it must have in their environment.
-        caches: The cache folders of the nodes; the second is that of the one that may be lost.
     """
 
     def __init__(self, gpus: int = 0) -> None:
         self._gpus = gpus
-        self._whole = True
         # A socket's path may have 107 characters; pytest's own folders are too deep for that.
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._mark = secrets.token_hex(8)
-        self.caches = tuple(Path(self._folder) / name for name in ("first", "second"))
         self.environment = {
             "RAY_TMPDIR": self._folder,
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -67,7 +65,7 @@ class RayCluster:
         environment = {**os.environ, **self.environment, _MARK: self._mark}
         environment["PYTHONWARNINGS"] = "ignore"
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "loaders.ray_cluster", str(self._gpus), *map(str, self.caches)],
+            [sys.executable, "-m", "loaders.ray_cluster", str(self._gpus)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -79,20 +77,19 @@ class RayCluster:
 
     def lose_a_node(self) -> None:
         """Kill the node that no driver is on, and come back once it is gone."""
-        self._whole = False
-        self._order("lose")
-
-    def be_whole(self) -> None:
-        """Have two nodes: bring another in the place of one that was lost."""
-        if not self._whole:
-            self._order("gain")
-            self._whole = True
-
-    def _order(self, what: str) -> None:
         assert self._popen.stdin is not None
-        self._popen.stdin.write(f"{what}\n")
+        self._popen.stdin.write("lose\n")
         self._popen.stdin.flush()
         assert self._line() == "done\n"
+
+    def engine_actors(self) -> set[int]:
+        """The processes that have engines now."""
+        found = set()
+        for process in psutil.process_iter(["name", "cmdline", "environ"]):
+            words = " ".join(process.info["cmdline"] or ())
+            if "_EngineActor" in words and (process.info["environ"] or {}).get(_MARK) == self._mark:
+                found.add(process.pid)
+        return found
 
     def __exit__(
         self,
@@ -121,10 +118,9 @@ def main() -> None:
     """Serve, until standard input ends."""
     from ray.cluster_utils import Cluster
 
-    _, gpus, first, second = sys.argv
     common: dict[str, Any] = {
         "num_cpus": 2,
-        "num_gpus": int(gpus),
+        "num_gpus": int(sys.argv[1]),
         "object_store_memory": _STORE,
         "node_ip_address": _HOST,
         "include_dashboard": False,
@@ -132,20 +128,16 @@ def main() -> None:
     # A dead node is to be missed within seconds, not half a minute.
     quick = {
         "health_check_initial_delay_ms": 0,
-        "health_check_period_ms": 500,
+        "health_check_period_ms": 300,
         "health_check_timeout_ms": 2000,
         "health_check_failure_threshold": 3,
     }
-    head = {**common, "_system_config": quick, "env_vars": {"PROMPTLIFT_CACHE": first}}
+    head = {**common, "_system_config": quick}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    common["env_vars"] = {"PROMPTLIFT_CACHE": second}
     other = cluster.add_node(**common)
     print(json.dumps({"address": cluster.address}), flush=True)
-    for line in sys.stdin:
-        if line == "lose\n":
-            cluster.remove_node(other, allow_graceful=False)
-        else:
-            other = cluster.add_node(**common)
+    for _ in sys.stdin:
+        cluster.remove_node(other, allow_graceful=False)
         print("done", flush=True)
     end: Any = cluster.shutdown
     end()

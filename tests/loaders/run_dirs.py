@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,21 +198,16 @@ def make_run(folder: Path) -> Path:
     return maker.run_dir
 
 
-def many_rows(videos: Sequence[Path], count: int, seed: int = 0) -> list[Row]:
-    """Rows as a data set has them, a few in a hundred of them with trouble ahead."""
-    draw = random.Random(seed)
-    rows = []
-    for number in range(count):
-        prompt = f"{draw.choice(PROMPTS)}, take {number}"
-        kind = draw.random()
-        prompt = f"refuse {prompt}" if kind < 0.04 else prompt
-        prompt = f"too much of {prompt}" if 0.04 < kind < 0.06 else prompt
-        prompt = f"chatty {prompt}" if 0.1 < kind < 0.2 else prompt
-        video = draw.choice(videos)
-        if 0.06 < kind < 0.08:
-            video = video.with_name("damaged.mp4")
-        rows.append(Row.of(number, str(video), prompt, id=f"take-{number:05}"))
-    return rows
+def make_run_of_ended_process(folder: Path) -> Path:
+    """As `make_run`, by a process that has ended since, so that no writer is alive."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    subprocess.run(
+        [sys.executable, "-m", "loaders.run_dirs", folder],
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    return folder / "run"
 
 
 def _content(row: Row) -> str:
@@ -220,3 +217,7 @@ def _content(row: Row) -> str:
         return content_of(row.video)
     except VideoError:
         return unreadable_content(row.video)
+
+
+if __name__ == "__main__":
+    make_run(Path(sys.argv[1]))

@@ -75,22 +75,19 @@ def test_marks_line_ends_and_blank_lines_change_nothing(listed: Listed) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"{", "input: the line '{' is not JSON: Expecting property name"),
-        (b'[{"video": "a"}]', "is not a JSON object. write"),
-        (b'{"vidoe": "a.mp4"}', "no column 'video', only 'vidoe'. rename 'vidoe' to 'video'"),
+        (b"{", "input: the line '{' is not a JSON object: Expecting property name"),
+        (b'[{"video": "a"}]', "is not a JSON object: it is another value. write"),
+        (b'{"vidoe": "a.mp4"}', "no column 'video', only 'vidoe'. name the column"),
         (b"{}", "no column 'video', only none. name the column"),
-        (b'{"video": 3}', "the video is 3. give the path"),
+        (b'{"video": 3}', "the video is 3. give a text"),
         (b'{"video": "https://x/a.mp4"}', "video_refused: 'https://x/a.mp4' is a URL, and promptl"),
-        (b'{"video": "/a.mp4", "prompt": ["a"]}', 'prompt: the prompt is ["a"]'),
+        (b'{"video": "/a.mp4", "prompt": ["a"]}', 'the prompt is ["a"]'),
         (b'{"video": "/a.mp4", "id": true}', "the id is true. give a text"),
         (b'{"video": "/a.mp4", "options": "edge"}', 'the options are "edge"'),
-        (b'{"video": "/a.mp4", "options": {"stratgy": "first"}}', "did you mean 'strategy'"),
-        (b'{"video": "/a.mp4", "options": {"isolated": true}}', "a row cannot set"),
-        (b'{"video": "/a.mp4", "options": {"fps": "1e999999999"}}', "fps is"),
         (b'{"video": "/\xff.mp4"}', "can't decode byte 0xff"),
         (b"[" * 100_000, "recursion depth"),
-        (b'{"video": "/a.mp4", "n": ' + b"9" * 5000 + b"}", "is not JSON: Exceeds"),
-        (b'{"video": "/a.mp4", "x": "' + b"x" * 3_200_000 + b'"}', "a line is longer than 1 MiB"),
+        (b'{"video": "/a.mp4", "n": ' + b"9" * 5000 + b"}", "is not a JSON object: Exceeds"),
+        (b'{"video": "/a.mp4", "x": "' + b"x" * 3_200_000 + b'"}', "it is longer than 1 MiB"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -117,26 +114,15 @@ def test_null_and_numbers_that_json_has_not(listed: Listed) -> None:
 # ---- where videos and prompts lie
 
 
-def test_relative_paths_count_from_the_list_then_from_the_current_folder(
+def test_relative_paths_count_from_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A video that is in neither is taken to belong into the list's folder."""
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder, names in ((here, ["both.mp4", "here.mp4"]), (there, ["both.mp4"])):
-        folder.mkdir()
-        for name in names:
-            (folder / name).touch()
-    monkeypatch.chdir(here)
-    names = ["both.mp4", "here.mp4", "neither.mp4", "./both.mp4", "../there/both.mp4"]
-    listing = there / "in.csv"
-    listing.write_text("video,prompt\n" + "".join(f"{name},x\n" for name in names))
-    assert [row.video for row in read(listing)] == [
-        str(there / "both.mp4"),
-        str(here / "here.mp4"),
-        str(there / "neither.mp4"),
-        str(there / "both.mp4"),
-        f"{there}/../there/both.mp4",
-    ]
+    """Not from the current folder."""
+    monkeypatch.chdir(Path(__file__).parent)
+    listing = tmp_path / "in.csv"
+    listing.write_text("video,prompt\na.mp4,x\n./b.mp4,x\n../c.mp4,x\n")
+    videos = [row.video for row in read(listing)]
+    assert videos == [f"{tmp_path}/a.mp4", f"{tmp_path}/b.mp4", f"{tmp_path}/../c.mp4"]
 
 
 def test_a_prompt_is_the_row_s_or_beside_the_video_or_the_command_s(tmp_path: Path) -> None:
@@ -163,17 +149,13 @@ def test_a_prompt_is_the_row_s_or_beside_the_video_or_the_command_s(tmp_path: Pa
             assert message in trouble(row)
 
 
-# ---- arrays, pipes, standard input
+# ---- pipes, standard input
 
 
-def test_a_json_array_is_read_as_well(listed: Listed) -> None:
-    """On one line or on many; an item that is no object is a row with an error."""
-    for content in (f"[{GOOD}, 3]", f"\ufeff[\n  {GOOD},\n  3\n]\n"):
-        good, bad = listed(content, "in.json")
-        assert (good.video, good.trouble) == ("/v/a.mp4", None)
-        assert "the line '3' is not a JSON object" in trouble(bad)
-    with pytest.raises(InputError, match="begins as a JSON array and is not JSON"):
-        listed(f"[\n{GOOD},\n")
+def test_a_json_array_is_refused(listed: Listed) -> None:
+    """With the command that makes lines of it."""
+    with pytest.raises(InputError, match=r"is a JSON array.*\. Make lines of it with: jq"):
+        listed(f"\ufeff[\n  {GOOD},\n  3\n]\n", "in.json")
 
 
 def test_standard_input_is_json_lines(tmp_path: Path) -> None:
@@ -255,35 +237,46 @@ def test_the_header_decides_the_separator(listed: Listed, name: str, content: st
     ("line", "message"),
     [
         (b"/v/a.mp4,one, two,three", "a row has 4 cells and the header 2"),
-        (b'/v/a.mp4,"never closed', "is not a row"),
         (b"/v/\xffa.mp4,one", "is not UTF-8"),
-        (b"/v/a.mp4," + b"x" * 200_000, "longer than a row can be"),
     ],
-    ids=lambda value: repr(value)[:30],
 )
 def test_a_bad_row_of_a_table_takes_no_other_with_it(
     listed: Listed, line: bytes, message: str
 ) -> None:
-    """Even a quote that is never closed, with many lines after it."""
+    """Its row has an error, and the rows around it are read."""
     around = b"/v/good.mp4,fine"
-    content = b"\n".join([b"video,prompt", around, line, *[around] * 10_000, b""])
-    rows = listed(content, "in.csv")
-    assert [row.number for row in rows] == list(range(10_002))
-    assert [row.number for row in rows if row.trouble] == [1]
-    assert message in trouble(rows[1])
-    assert {row.video for row in rows if not row.trouble} == {"/v/good.mp4"}
+    before, bad, after = listed(b"\n".join([b"video,prompt", around, line, around]), "in.csv")
+    assert message in trouble(bad)
+    assert {before.video, after.video} == {"/v/good.mp4"}
+    assert before.trouble is after.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'/v/a.mp4,"never closed', "from line 2: field larger than field limit"),
+        (b'/v/a.mp4,"closed"too soon', "from line 2: ',' expected after"),
+        (b"/v/a.mp4," + b"x" * 200_000, "from line 2: a line is longer than 131,072"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_table_whose_quotes_do_not_match_is_refused(
+    listed: Listed, line: bytes, message: str
+) -> None:
+    """What follows could be anything, so no row of it is guessed; the line is named."""
+    rest = b"/v/good.mp4," + b"x" * 100_000
+    with pytest.raises(InputError, match=message):
+        listed(b"\n".join([b"video,prompt", line, rest, rest]), "in.csv")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"path,prompt\n", r"no column 'video', only 'path', 'prompt'"),
-        (b"Video,prompt\n", r"Rename 'Video' to 'video'"),
-        (b"", "is empty"),
+        (b"", "no column 'video', only none"),
         (b"video,a,a\n", "column 'a' stands twice"),
         (b"video,options\n", "no column 'options'"),
-        ("video,prompt\n".encode("utf-16"), "is UTF-16"),
-        (b"\x1f\x8b\x08rest", "is compressed"),
+        ("video,prompt\n".encode("utf-16"), "no column 'video'"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -315,7 +308,7 @@ def test_parquet_values_become_json_values(tmp_path: Path) -> None:
             "id": pa.array([7], pa.int64()),
             "time": pa.array([at], pa.timestamp("us", "UTC")),
             "fine": pa.array([1_000_000_001], pa.timestamp("ns")),
-            "finer": pa.array([[{"t": 3_000}]], pa.list_(pa.struct([("t", pa.duration("ns"))]))),
+            "finer": pa.array([3_001], pa.duration("ns")),
             "day": pa.array([datetime.date(2026, 3, 4)]),
             "price": pa.array([decimal.Decimal("1.50")]),
             "raw": pa.array([b"\x00\xff"]),
@@ -328,9 +321,9 @@ def test_parquet_values_become_json_values(tmp_path: Path) -> None:
     assert row.trouble is None
     assert (row.video, row.prompt, row.id) == ("/v/a.mp4", "one", "7")
     assert row.extra == {
-        "time": "2026-03-04T05:06:07.000891+00:00",
+        "time": "2026-03-04T05:06:07.000891Z",
         "fine": "1970-01-01T00:00:01",
-        "finer": [{"t": 3e-06}],
+        "finer": 3e-06,
         "day": "2026-03-04",
         "price": "1.50",
         "raw": "AP8=",
@@ -344,18 +337,16 @@ def test_parquet_rows_have_options_and_errors_like_lines(tmp_path: Path) -> None
     """A struct is an object of options whose nulls are not set; large binary data is refused."""
     table = pa.table(
         {
-            "video": pa.array([b"/v/a.mp4", None, b"http://x/a", b"\xff", b"/v/b", b"/v/c"]),
-            "options": pa.array(
-                [{"seed": 3, "control": None}, *[None] * 3, {"seed": None, "control": "egde"}, None]
-            ),
-            "blob": pa.array([*[None] * 5, b"x" * 100_000]),
+            "video": pa.array([b"/v/a.mp4", None, b"http://x/a", b"/v/c"]),
+            "options": pa.array([{"seed": 3, "control": None}, *[None] * 3]),
+            "blob": pa.array([*[None] * 3, b"x" * 100_000]),
         }
     )
     rows = read(parquet(tmp_path / "in.pq", table), "given")
-    assert [row.number for row in rows] == list(range(6))
+    assert [row.number for row in rows] == list(range(4))
     assert (rows[0].video, rows[0].prompt, rows[0].options) == ("/v/a.mp4", "given", {"seed": 3})
     assert rows[0].trouble is None
-    messages = ["the video is null", "is a URL", "not UTF-8", "control is egde", "100000 bytes"]
+    messages = ["the video is null", "is a URL", "100004 bytes"]
     for row, message in zip(rows[1:], messages, strict=True):
         assert message in trouble(row)
         assert len(json.dumps(row.extra)) < 2000
@@ -452,17 +443,13 @@ def test_a_missing_input_is_an_error_before_any_row(tmp_path: Path, name: str) -
 
 
 def test_a_format_can_be_named(tmp_path: Path) -> None:
-    """Else the first bytes decide; an unknown one with those that there are."""
+    """Else the name decides; an unknown one with those that there are."""
     parquet(tmp_path / "table", pa.table({"video": ["/v/a.mp4"]}))
-    assert [row.video for row in read(tmp_path / "table")] == ["/v/a.mp4"]
-    (tmp_path / "lines").write_text("\ufeff \n" + GOOD)
-    assert [row.video for row in read(tmp_path / "lines")] == ["/v/a.mp4"]
-    (tmp_path / "clip").write_bytes(b"\0\0\0 ftypisom")
-    assert [row.video for row in read(tmp_path / "clip")] == [f"{tmp_path}/clip"]
+    assert [row.video for row in read(tmp_path / "table", format="parquet")] == ["/v/a.mp4"]
     path = tmp_path / "rows.txt"
     path.write_text("video,prompt\n/v/a.mp4,one\n")
     assert read(path, format="csv")[0].prompt == "one"
-    with pytest.raises(InputError, match=r"is not clear. Name it with --format, one of: videos"):
+    with pytest.raises(InputError, match=r"is not clear.*Name it with --format, one of: videos"):
         open_input(path, prompt=None)
     with pytest.raises(OptionError, match="Use one of: videos, jsonl"):
         open_input(path, prompt=None, format="json")

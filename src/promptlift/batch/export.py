@@ -10,14 +10,15 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import secrets
 import shutil
-import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from promptlift.batch.rows import Row, rows_of
 from promptlift.batch.status import (
@@ -72,8 +73,6 @@ COLUMNS: Mapping[str, ColumnType] = {
 
 _RECORD = "record"
 _LISTING = "promptlift-sidecars.jsonl"
-# File names that Windows keeps for devices.
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{n}" for d in ("com", "lpt") for n in range(10)}
 _NAME_BYTES = 96
 
 _Found: TypeAlias = tuple[RowResult, dict[str, Any] | None]
@@ -86,12 +85,10 @@ class Exported:
     Attributes:
         written: Rows by status that are in it.
         left_out: Rows by status that are not.
-        complete: Whether all rows of the inputs are known.
     """
 
     written: Counter[RowStatus] = field(default_factory=Counter)
     left_out: Counter[RowStatus] = field(default_factory=Counter)
-    complete: bool = True
 
 
 def export(
@@ -101,7 +98,7 @@ def export(
     form: ExportForm | None = None,
     only: Collection[RowStatus] = FINISHED,
     source: str | None = None,
-    record: bool | None = None,
+    record: bool = True,
     write: Callable[[Iterable[_Found]], object] | None = None,
 ) -> Exported:
     """Write the rows of a run with their results, in the order of the input.
@@ -112,7 +109,7 @@ def export(
         form: How; None to go by the name's ending, where no ending is ``sidecars``.
         only: The statuses of the rows that are wanted. ``missing`` is a row without a result.
         source: The one input whose rows are wanted; None for all.
-        record: Whether the whole record comes along; None for yes, except in CSV and TSV.
+        record: Whether the whole record comes along, which is never the case in CSV and TSV.
         write: Writes the rows instead of a form, such as back into the files that they came from.
             Takes each row with its record, as a stream.
 
@@ -130,7 +127,7 @@ def export(
     if form == "sidecars":
         _check_sidecar_folder(output)
     with open_run(run_dir, source=source) as run:
-        exported = Exported(complete=bool(run.inputs))
+        exported = Exported()
 
         def wanted() -> Iterator[tuple[RowResult, str | None]]:
             for result in row_results(run):
@@ -147,11 +144,10 @@ def export(
         if write is not None:
             write(found)
         elif form == "sidecars":
-            _write_sidecars(found, output, record=record is not False)
+            _write_sidecars(found, output, record=record)
         else:
-            with_record = form not in ("csv", "tsv") if record is None else record
             rows = (row for copy in run.inputs for row in rows_of(copy))
-            columns = ExportColumns(rows, record=with_record)
+            columns = ExportColumns(rows, record=record and form not in ("csv", "tsv"))
             lines = (columns.line(*one) for one in wanted())
             with replacing(output) as temporary:
                 _write_lines(lines, columns, temporary, form)
@@ -224,10 +220,12 @@ class ExportColumns:
 
     def __init__(self, rows: Iterable[Row], *, record: bool = True) -> None:
         self.record = record
-        found: dict[str, set[str]] = {}
+        found: dict[str, set[ColumnType]] = {}
         for row in rows:
             for name, value in _carried(row):
-                found.setdefault(name, set()).add(_type_of(value))
+                types = found.setdefault(name, set())
+                if value is not None:
+                    types.add(_type_of(value))
         taken = {*COLUMNS, _RECORD, *found}
         self._names: dict[str, str] = {}
         for name in found:
@@ -301,30 +299,17 @@ def _own_values(result: RowResult, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _type_of(value: Any) -> str:
-    """A column type, ``null``, or ``large`` for an integer that a double does not hold exactly."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        if abs(value) <= 2**53:
-            return "int64"
-        return "large" if -(2**63) <= value < 2**63 else "json"
-    if isinstance(value, float):
-        return "double"
-    return "string" if isinstance(value, str) else "json"
+def _type_of(value: Any) -> ColumnType:
+    kinds: dict[type, ColumnType] = {bool: "bool", int: "int64", float: "double", str: "string"}
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return "json"
+    return kinds.get(type(value), "json")
 
 
-def _common_type(types: set[str]) -> ColumnType:
-    types = types - {"null"}
-    if not types:
-        return "string"
-    if types <= {"int64", "large"}:
-        return "int64"
-    if types <= {"int64", "double"}:
+def _common_type(types: set[ColumnType]) -> ColumnType:
+    if types == {"int64", "double"}:
         return "double"
-    return cast("ColumnType", types.pop()) if types in ({"string"}, {"bool"}) else "json"
+    return next(iter(types), "string") if len(types) < 2 else "json"
 
 
 def _as_type(value: Any, kind: ColumnType) -> Any:
@@ -339,30 +324,10 @@ def _as_type(value: Any, kind: ColumnType) -> Any:
 
 
 def _check_sidecar_folder(folder: Path) -> None:
-    """Check that the folder is new, empty, or holds an earlier export that nobody has changed."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{str(folder)!r} is a file", remedy="name a folder for --form sidecars")
-    listing = folder / _LISTING
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-        ours = {_LISTING, *(name for line in lines for name in json.loads(line)["files"])}
-        written_at = listing.stat().st_mtime_ns
-    except (OSError, ValueError, KeyError, TypeError):
-        ours, written_at = set(), 0
-    for entry in sorted(folder.iterdir()):
-        if not entry.is_file() or entry.is_symlink():
-            why = "which is no regular file"
-        elif entry.name not in ours:
-            why = "which is not from an earlier export"
-        elif entry.stat().st_mtime_ns > written_at:
-            why = "which was changed since it was exported"
-        else:
-            continue
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(
-            f"the folder {str(folder)!r} holds {entry.name!r}, {why}",
-            remedy="name a new folder, or move the file away",
+            f"{str(folder)!r} is there and is no empty folder",
+            remedy="name a new folder for the sidecars, or remove that one",
         )
 
 
@@ -371,19 +336,16 @@ def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> No
 
     They are not written beside the videos: there a ``.txt`` is the *short* prompt, so the next
     reading of that folder would take the result for the question. The folder is written beside its
-    place, and then takes that of an earlier export. The listing says which files are ours; it is
-    written last.
+    place and renamed. A listing says which files are which row's.
     """
     folder = folder.resolve()
     temporary = folder.with_name(f".promptlift-{secrets.token_hex(8)}")
-    old = temporary.with_name(f"{temporary.name}-old")
     taken: set[str] = set()
     try:
         temporary.mkdir()
-        listing = temporary / _LISTING
-        with listing.open("w", encoding="utf-8", newline="\n") as file:
+        with (temporary / _LISTING).open("w", encoding="utf-8", newline="\n") as file:
             for result, found in rows:
-                name = _sidecar_name(result.row, taken)
+                row, name = result.row, _sidecar_name(result.row, taken)
                 texts = {}
                 if found is not None and found.get("prompt") is not None:
                     texts[f"{name}.txt"] = found["prompt"]
@@ -392,7 +354,6 @@ def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> No
                 for path, text in texts.items():
                     content = f"{plain_text(text)}\n"
                     (temporary / path).write_text(content, encoding="utf-8", newline="\n")
-                row = result.row
                 entry = {
                     "files": list(texts),
                     "id": row.id,
@@ -402,24 +363,9 @@ def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> No
                     "key": result.key,
                 }
                 file.write(f"{compact_json(entry)}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        listing.touch()
-        _check_sidecar_folder(folder)
-        if not folder.exists():
-            temporary.rename(folder)
-            return
-        for former in (folder, *folder.iterdir()):  # a mode such as 600 is kept
-            successor = temporary / former.relative_to(folder)
-            if successor.exists():
-                successor.chmod(stat.S_IMODE(former.stat().st_mode))
-        folder.rename(old)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            old.rename(folder)
-            raise
-        shutil.rmtree(old)
+        if folder.exists():
+            folder.rmdir()  # which fails if anything has been put there since
+        temporary.rename(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write the folder {str(folder)!r}: {error.strerror or error}",
@@ -437,17 +383,13 @@ def _sidecar_name(row: Row, taken: set[str]) -> str:
     """
     own_id = not (row.digest.startswith(row.id) and row.video)
     wanted = plain_text(row.id if own_id else PurePath(row.video).stem)
-    safe = "".join(c if c.isalnum() or c in "._- " else "_" for c in wanted)
     # Letters of other scripts take up to four of the 255 bytes that a name may have.
-    safe = safe.encode()[:_NAME_BYTES].decode("utf-8", "ignore").strip(" .")
-    if not safe or safe.casefold().split(".")[0] in _RESERVED:
-        safe = f"_{safe}"
-    name = marked = f"{safe}-{row.digest[:8]}"
-    if safe == wanted and safe.casefold() not in taken:
-        name = safe
-    number = 2
+    safe = re.sub(r"[^\w.\- ]", "_", wanted).encode()[:_NAME_BYTES].decode("utf-8", "ignore")
+    name = safe = safe.strip(" .") or "_"
+    if safe != wanted or name.casefold() in taken:
+        name = f"{safe}-{row.digest[:8]}"
+    numbers = count(2)
     while name.casefold() in taken:  # some file systems ignore case
-        name = f"{marked}-{number}"
-        number += 1
+        name = f"{safe}-{row.digest[:8]}-{next(numbers)}"
     taken.add(name.casefold())
     return name

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import datetime
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
 
 from promptlift.batch.readers import (
     BadRecord,
@@ -29,7 +28,7 @@ _BATCH_ROWS = 1000
 _BATCH_BYTES = 8 * 2**20
 _STREAM_BYTES = 2**20
 _GROUP_ROWS = 2000  # of a written row group: a record is about 8 kB of JSON, so 16 MB
-_MAX_BINARY_BYTES = 65_536  # of one value: what is carried through is copied into the run's folder
+_MAX_BINARY_BYTES = 65_536  # of one row: what is carried through is copied into the run's folder
 
 
 def require_pyarrow(what: str) -> None:
@@ -77,25 +76,28 @@ def open_parquet(path: Path) -> ParquetFile:
 def parquet_records(path: Path) -> Iterator[InputRecord]:
     """The records of a Parquet file; errors as of `open_parquet`."""
     with open_parquet(path) as file:
-        line = 0
-        for batch in _batches(path, file):
-            for record in _with_microseconds(batch).to_pylist():
-                line += 1
-                try:
-                    yield _json_record(record)
-                except InputError as error:
-                    yield BadRecord(repr(record)[:1000], line, error)
+        for line, record in enumerate(_records(path, file), 1):
+            binary = sum(len(value) for value in record.values() if isinstance(value, bytes))
+            if binary <= _MAX_BINARY_BYTES:
+                yield _json_record(record)
+            else:
+                error = InputError(
+                    f"the row holds {binary} bytes of binary data",
+                    remedy="leave that column out, or put its data into files",
+                )
+                yield BadRecord(repr(record)[:1000], line, error)
 
 
-def _batches(path: Path, file: ParquetFile) -> Iterator[pa.RecordBatch]:
+def _records(path: Path, file: ParquetFile) -> Iterator[dict[str, Any]]:
     from pyarrow import ArrowException
 
     groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
     row_bytes = sum(group.total_byte_size for group in groups) // max(1, file.metadata.num_rows)
     rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))
     try:
-        yield from file.iter_batches(batch_size=rows, use_threads=False)
-    except (ArrowException, OSError) as error:
+        for batch in file.iter_batches(batch_size=rows, use_threads=False):
+            yield from _with_microseconds(batch).to_pylist()
+    except (ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
 
@@ -107,69 +109,35 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 
 def _json_record(record: dict[str, Any]) -> dict[str, Any]:
-    for name in ("video", "prompt", "id"):  # older writers do not mark a text as one
-        if isinstance(record.get(name), bytes):
-            try:
-                record[name] = record[name].decode()
-            except UnicodeDecodeError:
-                raise InputError(f"the {name} is not UTF-8", remedy="correct the row") from None
-    return {name: _json_value(value) for name, value in record.items()}
-
-
-def _json_value(value: Any) -> Any:
-    """A value of a table as JSON has it.
+    """A record as JSON has it.
 
     Times and dates become ISO 8601 texts, durations their seconds, decimals and UUIDs texts, bytes
     base64, NaN and the infinities null, maps lists of pairs.
     """
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {str(name): _json_value(item) for name, item in value.items()}
-        case list() | tuple() | set():
-            return [_json_value(item) for item in value]
-        case bytes() | bytearray() | memoryview():
-            if len(value) > _MAX_BINARY_BYTES:
-                raise InputError(
-                    f"a column holds {len(value)} bytes of binary data",
-                    remedy="leave that column out, or put its data into files",
-                )
-            return base64.b64encode(value).decode("ascii")
-        case datetime.timedelta():
-            return value.total_seconds()
-        case datetime.date() | datetime.time():  # a datetime is a date
-            return value.isoformat()
-    return str(value)
+    for name in ("video", "prompt", "id"):  # older writers do not mark a text as one
+        if isinstance(record.get(name), bytes):
+            record[name] = record[name].decode(errors="surrogateescape")
+    made: dict[str, Any] = to_jsonable_python(
+        record, bytes_mode="base64", timedelta_mode="float", inf_nan_mode="null", fallback=str
+    )
+    return made
 
 
 def _with_microseconds(batch: pa.RecordBatch) -> pa.Table:
     """The batch with times in microseconds: Python has none in nanoseconds."""
     import pyarrow as pa
 
-    schema = pa.schema([field.with_type(_coarser(field.type)) for field in batch.schema])
+    def coarser(kind: pa.DataType) -> pa.DataType:
+        if pa.types.is_dictionary(kind):
+            return kind.value_type
+        if pa.types.is_timestamp(kind):
+            return pa.timestamp("us", kind.tz)
+        if pa.types.is_time64(kind):
+            return pa.time64("us")
+        return pa.duration("us") if pa.types.is_duration(kind) else kind
+
+    schema = pa.schema([field.with_type(coarser(field.type)) for field in batch.schema])
     return pa.Table.from_batches([batch]).cast(schema, safe=False)
-
-
-def _coarser(kind: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)
-    if pa.types.is_time64(kind) and kind.unit == "ns":
-        return pa.time64("us")
-    if pa.types.is_duration(kind) and kind.unit == "ns":
-        return pa.duration("us")
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = kind.value_field.with_type(_coarser(kind.value_type))
-        return pa.list_(inner) if pa.types.is_list(kind) else pa.large_list(inner)
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_coarser(field.type)) for field in kind])
-    if pa.types.is_dictionary(kind):
-        return _coarser(kind.value_type)
-    return kind
 
 
 def write_parquet(

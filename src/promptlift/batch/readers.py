@@ -1,31 +1,29 @@
 """Inputs of a batch: JSON lines, CSV, TSV, Parquet, folders and patterns of videos.
 
 An input is read as a stream, so memory does not grow with its rows. A record that is no valid row
-becomes a row with an error and stops no other row. An input that is wrong as a whole, such as a
-table without a column ``video``, raises before its first row.
+becomes a row with an error and stops no other row. An input that is wrong as a whole raises before
+its first row, such as a table without a column ``video``, or in its middle, such as a table whose
+quotes do not match.
 """
 
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import math
 import os
 import re
 import stat
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TextIO, TypeAlias, get_args
 
 from promptlift.batch.rows import Row
 from promptlift.errors import InputError, OptionError, PromptError, VideoRefused
-from promptlift.options import Options
 
 __all__ = [
     "FORMATS",
@@ -54,18 +52,14 @@ _FORMAT_OF_SUFFIX: dict[str, InputFormat] = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
     **dict.fromkeys(_VIDEO_SUFFIXES, "videos"),
 }
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh")
 _COLUMNS = ("video", "prompt", "id", "options")
 """The columns with a meaning; all others are copied to the export."""
 
 _BOM = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_HEAD_BYTES = 4096
 _BUFFER_BYTES = 2**18
 _LINE_BYTES = 2**20
-_ARRAY_BYTES = 64 * 2**20
 _PROMPT_BYTES = 65_536
-_CSV_CHARACTERS = 131_072  # of one record; the csv module's limit for one cell
+_CSV_CHARACTERS = 131_072  # of one line; the csv module's limit for one cell
 
 
 class Input(Protocol):
@@ -90,7 +84,7 @@ class Input(Protocol):
         """The rows, as a stream.
 
         Raises:
-            InputError: The input is wrong as a whole; before the first row.
+            InputError: The input is wrong as a whole.
         """
         ...
 
@@ -98,19 +92,18 @@ class Input(Protocol):
 def open_input(source: str | Path, *, prompt: str | None, format: str | None = None) -> Input:  # noqa: A002
     """Open a folder, a pattern, a video, a list of videos, or standard input.
 
-    Lists are JSON lines (or one JSON array of objects), CSV or TSV with a header, and Parquet.
-    Their columns are ``video``, ``prompt``, ``id`` and, except in CSV and TSV, ``options``: an
-    object with fields of `promptlift.Options`. Other columns are copied to the export.
+    Lists are JSON lines, CSV or TSV with a header, and Parquet. Their columns are ``video``,
+    ``prompt``, ``id`` and, except in CSV and TSV, ``options``: an object with fields of
+    `promptlift.Options`. Other columns are copied to the export.
 
-    A relative path counts from the folder of the list, or from the current folder where only that
-    has such a file. A row without a prompt takes the text of ``clip.txt`` beside ``clip.mp4``,
-    else `prompt`, else an empty one. An empty cell of CSV and an empty ``clip.txt`` are no value;
-    an empty string elsewhere is a prompt.
+    A relative path counts from the folder of the list. A row without a prompt takes the text of
+    ``clip.txt`` beside ``clip.mp4``, else `prompt`, else an empty one. An empty cell of CSV and an
+    empty ``clip.txt`` are no value; an empty string elsewhere is a prompt.
 
     Args:
         source: Path, pattern such as ``clips/**/*.mp4``, or ``-`` for JSON lines on stdin.
         prompt: The short prompt of rows that have none, neither in the list nor beside the video.
-        format: One of `FORMATS`; None to detect it by name and content.
+        format: One of `FORMATS`; None to go by the name.
 
     Raises:
         OptionError: The format is unknown, or needs a package that is not installed.
@@ -132,8 +125,8 @@ def open_input(source: str | Path, *, prompt: str | None, format: str | None = N
         return _Videos(path, prompt)
     if path.is_dir():
         raise InputError(f"{str(path)!r} is a folder and not {found}", remedy="name a file in it")
-    if path.is_file() or not path.exists():
-        _head(path)
+    if not path.is_fifo():  # which can be opened only once
+        _open_binary(path).close()
     if found == "jsonl":
         return _FileInput(path, prompt, partial(_json_records, path))
     if found == "parquet":
@@ -148,39 +141,16 @@ def open_input(source: str | Path, *, prompt: str | None, format: str | None = N
 
 def _detect(path: Path) -> InputFormat:
     named = _FORMAT_OF_SUFFIX.get(path.suffix.lower())
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # a pattern, or missing, which the reader reports
-        return "videos" if set(str(path)) & set("*?[") else named or "videos"
-    if stat.S_ISDIR(mode):
+    if path.is_dir() or (not os.path.lexists(path) and set(str(path)) & set("*?[")):
         return "videos"
-    if not stat.S_ISREG(mode):  # a pipe, such as that of <(command)
+    if path.is_fifo():  # such as that of <(command)
         return "jsonl"
-    if named is not None:
-        return named
-    head = _head(path)
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if b"\0" in head:
-        return "videos"
-    if head.removeprefix(_BOM).lstrip()[:1] in (b"{", b"["):
-        return "jsonl"
-    raise InputError(
-        f"the format of {str(path)!r} is not clear",
-        remedy=f"name it with --format, one of: {', '.join(FORMATS)}",
-    )
-
-
-def _head(path: Path) -> bytes:
-    """The beginning of a list; an error for one that cannot be read or is compressed."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise unreadable_input(path, error) from error
-    if head.startswith(_COMPRESSED):
-        raise InputError(f"{str(path)!r} is compressed", remedy="unpack it")
-    return head
+    if named is None and path.exists():
+        raise InputError(
+            f"the format of {str(path)!r} is not clear from its name",
+            remedy=f"name it with --format, one of: {', '.join(FORMATS)}",
+        )
+    return named or "videos"
 
 
 def unreadable_input(path: Path | str, error: OSError) -> InputError:
@@ -193,13 +163,11 @@ def unreadable_input(path: Path | str, error: OSError) -> InputError:
 
 def missing_video_column(names: Iterable[str]) -> InputError:
     """The error for a record or a table without the column ``video``."""
-    plain = {name.strip().lower(): name[:40] for name in names}
-    close = difflib.get_close_matches("video", plain, n=1)
-    remedy = "name the column with the paths of the videos 'video'"
-    if close:
-        remedy = f"rename {plain[close[0]]!r} to 'video'"
-    listed = ", ".join(map(repr, [*plain.values()][:10])) or "none"
-    return InputError(f"there is no column 'video', only {listed}", remedy=remedy)
+    listed = ", ".join(repr(name[:40]) for name in [*names][:10]) or "none"
+    return InputError(
+        f"there is no column 'video', only {listed}",
+        remedy="name the column with the paths of the videos 'video'",
+    )
 
 
 def _excerpt(text: str) -> str:
@@ -242,9 +210,7 @@ class _FileInput:
         self._path = path
         self._prompt = prompt
         self._read = read
-        self._current = Path.cwd()
-        regular = path is not None and path.is_file()
-        self._folder = path.absolute().parent if path is not None and regular else self._current
+        self._folder = Path.cwd() if path is None or path.is_fifo() else path.absolute().parent
         self._used_other_files = False
         self.description = "-" if path is None else str(path.absolute())
 
@@ -278,19 +244,19 @@ class _FileInput:
 
     def _row(self, number: int, record: Mapping[str, Any]) -> Row:
         extra = {name: value for name, value in record.items() if name not in _COLUMNS}
-        video, prompt = record.get("video"), record.get("prompt")
+        video: Any = record.get("video")
+        prompt: Any = record.get("prompt")
         row_id: Any = record.get("id")
         if isinstance(row_id, int) and not isinstance(row_id, bool):
             row_id = str(row_id)
         try:
-            _check_type("id", row_id, "a text or a whole number")
             if "video" not in record:
                 raise missing_video_column(record)
-            if not isinstance(video, str):
-                raise InputError(f"the video is {_shown(video)}", remedy="give the path of a file")
+            for name, value in (("video", video), ("prompt", prompt), ("id", row_id)):
+                if not isinstance(value, str) and (value is not None or name == "video"):
+                    raise InputError(f"the {name} is {_shown(value)}", remedy="give a text")
             path = self._find(video)
             options = _options_of(record.get("options"))
-            _check_type("prompt", prompt, "a text", PromptError)
             if prompt is None:
                 self._used_other_files = True
                 prompt = _prompt_beside(path) or self._prompt or ""
@@ -307,9 +273,9 @@ class _FileInput:
             )
 
     def _find(self, name: str) -> str:
-        """The absolute path of a video, in the input's folder or else the current one.
+        """The absolute path of a video; ``..`` stays in it, since it counts from where links lead.
 
-        ``..`` stays in it, since that counts from where a link leads.
+        What the path means is decided by the system that opens it.
         """
         if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://|data:", name):
             raise VideoRefused(
@@ -318,16 +284,7 @@ class _FileInput:
             )
         if not name or "\0" in name:
             raise InputError(f"{name[:200]!r} is no path of a video", remedy="correct the row")
-        first, second = self._folder / name, self._current / name
-        if first == second or os.path.lexists(first):
-            return str(first)
-        self._used_other_files = True
-        return str(second if os.path.lexists(second) else first)
-
-
-def _check_type(name: str, value: Any, what: str, error: type[InputError] = InputError) -> None:
-    if value is not None and not isinstance(value, str):
-        raise error(f"the {name} is {_shown(value)}", remedy=f"give {what}")
+        return str(self._folder / name)
 
 
 def _options_of(given: Any) -> Mapping[str, Any] | None:
@@ -338,15 +295,7 @@ def _options_of(given: Any) -> Mapping[str, Any] | None:
         raise InputError(
             f"the options are {_shown(given)}", remedy='give an object such as {"control": "edge"}'
         )
-    options = {name: value for name, value in given.items() if value is not None}
-    _check_options(json.dumps(options, sort_keys=True))
-    return options
-
-
-@lru_cache(maxsize=1024)
-def _check_options(options: str) -> None:
-    """Check options of a row; the same ones come again and again in one input."""
-    Options().merged(json.loads(options))
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _shown(value: Any) -> str:
@@ -388,29 +337,26 @@ _decode = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None).d
 
 
 def _json_records(path: Path | None) -> Iterator[InputRecord]:
-    """One JSON object a line, blank lines left out; or a file that is one JSON array of objects."""
+    """One JSON object a line; blank lines are left out."""
     with _open_binary(path) as file:
-        is_first = True
-        for number, raw in enumerate(_lines(file), 1):
-            line = raw.removeprefix(_BOM) if number == 1 else raw
-            if line.isspace():
-                continue
-            if is_first and line.lstrip().startswith(b"["):
-                yield from _array_records(path)
-                return
-            is_first = False
+        lines = enumerate(_lines(file), 1)
+        for count, (number, raw) in enumerate(pair for pair in lines if not pair[1].isspace()):
+            line = raw.removeprefix(_BOM)
+            if count == 0 and line.lstrip().startswith(b"["):
+                raise InputError(
+                    f"{str(path or '-')!r} is a JSON array and not JSON lines",
+                    remedy="make lines of it with: jq -c '.[]'",
+                )
             text = line.decode(errors="replace").strip()
             try:
                 if len(line) > _LINE_BYTES:
-                    raise InputError(
-                        f"a line is longer than {_LINE_BYTES >> 20} MiB",
-                        remedy="leave large columns out",
-                    )
-                yield _object_or_bad(_decode(line.decode().strip()), text, number)
-            except InputError as error:
-                yield BadRecord(text, number, error)
+                    raise ValueError(f"it is longer than {_LINE_BYTES >> 20} MiB")
+                record = _decode(line.decode().strip())
+                if not isinstance(record, dict):
+                    raise ValueError("it is another value")
+                yield record
             except (ValueError, RecursionError) as error:  # also ten thousand digits or brackets
-                what = f"the line {_excerpt(text)} is not JSON: {error}"
+                what = f"the line {_excerpt(text)} is not a JSON object: {error}"
                 remedy = 'write one object a line, such as {"video": "clip.mp4", "prompt": "dawn"}'
                 yield BadRecord(text, number, InputError(what, remedy=remedy))
 
@@ -433,61 +379,43 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             line = file.readline(_LINE_BYTES + 1)
 
 
-def _array_records(path: Path | None) -> Iterator[InputRecord]:
-    if path is None or not path.is_file() or path.stat().st_size > _ARRAY_BYTES:
-        raise InputError(
-            f"{str(path or '-')!r} is a JSON array and not JSON lines",
-            remedy="make lines of it with: jq -c '.[]'",
-        )
-    try:
-        items = _decode(path.read_bytes().removeprefix(_BOM).decode())
-    except (ValueError, RecursionError):
-        raise InputError(
-            f"{str(path)!r} begins as a JSON array and is not JSON", remedy="correct the file"
-        ) from None
-    for number, item in enumerate(items, 1):
-        yield _object_or_bad(item, json.dumps(item), number)
-
-
-def _object_or_bad(value: Any, text: str, line: int) -> InputRecord:
-    if isinstance(value, dict):
-        return value
-    what = f"the line {_excerpt(text)} is not a JSON object"
-    return BadRecord(text, line, InputError(what, remedy='write {"video": "clip.mp4"}'))
-
-
 # ---- CSV and TSV
 
 
 def _table_records(path: Path, *, tabs: bool) -> Iterator[InputRecord]:
     """The records of a CSV or TSV file with a header; an empty cell is no value."""
     with _open_table(path, tabs=tabs) as (names, records):
-        for line, text, cells in records:
-            if isinstance(cells, InputError):
-                yield BadRecord(_readable(text), line, cells)
-            elif error := _cells_error(cells, names):
-                yield BadRecord(_readable(text), line, error)
-            elif any(cells):
+        for line, cells in records:
+            text = "".join(cells)
+            readable = text.encode(errors="surrogateescape").decode(errors="replace")
+            error = None
+            if readable != text:
+                what = f"the row {_excerpt(readable)} is not UTF-8"
+                error = InputError(what, remedy="save the file as UTF-8")
+            elif len(cells) > len(names):
+                what = f"a row has {len(cells)} cells and the header {len(names)}"
+                error = InputError(what, remedy="put a text with commas in quotes")
+            if error is not None:
+                yield BadRecord(readable, line, error)
+            elif text:
                 pairs = zip(names, cells, strict=False)
                 yield {"video": "", **{name: cell for name, cell in pairs if name and cell}}
 
 
 @contextmanager
-def _open_table(path: Path, *, tabs: bool) -> Iterator[tuple[list[str], Iterator[_CsvRecord]]]:
-    """The names in the header and the records after it; refuses a table without ``video``."""
-    if _head(path)[:2] in _UTF16_MARKS:
-        raise InputError(f"{str(path)!r} is UTF-16", remedy="save it as UTF-8")
+def _open_table(
+    path: Path, *, tabs: bool
+) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+    """The names in the header, and each record with the number of its last line."""
     # A byte that is not UTF-8 becomes a surrogate, and an error of its own row.
     with path.open(
         encoding="utf-8-sig", errors="surrogateescape", newline="", buffering=_BUFFER_BYTES
     ) as file:
-        delimiter = "\t" if tabs else _delimiter_of(file.readline(_CSV_CHARACTERS))
+        header = file.readline(_CSV_CHARACTERS)
         file.seek(0)
-        records = _csv_records(file, delimiter)
-        _, _, cells = next(records, (0, "", InputError(f"{str(path)!r} is empty", remedy=_HEADER)))
-        if isinstance(cells, InputError):
-            raise cells
-        names = [cell.strip() for cell in cells]
+        separator = "\t" if tabs else max(",;\t", key=header.count)
+        records = _csv_records(path, file, separator)
+        names = [cell.strip() for cell in next(records, (1, []))[1]]
         if "video" not in names:
             raise missing_video_column(names)
         for column in names:
@@ -503,80 +431,24 @@ def _open_table(path: Path, *, tabs: bool) -> Iterator[tuple[list[str], Iterator
         yield names, records
 
 
-_HEADER = "give it a header with a column 'video'"
-_CsvRecord: TypeAlias = tuple[int, str, list[str] | InputError]
-"""Line of its beginning, from 1, text and cells of a record, or why it is none."""
-
-
-def _csv_records(file: TextIO, delimiter: str) -> Iterator[_CsvRecord]:
-    """The records of a table; a broken one takes no other with it.
-
-    A quote that is never closed would swallow all lines after it. So the lines of the record under
-    way are remembered, and where it fails all but the first are read again.
-    """
-    again: deque[str] = deque()
-    taken: list[str] = []
-
+def _csv_records(path: Path, file: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
     def lines() -> Iterator[str]:
-        length = 0
-        while line := again.popleft() if again else file.readline(_CSV_CHARACTERS):
-            length = length + len(line) if taken else len(line)
-            taken.append(line)
-            if length >= _CSV_CHARACTERS:
-                raise csv.Error("longer than a row can be: a quote may not be closed")
+        while line := file.readline(_CSV_CHARACTERS):
+            if len(line) == _CSV_CHARACTERS and not line.endswith(("\n", "\r")):
+                raise csv.Error(f"a line is longer than {_CSV_CHARACTERS:,} characters")
             yield line
 
-    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
-    number = 1
-    while True:
-        taken.clear()
-        cells: list[str] | InputError
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            first = taken[0]
-            again.extendleft(reversed(taken[1:]))
-            rest = first if len(taken) == 1 else ""
-            while len(rest) >= _CSV_CHARACTERS and not rest.endswith(("\n", "\r")):
-                rest = file.readline(_CSV_CHARACTERS)
-            del taken[1:]
-            reader = csv.reader(lines(), delimiter=delimiter, strict=True)
-            cells = InputError(
-                f"the line {_excerpt(_readable(first).strip())} is not a row: {error}",
-                remedy='put a cell with commas or quotes in quotes, and double those: "so ""it"""',
-            )
-        count = len(taken)
-        yield number, "".join(taken).strip(), cells
-        number += count
-
-
-def _delimiter_of(header: str) -> str:
-    """The separator that makes a column ``video`` of the header."""
-    for delimiter in ",;\t":
-        cells = next(csv.reader([header], delimiter=delimiter), [])
-        if "video" in [cell.strip() for cell in cells]:
-            return delimiter
-    return ","
-
-
-def _cells_error(cells: list[str], names: list[str]) -> InputError | None:
-    text = "".join(cells)
-    if not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text):
-        return InputError(
-            f"the row {_excerpt(_readable(text))} is not UTF-8", remedy="save the file as UTF-8"
-        )
-    if len(cells) > len(names):
-        return InputError(
-            f"a row has {len(cells)} cells and the header {len(names)}",
-            remedy="put a text with commas in quotes",
-        )
-    return None
-
-
-def _readable(text: str) -> str:
-    return text.encode(errors="surrogateescape").decode(errors="replace")
+    reader = csv.reader(lines(), delimiter=separator, strict=True)
+    line = 0
+    try:
+        for cells in reader:
+            line = reader.line_num
+            yield line, cells
+    except csv.Error as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read from line {line + 1}: {error}",
+            remedy='put a cell with commas or quotes in quotes, and double those: "so ""it"""',
+        ) from error
 
 
 # ---- folders and patterns
@@ -614,28 +486,24 @@ class _Videos:
     def rows(self) -> Iterator[Row]:
         """See `Input.rows`."""
         number = -1
-        for number, found in enumerate(self._walk() if self._root.is_dir() else [self._root]):
+        for number, path in enumerate(self._walk() if self._root.is_dir() else [self._root]):
             try:
-                if isinstance(found, OSError):
-                    raise unreadable_input(str(found.filename), found)
-                yield Row.of(number, str(found), _prompt_beside(str(found)) or self._prompt or "")
+                yield Row.of(number, str(path), _prompt_beside(str(path)) or self._prompt or "")
             except InputError as error:
-                path = str(found.filename if isinstance(found, OSError) else found)
-                yield Row.broken(number, path, error, video=path)
+                yield Row.broken(number, str(path), error, video=str(path))
         if number < 0:
             raise InputError(
                 f"there is no video or image in {self.description!r}",
                 remedy="check the path; a list of videos must be named itself",
             )
 
-    def _walk(self) -> Iterator[Path | OSError]:
-        """The videos below the folder, and the errors of folders that cannot be read."""
-        unreadable: list[OSError] = []
-        for name, folders, files in os.walk(
-            self._root, followlinks=True, onerror=unreadable.append
-        ):
-            yield from unreadable
-            unreadable.clear()
+    def _walk(self) -> Iterator[Path]:
+        """The videos below the folder."""
+
+        def refuse(error: OSError) -> None:
+            raise unreadable_input(str(error.filename), error)
+
+        for name, folders, files in os.walk(self._root, followlinks=True, onerror=refuse):
             folder = Path(name)
             parts = folder.relative_to(self._root).parts
             is_last = "**" not in self._pattern and len(parts) + 1 >= len(self._pattern)
@@ -648,7 +516,6 @@ class _Videos:
                 is_video = Path(one).suffix.lower() in _VIDEO_SUFFIXES and not one.startswith(".")
                 if is_video and _matches((*parts, one), self._pattern):
                     yield folder / one
-        yield from unreadable
 
 
 def _is_circle(folder: Path, inner: Path) -> bool:

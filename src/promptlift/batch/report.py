@@ -14,11 +14,10 @@ from array import array
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -26,7 +25,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from promptlift import __version__
 from promptlift.batch.status import (
     STATUSES,
-    FailureReason,
     RowResult,
     RunSummary,
     damage_lines,
@@ -43,15 +41,15 @@ from promptlift.errors import VideoError
 from promptlift.files import write_atomic
 from promptlift.store.index import FIT
 from promptlift.store.remote import RunPlace
-from promptlift.store.run_dir import RunConfig, RunDir, open_run
+from promptlift.store.run_dir import RunDir, open_run
 from promptlift.text import counted, plain_text
 from promptlift.types import Instant, Size
 from promptlift.video.source import content_of, open_video
 from promptlift.video.workers import isolated_call
 
-__all__ = ["Measurements", "SampleFrames", "measure_run", "render_report", "write_report"]
+__all__ = ["write_report"]
 
-_EXAMPLES = 5
+_Sample = list[tuple[RowResult, dict[str, Any]]]
 _SAMPLE_FRAMES = 4
 _FRAME_BOX = Size(320, 320)
 _MEASURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
@@ -85,19 +83,58 @@ def write_report(
         OutputError: It cannot be read, or the page not be written.
     """
     with open_run(run_dir) as run:
-        summary = summarise(run, examples=_EXAMPLES, place=place)
-        measured = measure_run(run)
-        config = run.config
-    images = sample_frames(measured.sample) if frames else []
-    page = render_report(summary, measured, config=config, images=images)
-    write_atomic(output, page.encode())
+        summary, measured, config = summarise(run, place=place), _measure(run), run.config
+    settings = {
+        kind: ", ".join(f"{name} ({n:,})" if len(names) > 1 else name for name, n in names.items())
+        for kind, names in measured.used.items()
+    }
+    for name, value in (config.options if config else {}).items():
+        if value not in (None, [], "") and name not in settings:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            settings[name.replace("_", " ")] = text
+    environment = Environment(
+        loader=PackageLoader("promptlift.batch"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "counted": counted,
+        "duration": format_duration,
+        "date": lambda at: time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)),
+    }
+    page = environment.get_template("report.html.j2").render(
+        name=Path(summary.run_dir).absolute().name or str(summary.run_dir),
+        now=time.time(),
+        version=__version__,
+        summary=summary,
+        measured=measured,
+        statuses=[(s, n, _STATUS_TEXTS[s]) for s in STATUSES if (n := summary.rows[s])],
+        tiles=_tiles(summary, measured),
+        steps=list(next_steps(summary)),
+        distributions=_distributions(measured),
+        sample=[
+            {
+                "row": result.row,
+                "status": result.status,
+                "record": record,
+                "reason": reason_of(record),
+                "images": _frames_of(result, record) if frames else ([], ""),
+            }
+            for result, record in measured.fit + measured.rejected
+        ],
+        settings=settings,
+        damage=list(damage_lines(summary)),
+    )
+    write_atomic(output, plain_text(page).encode())
 
 
 # ---- what the records say
 
 
 @dataclass(slots=True)
-class Measurements:
+class _Measurements:
     """What the records of a run say together.
 
     Attributes:
@@ -108,7 +145,6 @@ class Measurements:
         answer_tokens: Tokens of all answers, rejected ones included.
         values: Numbers of the items by what they measure: ``prepare`` and ``ask`` are seconds,
             ``prompt`` and ``result`` are tokens.
-        target_limits: The most tokens that the targets take, by their names.
         used: What was used, by kind (``engine``, ``model``, ...), and by how many items.
         fit: A sample of items with a fit prompt: those with the least keys, which are hashes.
         rejected: A sample of rejected items, likewise.
@@ -122,15 +158,9 @@ class Measurements:
     values: dict[str, array[float]] = field(
         default_factory=lambda: {name: array("d") for name in _MEASURES}
     )
-    target_limits: dict[str, int] = field(default_factory=dict)
     used: dict[str, Counter[str]] = field(default_factory=dict)
-    fit: list[tuple[RowResult, dict[str, Any]]] = field(default_factory=list)
-    rejected: list[tuple[RowResult, dict[str, Any]]] = field(default_factory=list)
-
-    @property
-    def sample(self) -> list[tuple[RowResult, dict[str, Any]]]:
-        """Both samples, the rejected ones last."""
-        return self.fit + self.rejected
+    fit: _Sample = field(default_factory=list)
+    rejected: _Sample = field(default_factory=list)
 
     def add(self, result: RowResult, record: dict[str, Any]) -> None:
         """Count one item's record."""
@@ -147,8 +177,6 @@ class Measurements:
         for measure, numbers in self.values.items():
             if values.get(measure) is not None:
                 numbers.append(values[measure])
-        if tokens.get("target_limit") is not None:
-            self.target_limits[str(record.get("target"))] = tokens["target_limit"]
         engine, plan = record.get("engine") or {}, record.get("plan") or {}
         used = {
             "engine": " ".join(filter(None, (engine.get("name"), engine.get("version")))),
@@ -168,9 +196,9 @@ class Measurements:
             del sample[most:]
 
 
-def measure_run(run: RunDir) -> Measurements:
+def _measure(run: RunDir) -> _Measurements:
     """Read the record of every item of a run, once however many rows share it."""
-    measured = Measurements()
+    measured = _Measurements()
     keys: set[bytes] = set()
     for result in row_results(run):
         if result.key is None or (packed := bytes.fromhex(result.key)) in keys:
@@ -185,47 +213,32 @@ def measure_run(run: RunDir) -> Measurements:
 # ---- the frames of the sample
 
 
-class SampleFrames(NamedTuple):
-    """The frames of one record.
+def _frames_of(result: RowResult, record: dict[str, Any]) -> tuple[list[tuple[str, str]], str]:
+    """The hint frames of a record, at most four, or why there are none.
 
-    Attributes:
-        frames: As ``data:`` addresses with their seconds.
-        missing: Why there are none, in a few words; empty where there are.
+    A record has the times of its frames and not the frames. They are read again where the video is
+    still the same, in a process of their own: a video that crashed a decoder is in the run too.
+
+    Returns:
+        Each frame as a ``data:`` address with its seconds, and a text where they are missing.
     """
-
-    frames: tuple[tuple[str, str], ...] = ()
-    missing: str = ""
-
-
-def sample_frames(sample: Sequence[tuple[RowResult, dict[str, Any]]]) -> list[SampleFrames]:
-    """The hint frames of each of a sample, at most four of one record, decoded again.
-
-    A record has the times of its frames and not the frames. They are read where the video is still
-    the same, in processes of their own: a video that crashed a decoder is in the run too.
-    """
-    with ThreadPoolExecutor(2, thread_name_prefix="report") as threads:
-        return list(threads.map(_frames_of, sample))
-
-
-def _frames_of(sampled: tuple[RowResult, dict[str, Any]]) -> SampleFrames:
-    result, record = sampled
     video = record.get("video") or {}
     times = [Fraction(one["exact_seconds"]) for one in record.get("frames") or ()]
     if not times and (video.get("probe") or {}).get("duration"):
         duration = Fraction(video["probe"]["duration"])  # an engine without a model is shown none
         times = [duration / 4, duration * 3 / 4]
     if not times:
-        return SampleFrames(missing="the video was never read")
+        return [], "the video was never read"
     if len(times) > _SAMPLE_FRAMES:
         last = len(times) - 1
         times = [times[n * last // (_SAMPLE_FRAMES - 1)] for n in range(_SAMPLE_FRAMES)]
     try:
         if content_of(result.row.video) != video["content"]:
-            return SampleFrames(missing="the video is no longer the one that was shown")
+            return [], "the video is no longer the one that was shown"
         urls = isolated_call(_decode, result.row.video, times)
     except VideoError:
-        return SampleFrames(missing="the video is gone or can no longer be read")
-    return SampleFrames(tuple(zip(urls, (f"{float(time):.2f}" for time in times), strict=False)))
+        return [], "the video is gone or can no longer be read"
+    return list(zip(urls, (f"{float(time):.2f}" for time in times), strict=False)), ""
 
 
 def _decode(path: str, times: Sequence[Fraction]) -> list[str]:
@@ -244,78 +257,12 @@ def _decode(path: str, times: Sequence[Fraction]) -> list[str]:
 # ---- the page
 
 
-def render_report(
-    summary: RunSummary,
-    measured: Measurements,
-    *,
-    config: RunConfig | None = None,
-    images: Sequence[SampleFrames] = (),
-    now: float | None = None,
-) -> str:
-    """The page.
-
-    Args:
-        summary: The state of the run.
-        measured: What its records say.
-        config: What the run is; None where that was lost.
-        images: The frames of each of `Measurements.sample`; none for a page without.
-        now: Seconds since 1970; None for the clock's.
-    """
-    environment = Environment(
-        loader=PackageLoader("promptlift.batch"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "counted": counted,
-        "duration": format_duration,
-        "date": lambda at: time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)),
-    }
-    settings = {
-        kind: ", ".join(f"{name} ({n:,})" if len(names) > 1 else name for name, n in names.items())
-        for kind, names in measured.used.items()
-    }
-    for name, value in (config.options if config else {}).items():
-        if value not in (None, [], "") and name not in settings:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            settings[name.replace("_", " ")] = text
-    page = environment.get_template("report.html.j2").render(
-        name=Path(summary.run_dir).absolute().name or str(summary.run_dir),
-        now=time.time() if now is None else now,
-        version=__version__,
-        summary=summary,
-        measured=measured,
-        statuses=[(s, n, _STATUS_TEXTS[s]) for s in STATUSES if (n := summary.rows[s])],
-        tiles=_tiles(summary, measured),
-        steps=list(next_steps(summary)),
-        distributions=_distributions(measured),
-        sample=[
-            {
-                "row": result.row,
-                "status": result.status,
-                "record": record,
-                "reason": reason_of(record)
-                or FailureReason("rejected", "no answer was fit to use", ""),
-                "images": images[number] if images else SampleFrames(),
-            }
-            for number, (result, record) in enumerate(measured.sample)
-        ],
-        settings=settings,
-        damage=list(damage_lines(summary)),
-    )
-    return plain_text(page)
-
-
-def _tiles(summary: RunSummary, measured: Measurements) -> list[tuple[str, str]]:
+def _tiles(summary: RunSummary, measured: _Measurements) -> list[tuple[str, str]]:
     tiles = []
     active = summary.active_s
     if summary.live:
-        eta = summary.eta_s
-        left = "" if eta is None else f", about {format_duration(eta)} left"
         processes = counted(len(summary.live), "process", "processes")
-        tiles.append((format_rate(summary.rate, "rows"), f"now, by {processes}{left}"))
+        tiles.append((format_rate(summary.rate, "rows"), f"now, by {processes}"))
     if active >= 1:
         tiles.append((format_duration(active), "of work, without the pauses between runs"))
         tiles.append((format_rate(measured.items / active, "items"), "on average"))
@@ -328,15 +275,12 @@ def _tiles(summary: RunSummary, measured: Measurements) -> list[tuple[str, str]]
     return tiles
 
 
-def _distributions(measured: Measurements) -> list[tuple[str, ...]]:
+def _distributions(measured: _Measurements) -> list[tuple[str, ...]]:
     """A line of a table for each measure: its name, then what most items take."""
     lines = []
     for name, numbers in measured.values.items():
         if numbers:
             label, text = _MEASURES[name]
-            if name == "result" and measured.target_limits:
-                limits = (f"{n} takes {most:,}" for n, most in measured.target_limits.items())
-                label = f"{label}; {', '.join(limits)}"
             quantiles = np.quantile(numbers, [0.5, 0.9, 0.99, 1]).tolist()
             lines.append((label, *map(text, [*quantiles, sum(numbers)])))
     return lines

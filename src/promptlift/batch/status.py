@@ -18,7 +18,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from promptlift.batch.rows import CurrentKeys, Row, rows_of
 from promptlift.errors import OptionError, OutputError
-from promptlift.record import Record
 from promptlift.store.index import FIT, Index, PartDamage, WriterLog
 from promptlift.store.remote import RunPlace
 from promptlift.store.results import process_runs
@@ -56,12 +55,11 @@ RowStatus: TypeAlias = Literal["ok", "repaired", "rejected", "failed", "missing"
 STATUSES: tuple[RowStatus, ...] = get_args(RowStatus)
 FINISHED: tuple[RowStatus, ...] = ("ok", "repaired", "rejected", "failed")
 
-WriterLife: TypeAlias = Literal["live", "silent", "ended", "killed"]
-"""``silent``: no news, though this machine has a process of that number. It waits for a full disk
-or is stopped, or the number belongs to another process by now."""
+WriterLife: TypeAlias = Literal["live", "ended", "killed"]
 
-_ALIVE_SECONDS = 30.0  # a writer gives news every ten
+_ALIVE_SECONDS = 30.0  # a writer reports every ten
 _RATE_LINES = 6
+_EXAMPLES = 3
 
 # What may help, by the check that failed first; see `promptlift.review`.
 _REMEDIES = {
@@ -175,10 +173,14 @@ def find_rows(run: RunDir, wanted: str) -> list[RowResult]:
     Raises:
         OptionError: There is none, or several items match.
     """
-    found = [result for result in row_results(run) if result.row.id == wanted]
-    if not found and re.fullmatch(r"[0-9a-fA-F]{4,64}", wanted):
-        start = wanted.lower()
-        found = [one for one in row_results(run) if one.key and one.key.startswith(start)]
+    start = wanted.lower() if re.fullmatch(r"[0-9a-fA-F]{4,64}", wanted) else None
+    found, by_key = [], []
+    for result in row_results(run):
+        if result.row.id == wanted:
+            found.append(result)
+        elif start is not None and (result.key or "").startswith(start):
+            by_key.append(result)
+    found = found or by_key
     if not found:
         raise OptionError(
             f"no row has the id {wanted!r}, and no key begins with it",
@@ -234,7 +236,6 @@ class RunSummary:
         run_dir: The folder, or the URL that it is a copy of.
         rows: Rows by status.
         groups: What failed, then what was rejected, the most rows first.
-        items: Different items that have a result, those of other settings included.
         retryable: Failed rows that a rerun tries again.
         inputs: How many rows each input has, by their descriptions.
         complete: Whether all rows of the inputs are known, so that `total` is final.
@@ -246,7 +247,6 @@ class RunSummary:
     run_dir: RunPlace
     rows: Counter[RowStatus]
     groups: tuple[FailureGroup, ...]
-    items: int
     retryable: int
     inputs: Mapping[str, int]
     complete: bool
@@ -293,15 +293,11 @@ class RunSummary:
         return tuple(writer for writer in self.writers if writer.life == "live")
 
 
-def summarise(
-    run: RunDir, *, examples: int = 3, now: float | None = None, place: RunPlace | None = None
-) -> RunSummary:
+def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
     """The state of a run, which may be live, finished or dead, or on another machine.
 
     Args:
         run: The run.
-        examples: How many rows of each group are shown; 0 reads no record at all.
-        now: Seconds since 1970; None for the clock's.
         place: What the run is called; None for its folder.
     """
     rows: Counter[RowStatus] = Counter()
@@ -317,14 +313,14 @@ def summarise(
         which = (result.status, result.code or "unknown", result.retryable)
         group = groups.setdefault(which, FailureGroup(*which))
         group.rows += 1
-        if len(group.examples) < examples:
+        if len(group.examples) < _EXAMPLES:
             _, raw = raw_record(run.index, result)
             reason = result.reason(None if raw is None else json.loads(raw))
             _, message, remedy = reason or FailureReason("", "", "")
             row = result.row
             example = FailureExample(row.id, row.video, result.key, message, remedy)
             group.examples.append(example)
-    writers = writer_statuses(run.index.writers, now=now)
+    writers = writer_statuses(run.index.writers)
     return RunSummary(
         run_dir=place or run.path,
         rows=rows,
@@ -332,7 +328,6 @@ def summarise(
         groups=tuple(
             sorted(groups.values(), key=lambda g: (g.status == "rejected", -g.rows, g.code))
         ),
-        items=len(run.index),
         retryable=retryable,
         inputs=inputs,
         complete=bool(run.inputs),
@@ -387,21 +382,15 @@ class WriterStatus:
 
     Attributes:
         name: ``<host>-<pid>-<random>``.
-        host: Its machine; empty where its first line is damaged.
-        pid: Its process there; None likewise.
-        turn: Its place in the order of the processes.
         life: Whether it works, ended by itself, or neither.
         reason: Why it ended; empty where it did not.
         began: Seconds since 1970; None where unknown.
-        last: When it last gave news; None likewise.
-        rate: Rows a second of its last minute; 0 where unknown.
+        last: When it last reported; None likewise.
+        rate: Rows a second in its last minute; 0 where unknown.
         counts: What it last counted; see `promptlift.batch.progress`.
     """
 
     name: str
-    host: str
-    pid: int | None
-    turn: int
     life: WriterLife
     reason: str
     began: float | None
@@ -419,17 +408,13 @@ class WriterStatus:
         """How long it worked."""
         return self.counts.get("seconds") or max(0.0, (self.last or 0.0) - (self.began or 0.0))
 
-    def describe(self, now: float) -> str:
+    def describe(self) -> str:
         """What is known of it besides `life`, in words."""
         if self.life == "ended":
             return self.reason
-        ago = "an unknown time"
-        if self.last is not None:
-            ago = format_duration(max(0.0, now - self.last))
         if self.life == "killed":
-            return f"or its machine is gone; last news {ago} ago"
-        if self.life == "silent":
-            return f"for {ago}, though there is a process {self.pid}"
+            ago = "unknown" if self.last is None else format_duration(time.time() - self.last)
+            return f"or its machine is gone; time since its last report: {ago}"
         flying, paused = self.counts.get("in_flight"), self.counts.get("paused")
         parts = [
             "" if flying is None else f"{flying} in flight",
@@ -439,44 +424,31 @@ class WriterStatus:
         return ", ".join(filter(None, parts))
 
 
-def writer_statuses(
-    logs: Iterable[WriterLog], *, now: float | None = None
-) -> tuple[WriterStatus, ...]:
-    """What is known of each process, in their order.
-
-    Args:
-        logs: See `promptlift.store.index.Index.writers`.
-        now: Seconds since 1970; None for the clock's.
-    """
-    moment = time.time() if now is None else now
+def writer_statuses(logs: Iterable[WriterLog]) -> tuple[WriterStatus, ...]:
+    """What is known of each process, in their order; for `promptlift.store.index.Index.writers`."""
+    now, here = time.time(), socket.gethostname()
     statuses = []
     for log in logs:
         start, end, progress = log.start, log.end, log.progress
         last = max((line.at for line in (start, *progress[-1:], end) if line), default=None)
-        pid, host = (None, "") if start is None else (start.pid, start.host)
-        # A clock that is ahead on the writer's machine gives news of the future, which are fresh.
-        fresh = last is not None and moment - last < _ALIVE_SECONDS
-        life: WriterLife = "live" if fresh else "killed"
-        if end is not None:
-            life = "ended"
-        elif pid is not None and host == socket.gethostname():
-            life = "killed" if not process_runs(pid) else "live" if fresh else "silent"
+        # A clock that is ahead on the writer's machine gives reports of the future: they are fresh.
+        alive = last is not None and now - last < _ALIVE_SECONDS
+        if start is not None and start.host == here:
+            alive = process_runs(start.pid)  # it may wait for room on a full disk
+        life: WriterLife = "ended" if end is not None else "live" if alive else "killed"
         counts = progress[-1].counts if progress else {}
-        rows, seconds = _finished(counts), counts.get("seconds", 0.0)
+        finished, seconds = _finished(counts), counts.get("seconds", 0.0)
         if recent := progress[-1 - _RATE_LINES : -1]:  # of the last minute
-            rows -= _finished(recent[0].counts)
+            finished -= _finished(recent[0].counts)
             seconds = progress[-1].at - recent[0].at
         statuses.append(
             WriterStatus(
                 name=log.name,
-                host=host,
-                pid=pid,
-                turn=log.turn,
                 life=life,
                 reason="" if end is None else end.reason,
                 began=None if start is None else start.at,
                 last=last,
-                rate=rows / seconds if seconds > 0 else 0.0,
+                rate=finished / seconds if seconds > 0 else 0.0,
                 counts=counts,
             )
         )
@@ -539,8 +511,6 @@ def status_text(summary: RunSummary) -> str:
     if summary.live:
         eta = "" if summary.eta_s is None else f", about {format_duration(summary.eta_s)} left"
         lines.append(f"  now {format_rate(summary.rate, 'rows')}{eta}")
-    elif summary.active_s >= 1:
-        lines.append(f"  worked on for {format_duration(summary.active_s)}")
     for group in summary.groups:
         again = "; a rerun tries again" if group.retryable else ""
         lines.append(f"\n{group.status}: {group.code}: {counted(group.rows, 'row')}{again}")
@@ -550,8 +520,9 @@ def status_text(summary: RunSummary) -> str:
     if summary.writers:
         lines.append("\nprocesses")
         # Those first that have not ended, and the latest of each kind.
-        writers = sorted(summary.writers, key=lambda one: (one.life == "ended", -one.turn))
-        lines += [f"  {w.name}: {w.life}: {w.describe(time.time())}" for w in writers[:8]]
+        writers = list(reversed(summary.writers))
+        writers.sort(key=lambda one: one.life == "ended")
+        lines += [f"  {w.name}: {w.life}: {w.describe()}" for w in writers[:8]]
         if len(writers) > 8:
             lines.append(f"  and {len(writers) - 8} more")
     if damage := list(damage_lines(summary)):
@@ -562,69 +533,36 @@ def status_text(summary: RunSummary) -> str:
     return "\n".join(lines)
 
 
-def item_text(found: Sequence[RowResult], result: RowResult, record: Record | None) -> str:
+def item_text(found: Sequence[RowResult], result: RowResult, record: Mapping[str, Any]) -> str:
     """One item for a person.
 
     Args:
         found: The rows that share it.
         result: What became of it.
-        record: Its record; None where there is none.
+        record: Its record; empty where there is none.
     """
-    row, video = result.row, result.row.video or "(none)"
-    if record is not None and (probe := record.video.probe) is not None:
-        length = "" if probe.duration is None else f", {float(probe.duration):.1f} s"
-        video = f"{video} ({probe.width}x{probe.height}{length}, {probe.codec})"
-    inputs = [f"row {one.row.number + 1} of {one.source}" for one in found]
-    fields = [("key", result.key or "not asked yet"), ("input", inputs[0])]
-    fields += [("", more) for more in inputs[1:]]
-    fields += [("video", video), ("prompt", row.prompt or "(empty: describe what is there)")]
+    row = result.row
+    fields = [("key", result.key or "not asked yet")]
+    fields += [("input", f"row {one.row.number + 1} of {one.source}") for one in found]
+    fields += [("video", row.video or "(none)")]
+    fields += [("prompt", row.prompt or "(empty: describe what is there)")]
     for name, value in {**row.options, **row.extra}.items():
         fields.append((name, value if isinstance(value, str) else compact_json(value)))
-    if record is not None:
-        fields += [*_usage_fields(record), *_review_fields(record)]
-    elif row.trouble is not None:
-        code, message, remedy = row.trouble
-        fields += [("error", f"{code}: {message}"), ("", f"-> {remedy}")]
+    if (reason := result.reason(record)) is not None:
+        again = " (a rerun tries again)" if result.retryable else ""
+        fields += [
+            ("error", f"{reason.code}: {reason.message}{again}"),
+            ("", f"-> {reason.remedy}"),
+        ]
+    for check in (record.get("review") or {}).get("checks", ()):
+        if not check["passed"] or check["repaired"]:
+            outcome = "repaired" if check["passed"] else "failed"
+            fields.append(("check", f"{check['name']} {outcome}: {check['detail']}"))
     lines = [f"{row.id}: {result.status}", *(f"  {name:<8} {value}" for name, value in fields)]
-    if record is not None and record.prompt is not None:
-        lines += ["", record.prompt]
-    elif record is not None:
-        for number, one in enumerate(record.attempts, 1):
-            head = f"answer {number}, seed {one.sampling.seed}, failed: {', '.join(one.failed)}"
-            lines += ["", head, one.text]
+    if record.get("prompt") is not None:
+        lines += ["", record["prompt"]]
+    else:
+        for number, one in enumerate(record.get("attempts", ()), 1):
+            head = f"answer {number}, seed {one['sampling']['seed']}"
+            lines += ["", f"{head}, failed: {', '.join(one['failed'])}", one["text"]]
     return "\n".join(lines)
-
-
-def _usage_fields(record: Record) -> Iterator[tuple[str, str]]:
-    tokens, engine = record.tokens, record.engine
-    if record.frames:
-        first = record.frames[0]
-        times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
-        yield "frames", f"{len(record.frames)} of {first.width}x{first.height}: {times}"
-    used = tokens.actual or tokens.counted or tokens.predicted
-    if used is not None and record.plan is not None:
-        answer = "" if tokens.completion is None else f", {tokens.completion:,} in the answer"
-        yield "tokens", f"{used:,} of {record.plan.context:,} in the prompt{answer}"
-    if tokens.target is not None and tokens.target_limit is not None:
-        about = "about " if tokens.target_estimated else ""
-        size = f"{about}{tokens.target:,} of {tokens.target_limit:,} tokens"
-        yield "target", f"{record.target}: {size}"
-    if engine is not None:
-        revision = f"revision {engine.revision}" if engine.revision else ""
-        yield "engine", ", ".join(filter(None, (engine.name, engine.model, revision)))
-    if record.timings:
-        yield "times", ", ".join(f"{name} {spent:.2f} s" for name, spent in record.timings.items())
-
-
-def _review_fields(record: Record) -> Iterator[tuple[str, str]]:
-    if (error := record.error) is not None:
-        again = " (a rerun tries again)" if error.retryable else ""
-        yield "error", f"{error.code}: {error.message}{again}"
-        yield "", f"-> {error.remedy}"
-    if record.review is not None:
-        checks = record.review.checks
-        yield "review", f"{sum(check.passed for check in checks)} of {len(checks)} checks passed"
-        for check in checks:
-            if not check.passed or check.repaired:
-                what = "repaired" if check.passed else "failed"
-                yield "", f"{what}: {check.name}: {check.detail}"

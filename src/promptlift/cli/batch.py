@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from promptlift.cli import types
+from promptlift.cli.cosmos import cosmos
 from promptlift.cli.engines import engine_options, given_settings
 from promptlift.cli.items import item_options
 from promptlift.options import Options
@@ -68,7 +69,9 @@ _RUN_OPTIONS = (
         "--upload-every",
         type=types.duration,
         metavar="TIME",
-        help="Interval of uploads if RUN_DIR is a URL.  [default: 10s]",
+        default="10s",
+        show_default=True,
+        help="Interval of uploads if RUN_DIR is a URL.",
     ),
     click.option(
         "--ray",
@@ -144,27 +147,6 @@ def batch() -> None:
     help="Format of INPUT: videos, jsonl, csv, tsv or parquet; for spec files cosmos, or a format "
     "of `promptlift cosmos upsample`.  [default: detected]",
 )
-@click.option(
-    "--controlnet-specs",
-    "base",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="transfer1-batch: spec file that the batch is used with.",
-)
-@click.option(
-    "--look-at",
-    default="rgb",
-    show_default=True,
-    type=click.Choice(["rgb", "control"]),
-    help="cosmos: show the model the RGB video or the control video if a spec has both.",
-)
-@click.option("--regions", is_flag=True, help="cosmos: also upsample the regional prompts.")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="cosmos: directory that relative paths in specs refer to.",
-)
 @engine_options(several_addresses=True)
 @click.option(
     "--timeout", type=types.duration, metavar="TIME", help="openai: request timeout (5m)."
@@ -178,14 +160,8 @@ def batch() -> None:
     "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Also repeat these rows."
 )
 @click.option("--accept-changes", is_flag=True, help="Resume with different settings.")
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    metavar="FILE.html",
-    help="Write an HTML report at the end.",
-)
 @_run_options
-def _run_batch(source: str, run_dir: RunPlace, report: Path | None, **options: Any) -> int:
+def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
     """Upsample the prompt of every row of INPUT; run it again to resume.
 
     INPUT is a directory or glob pattern of videos, a JSONL, CSV, TSV or Parquet file with the
@@ -209,13 +185,13 @@ def _run_batch(source: str, run_dir: RunPlace, report: Path | None, **options: A
         options=Options(**item),
         addresses=addresses,
     )
-    code = run_batch(command, rows, run_dir, options)
-    if report is not None:
-        from promptlift.batch.report import write_report
-        from promptlift.store.remote import local_copy
+    return run_batch(command, rows, run_dir, options)
 
-        write_report(local_copy(run_dir), report, place=run_dir)
-    return code
+
+_SPEC_OPTIONS = ("base", "look_at", "regions", "root")
+_run_batch.params += [
+    option for option in cosmos.commands["upsample"].params if option.name in _SPEC_OPTIONS
+]
 
 
 def _open_input(source: str, options: dict[str, Any]) -> Input:
@@ -223,23 +199,15 @@ def _open_input(source: str, options: dict[str, Any]) -> Input:
     from promptlift.batch.readers import FORMATS, open_input
 
     prompt, form = options.pop("prompt"), options.pop("form")
-    base, root = options.pop("base"), options.pop("root")
-    look_at, regions = options.pop("look_at"), options.pop("regions")
+    spec_options = {name: options.pop(name) for name in _SPEC_OPTIONS}
     if form is None or form in FORMATS:
         return open_input(source, prompt=prompt, format=form)
     from promptlift.cosmos.plan import SpecOptions
     from promptlift.cosmos.upsample import SpecRows
 
-    spec_options = SpecOptions(
-        form="auto" if form == "cosmos" else form,
-        base=None if base is None else str(base.absolute()),
-        look_at=look_at,
-        regions=regions,
-        root=None if root is None else str(root.absolute()),
-    )
     return SpecRows(
         [Path(source)],
-        spec_options,
+        SpecOptions(form="auto" if form == "cosmos" else form, **spec_options),
         note=lambda line: click.echo(f"promptlift: {line}", err=True),
     )
 
@@ -250,14 +218,7 @@ def _open_input(source: str, options: dict[str, Any]) -> Input:
 @batch.command("status")
 @click.argument("run_dir", type=types.place)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--examples",
-    type=click.IntRange(0, 1000),
-    default=3,
-    show_default=True,
-    help="Number of example rows for each kind of failure.",
-)
-def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
+def _status(run_dir: RunPlace, as_json: bool) -> None:
     """Show the progress and the failures of the run in RUN_DIR.
 
     Read-only; safe while the run is active, and works from any machine that sees RUN_DIR.
@@ -269,7 +230,7 @@ def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
     from promptlift.store.run_dir import open_run
 
     with open_run(local_copy(run_dir)) as opened:
-        summary = summarise(opened, examples=examples, place=run_dir)
+        summary = summarise(opened, place=run_dir)
     if as_json:
         derived = ("state", "total", "fit", "left", "rate", "eta_s")
         values = {name: getattr(summary, name) for name in derived}
@@ -290,12 +251,11 @@ def _status(run_dir: RunPlace, as_json: bool, examples: int) -> None:
 def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
     """Show one item of the run in RUN_DIR, by the id of its row or by its key.
 
-    Prints the prompt, frames, answers, review, tokens and times. A unique beginning of the key is
-    enough.
+    Prints the prompt, or every answer and what the review found; with --json also frames, tokens
+    and times. A unique beginning of the key is enough.
     """
     from promptlift.batch.export import ExportColumns, json_line
     from promptlift.batch.status import find_rows, item_text, raw_record
-    from promptlift.record import Record
     from promptlift.store.remote import local_copy
     from promptlift.store.run_dir import open_run
 
@@ -306,8 +266,7 @@ def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
         line = json.loads(json_line(ExportColumns(one.row for one in found).line(result, raw)))
         click.echo(json.dumps(line, indent=2, ensure_ascii=False))
     else:
-        record = None if raw is None else Record.model_validate_json(raw)
-        click.echo(item_text(found, result, record))
+        click.echo(item_text(found, result, {} if raw is None else json.loads(raw)))
 
 
 # ---- retry
@@ -365,9 +324,9 @@ def _parse_statuses(text: str) -> tuple[str, ...]:
     "--only",
     type=_parse_statuses,
     metavar="STATUS,...",
-    help="Only rows with these statuses: ok, repaired, rejected, failed, missing.",
+    help="Only rows with these statuses: ok, repaired, rejected, failed, missing.  [default: all "
+    "but missing]",
 )
-@click.option("--all", "every", is_flag=True, help="Include rows that have no result yet.")
 @click.option("--input", "source", metavar="NAME", help="Only rows of this input.")
 @click.option("--no-record", is_flag=True, help="Leave out the record column.")
 @click.option("--in-place", is_flag=True, help="cosmos: overwrite the spec files.")
@@ -377,7 +336,6 @@ def _export(
     output: Path | None,
     form: str | None,
     only: tuple[RowStatus, ...] | None,
-    every: bool,
     source: str | None,
     no_record: bool,
     in_place: bool,
@@ -389,11 +347,10 @@ def _export(
     atomically, and its path is printed.
     """
     from promptlift.batch.export import export
-    from promptlift.batch.status import FINISHED, STATUSES
+    from promptlift.batch.status import FINISHED
     from promptlift.store.remote import local_copy
+    from promptlift.text import counted
 
-    if only is not None and every:
-        raise click.UsageError("use either --only or --all")
     if in_place and form != "cosmos":
         raise click.UsageError("--in-place needs --form cosmos")
     if in_place and output is not None:
@@ -408,13 +365,17 @@ def _export(
             local_copy(run_dir),
             output,
             form=cast("ExportForm | None", form),
-            only=only or (STATUSES if every else FINISHED),
+            only=only or FINISHED,
             source=source,
-            record=False if no_record else None,
+            record=not no_record,
         )
         click.echo(str(output))
     if not quiet:
-        _note_export(exported)
+        total = counted(exported.written.total(), "row")
+        parts = ", ".join(f"{count:,} {name}" for name, count in exported.written.most_common())
+        click.echo(f"promptlift: {total}{': ' if parts else ''}{parts}", err=True)
+        if missing := exported.left_out["missing"]:
+            click.echo(f"promptlift: {counted(missing, 'row')} without a result left out", err=True)
     return code
 
 
@@ -440,19 +401,6 @@ def _export_cosmos(
 
     exported = export(run_dir, output or Path(), only=STATUSES, source=source, write=write)
     return exported, code
-
-
-def _note_export(exported: Exported) -> None:
-    from promptlift.text import counted
-
-    total = counted(exported.written.total(), "row")
-    parts = ", ".join(f"{count:,} {name}" for name, count in exported.written.most_common())
-    click.echo(f"promptlift: {total}{': ' if parts else ''}{parts}", err=True)
-    if exported.left_out["missing"]:
-        rows = counted(exported.left_out["missing"], "row")
-        click.echo(f"promptlift: {rows} without a result left out; --all has them too", err=True)
-    if not exported.complete:
-        click.echo("promptlift: the input was not read to its end; more rows may come", err=True)
 
 
 @batch.command("report")

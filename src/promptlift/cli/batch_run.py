@@ -6,26 +6,24 @@ import asyncio
 import contextlib
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from promptlift.batch.retrying import EngineDown
 from promptlift.batch.runner import BatchRun, RunSettings, Stop
 from promptlift.batch.status import format_duration, format_rate
+from promptlift.cli.progress import StatusLine
 from promptlift.engines.registry import make_engine
 from promptlift.errors import OptionError
-from promptlift.store.remote import UPLOAD_SECONDS, RemoteRun
+from promptlift.store.remote import RemoteRun
 from promptlift.store.run_dir import create_run_dir
 
 if TYPE_CHECKING:
     from promptlift.batch.progress import BatchProgress
     from promptlift.batch.readers import Input
-    from promptlift.cluster.ray import ClusterSettings, RayRun
+    from promptlift.cluster.ray import ClusterSettings
     from promptlift.store.remote import RunPlace
     from promptlift.store.run_dir import RunCommand
 
@@ -62,20 +60,16 @@ def run_batch(
         PromptliftError: The folder, the input or the engine cannot be used.
     """
     settings = {name: value for name, value in given.items() if value is not None}
-    quiet = settings.pop("quiet")
-    upload_seconds = settings.pop("upload_every", None)
-    if upload_seconds is not None and isinstance(place, Path):
-        raise OptionError("--upload-every needs a URL for RUN_DIR", remedy="remove the option")
+    quiet, upload_seconds = settings.pop("quiet"), settings.pop("upload_every")
     cluster = _take_cluster_settings(settings, command)
     with ExitStack() as stack:
-        if isinstance(place, Path):
-            folder = place
-        else:
-            settings["part_seconds"] = upload_seconds or UPLOAD_SECONDS
-            remote = RemoteRun(place).syncing(settings["part_seconds"], _print)
-            folder = stack.enter_context(remote)
-        work = _conduct(command, rows, folder, RunSettings(**settings), cluster, place, quiet)
-        return asyncio.run(work)
+        folder = place
+        if not isinstance(folder, Path):
+            settings["part_seconds"] = upload_seconds
+            folder = stack.enter_context(RemoteRun(folder).syncing(upload_seconds, _print))
+        status = stack.enter_context(StatusLine("starting", quiet=quiet))
+        made = RunSettings(**settings)
+        return asyncio.run(_conduct(command, rows, folder, made, cluster, place, status))
 
 
 def _take_cluster_settings(settings: dict[str, Any], command: RunCommand) -> ClusterSettings | None:
@@ -103,64 +97,65 @@ async def _conduct(
     settings: RunSettings,
     cluster: ClusterSettings | None,
     place: RunPlace,
-    quiet: bool,
+    status: StatusLine,
 ) -> int:
+    """Make the run, show it, heed signals, and report how it ended."""
+    run: BatchRun
     if cluster is not None:
         from promptlift.cluster.ray import RayRun
 
         # Before the signals are caught: Ray sets handlers of its own when it connects.
-        ray_run = RayRun(command, rows, run_dir, settings, cluster, place)
-        try:
-            return await _attend(ray_run, place, quiet=quiet)
-        finally:
-            await ray_run.close()
-    options = command.options
-    create_run_dir(run_dir)
-
-    def starting(stage: str, seconds: float) -> None:
-        if not quiet and sys.stderr.isatty():
-            sys.stderr.write(f"\rstarting vLLM, {seconds:.0f} s: {stage:<60}")
-
-    engine = make_engine(command.engine, progress=starting, **command.settings_without_retries)
-    try:
-        run = BatchRun(engine, options, rows, run_dir, settings, command)
-        return await _attend(run, place, quiet=quiet)
-    finally:
-        await engine.close()
-
-
-async def _attend(run: BatchRun | RayRun, place: RunPlace, *, quiet: bool) -> int:
-    """Show a run, heed signals, and report how it ended."""
+        run = RayRun(command, rows, run_dir, settings, cluster)
+        close = run.close
+    else:
+        create_run_dir(run_dir)
+        engine = make_engine(
+            command.engine,
+            progress=lambda stage, seconds: status.update(
+                f"starting vLLM, {seconds:.0f} s: {stage}"
+            ),
+            **command.settings_without_retries,
+        )
+        run = BatchRun(engine, command.options, rows, run_dir, settings, command)
+        close = engine.close
     interrupts: list[signal.Signals] = []
     progress = run.progress
     why: Stop
-    with _signals(run, interrupts), _shown(progress, quiet=quiet):
-        try:
+    showing = asyncio.create_task(_show(progress, status))
+    try:
+        with _signals(run, interrupts):
             why = await run.run()
-        except EngineDown as error:
-            why = "signal" if interrupts else "engine_down"
-            if not interrupts:
-                _say(f"error: {error}")
-        except asyncio.CancelledError:
-            if not interrupts:
-                raise
-            why = "signal"
-    if not quiet:
-        seconds = format_duration(progress.seconds)
-        _say(f"{_STOP_TEXTS[why]}: {_counts(progress)} in {seconds}")
-        if progress.failed or progress.rejected:
-            _say(f"why they failed: promptlift batch status {place}")
-        if progress.left or progress.left is None or progress.again:
-            _say("the same command again goes on from here")
+    except EngineDown as error:
+        why = "signal" if interrupts else "engine_down"
+        if not interrupts:
+            _say(f"error: {error}")
+    except asyncio.CancelledError:
+        if not interrupts:
+            raise
+        why = "signal"
+    finally:
+        showing.cancel()
+        status.close()
+        await close()
+    if not status.quiet:
+        _report_end(why, progress, place)
     if signal.SIGINT in interrupts:
         return _INTERRUPTED
-    if why == "engine_down" or progress.again or progress.left is None or progress.left:
+    if why == "engine_down" or progress.again or progress.left != 0:
         return _WORK_IS_LEFT
     return 0 if progress.fit == progress.finished else _SOME_UNFIT
 
 
+def _report_end(why: Stop, progress: BatchProgress, place: RunPlace) -> None:
+    _say(f"{_STOP_TEXTS[why]}: {_counts(progress)} in {format_duration(progress.seconds)}")
+    if progress.failed or progress.rejected:
+        _say(f"why they failed: promptlift batch status {place}")
+    if progress.again or progress.left != 0:
+        _say("the same command again goes on from here")
+
+
 @contextmanager
-def _signals(run: BatchRun | RayRun, interrupts: list[signal.Signals]) -> Iterator[None]:
+def _signals(run: BatchRun, interrupts: list[signal.Signals]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM ends the beginning of items, the second everything."""
     loop = asyncio.get_running_loop()
 
@@ -189,55 +184,26 @@ def _signals(run: BatchRun | RayRun, interrupts: list[signal.Signals]) -> Iterat
 
 
 def _print(line: str) -> None:
-    click.echo(line, err=True)
+    sys.stderr.write(f"{line}\n")  # above the live line, as rich replaces the stream
 
 
 def _say(line: str) -> None:
-    """Print one line, above the live display where there is one."""
     _print(f"promptlift: {line}")
 
 
-@contextmanager
-def _shown(progress: BatchProgress, *, quiet: bool) -> Iterator[None]:
-    """Show the counts while the block runs: live on a terminal, elsewhere a line every 30 s."""
-    if quiet:
-        yield
-        return
-    ended = threading.Event()
-    show = _show_live if sys.stderr.isatty() else _show_lines
-    thread = threading.Thread(target=show, args=(progress, ended), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _show_lines(progress: BatchProgress, ended: threading.Event) -> None:
+async def _show(progress: BatchProgress, status: StatusLine) -> None:
+    """Show the counts: live on a terminal, elsewhere a line every 30 s."""
     paused, printed = None, progress.seconds
-    while not ended.wait(_REFRESH_SECONDS):
-        if progress.paused != paused:  # at once: it may be a mistyped address
-            paused = progress.paused
+    while not status.quiet:
+        await asyncio.sleep(_REFRESH_SECONDS)
+        if status.shown and progress.total is not None:
+            status.update(f"{_counts(progress)}, {_speed(progress)}")
+        elif progress.paused != paused and not status.shown:
+            paused = progress.paused  # at once: it may be a mistyped address
             _say(f"paused: {paused}" if paused else "going on")
-        if progress.seconds - printed >= _LINE_SECONDS:
+        elif progress.seconds - printed >= _LINE_SECONDS and not status.shown:
             printed = progress.seconds
             _say(f"{_counts(progress)}, {_speed(progress)}")
-
-
-def _show_live(progress: BatchProgress, ended: threading.Event) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.table import Column
-
-    text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1))
-    columns = (BarColumn(), MofNCompleteColumn(), text)
-    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as display:
-        task = display.add_task("")
-        while not ended.wait(_REFRESH_SECONDS):
-            description = f"{_counts(progress)}, {_speed(progress)}"
-            total, finished = progress.total, progress.finished
-            display.update(task, total=total, completed=finished, description=description)
 
 
 def _counts(progress: BatchProgress) -> str:

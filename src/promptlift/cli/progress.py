@@ -28,6 +28,7 @@ class StatusLine:
     """
 
     def __init__(self, first: str, *, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.shown = not quiet and sys.stderr.isatty()
         self._first = first
         self._status: Status | None = None
@@ -70,7 +71,6 @@ class RunNotes(StatusLine):
 
     def __init__(self, *, quiet: bool) -> None:
         super().__init__("opening the video", quiet=quiet)
-        self.quiet = quiet
 
     def progress(self, stage: Stage, prepared: Prepared | None) -> None:
         """Show a stage of the pipeline."""
