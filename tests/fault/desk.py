@@ -84,10 +84,6 @@ class Desk:
         """How many rows of the export have each status."""
         return Counter(row["status"] for row in self.exported().values())
 
-    def answers(self) -> dict[str, str | None]:
-        """Long prompts by the rows' ids."""
-        return {name: row["long_prompt"] for name, row in self.exported().items()}
-
 
 @contextmanager
 def desk_in(folder: Path, clips: Path, *arguments: str, plan: Plan | None = None) -> Iterator[Desk]:

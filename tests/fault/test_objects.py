@@ -160,17 +160,3 @@ def test_a_kill_with_the_disk_lost_costs_what_was_not_uploaded(
     assert len(asked) == len(set(asked)) == ROWS - there
     rows = exported(remote.url, tmp_path)
     assert len({row["key"] for row in rows}) == len(rows) == ROWS
-
-
-def test_two_machines_do_a_part_each(
-    remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two shards at once, each with a disk of its own, in one store: each item once, all there."""
-    first = remote.start(*OFTEN, "--shard", "1/2")
-    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "another machine"))
-    second = remote.start(*OFTEN, "--shard", "2/2")
-    first.wait()
-    second.wait()
-    assert sorted(remote.desk.server.asked) == list(range(ROWS))
-    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "a third"))
-    assert len(exported(remote.url, tmp_path)) == ROWS

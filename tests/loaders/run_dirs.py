@@ -11,32 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promptlift import __version__
-from promptlift.batch.rows import (
-    OptionsResolver,
-    Row,
-    row_json,
-    trouble_content,
-    unreadable_content,
-)
-from promptlift.engines.base import Engine, EngineInfo, Request
-from promptlift.errors import ItemEngineError, SpecError, TransientEngineError, VideoError
+from promptlift.batch.items import ItemRunner, ResumeFilter
+from promptlift.batch.limits import AdaptiveLimit
+from promptlift.batch.progress import BatchProgress
+from promptlift.batch.retrying import CircuitBreaker, RetryingEngine
+from promptlift.batch.rows import OptionsResolver, Row, row_json
+from promptlift.engines.base import Engine, Request
+from promptlift.errors import ItemEngineError, SpecError, TransientEngineError
 from promptlift.options import Options
-from promptlift.pipeline import VideoCache, upsample_item
-from promptlift.record import Failure, Record, Video
+from promptlift.pipeline import profile_of
 from promptlift.store.index import PARTS, Index
-from promptlift.store.results import (
-    EndLine,
-    PartWriter,
-    ProgressLine,
-    ResultLine,
-    RowLine,
-    VideoLine,
-    path_text,
-)
+from promptlift.store.results import EndLine, Line, PartWriter, ProgressLine, RowLine
 from promptlift.store.run_dir import RunConfig, copy_input, create_run_dir
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.video.source import content_of
 
 OPTIONS = Options(attempts=2)
 MORE = (
@@ -108,17 +95,14 @@ class Maker:
         run_dir: The folder.
         engine: Who answers.
         options: Of every item.
-        alter: Changes a record before it is written, such as its times.
     """
 
     run_dir: Path
     engine: Engine = field(default_factory=lambda: FakeEngine(answer, context=4096))
     options: Options = OPTIONS
-    alter: Callable[[Record], Record] = lambda record: record
 
     def __post_init__(self) -> None:
         create_run_dir(self.run_dir)
-        self._videos = VideoCache()
 
     def write(
         self,
@@ -143,9 +127,11 @@ class Maker:
         who = asyncio.run(self.engine.describe())
         RunConfig.of(self.options, who).write(self.run_dir)
         copy_input(self.run_dir, source, None, map(row_json, rows))
-        turn = Index(self.run_dir).highest_turn + 1
-        with PartWriter(self.run_dir / PARTS, turn=turn) as writer:
-            asyncio.run(self._do([row for row in rows if do(row)], writer, who))
+        with (
+            Index(self.run_dir) as index,
+            PartWriter(self.run_dir / PARTS, turn=index.highest_turn + 1) as writer,
+        ):
+            asyncio.run(self._do([row for row in rows if do(row)], writer, index))
             writer.append(ProgressLine(counts or {"in_flight": 0, "seconds": 12.5}))
             if end is not None:
                 writer.append(EndLine(end))
@@ -155,37 +141,24 @@ class Maker:
                 file.write(b'{"kind":"resu')
         return path
 
-    async def _do(self, rows: Sequence[Row], writer: PartWriter, who: EngineInfo) -> None:
-        resolver, done = OptionsResolver(self.options, who), set[str]()
-        for row in rows:
-            item = resolver.of(row)
-            content = _content(row)
-            if content.startswith("sha256:"):
-                status = Path(row.video).stat()
-                size, time = status.st_size, status.st_mtime_ns
-                writer.append(VideoLine(path_text(row.video), size, time, content))
-            key = item.key(content, row.prompt)
-            if key not in done:
-                record = self.alter(await self._record(row, item.options, key))
-                writer.append(ResultLine.of(record))
-                done.add(key)
-            writer.append(RowLine(row.digest, key))
+    async def _do(self, rows: Sequence[Row], writer: PartWriter, index: Index) -> None:
+        async def write(*lines: Line) -> None:
+            writer.append(*lines)
 
-    async def _record(self, row: Row, options: Options, key: str) -> Record:
-        if row.trouble is not None:
-            code, message, remedy = row.trouble
-            failure = Failure(code=code, message=message, remedy=remedy, retryable=False)
-            return Record(
-                key=key,
-                status="failed",
-                video=Video(name=Path(row.video).name),
-                short_prompt=row.prompt,
-                target=self.options.target,
-                error=failure,
-                promptlift=__version__,
-            )
-        made = await upsample_item(row.video, row.prompt, self.engine, options, videos=self._videos)
-        return made.record if made.record.key else made.record.model_copy(update={"key": key})
+        profile = await profile_of(self.engine)
+        limit, breaker = AdaptiveLimit(1), CircuitBreaker(60)
+        retrying = RetryingEngine(self.engine, limit, breaker, BatchProgress(), tries=1)
+        items = ItemRunner(retrying, profile, asyncio.to_thread, write, memory=1 << 28)
+        found = ResumeFilter(index, OptionsResolver(self.options, profile.info)).partition(rows)
+        done = set[str]()
+        writer.append(*found.new)
+        for item in found.todo:
+            key = await items.key_of(item)
+            if key in done:
+                writer.append(RowLine(item.row.digest, key))
+            else:
+                await items.process(item, key)
+                done.add(key)
 
 
 def make_run(folder: Path) -> Path:
@@ -208,15 +181,6 @@ def make_run_of_ended_process(folder: Path) -> Path:
         env={**os.environ, "PYTHONPATH": path},
     )
     return folder / "run"
-
-
-def _content(row: Row) -> str:
-    if row.trouble is not None:
-        return trouble_content(row)
-    try:
-        return content_of(row.video)
-    except VideoError:
-        return unreadable_content(row.video)
 
 
 if __name__ == "__main__":

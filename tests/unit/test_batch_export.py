@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from fractions import Fraction
@@ -27,19 +27,6 @@ from promptlift.types import Size
 OK: tuple[RowStatus, ...] = ("ok",)
 REJECTED: tuple[RowStatus, ...] = ("rejected",)
 LISTING = "promptlift-sidecars.jsonl"
-LIMITED = """
-import resource, signal, sys
-from pathlib import Path
-from promptlift.batch.export import export
-from promptlift.errors import OutputError
-import pyarrow.parquet
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
-try:
-    export(Path(sys.argv[1]), Path(sys.argv[2]))
-except OutputError as error:
-    print(error)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -363,18 +350,20 @@ def test_names_of_sidecars(tmp_path: Path, ids: list[str], names: list[str]) -> 
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a"])
-def test_an_export_that_fails_changes_nothing(folder: Path, tmp_path: Path, name: str) -> None:
+def test_an_export_that_fails_changes_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """With no room for it, what was there stays, whole, and nothing is left beside it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     out = tmp_path / name
     (out.touch if out.suffix else out.mkdir)()
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, folder / "run", out],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert "cannot write" in done.stdout
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match="cannot write"):
+        export(folder / "run", out)
     assert out.read_bytes() == b"" if out.is_file() else list(out.iterdir()) == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

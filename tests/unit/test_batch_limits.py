@@ -18,7 +18,6 @@ from promptlift.errors import (
     EngineError,
     TransientEngineError,
 )
-from promptlift.store.index import KeyState
 from promptlift.testing import FakeEngine
 from promptlift.types import EngineInfo
 from stubs.faulty_engine import FaultyEngine
@@ -360,20 +359,3 @@ def test_an_engine_that_is_not_there_yet_is_waited_for() -> None:
     wrong = ConfigEngineError("the key is wrong", remedy="give another")
     with pytest.raises(ConfigEngineError):
         asyncio.run(reach(_Late(wrong), 60))
-
-
-@pytest.mark.parametrize(
-    ("status", "retryable", "expected"),
-    [
-        ("failed", True, (False, False, False, False)),
-        ("failed", False, (True, False, True, False)),
-        ("rejected", False, (True, True, False, False)),
-        ("ok", False, (True, True, True, True)),
-        ("repaired", False, (True, True, True, True)),
-    ],
-)
-def test_what_is_done(status: Any, retryable: bool, expected: tuple[bool, ...]) -> None:
-    """The table of the design, row by row."""
-    state = KeyState(status, None, retryable)
-    retries: tuple[Any, ...] = (None, "failed", "rejected", "all")
-    assert tuple(state.is_done(retry) for retry in retries) == expected

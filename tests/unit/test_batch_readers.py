@@ -7,7 +7,6 @@ import decimal
 import glob
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -156,23 +155,6 @@ def test_a_json_array_is_refused(listed: Listed) -> None:
     """With the command that makes lines of it."""
     with pytest.raises(InputError, match=r"is a JSON array.*\. Make lines of it with: jq"):
         listed(f"\ufeff[\n  {GOOD},\n  3\n]\n", "in.json")
-
-
-def test_standard_input_is_json_lines(tmp_path: Path) -> None:
-    """Its relative paths count from the current folder."""
-    code = (
-        "from promptlift.batch.readers import open_input\n"
-        "source = open_input('-', prompt='p')\n"
-        "for row in source.rows(): print(row.video, row.prompt, row.trouble is None)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        input=b'{"video": "a.mp4"}\nbad\n',
-        capture_output=True,
-        cwd=tmp_path,
-        check=True,
-    )
-    assert done.stdout.decode().splitlines() == [f"{tmp_path}/a.mp4 p True", "  False"]
 
 
 def test_a_pipe_is_read_row_by_row(tmp_path: Path) -> None:

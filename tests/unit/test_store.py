@@ -6,7 +6,6 @@ import asyncio
 import errno
 import json
 import os
-from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -135,21 +134,6 @@ def test_parts_are_rotated_and_complete_ones_never_change(run_dir: Path) -> None
         assert writer.path != first
 
 
-def test_an_index_reads_on_from_where_it_was(run_dir: Path) -> None:
-    """New lines, new parts and new writers."""
-    index = Index(run_dir)
-    index.refresh()
-    with begin(run_dir, part_bytes=500) as writer:
-        for number in range(10):
-            writer.append(ok(number))
-            index.refresh()
-            assert index.state(KEYS[number]) is not None
-        with begin(run_dir, turn=2) as other:
-            other.append(ok(20))
-            index.refresh()
-            assert index.state(KEYS[20]) is not None
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["ok", "rejected", "failed"]))))
 def test_which_result_stands_does_not_depend_on_the_order_of_reading(
@@ -221,18 +205,6 @@ def test_a_folder_of_a_newer_format_is_refused(run_dir: Path) -> None:
     writer.path.write_text(text)
     with pytest.raises(OutputError, match="in a format that this version does not know"):
         Index(run_dir)
-
-
-def test_many_writers_in_one_folder(run_dir: Path) -> None:
-    """Writers of the same turn write beside each other, and nothing is lost."""
-    with ExitStack() as stack:
-        writers = [stack.enter_context(begin(run_dir, part_bytes=2000)) for _ in range(3)]
-        for number in range(150):
-            writers[number % 3].append(ok(number), RowLine(ROWS[number], KEYS[number]))
-    with Index(run_dir) as index:
-        assert len(index) == 150
-        assert all(index.key_of(ROWS[number]) == KEYS[number] for number in range(150))
-        assert index.damage == []
 
 
 # Bad disks
@@ -337,8 +309,8 @@ def test_a_file_system_without_fsync_will_do(run_dir: Path, disk: Disk) -> None:
 # The folder and run.json
 
 
-def test_a_folder_is_made_or_refused(tmp_path: Path) -> None:
-    """A new or empty folder, or one of a run; nothing else."""
+def test_a_folder_is_made_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new or empty folder, or one of a run that may be written to; nothing else."""
     create_run_dir(tmp_path / "a" / "b")
     create_run_dir(tmp_path / "a" / "b")
     (tmp_path / "other").mkdir()
@@ -350,6 +322,9 @@ def test_a_folder_is_made_or_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(OutputError, match="cannot keep a run in"):
             create_run_dir(path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputError, match=r"cannot keep a run in '.*': it may not be written to"):
+        create_run_dir(tmp_path / "a" / "b")
 
 
 def test_what_is_no_run_is_not_read(tmp_path: Path) -> None:
@@ -363,48 +338,35 @@ def test_what_is_no_run_is_not_read(tmp_path: Path) -> None:
         RunCommand.read(tmp_path / "empty")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": 1}', "null"])
-def test_a_damaged_run_json_is_named_with_what_to_do(run_dir: Path, text: str) -> None:
-    """Nothing is guessed from it."""
-    (run_dir / "run.json").write_text(text)
-    with pytest.raises(OptionError, match=r"run\.json.*no result is lost"):
-        RunConfig.read(run_dir)
-
-
-def test_a_run_json_of_a_newer_format_names_its_version(run_dir: Path) -> None:
-    """Even if its fields are strange."""
-    (run_dir / "run.json").write_text('{"schema": 2, "promptlift": "9.9"}')
-    with pytest.raises(OptionError, match=r"promptlift 9\.9, in a format"):
-        RunConfig.read(run_dir)
-
-
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("text", "message"),
     [
-        ({"seed": 0}, {"seed": 1}, "seed is 1 here and 0 in the folder"),
-        ({"frames": 8}, {"a": 1}, "frames is not set here and 8 in the folder"),
+        *((text, r"run\.json.*no result is lost") for text in ("", "[]", '{"schema": 1}', "null")),
+        ('{"schema": 2, "promptlift": "9.9"}', r"promptlift 9\.9, in a format"),
     ],
 )
-def test_other_options_are_refused_unless_accepted(
-    run_dir: Path, old: dict[str, Any], new: dict[str, Any], said: str
-) -> None:
+def test_a_run_json_that_cannot_be_read_is_refused(run_dir: Path, text: str, message: str) -> None:
+    """One that is damaged, and one of a newer version, which is named."""
+    (run_dir / "run.json").write_text(text)
+    with pytest.raises(OptionError, match=message):
+        RunConfig.read(run_dir)
+
+
+def test_other_options_are_refused_unless_accepted(run_dir: Path) -> None:
     """The message says what differs; accepted, the new ones hold."""
-    first = config({"a": 1, **old})
+    first = config({"seed": 0, "frames": 8})
     assert ensure_config(run_dir, first) == first
-    assert ensure_config(run_dir, config({"a": 1, **old})).created_at == first.created_at
+    assert ensure_config(run_dir, config(first.options)).created_at == first.created_at
+    other = config({"seed": 1}, model="m")
     with pytest.raises(OptionError) as caught:
-        ensure_config(run_dir, config({"a": 1, **new}))
-    assert caught.value.message.endswith(said)
+        ensure_config(run_dir, other)
+    assert caught.value.message.endswith(
+        "seed is 1 here and 0 in the folder; model is m here and pixtral in the folder; "
+        "frames is not set here and 8 in the folder"
+    )
     assert "--accept-changes" in caught.value.remedy
-    ensure_config(run_dir, config({"a": 1, **new}), accept_changes=True)
-    assert ensure_config(run_dir, config({"a": 1, **new})).options == {"a": 1, **new}
-
-
-def test_another_engine_is_refused_as_well(run_dir: Path) -> None:
-    """Engine, model and revision."""
-    ensure_config(run_dir, config())
-    with pytest.raises(OptionError, match="model is m here and pixtral in the folder"):
-        ensure_config(run_dir, config(model="m"))
+    ensure_config(run_dir, other, accept_changes=True)
+    assert ensure_config(run_dir, other).options == {"seed": 1}
 
 
 def test_the_last_command_is_kept(run_dir: Path) -> None:
