@@ -12,24 +12,22 @@ the command is killed, and what else happens to the folder meanwhile.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any
 
 from fault.command import Batch, Process, left_over
-from fault.ledger import Snapshot, damage, events_of, exported, finished, sent_again, strays
+from fault.ledger import Snapshot, damage, exported, finished, sent_again, strays
 from fault.scene import make_clips, some_rows, write_rows
-from fault.server import CHANCES, Plan
+from fault.server import CHANCES, FaultServer, Plan
 
 __all__ = ["Verdict", "World", "main", "world"]
 
@@ -72,41 +70,6 @@ class Verdict:
         )
 
 
-class Server:
-    """The faulty server in a process of its own."""
-
-    def __init__(self) -> None:
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "fault.server"],
-            env={"PYTHONPATH": ":".join(sys.path)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.base_url = self._ends[1].readline().strip()
-
-    def follow(self, plan: Plan) -> None:
-        """Have it go by a plan."""
-        said, heard = self._ends
-        said.write(json.dumps(asdict(plan)) + "\n")
-        said.flush()
-        assert heard.readline() == "ok\n"
-
-    @property
-    def _ends(self) -> tuple[IO[str], IO[str]]:
-        assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
-        return self._popen.stdin, self._popen.stdout
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for end in self._ends:
-            end.close()
-        self._popen.wait()
-
-
 @dataclass(frozen=True)
 class World:
     """What all seeds share.
@@ -119,7 +82,7 @@ class World:
     """
 
     folder: Path
-    server: Server
+    server: FaultServer
     clips: Path
     expected: dict[str, dict[str, Any]]
 
@@ -131,8 +94,7 @@ def world(folder: Path) -> Iterator[World]:
     undisturbed = folder / "undisturbed"
     undisturbed.mkdir()
     write_rows(undisturbed / "in.jsonl", some_rows(clips, ROWS))
-    with Server() as server:
-        server.follow(Plan())
+    with FaultServer() as server:
         batch = Batch(undisturbed, server.base_url, ("--workers", "1", *_SETTINGS))
         assert batch.run() == 1, "some of the rows cannot be done"
         rows = exported(batch.run_dir)
@@ -151,7 +113,6 @@ class Seed:
         self.random = random.Random(self.number)
         self.folder = self.world.folder / f"seed-{self.number}"
         self.folder.mkdir()
-        self.log = self.folder / "server.log"
         self.most = self.random.choice([2, 4, 8])
         workers = str(self.random.choice([1, 2]))
         settings = ("--concurrency", str(self.most), "--workers", workers, *_SETTINGS)
@@ -166,7 +127,7 @@ class Seed:
         chances = {name: share * much for name, share in CHANCES.items()}
         chances |= _HANGS if self.number % 3 == 0 else {}
         delay = self.random.choice([0.0, 0.01, 0.05])
-        self.world.server.follow(Plan(self.number, chances, delay, str(self.log)))
+        self.world.server.follow(Plan(self.number, chances, delay))
         self._shuffle()
         for _ in range(self.random.randint(1, 4)):
             if self._killed() is not None:
@@ -221,7 +182,7 @@ class Seed:
         return sum(path.read_bytes().count(b"\n") for path in parts)
 
     def _asked(self) -> int:
-        return self.log.read_bytes().count(b'"kind": "in"') if self.log.exists() else 0
+        return sum(event.kind == "in" for event in self.world.server.events)
 
     def _finish(self) -> None:
         """Run until it is done, and look at everything."""
@@ -235,7 +196,7 @@ class Seed:
         self._expect(code == 1, f"not done after {self.batch.runs} runs")
 
     def look(self) -> None:
-        """Hold the export, the results and the server's log against what must be."""
+        """Hold the export, the results and the requests against what must be."""
         self._look_at_export()
         self._look_at_results()
         self._look_at_requests()
@@ -261,7 +222,7 @@ class Seed:
         self._expect(not strays(self.batch.run_dir), f"left behind: {strays(self.batch.run_dir)}")
 
     def _look_at_requests(self) -> None:
-        events = events_of(self.log)
+        events = self.world.server.events
         self.verdict.requests = sum(event.kind == "in" for event in events)
         for began, snapshot in self.snapshots:
             takes = snapshot.takes

@@ -16,7 +16,6 @@ __all__ = [
     "Finished",
     "Snapshot",
     "damage",
-    "events_of",
     "exported",
     "finished",
     "sent_again",
@@ -60,13 +59,6 @@ def exported(run_dir: Path) -> list[dict[str, Any]]:
     export(run_dir, output)
     lines = output.read_text().splitlines()
     return [{name: line.get(name) for name in SAME} for line in map(json.loads, lines)]
-
-
-def events_of(log: Path) -> list[Event]:
-    """What the server has noted; nothing where no request has come yet."""
-    if not log.exists():
-        return []
-    return [Event(**json.loads(line)) for line in log.read_text().splitlines()]
 
 
 def sent_again(events: Iterable[Event], since: float, at: float) -> set[tuple[str, int]]:

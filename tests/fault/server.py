@@ -4,13 +4,7 @@ What it answers to a request is a function of the request's text and pictures, a
 that no other try changes. What may pass (an overload, a reset, a hang) comes by chance, from a
 seed. So the results of two runs can be compared, whatever went wrong on the way.
 
-Every chat request is written to a log the moment it comes and the moment it is answered, in
-single writes, so that the log holds whatever becomes of the client.
-
-As a process of its own, with `tests` on the path: the base URL is its first line of output; each
-line of input is a `Plan` as JSON, answered with a line; it ends with its standard input::
-
-    python -m fault.server
+Every chat request is noted when it comes and when it is answered.
 """
 
 from __future__ import annotations
@@ -19,25 +13,16 @@ import hashlib
 import json
 import random
 import re
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 from stubs.openai_checks import Asked
 from stubs.openai_http import Fault, Handler, error_body
 from stubs.openai_server import StubServer
 
-__all__ = [
-    "CHANCES",
-    "REFUSED",
-    "REJECTED",
-    "REPAIRED",
-    "Event",
-    "FaultServer",
-    "Plan",
-]
+__all__ = ["CHANCES", "Event", "FaultServer", "Plan", "take_of"]
 
 CHANCES: Mapping[str, float] = {
     "429:0": 0.03,
@@ -68,26 +53,24 @@ REFUSED, REJECTED, REPAIRED = 8, 6, 7
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes wrong, and where it is noted.
+    """What goes wrong.
 
     Attributes:
         seed: Of what comes by chance.
         chances: Share of requests by fault, as `Fault.parse` reads it.
         delay: Seconds that an answer takes.
-        log: File that is added to; empty for none.
         mended: Whether nothing is refused or answered badly any more.
     """
 
     seed: int = 0
     chances: Mapping[str, float] = field(default_factory=dict)
     delay: float = 0.0
-    log: str = ""
     mended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the log.
+    """One note.
 
     Attributes:
         kind: ``in`` where a request came, ``out`` where it was answered, ``fault`` where
@@ -181,12 +164,9 @@ class FaultServer(StubServer):
             return self._number
 
     def note(self, event: Event) -> None:
-        """Keep an event, and write it to the log."""
+        """Keep an event."""
         with self.lock:
             self.events.append(event)
-            if self.plan.log:
-                with open(self.plan.log, "ab", buffering=0) as log:  # noqa: PTH123
-                    log.write(json.dumps(asdict(event)).encode() + b"\n")
 
     def settled(self, asked: Asked, request: str) -> tuple[int, dict[str, Any]]:
         """What this request is always answered with."""
@@ -230,16 +210,3 @@ def text_for(text: str, request: str, *, mended: bool = False) -> str:
 def _digest(messages: object) -> str:
     words = json.dumps(messages, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(words.encode()).hexdigest()[:16]
-
-
-def main() -> None:
-    """Serve, and go by the plans that come in, until standard input ends."""
-    with FaultServer() as server:
-        print(server.base_url, flush=True)
-        for line in sys.stdin:
-            server.follow(Plan(**json.loads(line)))
-            print("ok", flush=True)
-
-
-if __name__ == "__main__":
-    main()

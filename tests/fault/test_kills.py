@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fault.harness import Seed, world
+from fault.harness import Seed, World, world
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
@@ -15,15 +15,19 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at proces
 SEEDS = (2, 4)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Clips, an engine, and a run that nobody disturbed."""
+    with world(tmp_path_factory.mktemp("kills")) as made:
+        yield made
+
+
 @pytest.fixture(scope="module", params=SEEDS)
-def seed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Seed]:
+def seed(request: pytest.FixtureRequest, shared: World) -> Seed:
     """A run that was killed at its moments, and then finished."""
-    with world(tmp_path_factory.mktemp("kills")) as shared:
-        seed = Seed(shared, request.param)
-        seed.run()
-        yield seed
+    seed = Seed(shared, request.param)
+    seed.run()
+    return seed
 
 
 def test_nothing_is_lost_or_done_twice(seed: Seed) -> None:
