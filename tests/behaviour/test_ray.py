@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import signal
@@ -10,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fault.command import Batch, Process, left_over
+from fault.desk import until
 from fault.ledger import Snapshot, damage, exported, finished, strays
 from fault.scene import make_clips, plain_rows, some_rows, write_rows
 from fault.server import FaultServer, Plan
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.timeout(240),
 ]
 
-ROWS = 100
+ROWS = 64
 BAD_INPUT, NO_ENGINE, WORK_IS_LEFT, INTERRUPTED = 2, 3, 75, 130
 SLOW = Plan(delay=0.3)
 
@@ -72,14 +73,12 @@ def on_cluster(cluster: RayCluster, place: Path, server: FaultServer) -> Iterato
         batch.close()
 
 
-def servers(stub: Stub) -> list[str]:
+def servers(stub: Stub) -> list[int]:
     """The processes that serve its model."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it has ended
-            words = path.read_bytes().decode(errors="replace").split("\0")
-            found += [" ".join(words)] if str(stub.model) in words and "serve" in words else []
-    return found
+    found = psutil.process_iter(["cmdline"])
+    return [
+        one.pid for one in found if {str(stub.model), "serve"} <= {*(one.info["cmdline"] or ())}
+    ]
 
 
 def await_results(run_dir: Path, process: Process, count: int) -> None:
@@ -122,10 +121,7 @@ def test_an_actor_owns_a_vllm_on_a_gpu_and_ends_it(cluster: RayCluster, place: P
     run = batch.start_other("batch", "run", str(rows), "-o", f"file://{store}", *engine, *spread)
     assert run.wait() == WORK_IS_LEFT, run.said.read_text()
     assert len(exported(store)) == len(finished(store)) == 8
-    deadline = time.monotonic() + 30
-    while servers(stub) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert servers(stub) == []
+    until(lambda: not servers(stub))
 
 
 def test_ctrl_c_twice_breaks_off(on_cluster: OnCluster, place: Path, server: FaultServer) -> None:
@@ -135,8 +131,7 @@ def test_ctrl_c_twice_breaks_off(on_cluster: OnCluster, place: Path, server: Fau
     run = batch.start(source=str(place / "in.jsonl"))
     await_results(batch.run_dir, run, 8)
     run.signal(signal.SIGINT)
-    while b"once more stops at once" not in run.said.read_bytes():
-        time.sleep(0.02)
+    until(lambda: "once more stops at once" in run.text)
     run.signal(signal.SIGINT)
     assert run.wait() == INTERRUPTED, run.said.read_text()
     assert len(finished(batch.run_dir)) >= 8
@@ -166,7 +161,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
 
     The first decodes in a stage of its own, and SIGTERM ends it with 75 and no mark on what was
     left. What it and the killed driver had finished is not asked for again. The third goes on over
-    both losses by itself, and the fourth sends nothing, on the node that is left.
+    both losses by itself.
     """
     source = str(place / "in.jsonl")
     (place / "alone").mkdir()
@@ -203,11 +198,5 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     assert before.items() <= finished(batch.run_dir).items()
     assert Snapshot(0.0, before).takes & set(server.asked) == set()
     assert damage(batch.run_dir) == []
-
-    server.follow(Plan())
-    again = batch.start(source=source)
-    assert again.wait() == code, again.said.read_text()
-    assert server.asked == []
-    assert exported(batch.run_dir) == expected
     assert strays(batch.run_dir) == []
-    assert left_over(run.mark) == left_over(again.mark) == []
+    assert left_over(run.mark) == []

@@ -126,7 +126,7 @@ class Maker:
         """
         who = asyncio.run(self.engine.describe())
         RunConfig.of(self.options, who).write(self.run_dir)
-        copy_input(self.run_dir, source, None, map(row_json, rows))
+        copy_input(self.run_dir, source, map(row_json, rows))
         with (
             Index(self.run_dir) as index,
             PartWriter(self.run_dir / PARTS, turn=index.highest_turn + 1) as writer,

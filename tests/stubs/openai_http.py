@@ -122,9 +122,6 @@ class Handler(BaseHTTPRequestHandler):
         if self.stub.page_faults:
             self._fail(self.stub.page_faults.popleft())
             return
-        if self.path == "/metrics" and self.stub.style.counts:
-            self._send_raw(200, "text/plain; version=0.0.4", self.stub.metrics().encode())
-            return
         page = self.stub.page(self.path)
         self._send(404, error_body(404, "Not Found")) if page is None else self._send(200, page)
 

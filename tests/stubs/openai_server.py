@@ -59,7 +59,6 @@ class StubServer:
         hung_up: How many clients went away while they were kept waiting.
         most_at_once: The most chat requests that were under way together.
         patches: Fields to put into each answer, over those that are there.
-        queues: Requests that wait, for each of the engines behind the server.
     """
 
     handler: ClassVar[type[Handler]] = Handler
@@ -88,7 +87,6 @@ class StubServer:
             for given in (self.faults, self.page_faults)
         )
         self.patches: dict[str, Any] = {}
-        self.queues = [0]
         self.received: list[Received] = []
         self.violations: list[str] = []
         self.hung_up = self.at_once = self.most_at_once = 0
@@ -159,16 +157,6 @@ class StubServer:
             return {"object": "list", "data": cards}
         pages: dict[str, dict[str, Any]] = self.style.pages(self.context, self.sees)
         return pages.get(path)
-
-    def metrics(self) -> str:
-        """What vLLM tells Prometheus, in small."""
-        head = "# HELP vllm:num_requests_waiting Number of requests waiting to be processed.\n"
-        lines = [
-            f'vllm:num_requests_waiting{{engine="{engine}",model_name="a{{b}}"}} {float(waiting)}\n'
-            for engine, waiting in enumerate(self.queues)
-        ]
-        other = 'vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 99.0\n'
-        return "".join([head, *lines, other])
 
     def count(self, asked: Asked) -> int:
         """Tokens of a whole prompt, as Pixtral counts."""

@@ -131,7 +131,7 @@ def test_the_limit_stops_where_more_brings_nothing_and_tries_again_later() -> No
 
 
 def test_the_limit_stays_where_it_holds_nothing_back() -> None:
-    """When nobody waits for a place, or requests wait in the engine's own queue."""
+    """When nobody waits for a place."""
 
     async def idle(items: Items) -> None:
         for _ in range(40):
@@ -140,14 +140,6 @@ def test_the_limit_stays_where_it_holds_nothing_back() -> None:
         assert items.limit.now == 8
 
     play(idle, 64, come=1)
-
-    async def held(items: Items) -> None:
-        items.limit.held = True
-        assert [await items.answer() for _ in range(3)] == [8, 8, 8]
-        items.limit.held = False
-        assert await items.answer() == 16
-
-    play(held, 64)
 
 
 def test_busy_cuts_by_a_fifth_once_in_fifteen_seconds() -> None:

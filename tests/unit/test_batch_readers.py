@@ -439,25 +439,3 @@ def test_a_format_can_be_named(tmp_path: Path) -> None:
         open_input("-", prompt=None, format="csv")
     with pytest.raises(InputError, match="is a folder and not parquet"):
         open_input(tmp_path, prompt=None, format="parquet")
-
-
-def test_a_stamp_holds_while_the_rows_are_the_same(tmp_path: Path) -> None:
-    """It changes with the file and the prompt; rows that depend on other files have none."""
-    path = tmp_path / "in.jsonl"
-    path.write_text(GOOD)
-    os.utime(path, ns=(10**18 + 1, 10**18 + 1))
-    source = open_input(path, prompt="a")
-    stamp = source.stamp
-    assert stamp is not None
-    list(source.rows())
-    assert source.stamp == open_input(path, prompt="a").stamp == stamp
-    assert open_input(path, prompt="b").stamp != stamp
-    os.utime(path, ns=(10**18 + 5, 10**18 + 5))
-    assert open_input(path, prompt="a").stamp != stamp
-    path.touch()
-    assert open_input(path, prompt="a").stamp is None  # the next change may have the same time
-    (tmp_path / "beside.csv").write_text("video\n/a.mp4\n")
-    os.utime(tmp_path / "beside.csv", ns=(10**18, 10**18))
-    beside = open_input(tmp_path / "beside.csv", prompt="a")
-    list(beside.rows())
-    assert beside.stamp is None

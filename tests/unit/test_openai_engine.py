@@ -420,7 +420,7 @@ def test_a_text_model_is_a_mistake_in_the_settings() -> None:
         assert server.chats == []
 
 
-# ---- counts and queues
+# ---- counts
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -435,28 +435,12 @@ def test_only_vllm_counts_without_answering(style: str) -> None:
 
     with StubServer(style) as server:
         counted, chats, used = using(server, use)
-        if not style.startswith("vllm"):
-            assert using(server, lambda engine: engine.waiting()) is None
     assert chats == 0
     if style.startswith("vllm"):
         assert counted == used
     else:
         assert counted is None
-        assert {"/tokenize", "/metrics"}.isdisjoint(one.path for one in server.received)
-
-
-@pytest.mark.parametrize(("queues", "sum_"), [([0], 0), ([2, 0, 3], 5)], ids=str)
-def test_vllm_says_how_many_wait(queues: list[int], sum_: int) -> None:
-    """The queues of all engines behind the server are added up; it never fails."""
-
-    async def use(engine: OpenAIEngine) -> list[int | None]:
-        first = await engine.waiting()
-        server.page_faults.extend([Fault.parse("503"), Fault.parse("html")])
-        return [first, await engine.waiting(), await engine.waiting()]
-
-    with StubServer() as server:
-        server.queues = queues
-        assert using(server, use) == [sum_, None, None]
+        assert "/tokenize" not in [one.path for one in server.received]
 
 
 # ---- connections

@@ -31,6 +31,7 @@ from promptlift.store.results import (
     path_text,
 )
 from promptlift.store.run_dir import (
+    InputCopy,
     RunCommand,
     RunConfig,
     copy_input,
@@ -115,14 +116,13 @@ def test_what_is_written_is_read(run_dir: Path) -> None:
 
 def test_parts_are_rotated_and_complete_ones_never_change(run_dir: Path) -> None:
     """By size and by age; each complete part is named once, and all are read in their order."""
-    complete: list[Path] = []
-    with begin(run_dir, part_bytes=3000, on_part=complete.append) as writer:
+    with begin(run_dir, part_bytes=3000) as writer:
         for number in range(100):
             writer.append(ok(number, 100))
+        complete = sorted((run_dir / "parts").iterdir())
         assert len(complete) > 3
-        before = {path: path.read_bytes() for path in complete}
+        before = {path: path.read_bytes() for path in complete[:-1]}
     assert {path: path.read_bytes() for path in before} == before
-    assert complete == sorted((run_dir / "parts").iterdir())
     assert [PartName.parse(path.name) for path in complete] == [
         (1, writer.name, number) for number in range(len(complete))
     ]
@@ -385,19 +385,15 @@ def test_the_last_command_is_kept(run_dir: Path) -> None:
 # Copies of inputs
 
 
-def copied(run_dir: Path, lines: list[bytes], stamp: Any = None, source: str = "in") -> Any:
+def copied(run_dir: Path, lines: list[bytes], source: str = "in") -> InputCopy:
     """Copy an input."""
-    return copy_input(run_dir, source, stamp, iter(lines))
+    return copy_input(run_dir, source, iter(lines))
 
 
-def test_an_input_is_copied_once_while_it_is_unchanged(run_dir: Path) -> None:
-    """With the same stamp the copy is taken; with another, or none, it is replaced."""
-    first = copied(run_dir, [b'{"n":1}\n', b'{"n":2}\n'], stamp=("a", 1))
-    assert first.source == "in"
-    assert list(first.lines()) == [b'{"n":1}\n', b'{"n":2}\n']
-    assert copied(run_dir, [b"never read"], stamp=("a", 1)) == first
-    assert list(copied(run_dir, [b'{"n":3}\n'], stamp=("a", 2)).lines()) == [b'{"n":3}\n']
-    assert list(copied(run_dir, [], stamp=None).lines()) == []
+def test_the_latest_copy_of_an_input_holds(run_dir: Path) -> None:
+    """Each input has one, by its name."""
+    copied(run_dir, [b"{}\n"])
+    assert list(copied(run_dir, [b'{"n":3}\n']).lines()) == [b'{"n":3}\n']
     copied(run_dir, [b"{}\n"], source="other")
     assert [copy.source for copy in input_copies(run_dir)] == ["in", "other"]
     with open_run(run_dir, source="other") as run:
@@ -415,7 +411,7 @@ def test_a_copy_that_was_broken_off_leaves_the_earlier_one(run_dir: Path) -> Non
         raise OptionError("no more", remedy="")
 
     with pytest.raises(OptionError):
-        copy_input(run_dir, "in", None, broken())
+        copy_input(run_dir, "in", broken())
     (
         run_dir / "inputs" / f".{begin(run_dir).name.rsplit('-', 2)[0]}-999999999-00000000.part"
     ).touch()

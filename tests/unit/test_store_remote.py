@@ -75,7 +75,7 @@ def test_a_run_is_found_on_another_machine(url: str, tmp_path: Path) -> None:
     here, there = RemoteRun(url, tmp_path / "here"), RemoteRun(url, tmp_path / "there")
     write(here, KEY)
     describe(here, 1)
-    copy_input(here.folder, "in", None, [b'{"n":1}\n'])
+    copy_input(here.folder, "in", [b'{"n":1}\n'])
     here.push(final=True)
     there.pull()
     assert found(there.folder) == {KEY}

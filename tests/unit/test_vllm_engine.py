@@ -62,14 +62,12 @@ def test_it_starts_answers_and_ends(stub: Stub) -> None:
 
     async def use() -> int:
         async with engine_of(stub, progress=lambda stage, _: stages.append(stage)) as engine:
-            assert await engine.waiting() is None
             assert stub.calls() == []
             info = await engine.describe()
             assert (info.name, info.model, info.version) == ("vllm", "tiny", "vllm 0.32.0")
             assert (info.context, info.family, info.max_images) == (9216, "pixtral", 2)
             assert info.revision
             assert (await engine.complete(REQUEST)).text == ANSWER
-            assert await engine.waiting() == 0
             assert engine.own is not None
             state = engine.own.current()
             assert state is not None

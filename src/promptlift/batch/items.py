@@ -35,7 +35,7 @@ from promptlift.store.index import Index, RetryPolicy
 from promptlift.store.results import ItemStatus, ResultLine, RowLine, VideoLine, path_text
 from promptlift.video.source import content_of
 
-__all__ = ["BatchItem", "ContentHasher", "FilteredRows", "ItemRunner", "ResumeFilter", "Write"]
+__all__ = ["BatchItem", "FilteredRows", "ItemRunner", "ResumeFilter", "Write"]
 
 Write = Callable[..., Awaitable[object]]
 """Writes lines of `promptlift.store.results`, waiting while the disk is full."""
@@ -138,45 +138,6 @@ class ResumeFilter:
         return options.key(unreadable_content(row.video), row.prompt)
 
 
-class ContentHasher:
-    """Tells what files hold; each is hashed once, however many rows it has.
-
-    Args:
-        run: Where files are read, such as `ProcessPool.call`.
-        write: Writes lines.
-    """
-
-    def __init__(self, run: Runner, write: Write) -> None:
-        self._run = run
-        self._write = write
-        self._hashes: OrderedDict[tuple[str, int, int], asyncio.Task[str]] = OrderedDict()
-
-    async def key_of(self, item: BatchItem) -> str:
-        """The key of an item; its video is hashed where that was not done before."""
-        if item.key is not None:
-            return item.key
-        stamp = _stamp(item.row.video)
-        if stamp is None:
-            content = unreadable_content(item.row.video)
-        else:
-            if stamp not in self._hashes:
-                self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
-                if len(self._hashes) > _HASHES:
-                    self._hashes.popitem(last=False)
-            content = await asyncio.shield(self._hashes[stamp])
-        return item.options.key(content, item.row.prompt)
-
-    async def _hash(self, stamp: tuple[str, int, int]) -> str:
-        path = stamp[0]
-        try:
-            content = await self._run(content_of, path)
-        except VideoError:
-            return unreadable_content(path)
-        if _stamp(path) == stamp:  # else it is being written
-            await self._write(VideoLine(path_text(path), *stamp[1:], content))
-        return content
-
-
 class ItemRunner:
     """Works on items; holds what they share. Belongs to one event loop.
 
@@ -205,7 +166,23 @@ class ItemRunner:
         # A quarter more than requests in flight, so that the engine is busy during the reviews.
         most = engine.limit.most
         self._unwritten = asyncio.Semaphore(most + math.ceil(most / 4))
-        self.key_of = ContentHasher(run, write).key_of
+        self._run = run
+        self._hashes: OrderedDict[tuple[str, int, int], asyncio.Task[str]] = OrderedDict()
+
+    async def key_of(self, item: BatchItem) -> str:
+        """The key of an item; its video is hashed where that was not done before."""
+        if item.key is not None:
+            return item.key
+        stamp = _stamp(item.row.video)
+        if stamp is None:
+            content = unreadable_content(item.row.video)
+        else:
+            if stamp not in self._hashes:
+                self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
+                if len(self._hashes) > _HASHES:
+                    self._hashes.popitem(last=False)
+            content = await asyncio.shield(self._hashes[stamp])
+        return item.options.key(content, item.row.prompt)
 
     async def process(self, item: BatchItem, key: str, prepared: Prepared | None = None) -> Record:
         """Prepare an item, have it answered, and write the result.
@@ -255,6 +232,16 @@ class ItemRunner:
             return record
         finally:
             self._budget.release(held)
+
+    async def _hash(self, stamp: tuple[str, int, int]) -> str:
+        path = stamp[0]
+        try:
+            content = await self._run(content_of, path)
+        except VideoError:
+            return unreadable_content(path)
+        if _stamp(path) == stamp:  # else it is being written
+            await self._write(VideoLine(path_text(path), *stamp[1:], content))
+        return content
 
 
 def _stamp(path: str) -> tuple[str, int, int] | None:

@@ -35,16 +35,12 @@ class AdaptiveLimit:
         most: It never lets more through.
         start: What it begins with after the first request; None for a start that is doubled.
         clock: Gives seconds.
-
-    Attributes:
-        held: Whether growth is held back, as where requests wait in the engine's own queue.
     """
 
     def __init__(
         self, most: int, start: int | None = None, clock: Callable[[], float] = monotonic
     ) -> None:
         self.most = most
-        self.held = False
         self._clock = clock
         self._places = anyio.CapacityLimiter(1)
         self._opened = False
@@ -102,7 +98,7 @@ class AdaptiveLimit:
         """As many were answered as may be in flight: see whether more should be."""
         now = self._clock()
         rate = self._passed / max(now - self._began, 1e-9)
-        if self._saturated and not self.held and self._level < self.most:
+        if self._saturated and self._level < self.most:
             self._weigh(rate)
         self._passed, self._began = 0, now
         self._saturated = self._places.statistics().tasks_waiting > 0

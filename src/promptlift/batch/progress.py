@@ -62,7 +62,6 @@ class BatchProgress:
         answer_tokens: Tokens of answers, likewise.
         requests: Requests that were sent.
         repeats: Requests that were sent again after a failure that may pass.
-        engine_seconds: Seconds of requests, added up over all in flight.
         decode_seconds: Seconds of decoding, added up over all workers.
         limit: How many requests may be in flight at present.
         workers: Processes that decode.
@@ -82,7 +81,6 @@ class BatchProgress:
     answer_tokens: int = 0
     requests: int = 0
     repeats: int = 0
-    engine_seconds: float = 0.0
     decode_seconds: float = 0.0
     limit: int = 0
     workers: int = 0

@@ -13,8 +13,6 @@ import json
 import math
 import os
 import re
-import stat
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -63,21 +61,11 @@ _CSV_CHARACTERS = 131_072  # of one line; the csv module's limit for one cell
 
 
 class Input(Protocol):
-    """Rows from somewhere; `promptlift.batch` reads them once and keeps a copy in the run."""
+    """Rows from somewhere; each run reads them once and keeps a copy in its folder."""
 
     @property
     def description(self) -> str:
         """What it is, such as an absolute path or pattern; names the copy in the run's folder."""
-        ...
-
-    @property
-    def stamp(self) -> Any:
-        """A JSON value that stays equal while the rows stay equal.
-
-        A complete copy with the same stamp is used again without reading the input. None where
-        nothing proves that the rows are the same, as for a folder. Compared before a reading and
-        after it: an input whose rows turn out to depend on other files gives None from then on.
-        """
         ...
 
     def rows(self) -> Iterator[Row]:
@@ -207,34 +195,13 @@ class _FileInput:
     def __init__(
         self, path: Path | None, prompt: str | None, read: Callable[[], Iterator[InputRecord]]
     ) -> None:
-        self._path = path
         self._prompt = prompt
         self._read = read
         self._folder = Path.cwd() if path is None or path.is_fifo() else path.absolute().parent
-        self._used_other_files = False
         self.description = "-" if path is None else str(path.absolute())
-
-    @property
-    def stamp(self) -> Any:
-        """See `Input.stamp`: path, size and time of change, with the prompt.
-
-        None for what is no regular file, and for one changed so recently that another change could
-        get the same time: some file systems count in seconds.
-        """
-        if self._path is None or self._used_other_files:
-            return None
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        resolution = 2_000_000_000 if status.st_mtime_ns % 1_000_000_000 == 0 else 50_000_000
-        if not stat.S_ISREG(status.st_mode) or time.time_ns() - status.st_mtime_ns < resolution:
-            return None
-        return [self.description, status.st_size, status.st_mtime_ns, self._prompt]
 
     def rows(self) -> Iterator[Row]:
         """See `Input.rows`."""
-        self._used_other_files = False
         for number, record in enumerate(self._read()):
             if isinstance(record, BadRecord):
                 extra = {"line": record.line, "text": record.text[:1000]}
@@ -258,7 +225,6 @@ class _FileInput:
             path = self._find(video)
             options = _options_of(record.get("options"))
             if prompt is None:
-                self._used_other_files = True
                 prompt = _prompt_beside(path) or self._prompt or ""
             return Row.of(number, path, prompt, id=row_id, options=options, extra=extra)
         except InputError as error:
@@ -466,8 +432,6 @@ class _Videos:
             ``**`` for folders of any depth).
         prompt: The short prompt of those that have no text beside them.
     """
-
-    stamp = None  # only a walk shows whether files were added or removed
 
     def __init__(self, source: Path, prompt: str | None) -> None:
         self._prompt = prompt

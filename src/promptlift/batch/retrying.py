@@ -206,7 +206,6 @@ class RetryingEngine:
             self._check_stopping()
             self._progress.requests += 1
             self._progress.repeats += attempt > 0
-            start = time.perf_counter()
             try:
                 completion = await self._inner.complete(request)
             except TransientEngineError as error:
@@ -222,8 +221,6 @@ class RetryingEngine:
                 self._config_error = error
                 self._stopping.set()
                 raise
-            finally:
-                self._progress.engine_seconds += time.perf_counter() - start
             self._note_answer()
         await asyncio.sleep(0)  # so that the next request goes out before this answer is reviewed
         return completion

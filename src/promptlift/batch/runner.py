@@ -24,7 +24,7 @@ from promptlift.batch.limits import AdaptiveLimit
 from promptlift.batch.progress import BatchProgress, ItemCounts
 from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
 from promptlift.batch.rows import OptionsResolver, count_rows, row_json, rows_of
-from promptlift.engines.base import CountsWaiting, Engine
+from promptlift.engines.base import Engine
 from promptlift.errors import (
     ConfigEngineError,
     InputError,
@@ -57,7 +57,7 @@ T = TypeVar("T")
 Stop = Literal["done", "limit", "time", "signal", "engine_down", "config", "output"]
 _CHUNK = 1000
 _TICK_SECONDS = 0.2
-_WAITING_TICKS, _REFRESH_TICKS, _PROGRESS_TICKS = 10, 25, 50
+_REFRESH_TICKS, _PROGRESS_TICKS = 25, 50
 _FULL = "the disk is full"
 
 
@@ -275,7 +275,7 @@ class BatchRun:
         def copy() -> None:
             try:
                 lines = self._lines(source)
-                result.append(copy_input(self._run_dir, source.description, source.stamp, lines))
+                result.append(copy_input(self._run_dir, source.description, lines))
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
                 result.append(error)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -346,8 +346,6 @@ class BatchRun:
                     await self._with_index(resume.index.refresh)
                 if tick % _PROGRESS_TICKS == 0:
                     await asyncio.to_thread(writer.append, ProgressLine(self.progress.counts()))
-                if tick % _WAITING_TICKS == 0 and isinstance(self._engine, CountsWaiting):
-                    self._limit.held = bool(await self._engine.waiting())
 
     async def _count(self) -> None:
         """Bring the progress up to date."""

@@ -144,8 +144,6 @@ class SpecRows:
     options: SpecOptions = field(default_factory=SpecOptions)
     outputs: Outputs | None = None
     note: Callable[[str], None] = lambda _: None
-    # Rows depend on videos, prompt files and sidecars as well, and a spec is short.
-    stamp: Any = None
 
     @property
     def description(self) -> str:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Completion",
     "CountsTokens",
-    "CountsWaiting",
     "Engine",
     "EngineInfo",
     "FinishReason",
@@ -110,15 +109,6 @@ class CountsTokens(Protocol):
         Raises:
             EngineError: Nobody answers, or the settings are wrong.
         """
-        ...
-
-
-@runtime_checkable
-class CountsWaiting(Protocol):
-    """What an engine may offer besides: how many requests wait in its own queue."""
-
-    async def waiting(self) -> int | None:
-        """Requests in the queue, from any client; None where that is not known."""
         ...
 
 

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import platformdirs
 
@@ -27,13 +27,10 @@ from promptlift.store.index import PARTS
 from promptlift.store.results import PartName, process_runs, this_host, writer_process
 from promptlift.store.run_dir import INPUTS, RUN_FILE
 
-__all__ = ["UPLOAD_SECONDS", "RemoteBehind", "RemoteRun", "RunPlace", "local_copy"]
+__all__ = ["RemoteBehind", "RemoteRun", "RunPlace", "local_copy"]
 
 RunPlace: TypeAlias = Path | str
 """Where a run is: a folder, or a URL that fsspec opens."""
-
-UPLOAD_SECONDS: Final = 10.0
-"""Seconds after which a part is complete and is put into the store."""
 
 _TRIES = 6
 _FIRST_PAUSE_S = 0.5
@@ -107,11 +104,6 @@ class RemoteRun:
                 f"{str(self.folder)!r}",
                 remedy="run the same command again on this machine: it uploads that first",
             ) from error
-
-    def put(self, path: Path) -> None:
-        """Put one complete part, once; for a writer's `on_part`. Raises what the store raises."""
-        with self._busy:
-            self._put(path.relative_to(self.folder).as_posix())
 
     @contextlib.contextmanager
     def syncing(self, seconds: float, say: Callable[[str], None]) -> Iterator[Path]:

@@ -249,7 +249,6 @@ class PartWriter:
         part_bytes: A part of this size is complete.
         part_seconds: A part of this age is complete; None for any age.
         sync_seconds: A written line is on the disk within this time.
-        on_part: Called with the path of each complete part, in a thread of the writer.
 
     Attributes:
         name: ``<host>-<pid>-<random>``.
@@ -267,7 +266,6 @@ class PartWriter:
         part_bytes: int = _PART_BYTES,
         part_seconds: float | None = None,
         sync_seconds: float = _SYNC_SECONDS,
-        on_part: Callable[[Path], None] | None = None,
     ) -> None:
         self.name = f"{this_host()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.turn = turn
@@ -275,7 +273,6 @@ class PartWriter:
         self._part_bytes = part_bytes
         self._part_seconds = part_seconds
         self._sync_seconds = sync_seconds
-        self._on_part = on_part
         self._lock = threading.Lock()
         self._number = -1
         self._handle: int | None = None
@@ -388,8 +385,6 @@ class PartWriter:
         self._sync()
         os.close(self._handle)
         self._handle, self._size = None, 0
-        if self._on_part is not None:
-            self._on_part(self.path)
 
     def _write(self, data: bytes) -> None:
         assert self._handle is not None, "a part was begun"

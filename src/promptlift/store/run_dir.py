@@ -275,12 +275,10 @@ class InputCopy:
     Attributes:
         path: The file.
         source: The input's description, such as its path.
-        stamp: What tells that the input is unchanged, as a JSON value; None where nothing tells.
     """
 
     path: Path
     source: str
-    stamp: Any
 
     def lines(self) -> Iterator[bytes]:
         """The rows as lines of JSON, in the order of the input."""
@@ -338,20 +336,13 @@ def input_copies(run_dir: Path) -> list[InputCopy]:
     return sorted((copy for copy in found if copy is not None), key=lambda copy: copy.source)
 
 
-def copy_input(
-    run_dir: Path,
-    source: str,
-    stamp: Any,
-    lines: Iterable[bytes],
-) -> InputCopy:
-    """Copy an input into a run's folder, or take the earlier copy where the input is unchanged.
+def copy_input(run_dir: Path, source: str, lines: Iterable[bytes]) -> InputCopy:
+    """Copy an input into a run's folder, in the place of an earlier copy.
 
     Args:
         run_dir: The folder.
         source: The input's description.
-        stamp: What tells that the input is unchanged, as a JSON value that was taken before the
-            first line; None where nothing tells.
-        lines: Its rows, each one line of JSON; not touched where the earlier copy is taken.
+        lines: Its rows, each one line of JSON.
 
     Raises:
         OutputError: It cannot be written.
@@ -359,16 +350,12 @@ def copy_input(
     folder = run_dir / INPUTS
     name = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:16]
     path = folder / f"{name}.jsonl"
-    stamp = json.loads(json.dumps(stamp))  # as it comes back: tuples are lists
-    earlier = _copy_at(path)
-    if stamp is not None and earlier is not None and earlier.stamp == stamp:
-        return earlier
     for other in folder.glob(f".{this_host()}-*.part"):  # what a kill left
         if not process_runs(writer_process(other.stem[1:])[1]):
             other.unlink(missing_ok=True)
     temporary = folder / f".{this_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     # The token tells this copy from another of the same size.
-    header = {"kind": "input", "copy": secrets.token_hex(8), "source": source, "stamp": stamp}
+    header = {"kind": "input", "copy": secrets.token_hex(8), "source": source}
     try:
         with temporary.open("wb", buffering=_COPY_BYTES) as file:
             file.write(json.dumps(header).encode() + b"\n")
@@ -384,7 +371,7 @@ def copy_input(
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(folder)
-    return InputCopy(path, source, stamp)
+    return InputCopy(path, source)
 
 
 def _copy_at(path: Path) -> InputCopy | None:
@@ -392,6 +379,6 @@ def _copy_at(path: Path) -> InputCopy | None:
     try:
         with path.open("rb") as file:
             header = json.loads(file.readline())
-        return InputCopy(path, str(header["source"]), header["stamp"])
+        return InputCopy(path, str(header["source"]))
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -195,7 +195,6 @@ class HttpClient:
         *,
         read: Callable[[object], T],
         absent: Container[int] = (),
-        within: float | None = None,
         read_events: Callable[[AsyncIterator[object]], Awaitable[T]] | None = None,
     ) -> T | None:
         """GET a URL, or POST a body to it.
@@ -206,7 +205,6 @@ class HttpClient:
             read: Converts the answer's JSON value (its text where it is no JSON); raises
                 `ValueError` where it is not the API's answer, and the call is tried again.
             absent: Status codes that mean that the server has no such page; not tried again.
-            within: Seconds for a single attempt without retries.
             read_events: Converts the JSON values of server-sent events as they come, where the
                 server answers with such; asked once, as what has come is passed on already.
 
@@ -217,11 +215,10 @@ class HttpClient:
             EngineError: The server refused, or did not answer in time.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        attempts = self._attempts if within is None and read_events is None else 1
+        attempts = self._attempts if read_events is None else 1
         outcome: T | EngineError | None = None
         for attempt in range(attempts):
-            limit = within or self._timeout
-            outcome = await self._attempt(url, body, read, limit, absent, read_events)
+            outcome = await self._attempt(url, body, read, absent, read_events)
             if not isinstance(outcome, TransientEngineError):
                 break
             pause = outcome.wait
@@ -246,7 +243,6 @@ class HttpClient:
         url: str,
         body: Mapping[str, object] | None,
         read: Callable[[object], T],
-        limit: float,
         absent: Container[int],
         read_events: Callable[[AsyncIterator[object]], Awaitable[T]] | None,
     ) -> T | EngineError | None:
@@ -262,7 +258,7 @@ class HttpClient:
         sending = self._http.stream("GET" if body is None else "POST", url, content=content)
         try:
             # The library's timeout is for each read: a byte now and then would never reach it.
-            async with asyncio.timeout(limit), sending as answer:
+            async with asyncio.timeout(self._timeout), sending as answer:
                 media = answer.headers.get("content-type", "")
                 if read_events and answer.is_success and media.startswith("text/event-stream"):
                     return await read_events(_json_events(answer))
@@ -271,7 +267,7 @@ class HttpClient:
                 return read(_json_or_text(answer))
             return None if answer.status_code in absent else self._refusal(answer)
         except (TimeoutError, httpx2.TimeoutException):
-            return self._unreachable(f"did not answer within {limit:.3g} s")
+            return self._unreachable(f"did not answer within {self._timeout:.3g} s")
         except httpx2.TransportError as error:
             return self._broken_connection(error)
         except (ValueError, RecursionError, httpx2.HTTPError):

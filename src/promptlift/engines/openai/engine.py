@@ -26,7 +26,6 @@ from promptlift.engines.openai.client import (
     read_completion,
     read_count,
     read_events,
-    sum_metrics,
 )
 from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
@@ -35,7 +34,6 @@ from promptlift.types import Frame, Sampling
 
 __all__ = ["OpenAIEngine"]
 
-_METRICS_SECONDS = 5.0
 _FEW_COLOURS = 256
 _JPEG_QUALITY = 95
 
@@ -158,21 +156,6 @@ class OpenAIEngine:
         except ItemEngineError:
             return None
 
-    async def waiting(self) -> int | None:
-        """How many requests the server has taken in and not begun, from anybody.
-
-        Returns:
-            None where the server is no vLLM, or does not say within a few seconds.
-        """
-        try:
-            if (await self._served_model()).software != "vllm":
-                return None
-            return await self._client.call(
-                self._client.root + "/metrics", read=_read_waiting, within=_METRICS_SECONDS
-            )
-        except EngineError:
-            return None
-
     async def close(self) -> None:
         """Close the connections; safe to call twice."""
         await self._client.close()
@@ -260,11 +243,6 @@ class OpenAIEngine:
                 except EngineError:
                     return True
             return self._accepts[images]
-
-
-def _read_waiting(metrics: object) -> int | None:
-    waiting = sum_metrics(metrics, "num_requests_waiting") if isinstance(metrics, str) else None
-    return None if waiting is None else int(waiting)
 
 
 def _data_urls(request: Request) -> list[str]:

@@ -94,12 +94,6 @@ class VllmEngine:
         _, tokens = await self._ask(lambda client: client.count(request))
         return tokens
 
-    async def waiting(self) -> int | None:
-        """How many requests the engine has taken in and not begun; None before it is used."""
-        if not self._clients:
-            return None
-        return await next(reversed(self._clients.values())).waiting()
-
     def can_sleep(self) -> bool:
         """Whether the engine can sleep: ours once it runs, before that the one that is up."""
         state = self._state()
