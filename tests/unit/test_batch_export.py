@@ -8,7 +8,6 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,19 @@ from typing import Any
 import pytest
 
 from loaders.run_dirs import OPTIONS, PROMPTS, Maker, make_run, make_videos, mixed_rows
-from promptlift.batch.export import COLUMNS, ExportColumns, export, json_line
+from promptlift.batch.export import (
+    COLUMNS,
+    ExportColumns,
+    Exported,
+    export,
+    json_line,
+    results_with_records,
+)
 from promptlift.batch.rows import Row
 from promptlift.batch.status import STATUSES, RowResult, RowStatus
 from promptlift.errors import OptionError, OutputError, SpecError
 from promptlift.options import Options
+from promptlift.store.run_dir import open_run
 from promptlift.testing import FakeEngine
 from promptlift.types import Size
 
@@ -134,15 +141,13 @@ def test_a_damaged_result_is_missing(videos: Path, tmp_path: Path) -> None:
     found = exported(maker.run_dir, only=STATUSES)
     assert [line["status"] for line in found] == ["ok", "missing", "repaired"]
     part.write_bytes(whole)
-    seen = []
-
-    def write(rows: Iterable[tuple[RowResult, dict[str, Any] | None]]) -> None:
-        for result, record in rows:
-            seen.append((result.status, record is None))
-            part.write_bytes(damaged)
-
-    made = export(maker.run_dir, tmp_path, only=STATUSES, write=write)
-    assert seen == [("ok", False), ("missing", True), ("repaired", False)]
+    made = Exported()
+    with open_run(maker.run_dir) as run:
+        rows = results_with_records(run, STATUSES, made)
+        assert next(rows)[0].status == "ok"
+        part.write_bytes(damaged)
+        rest = [(result.status, record is None) for result, record in rows]
+        assert rest == [("missing", True), ("repaired", False)]
     assert made.written == {"ok": 1, "missing": 1, "repaired": 1}
 
 

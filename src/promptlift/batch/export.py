@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePath
@@ -32,10 +32,18 @@ from promptlift.batch.status import (
 from promptlift.errors import OptionError, OutputError
 from promptlift.files import replacing
 from promptlift.record import SCHEMA_VERSION
-from promptlift.store.run_dir import open_run
+from promptlift.store.run_dir import RunDir, open_run
 from promptlift.text import compact_json, csv_cell, json_safe, plain_text
 
-__all__ = ["COLUMNS", "ExportColumns", "ExportForm", "Exported", "export", "json_line"]
+__all__ = [
+    "COLUMNS",
+    "ExportColumns",
+    "ExportForm",
+    "Exported",
+    "export",
+    "json_line",
+    "results_with_records",
+]
 
 ExportForm: TypeAlias = Literal["jsonl", "parquet", "csv", "tsv", "sidecars"]
 FORMS: tuple[ExportForm, ...] = get_args(ExportForm)
@@ -75,8 +83,6 @@ _RECORD = "record"
 _LISTING = "promptlift-sidecars.jsonl"
 _NAME_BYTES = 96
 
-_Found: TypeAlias = tuple[RowResult, dict[str, Any] | None]
-
 
 @dataclass(slots=True)
 class Exported:
@@ -99,7 +105,6 @@ def export(
     only: Collection[RowStatus] = FINISHED,
     source: str | None = None,
     record: bool = True,
-    write: Callable[[Iterable[_Found]], object] | None = None,
 ) -> Exported:
     """Write the rows of a run with their results, in the order of the input.
 
@@ -110,16 +115,13 @@ def export(
         only: The statuses of the rows that are wanted. ``missing`` is a row without a result.
         source: The one input whose rows are wanted; None for all.
         record: Whether the whole record comes along, which is never the case in CSV and TSV.
-        write: Writes the rows instead of a form, such as back into the files that they came from.
-            Takes each row with its record, as a stream.
 
     Raises:
         OptionError: The form is not clear, the folder is no run, there is no such input, or
             PyArrow is not installed.
         OutputError: The output cannot be written.
     """
-    if write is None:
-        form = form or _form_of(output)
+    form = form or _form_of(output)
     if form == "parquet":
         from promptlift.batch.parquet import require_pyarrow
 
@@ -128,30 +130,30 @@ def export(
         _check_sidecar_folder(output)
     with open_run(run_dir, source=source) as run:
         exported = Exported()
-
-        def wanted() -> Iterator[tuple[RowResult, str | None]]:
-            for result in row_results(run):
-                raw = None
-                if result.status in only:  # else its record need not be read
-                    result, raw = raw_record(run.index, result)
-                if result.status in only:
-                    exported.written[result.status] += 1
-                    yield result, raw
-                else:
-                    exported.left_out[result.status] += 1
-
-        found = ((one, None if raw is None else json.loads(raw)) for one, raw in wanted())
-        if write is not None:
-            write(found)
-        elif form == "sidecars":
+        found = results_with_records(run, only, exported)
+        if form == "sidecars":
             _write_sidecars(found, output, record=record)
         else:
             rows = (row for copy in run.inputs for row in rows_of(copy))
             columns = ExportColumns(rows, record=record and form not in ("csv", "tsv"))
-            lines = (columns.line(*one) for one in wanted())
             with replacing(output) as temporary:
-                _write_lines(lines, columns, temporary, form)
+                _write_lines((columns.line(*one) for one in found), columns, temporary, form)
     return exported
+
+
+def results_with_records(
+    run: RunDir, only: Collection[RowStatus], exported: Exported
+) -> Iterator[tuple[RowResult, str | None]]:
+    """The rows with these statuses and their records as JSON text; all are counted."""
+    for result in row_results(run):
+        raw = None
+        if result.status in only:  # else its record need not be read
+            result, raw = raw_record(run.index, result)
+        if result.status in only:
+            exported.written[result.status] += 1
+            yield result, raw
+        else:
+            exported.left_out[result.status] += 1
 
 
 def _form_of(output: Path) -> ExportForm:
@@ -331,7 +333,9 @@ def _check_sidecar_folder(folder: Path) -> None:
         )
 
 
-def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> None:
+def _write_sidecars(
+    rows: Iterable[tuple[RowResult, str | None]], folder: Path, *, record: bool
+) -> None:
     """Write ``NAME.txt`` with the prompt and ``NAME.json`` with the record for every row.
 
     They are not written beside the videos: there a ``.txt`` is the *short* prompt, so the next
@@ -344,7 +348,8 @@ def _write_sidecars(rows: Iterable[_Found], folder: Path, *, record: bool) -> No
     try:
         temporary.mkdir()
         with (temporary / _LISTING).open("w", encoding="utf-8", newline="\n") as file:
-            for result, found in rows:
+            for result, raw in rows:
+                found = None if raw is None else json.loads(raw)
                 row, name = result.row, _sidecar_name(result.row, taken)
                 texts = {}
                 if found is not None and found.get("prompt") is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -383,14 +383,15 @@ def _export_cosmos(
     run_dir: Path, output: Path | None, source: str | None, *, in_place: bool
 ) -> tuple[Exported, int]:
     """Write results back into the spec files; one that cannot be written is an error line."""
-    from promptlift.batch.export import export
+    from promptlift.batch.export import Exported, results_with_records
     from promptlift.batch.status import STATUSES
     from promptlift.cosmos.upsample import Outputs, write_back
+    from promptlift.store.run_dir import open_run
 
-    code = 0
-
-    def write(rows: Iterable[Any]) -> None:
-        nonlocal code
+    code, exported = 0, Exported()
+    with open_run(run_dir, source=source) as run:
+        found = results_with_records(run, STATUSES, exported)
+        rows = ((one, None if raw is None else json.loads(raw)) for one, raw in found)
         for done in write_back(rows, Outputs(output, in_place=in_place)):
             if done.error is not None:
                 code = 1
@@ -398,8 +399,6 @@ def _export_cosmos(
                 continue
             for change in done.changes:
                 click.echo(str(change.path))
-
-    exported = export(run_dir, output or Path(), only=STATUSES, source=source, write=write)
     return exported, code
 
 

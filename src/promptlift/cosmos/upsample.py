@@ -23,10 +23,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import platformdirs
 
-from promptlift.batch.export import export
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import BatchRun, RunSettings
-from promptlift.batch.status import STATUSES, RowResult
+from promptlift.batch.status import RowResult, raw_record, row_results
 from promptlift.cosmos.formats import CONTROLS, SpecItem
 from promptlift.cosmos.plan import (
     SIDECAR_SUFFIX,
@@ -47,6 +46,7 @@ from promptlift.files import write_atomic
 from promptlift.options import Options
 from promptlift.record import Record
 from promptlift.store.index import FIT
+from promptlift.store.run_dir import open_run
 from promptlift.text import counted
 
 __all__ = [
@@ -305,8 +305,9 @@ async def upsample_specs(
         await run.run()
     finally:
         ticking.cancel()
-        with contextlib.suppress(OptionError):  # the run had not begun
-            export(folder, Path(), only=STATUSES, write=write)
+        with contextlib.suppress(OptionError), open_run(folder) as made:  # else it had not begun
+            found = (raw_record(made.index, one) for one in row_results(made))
+            write((one, None if raw is None else json.loads(raw)) for one, raw in found)
     if run_dir is None:
         shutil.rmtree(folder, ignore_errors=True)
     return results
@@ -424,8 +425,7 @@ def write_back(
     shards, so that all rows are taken before the first spec is written.
 
     Args:
-        rows: What became of the rows, in any order, with their records as JSON values; see
-            `promptlift.batch.export`.
+        rows: What became of the rows, in any order, with their records as JSON values.
         outputs: Where results go; None for beside the specs.
         sources: Specs that are written though they may have no row.
         dry_run: Write nothing.
