@@ -256,7 +256,6 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "kind", "cells"),
     [
-        (["a", None], "string", ["a", None]),
         ([1, 2.5, None], "double", [1.0, 2.5, None]),
         ([True, False], "bool", [True, False]),
         ([2**63], "json", [str(2**63)]),

@@ -80,8 +80,6 @@ def test_marks_line_ends_and_blank_lines_change_nothing(listed: Listed) -> None:
         (b"{}", "no column 'video', only none. name the column"),
         (b'{"video": 3}', "the video is 3. give a text"),
         (b'{"video": "https://x/a.mp4"}', "video_refused: 'https://x/a.mp4' is a URL, and promptl"),
-        (b'{"video": "/a.mp4", "prompt": ["a"]}', 'the prompt is ["a"]'),
-        (b'{"video": "/a.mp4", "id": true}', "the id is true. give a text"),
         (b'{"video": "/a.mp4", "options": "edge"}', 'the options are "edge"'),
         (b'{"video": "/\xff.mp4"}', "can't decode byte 0xff"),
         (b"[" * 100_000, "recursion depth"),
@@ -203,11 +201,10 @@ def test_csv_as_spreadsheets_write_it(listed: Listed) -> None:
     [
         ("in.csv", "video;prompt\n/v/a.mp4;one, two\n"),
         ("in.csv", "video\tprompt\n/v/a.mp4\tone, two\n"),
-        ("in.tsv", "video\tprompt\n/v/a.mp4\tone, two\n"),
         ("in.tab", "video\tprompt\n/v/a.mp4\tone, two\n"),
         ("in.CSV", '"video","prompt"\r/v/a.mp4,"one, two"\r'),
     ],
-    ids=["semicolons", "tabs", "TSV", "another suffix", "old Macs"],
+    ids=["semicolons", "tabs", "TSV", "old Macs"],
 )
 def test_the_header_decides_the_separator(listed: Listed, name: str, content: str) -> None:
     """Commas, semicolons or tabs, by what makes a column ``video`` of it."""
@@ -255,7 +252,6 @@ def test_a_table_whose_quotes_do_not_match_is_refused(
     ("content", "message"),
     [
         (b"path,prompt\n", r"no column 'video', only 'path', 'prompt'"),
-        (b"", "no column 'video', only none"),
         (b"video,a,a\n", "column 'a' stands twice"),
         (b"video,options\n", "no column 'options'"),
         ("video,prompt\n".encode("utf-16"), "no column 'video'"),

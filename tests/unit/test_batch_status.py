@@ -152,21 +152,11 @@ def test_every_check_has_a_remedy() -> None:
     assert reason_of({"status": "ok"}) is None
 
 
-def test_find_rows(folder: Path, tmp_path: Path) -> None:
-    """By an id or the beginning of a key; what matches several items or none is an error."""
-    rows = [
-        Row.of(n, str(folder / f"clip{n}.mp4"), PROMPTS[n], id=name)
-        for n, name in enumerate(["twin", "twin"])
-    ]
+def test_an_id_of_several_items_is_refused(folder: Path, tmp_path: Path) -> None:
+    """With the keys to choose from."""
+    rows = [Row.of(n, str(folder / f"clip{n}.mp4"), PROMPTS[n], id="twin") for n in range(2)]
     maker = Maker(tmp_path / "run")
     maker.write(rows, do=lambda row: row.number == 0)
-    with open_run(folder / "run") as run:
-        [first] = find_rows(run, "first")
-        assert first.key is not None
-        shared = find_rows(run, first.key[:10].upper())
-        assert [one.row.id for one in shared] == ["first", "the same again"]
-        with pytest.raises(OptionError, match="no row has the id 'nobody'"):
-            find_rows(run, "nobody")
     with (
         open_run(maker.run_dir) as run,
         pytest.raises(OptionError, match=r"2 items: [0-9a-f]{64}, row 2 of "),
