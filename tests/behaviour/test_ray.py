@@ -49,7 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
     """Two nodes of two processors each, made to count a GPU each; none of it is left in the end."""
-    with RayCluster(gpus=1) as cluster:
+    with RayCluster() as cluster:
         yield cluster
 
 

@@ -4,7 +4,7 @@ As a process, with `tests` on the path: its first line of output is JSON with th
 standard input kills the second node, and is answered with one; it ends, with all that it started,
 when its standard input does::
 
-    python -m loaders.ray_cluster GPUS
+    python -m loaders.ray_cluster
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psutil
@@ -35,18 +34,14 @@ _ROOT = Path(__file__).parent.parent
 
 
 class RayCluster:
-    """The cluster, as long as the block runs.
-
-    Args:
-        gpus: How many GPUs each node is made to count, whether it has any or not.
+    """The cluster, as long as the block runs. Each node counts a GPU, whether it has one or not.
 
     Attributes:
         address: ``HOST:PORT``.
         environment: What those who use it must have in their environment.
     """
 
-    def __init__(self, gpus: int = 0) -> None:
-        self._gpus = gpus
+    def __init__(self) -> None:
         # A socket's path may have 107 characters; pytest's own folders are too deep for that.
         self._folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self._mark = secrets.token_hex(8)
@@ -65,7 +60,7 @@ class RayCluster:
         environment = {**os.environ, **self.environment, _MARK: self._mark}
         environment["PYTHONWARNINGS"] = "ignore"
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "loaders.ray_cluster", str(self._gpus)],
+            [sys.executable, "-m", "loaders.ray_cluster"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -91,12 +86,7 @@ class RayCluster:
                 found.add(process.pid)
         return found
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
         self._popen.stdin.close()
@@ -120,7 +110,7 @@ def main() -> None:
 
     common: dict[str, Any] = {
         "num_cpus": 2,
-        "num_gpus": int(sys.argv[1]),
+        "num_gpus": 1,
         "object_store_memory": _STORE,
         "node_ip_address": _HOST,
         "include_dashboard": False,

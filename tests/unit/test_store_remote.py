@@ -21,11 +21,9 @@ from stubs.flaky_store import FlakyStore
 KEY, OTHER = "ab" * 32, "cd" * 32
 
 
-@pytest.fixture(params=["memory", "file"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def url() -> str:
     """Where nothing is yet."""
-    if request.param == "file":
-        return f"file://{tmp_path}/store/run"
     return f"memory://{secrets.token_hex(8)}/run"
 
 
