@@ -27,6 +27,7 @@ from promptlift.batch.status import (
     RowStatus,
     failed_checks,
     raw_record,
+    reason_of,
     row_results,
 )
 from promptlift.errors import OptionError, OutputError
@@ -268,7 +269,7 @@ def _carried(row: Row) -> Iterator[tuple[str, Any]]:
 
 
 def _own_values(result: RowResult, record: Mapping[str, Any]) -> dict[str, Any]:
-    row, reason = result.row, result.reason(record)
+    row, reason = result.row, reason_of(record)
     engine, tokens = record.get("engine") or {}, record.get("tokens") or {}
     sampling, timings = record.get("sampling") or {}, record.get("timings") or {}
     counts = (tokens.get(name) for name in ("actual", "counted", "predicted"))

@@ -21,16 +21,12 @@ class ItemCounts:
 
     Attributes:
         status: What became of it.
-        code: Of its failure; None for none.
         retryable: Whether the next run tries it again.
-        prompt_tokens: Tokens of the prompt, as the engine counted.
-        answer_tokens: Tokens of all answers, likewise.
+        answer_tokens: Tokens of all answers, as the engine counted.
     """
 
     status: str
-    code: str | None
     retryable: bool
-    prompt_tokens: int
     answer_tokens: int
 
     @classmethod
@@ -38,9 +34,7 @@ class ItemCounts:
         """The counts of an item's record."""
         return cls(
             record.status,
-            None if record.error is None else record.error.code,
             record.error is not None and record.error.retryable,
-            record.tokens.actual or 0,
             sum(one.completion_tokens or 0 for one in record.attempts),
         )
 
@@ -53,15 +47,12 @@ class BatchProgress:
         total: Rows of the input; None until it was copied.
         before: Rows by status that were finished when this run began.
         now: Rows by status that this run has finished, items that share an answer each counted.
-        codes: Failures of this run by code.
         again: Failures of this run that the next one tries again.
         in_work: Items that were begun and are not finished.
         in_flight: Requests that are with the engine.
         asked: Items that were begun.
-        prompt_tokens: Tokens of prompts, as the engine counted.
-        answer_tokens: Tokens of answers, likewise.
+        answer_tokens: Tokens of answers, as the engine counted.
         requests: Requests that were sent.
-        repeats: Requests that were sent again after a failure that may pass.
         decode_seconds: Seconds of decoding, added up over all workers.
         limit: How many requests may be in flight at present.
         workers: Processes that decode.
@@ -72,15 +63,12 @@ class BatchProgress:
     total: int | None = None
     before: Counter[str] = field(default_factory=Counter)
     now: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
     again: int = 0
     in_work: int = 0
     in_flight: int = 0
     asked: int = 0
-    prompt_tokens: int = 0
     answer_tokens: int = 0
     requests: int = 0
-    repeats: int = 0
     decode_seconds: float = 0.0
     limit: int = 0
     workers: int = 0
@@ -120,10 +108,7 @@ class BatchProgress:
     def settle(self, item: ItemCounts, rows: int) -> None:
         """Note that rows are finished that share an item."""
         self.now[item.status] += rows
-        if item.code is not None:
-            self.codes[item.code] += rows
-            self.again += rows * item.retryable
-        self.prompt_tokens += item.prompt_tokens
+        self.again += rows * item.retryable
         self.answer_tokens += item.answer_tokens
 
     def counts(self) -> dict[str, Any]:

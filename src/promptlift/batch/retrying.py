@@ -178,7 +178,7 @@ class RetryingEngine:
         while True:
             await self._breaker.admit(self._sleep)
             try:
-                return await self._send(request, attempt)
+                return await self._send(request)
             except EngineDown:
                 raise
             except TransientEngineError as error:
@@ -201,11 +201,10 @@ class RetryingEngine:
     async def close(self) -> None:
         """Leave the inner engine to its owner."""
 
-    async def _send(self, request: Request, attempt: int) -> Completion:
+    async def _send(self, request: Request) -> Completion:
         async with self.limit.place():
             self._check_stopping()
             self._progress.requests += 1
-            self._progress.repeats += attempt > 0
             try:
                 completion = await self._inner.complete(request)
             except TransientEngineError as error:

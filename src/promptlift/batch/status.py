@@ -106,12 +106,6 @@ class RowResult:
     code: str | None = None
     retryable: bool = False
 
-    def reason(self, record: Mapping[str, Any] | None) -> FailureReason | None:
-        """Why there is no fit prompt, by the record or the row itself; None where there is one."""
-        if self.status == "failed" and not record and self.row.trouble is not None:
-            return FailureReason(*self.row.trouble)
-        return reason_of(record or {})
-
 
 def row_results(run: RunDir) -> Iterator[RowResult]:
     """What became of every row, in the order of the inputs, without reading their records."""
@@ -120,12 +114,10 @@ def row_results(run: RunDir) -> Iterator[RowResult]:
         for row in rows_of(copy):
             key = keys.key_of(row)
             state = None if key is None else run.index.state(key)
-            if state is not None:
-                yield RowResult(row, copy.source, key, state.status, state.code, state.retryable)
-            elif row.trouble is not None:
-                yield RowResult(row, copy.source, key, "failed", row.trouble[0])
-            else:
+            if state is None:
                 yield RowResult(row, copy.source, key, "missing")
+            else:
+                yield RowResult(row, copy.source, key, state.status, state.code, state.retryable)
 
 
 def raw_record(index: Index, result: RowResult) -> tuple[RowResult, str | None]:
@@ -135,8 +127,6 @@ def raw_record(index: Index, result: RowResult) -> tuple[RowResult, str | None]:
     try:
         return result, index.raw_record(result.key).decode()
     except (KeyError, OutputError):
-        if result.row.trouble is not None:
-            return result, None
         return replace(result, status="missing", code=None, retryable=False), None
 
 
@@ -315,7 +305,7 @@ def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
         group.rows += 1
         if len(group.examples) < _EXAMPLES:
             _, raw = raw_record(run.index, result)
-            reason = result.reason(None if raw is None else json.loads(raw))
+            reason = reason_of({} if raw is None else json.loads(raw))
             _, message, remedy = reason or FailureReason("", "", "")
             row = result.row
             example = FailureExample(row.id, row.video, result.key, message, remedy)
@@ -548,7 +538,7 @@ def item_text(found: Sequence[RowResult], result: RowResult, record: Mapping[str
     fields += [("prompt", row.prompt or "(empty: describe what is there)")]
     for name, value in {**row.options, **row.extra}.items():
         fields.append((name, value if isinstance(value, str) else compact_json(value)))
-    if (reason := result.reason(record)) is not None:
+    if (reason := reason_of(record)) is not None:
         again = " (a rerun tries again)" if result.retryable else ""
         fields += [
             ("error", f"{reason.code}: {reason.message}{again}"),

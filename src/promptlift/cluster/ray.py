@@ -251,15 +251,8 @@ class RayRun(BatchRun):
     async def _count(self) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
             reports: list[dict[str, Any]] = await self._control.fresh_reports.remote()
-            for name in (
-                "requests",
-                "repeats",
-                "decode_seconds",
-                "workers",
-                "in_work",
-                "in_flight",
-                "limit",
-            ):
+            names = ("requests", "decode_seconds", "workers", "in_work", "in_flight", "limit")
+            for name in names:
                 setattr(self.progress, name, sum(report[name] for report in reports))
             paused = next(filter(None, (one["paused"] for one in reports)), None)
             if paused != self._paused:  # else it is the driver's own trouble, if any

@@ -25,7 +25,7 @@ import platformdirs
 
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import BatchRun, RunSettings
-from promptlift.batch.status import RowResult, raw_record, row_results
+from promptlift.batch.status import RowResult, raw_record, reason_of, row_results
 from promptlift.cosmos.formats import CONTROLS, SpecItem
 from promptlift.cosmos.plan import (
     SIDECAR_SUFFIX,
@@ -507,7 +507,7 @@ def _item_result(
     record = Record.model_validate_json(raw)
     status: ItemStatus = "done"
     reason = ""
-    failure = answer.reason(json.loads(raw))
+    failure = reason_of(json.loads(raw))
     if failure is not None:
         status = "rejected" if record.error is None else "failed"
         reason = str(SpecError(failure.message, remedy=failure.remedy))
