@@ -87,7 +87,7 @@ def await_results(run_dir: Path, process: Process, count: int) -> None:
         parts = (run_dir / "parts").glob("*.jsonl")
         if sum(part.read_bytes().count(b'"kind":"result"') for part in parts) >= count:
             return
-        assert process.running, process.said.read_text()
+        assert process.running, process.text
         time.sleep(0.1)
 
 
@@ -96,10 +96,9 @@ def test_a_cluster_that_is_not_there_is_one_line(place: Path) -> None:
     (place / "nowhere").mkdir()
     batch = Batch(place / "nowhere", "http://127.0.0.1:9/v1")
     run = batch.start("--ray=127.0.0.1:9", source=str(place / "in.jsonl"))
-    assert run.wait() == BAD_INPUT, run.said.read_text()
-    said = run.said.read_text()
-    assert said.startswith("promptlift: error: there is no Ray cluster at '127.0.0.1:9'")
-    assert len(said.splitlines()) == 1
+    assert run.wait() == BAD_INPUT, run.text
+    assert run.text.startswith("promptlift: error: there is no Ray cluster at '127.0.0.1:9'")
+    assert len(run.text.splitlines()) == 1
     assert not batch.run_dir.exists()
 
 
@@ -119,7 +118,7 @@ def test_an_actor_owns_a_vllm_on_a_gpu_and_ends_it(cluster: RayCluster, place: P
     spread = (f"--ray={cluster.address}", "--engines", "1", "--limit", "8")
     store = folder / "store"
     run = batch.start_other("batch", "run", str(rows), "-o", f"file://{store}", *engine, *spread)
-    assert run.wait() == WORK_IS_LEFT, run.said.read_text()
+    assert run.wait() == WORK_IS_LEFT, run.text
     assert len(exported(store)) == len(finished(store)) == 8
     until(lambda: not servers(stub))
 
@@ -133,7 +132,7 @@ def test_ctrl_c_twice_breaks_off(on_cluster: OnCluster, place: Path, server: Fau
     run.signal(signal.SIGINT)
     until(lambda: "once more stops at once" in run.text)
     run.signal(signal.SIGINT)
-    assert run.wait() == INTERRUPTED, run.said.read_text()
+    assert run.wait() == INTERRUPTED, run.text
     assert len(finished(batch.run_dir)) >= 8
     assert left_over(run.mark) == []
 
@@ -145,10 +144,9 @@ def test_a_wrong_setting_ends_it_with_one_line(
     batch = on_cluster("wrong")
     server.follow(Plan(chances={"401": 1.0}))
     run = batch.start("--quiet", source=str(place / "in.jsonl"))
-    assert run.wait() == NO_ENGINE, run.said.read_text()
-    said = run.said.read_text()
-    assert said.startswith("promptlift: error: ")
-    assert len(said.splitlines()) == 1
+    assert run.wait() == NO_ENGINE, run.text
+    assert run.text.startswith("promptlift: error: ")
+    assert len(run.text.splitlines()) == 1
     assert len(server.asked) == 1
     # Rows whose own fault it is need no engine; their numbers come after the others'.
     assert all(take >= ROWS for take in Snapshot(0.0, finished(batch.run_dir)).takes)
@@ -160,8 +158,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     """A run is stopped, then killed, then loses an actor and a node; the export is the same.
 
     The first decodes in a stage of its own, and SIGTERM ends it with 75 and no mark on what was
-    left. What it and the killed driver had finished is not asked for again. The third goes on over
-    both losses by itself.
+    left. What it and the killed driver had finished is not asked for again.
     """
     source = str(place / "in.jsonl")
     (place / "alone").mkdir()
@@ -175,7 +172,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     stopped = batch.start("--decode-cpus", "1", source=source)
     await_results(batch.run_dir, stopped, 8)
     stopped.signal(signal.SIGTERM)
-    assert stopped.wait() == WORK_IS_LEFT, stopped.said.read_text()
+    assert stopped.wait() == WORK_IS_LEFT, stopped.text
     first = Snapshot(0.0, finished(batch.run_dir))
     # What was with an engine is finished, except for an item that would be asked a second time.
     assert len(set(server.asked) - first.takes) < 8
@@ -193,7 +190,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     os.kill((cluster.engine_actors() - earlier).pop(), signal.SIGKILL)
     await_results(batch.run_dir, run, len(before) + 9)
     cluster.lose_a_node()
-    assert run.wait() == code, run.said.read_text()
+    assert run.wait() == code, run.text
     assert exported(batch.run_dir) == expected
     assert before.items() <= finished(batch.run_dir).items()
     assert Snapshot(0.0, before).takes & set(server.asked) == set()
