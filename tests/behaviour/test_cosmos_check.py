@@ -69,14 +69,10 @@ def from_file(video: str) -> dict[str, str]:
     return {"input_control": video}
 
 
-def regional(*regions: dict[str, Any]) -> dict[str, Any]:
+def regional(*definitions: Any) -> dict[str, Any]:
     """A spec with regional prompts, which works but for them."""
-    return base(vis={}, regional_prompts=[{"prompt": "a cup", **region} for region in regions])
-
-
-def mask(name: str) -> dict[str, str]:
-    """A region that a file defines."""
-    return {"region_definitions_path": name}
+    regions = [{"prompt": "a cup", "region_definitions_path": one} for one in definitions]
+    return base(vis={}, regional_prompts=regions)
 
 
 ALL = {name: from_file(VGA) for name in ("seg", "edge", "vis")}
@@ -113,14 +109,19 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     ),
     "no video": (base("assets/absent.mp4", vis={}), "fails", {}, "preprocessors.py"),
     "regions that work": (
-        regional({"region_definitions_path": [0, 0, 1, 1]}, mask(HD), {"mask_prompt": "cup"}),
+        regional([0, 0, 1, 1], HD),
         "works",
         {},
         "Regional prompts are not upsampled",
     ),
-    "a mask that is absent": (regional(mask("assets/absent.mp4")), "fails", {}, ":115-123"),
-    "a mask that is no video": (regional(mask("assets/boxes.json")), "fails", {}, ":115-123"),
-    "no region": (regional({}), "works", {}, "regional_prompts[0] names no region: ValueError"),
+    "a mask that is absent": (regional("assets/absent.mp4"), "fails", {}, ":115-123"),
+    "a mask that is no video": (regional("assets/boxes.json"), "fails", {}, ":115-123"),
+    "no region": (
+        base(vis={}, regional_prompts=[{"mask_prompt": "cup"}, {"prompt": "a cup"}]),
+        "works",
+        {},
+        "regional_prompts[1] names no region: ValueError",
+    ),
     "a small sigma": (base("", depth=from_file(HD)), "fails", {}, "utils.py:1236-1237"),
     "sigma 80": (base("", depth=from_file(HD), sigma_max=80.0), "fails", {"tokens": 4699}, ""),
     "too little room": (
@@ -167,8 +168,11 @@ def test_what_becomes_of_a_spec(checkout: Path, case: str) -> None:
     assert found.control is None or all(one.text.startswith("promptlift ") for one in own)
 
 
-def test_the_command_line_wins_over_the_spec(checkout: Path) -> None:
-    """A prompt, a video and a sigma given there count; without a prompt there is a long default."""
+def test_the_command_line_wins_over_the_spec(checkout: Path, tmp_path: Path) -> None:
+    """A prompt, a video, a sigma and a folder that paths count from, where they are given; without
+    a prompt there is a long default.
+    """
+    assert run(checkout, base(vis={}), root=tmp_path).outcome == "fails"
     found = run(checkout, base(vis={}), input_video=PAL, prompt="Test prompt")
     assert found.size == Size(720, 576)
     assert found.tokens == 2 * 36 * 46 + 5
@@ -227,21 +231,11 @@ def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
 def test_a_mask_video_fails_from_the_second_item_of_a_batch_on(checkout: Path) -> None:
     """The preprocessor overwrites the path with that of its tensor, and stops at that."""
     lines = [item()] * 3
-    found = batch_of(checkout, lines, regional(mask(HD)))
+    found = batch_of(checkout, lines, regional(HD))
     assert [one.outcome for one in found] == ["works", "fails", "fails"]
     assert "ends in .pt" in text_of(found[1])
-    boxed = batch_of(checkout, lines, regional({"region_definitions_path": [0, 0, 1, 1]}))
+    boxed = batch_of(checkout, lines, regional([0, 0, 1, 1]))
     assert [one.outcome for one in boxed] == ["works"] * 3
-
-
-def test_paths_count_from_the_repository(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From the folder given, else the current one, else one above the spec."""
-    monkeypatch.chdir(tmp_path)
-    assert run(checkout, base(vis={})).outcome == "works"
-    assert run(checkout, base(vis={}), root=tmp_path).outcome == "fails"
-    assert run(checkout, base(vis={}), root=checkout).outcome == "works"
 
 
 def test_the_command_prints_and_judges(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

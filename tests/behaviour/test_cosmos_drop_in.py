@@ -79,21 +79,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic_video(path, seconds=0.2, size=(320, 180))
 
 
-@pytest.fixture(scope="module")
-def pictures(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Its first two frames as files."""
-    folder = tmp_path_factory.mktemp("pictures")
-    with open_video(clip) as reader:
-        frames = hint_frames(reader, strategy="first", count=2, box=Size(320, 180))
-    write_pngs(frames, folder)
-    return [str(path) for path in sorted(folder.glob("*.png"))]
-
-
 @pytest.mark.parametrize(
     ("size", "shown", "tokens"),
     [
         ((640, 480), (640, 480), 2 * 30 * 41 + 3 + 3),  # Cosmos's own examples: not shrunk
-        ((1920, 1080), (912, 512), None),
+        ((1280, 720), (912, 512), None),
     ],
 )
 def test_every_size_works_as_cosmos_calls_it(
@@ -115,8 +105,11 @@ def test_every_size_works_as_cosmos_calls_it(
     assert tokens in (None, predicted)
 
 
-def test_a_list_of_pictures_is_shown_whole(pictures: list[str]) -> None:
+def test_a_list_of_pictures_is_shown_whole(clip: Path, tmp_path: Path) -> None:
     """As in Cosmos's standalone program: each picture is shown, in order, none left out."""
+    with open_video(clip) as reader:
+        write_pngs(hint_frames(reader, strategy="first", count=2, box=Size(320, 180)), tmp_path)
+    pictures = sorted(map(str, tmp_path.glob("*.png")))
     engine = pixtral()
     for shown in (pictures, pictures[:1]):
         assert upsampler(engine)._prompt_upsample("a red balloon", shown) == ANSWER
@@ -206,26 +199,20 @@ def test_a_garbled_answer_never_passes(clip: Path, caplog: pytest.LogCaptureFixt
     assert "best of them is used" in caplog.text
 
 
-@pytest.mark.parametrize("option", [{"offload_by": "delete"}, {"on_reject": "shrug"}, {"sede": 1}])
-def test_a_mistake_in_the_call_is_named(option: dict[str, object]) -> None:
-    """An option that does not exist, or a value that makes no sense, fails at once."""
-    with pytest.raises(OptionError):
-        PixtralPromptUpsampler("checkpoints", engine=pixtral(), **option)  # type: ignore[arg-type]
-
-
-def test_an_engine_of_the_callers_is_left_open(clip: Path) -> None:
-    """Whoever made the engine closes it; offloading it does not."""
-    engine = pixtral()
-    made = upsampler(engine, offload=True)
-    for _ in range(2):
-        assert made._prompt_upsample_with_offload("a red balloon", clip) == ANSWER
-    made.close()
-    assert not engine.closed
+def test_a_mistake_in_the_call_is_named(tmp_path: Path) -> None:
+    """An option that does not exist, a value that makes no sense, or no model: an error that says
+    where it was looked for, and not a name on the hub.
+    """
+    for option in ({"offload_by": "delete"}, {"on_reject": "shrug"}, {"sede": 1}):
+        with pytest.raises(OptionError):
+            upsampler(pixtral(), **option)
+    with pytest.raises(ConfigEngineError, match="there is no checkpoint"):
+        PixtralPromptUpsampler(str(tmp_path))
 
 
 def test_an_engine_by_name_is_loaded_when_needed_and_stopped(clip: Path, tmp_path: Path) -> None:
     """With offloading nothing is loaded before the first prompt nor after the last, not even where
-    that ends in an error.
+    that ends in an error. Whoever made an engine closes it; offloading it does not.
     """
     made = PixtralPromptUpsampler("checkpoints", True, engine="embedded", offload_by="stop")
     assert not loaded(made)
@@ -244,12 +231,12 @@ def test_an_engine_by_name_is_loaded_when_needed_and_stopped(clip: Path, tmp_pat
     kept._load_upsampler_model()
     assert loaded(kept)
     kept.close()
-
-
-def test_a_missing_checkpoint_is_told_when_it_is_made(tmp_path: Path) -> None:
-    """No model: an error that says where it was looked for, and not a name on the hub."""
-    with pytest.raises(ConfigEngineError, match="there is no checkpoint"):
-        PixtralPromptUpsampler(str(tmp_path))
+    engine = pixtral()
+    made = upsampler(engine, offload=True)
+    for _ in range(2):
+        assert made._prompt_upsample_with_offload("a red balloon", clip) == ANSWER
+    made.close()
+    assert not engine.closed
 
 
 def test_other_ranks_load_nothing_and_need_a_way_to_hear(
@@ -331,15 +318,14 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     return made
 
 
-def on_stub(stub: Stub, *, offload: bool, **more: object) -> PixtralPromptUpsampler:
+def on_stub(stub: Stub) -> PixtralPromptUpsampler:
     """The class as Cosmos's pipeline makes it, on the stand-in."""
     return PixtralPromptUpsampler(
         checkpoint_dir=str(stub.model.parents[1] / "checkpoints"),
-        offload_prompt_upsampler=offload,
+        offload_prompt_upsampler=True,
         engine_settings={"python": str(stub.python)},
         on_reject="best",
         attempts=1,
-        **more,  # type: ignore[arg-type]
     )
 
 
@@ -352,7 +338,7 @@ def test_offloading_is_sleep_and_not_a_reload(stub: Stub, clip: Path, tmp_path: 
     """Prompts cost one start: between them the engine sleeps, after an error too, and is woken for
     the next.
     """
-    made = on_stub(stub, offload=True)
+    made = on_stub(stub)
     assert steps(stub) == []
     made._prompt_upsample_with_offload("a red balloon", clip)
     asked = ["/v1/chat/completions", "/sleep"]
@@ -367,7 +353,7 @@ def test_offloading_is_sleep_and_not_a_reload(stub: Stub, clip: Path, tmp_path: 
 
 def test_an_engine_that_died_asleep_is_started_again(stub: Stub, clip: Path) -> None:
     """Nobody wakes the dead: the next prompt starts a new engine and is answered."""
-    made = on_stub(stub, offload=True)
+    made = on_stub(stub)
     made._prompt_upsample_with_offload("a red balloon", clip)
     assert isinstance(made.upsampler_model, VllmEngine)
     assert made.upsampler_model.own is not None

@@ -13,20 +13,24 @@ from typing import Any
 import pytest
 
 from loaders import cosmos as rules
-from loaders.desk import MORE, Desk, entries, long, reasons, statuses
+from loaders.desk import (
+    DEPTH,
+    MORE,
+    RGB,
+    SHORT,
+    SPEC,
+    STRICT,
+    Desk,
+    entries,
+    long,
+    reasons,
+    statuses,
+)
 from media.masks import film, mask
 from promptlift.errors import ConfigEngineError, ItemEngineError
 from promptlift.testing import FakeEngine
 from stubs.faulty_engine import FaultyEngine
 
-SHORT = "a robot arm hands a cup to a woman"
-RGB, DEPTH = "assets/rgb.mp4", "assets/depth.mp4"
-SPEC: dict[str, Any] = {
-    "prompt": SHORT,
-    "input_video_path": RGB,
-    "edge": {"control_weight": 1.0},
-}
-STRICT = {"name": "a", "prompt": SHORT, "video_path": RGB, "edge": {"control_weight": 1.0}}
 LONG_ALREADY = " ".join(["a robot arm hands over a cup"] * 15)
 
 
@@ -70,6 +74,7 @@ def test_letters_stay_as_the_file_has_them(desk: Desk) -> None:
     desk.options = {"on_reject": "best"}
     text = f'\ufeff{{"prompt": "une tasse dorée", "note": "é", "input_video_path": "{RGB}"}}'
     desk.run(desk.put("marked.json", text), desk.put("plain.json", SPEC))
+    assert any("byte order mark" in line for line in desk.notes)
     marked = (desk.folder / "marked.upsampled.json").read_bytes().decode()
     expected = f"{long('une tasse dorée')} Une tasse — dorée."
     assert marked == text.replace("une tasse dorée", expected)
@@ -103,7 +108,7 @@ def test_a_batch_is_written_line_by_line(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "form", "target"),
     [
-        ("a.json", STRICT, "transfer2.5", "cosmos-transfer2.5"),
+        ("a.json", {**STRICT, "prompt_path": "no.txt"}, "transfer2.5", "cosmos-transfer2.5"),
         ("a.jsonl", [STRICT, {**STRICT, "name": "b"}], "transfer2.5", "cosmos-transfer2.5"),
         ("a.jsonl", [{"prompt": SHORT, "visual_input": RGB}], "predict1", "cosmos-predict1"),
         (
@@ -195,30 +200,30 @@ def test_regional_prompts_are_shown_their_region_only(desk: Desk) -> None:
     """With --regions each is upsampled from the cut frames; without, they stay as they are, and
     what --regions has made is not taken back.
     """
-    regions = [
+    regions: list[Any] = [
         {"prompt": "a red balloon on the left", "region_definitions_path": [0, 0, 0.5, 1.0]},
         {"prompt": "a tree", "region_definitions_path": "mask.mp4"},
         {"prompt": "a speck", "region_definitions_path": [0, 0, 0.01, 0.01]},
         {"prompt": "a box", "region_definitions_path": "boxes.json"},
+        {"prompt": "a box", "region_definitions_path": [0, 0, 2, 1]},
+        {"prompt": "a woman", "mask_prompt": "woman"},
+        3,
     ]
     spec = desk.put("spec.json", {**SPEC, "regional_prompts": regions})
-    assert statuses(desk.run(spec)) == ["done", "kept", "kept", "kept", "kept"]
+    assert statuses(desk.run(spec)) == ["done", *["kept"] * 6, "failed"]
     sidecar = desk.folder / "spec.upsampled.promptlift.json"
     assert "--regions" in entries(sidecar)[1]["reason"]
     done = desk.run(spec, regions=True)
-    assert statuses(done) == ["kept", "done", "failed", "failed", "failed"]
+    assert statuses(done) == ["kept", "done", *["failed"] * 6]
     assert shown(desk) == (80, 96)
     whys = ["mask.mp4", "the region is 2x1 pixels of 160x96", "nor a mask video"]
+    whys += ["neither a box inside", "from mask_prompt", "not an object"]
     for reason, why in zip(reasons(done)[2:], whys, strict=True):
         assert why in reason
     made = json.loads((desk.folder / "spec.upsampled.json").read_text())
-    assert [made["prompt"], *(region["prompt"] for region in made["regional_prompts"])] == [
-        long(SHORT),
-        long("a red balloon on the left"),
-        "a tree",
-        "a speck",
-        "a box",
-    ]
+    assert made["prompt"] == long(SHORT)
+    regions[0]["prompt"] = long(regions[0]["prompt"])
+    assert made["regional_prompts"] == regions
     assert statuses(desk.run(spec, again=True))[:2] == ["done", "kept"]
     assert entries(sidecar)[1]["status"] == "done"
     assert json.loads((desk.folder / "spec.upsampled.json").read_text()) == made

@@ -16,6 +16,16 @@ from promptlift.engines.base import Engine, Request
 from promptlift.options import Options
 from promptlift.testing import FakeEngine, synthetic_video
 
+SHORT = "a robot arm hands a cup to a woman"
+RGB, DEPTH = "assets/rgb.mp4", "assets/depth.mp4"
+SPEC: dict[str, Any] = {
+    "prompt": SHORT,
+    "input_video_path": RGB,
+    "edge": {"control_weight": 1.0},
+}
+STRICT = {"name": "a", "prompt": SHORT, "video_path": RGB, "edge": {"control_weight": 1.0}}
+"""A spec of Cosmos-Transfer1, and one of Cosmos-Transfer2.5."""
+
 MORE = (
     "Soft light falls from the left over a wide counter, and the camera stays where it is while "
     "everything in front of it moves slowly."
