@@ -151,3 +151,37 @@ def test_mistakes_in_the_call(
     assert call("spec.json", *arguments) == 2
     assert said in capsys.readouterr().err
     assert not (desk.folder / "spec.upsampled.json").exists()
+
+
+REGIONAL = "regionalprompt_test/inference_cosmos_transfer1_single_control_regional_prompt.json"
+SAMPLES = {
+    "inference_cosmos_transfer1_multi_control.json": "done",
+    "inference_cosmos_transfer1_single_control_depth_short_prompt.json": "done",
+    "inference_cosmos_transfer1_single_control_edge_short_prompt.json": "done",
+    "inference_cosmos_transfer1_single_control_seg_short_prompt.json": "done",
+    "inference_cosmos_transfer1_single_control_vis_short_prompt.json": "done",
+    "inference_cosmos_transfer1_uniform_weights.json": "kept",
+    REGIONAL: "rejected",
+}
+
+
+@pytest.mark.clips
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_spec_comes_out_as_its_loader_takes_it(
+    cosmos_assets: Path, tmp_path: Path, name: str
+) -> None:
+    """With the paths found from the spec's own place, only the prompt differs, and the loader's
+    rules are met; a prompt that a person wrote at length is left alone, and so is one for which
+    the embedded engine finds nothing to add in a depth clip.
+    """
+    spec = cosmos_assets / name
+    assert call(spec, "-o", tmp_path, "-q") == (1 if SAMPLES[name] == "rejected" else 0)
+    hints, values = rules.transfer1_spec(tmp_path / spec.name)
+    old_hints, old_values = rules.transfer1_spec(spec)
+    old, new = json.dumps(old_values.pop("prompt")), json.dumps(values.pop("prompt"))
+    assert (hints, values) == (old_hints, old_values)
+    text = spec.read_text(encoding="utf-8")
+    assert (tmp_path / spec.name).read_text(encoding="utf-8") == text.replace(old, new, 1)
+    sidecar = json.loads((tmp_path / f"{spec.stem}.promptlift.json").read_text(encoding="utf-8"))
+    assert sidecar["items"][0]["status"] == SAMPLES[name]
+    assert (old == new) == (SAMPLES[name] != "done")
