@@ -24,6 +24,7 @@ from promptlift.errors import (
     VideoUnreadable,
 )
 from promptlift.testing import FakeEngine, synthetic_video
+from promptlift.tokens import PIXTRAL
 from promptlift.types import Size
 from promptlift.video import hint_frames, open_video, write_pngs
 from stubs.faulty_engine import FaultyEngine
@@ -44,27 +45,15 @@ TORCHRUN = {
 }
 
 
-def pixtral(**settings: object) -> FakeEngine:
+def pixtral() -> FakeEngine:
     """An engine that answers well and counts images as Pixtral does."""
-    from promptlift.tokens import PIXTRAL
-
-    return FakeEngine(
-        [ANSWER],
-        model="nvidia/Cosmos-UpsamplePrompt1-12B-Transfer",
-        count_image=PIXTRAL.image,
-        max_images=2,
-        **settings,  # type: ignore[arg-type]
-    )
+    model = "nvidia/Cosmos-UpsamplePrompt1-12B-Transfer"
+    return FakeEngine([ANSWER], model=model, count_image=PIXTRAL.image, max_images=2)
 
 
 def upsampler(engine: Engine, *, offload: bool = False, **more: object) -> PixtralPromptUpsampler:
     """The class as Cosmos's pipeline makes it, with an engine for tests."""
-    return PixtralPromptUpsampler(
-        checkpoint_dir="checkpoints",
-        offload_prompt_upsampler=offload,
-        engine=engine,
-        **more,  # type: ignore[arg-type]
-    )
+    return PixtralPromptUpsampler("checkpoints", offload, engine=engine, **more)  # type: ignore[arg-type]
 
 
 def loaded(made: PixtralPromptUpsampler) -> bool:
@@ -118,22 +107,19 @@ def test_a_list_of_pictures_is_shown_whole(clip: Path, tmp_path: Path) -> None:
         upsampler(engine)._prompt_upsample("a red balloon", [*pictures, pictures[0]])
 
 
-def test_without_a_prompt_what_is_there_is_described_and_nothing_is_written(
+def test_without_a_prompt_what_is_there_is_described_and_without_a_video_nobody_asked(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Cosmos asks; no frame_1.png or anything else appears in the folder for temporary files."""
+    """As Cosmos asks; no frame_1.png or anything else appears in the folder for temporary files.
+    Where Cosmos asks about no picture at all, this is an error.
+    """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     engine = pixtral()
-    assert upsampler(engine)._prompt_upsample(None, clip) == ANSWER
-    assert engine.requests[-1].text == "describe the following images"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unreadable_video_is_an_error(tmp_path: Path) -> None:
-    """Where Cosmos asks about no picture at all, this says so, and asks nobody."""
-    engine = pixtral()
     made = upsampler(engine)
+    assert made._prompt_upsample(None, clip) == ANSWER
+    assert engine.requests.pop().text == "describe the following images"
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     cases: list[tuple[Any, type[VideoError]]] = [
         (tmp_path / "absent.mp4", VideoNotFound),
@@ -170,13 +156,8 @@ def test_an_error_gives_torchruns_variables_back(clip: Path, tmp_path: Path) -> 
     an error those of the import come back, but for what somebody has set since.
     """
     arguments = json.dumps([list(TORCHRUN), str(clip), str(tmp_path / "absent.mp4")])
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER, arguments],
-        env=os.environ | TORCHRUN,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", WORKER, arguments]
+    done = subprocess.run(command, env=os.environ | TORCHRUN, stdout=subprocess.PIPE, check=True)
     after_success, after_error = json.loads(done.stdout)
     assert after_success == {**dict.fromkeys(TORCHRUN), "MASTER_PORT": "31000"}
     assert after_error == {**TORCHRUN, "MASTER_PORT": "31000"}
@@ -287,24 +268,19 @@ def test_all_ranks_have_the_answer_of_rank_0(clip: Path, tmp_path: Path) -> None
     absent = str(tmp_path / "absent.mp4")
     asked = [["a red balloon over the hills", str(clip)]] * 2 + [["a red balloon", absent]]
 
-    def rank(number: int, calls: list[list[str]]) -> list[object]:
-        done = subprocess.run(
-            [sys.executable, "-c", RANK, str(folder), str(number), json.dumps(calls)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+    def rank(number: int, calls: list[list[str]]) -> list[Any]:
+        command = [sys.executable, "-c", RANK, str(folder), str(number), json.dumps(calls)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     first = rank(0, asked)
     assert "red balloon" in str(first[0])
-    assert first[2][0] == "VideoNotFound"  # type: ignore[index]
+    assert first[2][0] == "VideoNotFound"
     *heard, never, again = rank(1, [*asked, ["another", str(clip)], asked[0]])
     assert heard == first
     for error in (never, again):
-        assert error[0] == "TransientEngineError"  # type: ignore[index]
-        assert "left no answer for rank 1" in error[1]  # type: ignore[index]
+        assert error[0] == "TransientEngineError"
+        assert "left no answer for rank 1" in error[1]
 
 
 @pytest.fixture
