@@ -50,8 +50,7 @@ def put(checkout: Path, content: Any, name: str = "spec.json") -> Path:
 
 def run(checkout: Path, content: Any, **command: Any) -> CheckResult:
     """What becomes of one spec."""
-    (found,) = check_spec(put(checkout, content), **command)
-    return found
+    return check_spec(put(checkout, content), **command)[0]
 
 
 def text_of(found: CheckResult) -> str:
@@ -181,18 +180,6 @@ def test_the_command_line_wins_over_the_spec(checkout: Path, tmp_path: Path) -> 
     assert (default.tokens or 0) > 2465 + 40
 
 
-def test_files_that_cannot_be_read_fail(checkout: Path) -> None:
-    """A missing file, or a missing batch: with what is wrong."""
-    good = put(checkout, base(vis={}), "good.json")
-    for path, batch, why in [
-        (checkout / "absent.json", None, "no such file"),
-        (good, checkout / "absent.jsonl", "absent.jsonl': it cannot be read"),
-    ]:
-        (found,) = check_spec(path, batch=batch)
-        assert found.outcome == "fails"
-        assert why in text_of(found)
-
-
 def item(video: str = VGA, overrides: Any = None) -> str:
     """A line of a batch."""
     line = {"visual_input": video, "prompt": SHORT}
@@ -207,8 +194,15 @@ def batch_of(checkout: Path, lines: list[str], content: Any) -> list[CheckResult
 
 def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
     """Where the control is made, each item has its own; the spec's own clip is shown for all, and
-    overrides are not looked at.
+    overrides are not looked at. A missing spec or batch is said.
     """
+    missing = checkout / "absent.jsonl"
+    for (found_none,) in (
+        check_spec(missing),
+        check_spec(put(checkout, base(vis={})), batch=missing),
+    ):
+        assert found_none.outcome == "fails"
+        assert "it cannot be read: no such file" in text_of(found_none)
     found = batch_of(checkout, [item(), item(HD)], base(edge={}))
     assert [(one.line, one.outcome) for one in found] == [(1, "works"), (2, "fails")]
     override = {"edge": from_file(PAL)}
@@ -223,10 +217,7 @@ def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
     for line in ("", "{", "[]"):  # all lines are read before the first is worked on
         (stopped,) = batch_of(checkout, [item(), line, item()], base(edge={}))
         assert (stopped.line, stopped.outcome) == (None, "fails")
-
-
-def test_a_mask_video_fails_from_the_second_item_of_a_batch_on(checkout: Path) -> None:
-    """The preprocessor overwrites the path with that of its tensor, and stops at that."""
+    # The preprocessor overwrites the path of a mask with that of its tensor, and stops at that.
     lines = [item()] * 3
     found = batch_of(checkout, lines, regional(HD))
     assert [one.outcome for one in found] == ["works", "fails", "fails"]

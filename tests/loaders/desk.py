@@ -39,10 +39,7 @@ def answer(request: Request) -> str:
 
 
 class ThreadPool:
-    """Decodes in threads of this process, where the tests are not about processes.
-
-    Starting a worker process takes longer than the few frames of a small clip.
-    """
+    """Decodes in threads, since starting a worker process takes longer than a small clip."""
 
     seconds_busy = 0.0
 

@@ -252,14 +252,8 @@ def test_overrides_are_followed_item_by_item(tmp_path: Path) -> None:
 
 def test_the_items_of_documents_are_named(tmp_path: Path) -> None:
     """Each has its place; one that cannot be used does not hide the others."""
-    content = {
-        "inference_type": "video2world",
-        "samples": {
-            "a": {"prompt": "x", "input_path": "in.mp4"},
-            "b": {"prompt": "y"},
-            "c": 3,
-        },
-    }
+    samples = {"a": {"prompt": "x", "input_path": "in.mp4"}, "b": {"prompt": "y"}, "c": 3}
+    content = {"inference_type": "video2world", "samples": samples}
     first, second, third = read_spec(put(tmp_path, "a.json", content)).items
     assert (first.where, first.video) == ("sample 'a'", "in.mp4")
     assert second.error is None  # no video: planning says so
