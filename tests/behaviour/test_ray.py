@@ -164,7 +164,7 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     (place / "alone").mkdir()
     alone = Batch(place / "alone", server.base_url, ("--workers", "1", "--concurrency", "8"))
     server.follow(Plan())
-    code = alone.run(source=source)
+    code = alone.run_here(source=source)
     expected = exported(alone.run_dir)
 
     batch = on_cluster("spread")

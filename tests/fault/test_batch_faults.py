@@ -24,6 +24,7 @@ from fault.desk import SHIMS, Desk, desk_in, until
 from fault.ledger import damage, strays
 from fault.scene import make_clips
 from fault.server import Plan
+from loaders.desk import ThreadPool
 from stubs.openai_http import Fault
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
@@ -39,8 +40,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, made: Path) -> Iterator[Desk]:
-    """A desk of its own with a copy of the clips."""
+def desk(tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A desk of its own with a copy of the clips; what runs in this process decodes in threads."""
+    monkeypatch.setattr("promptlift.batch.runner.ProcessPool", ThreadPool)
     clips = Path(shutil.copytree(made, tmp_path / "clips"))
     with desk_in(tmp_path, clips) as laid:
         yield laid

@@ -21,6 +21,7 @@ from fault.desk import Desk, desk_in, until
 from fault.ledger import finished
 from fault.scene import make_clips
 from fault.server import Plan
+from loaders.desk import ThreadPool
 from promptlift.cli.main import _run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
@@ -91,6 +92,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def remote(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Remote]:
     """A run that has not begun, and an engine that takes a moment."""
     cache = tmp_path / "cache"
+    monkeypatch.setattr("promptlift.batch.runner.ProcessPool", ThreadPool)
     monkeypatch.setenv("PROMPTLIFT_CACHE", str(cache))
     with desk_in(tmp_path, clips, plan=Plan(delay=0.2, mended=True)) as desk:
         desk.put(desk.rows(ROWS))

@@ -9,10 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
+from loaders.desk import ThreadPool
 from promptlift.batch.readers import open_input
 from promptlift.batch.rows import Row, rows_of
 from promptlift.batch.runner import BatchRun, RunSettings
@@ -100,25 +101,10 @@ class Bench:
         return [row for copy in input_copies(self.run_dir) for row in rows_of(copy)]
 
 
-class Threads:
-    """Decodes in this process: what worker processes are for is tested elsewhere."""
-
-    seconds_busy = 0.0
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.call = asyncio.to_thread
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def bench(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A fresh folder."""
-    monkeypatch.setattr("promptlift.batch.runner.ProcessPool", Threads)
+    monkeypatch.setattr("promptlift.batch.runner.ProcessPool", ThreadPool)
     return Bench(tmp_path, clips)
 
 
