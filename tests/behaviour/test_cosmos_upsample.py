@@ -380,14 +380,14 @@ def test_a_run_that_ends_early_writes_what_is_finished(desk: Desk) -> None:
 
     def fault(request: Any) -> ConfigEngineError | None:
         del request
-        late = len(desk.engine.requests) >= 5
+        late = len(desk.engine.requests) >= 10  # so that the first are written
         return ConfigEngineError("wrong key", remedy="give it") if late else None
 
     spec = batch_of(desk, 12)
     with pytest.raises(ConfigEngineError, match="wrong key"):
         desk.run(spec, engine=FaultyEngine(desk.engine, fault))
     done = finished(desk)
-    assert 1 <= len(done) <= 5
+    assert 1 <= len(done) <= 10
     desk.engine.requests.clear()
     assert statuses(desk.run(spec)).count("kept") == len(done)
     assert len(desk.engine.requests) == 12 - len(done)
