@@ -31,7 +31,7 @@ from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
 from stubs.faulty_engine import FaultyEngine
 from stubs.gguf_models import pair
-from stubs.openai_styles import STYLES
+from stubs.openai_server import STYLES
 from stubs.running import running
 
 if TYPE_CHECKING:
