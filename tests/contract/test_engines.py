@@ -29,7 +29,6 @@ from promptlift.errors import EngineError, ItemEngineError
 from promptlift.facts import Camera, Confident, Facts, Light, Palette
 from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
-from stubs.faulty_engine import FaultyEngine
 from stubs.gguf_models import pair
 from stubs.openai_server import STYLES
 from stubs.running import running
@@ -77,7 +76,6 @@ ENGINES = {
     "embedded": Subject(EmbeddedEngine, deterministic=True, echoes=True),
     "fake": Subject(lambda: FakeEngine(_echo), deterministic=True, echoes=True),
     "fake, scripted": Subject(FakeEngine, deterministic=True),
-    "faulty, without a fault": Subject(lambda: FaultyEngine(FakeEngine()), deterministic=True),
     **{
         f"openai, over {style}": Subject(_over(style), deterministic=True, echoes=True)
         for style in STYLES

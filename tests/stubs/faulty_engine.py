@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from promptlift.engines import Completion, Engine, EngineInfo, Request
 from promptlift.errors import EngineError
 
-__all__ = ["Delay", "Fault", "FaultyEngine"]
+__all__ = ["Fault", "FaultyEngine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """Answer rightly, but late.
-
-    Attributes:
-        seconds: How much later.
-    """
-
-    seconds: float
-
-
-Fault = EngineError | Delay | Literal["cut", "empty", "loop"] | None
-"""An error to raise, a delay, a way to spoil the answer, or None for no fault."""
+Fault = EngineError | Literal["cut", "empty", "loop"] | None
+"""An error to raise, a way to spoil the answer, or None for no fault."""
 
 
 class FaultyEngine:
@@ -60,8 +48,6 @@ class FaultyEngine:
         fault = self._next(request)
         if isinstance(fault, EngineError):
             raise fault
-        if isinstance(fault, Delay):
-            await asyncio.sleep(fault.seconds)
         completion = await self._inner.complete(request)
         return _spoiled(completion, fault, request) if isinstance(fault, str) else completion
 
