@@ -22,6 +22,7 @@ from promptlift.engines import (
     LlamaCppEngine,
     LlamaCppSettings,
     OpenAIEngine,
+    OpenAISettings,
     Request,
     StreamsText,
 )
@@ -62,7 +63,7 @@ def _echo(request: Request) -> str:
 
 def _over(style: str) -> Callable[[], Engine]:
     """An engine for a stub server that answers over HTTP as that kind of server does."""
-    return lambda: OpenAIEngine(running(style).base_url)
+    return lambda: OpenAIEngine(OpenAISettings(base_url=running(style).base_url))
 
 
 def _llamacpp() -> Engine:

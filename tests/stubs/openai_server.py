@@ -3,7 +3,7 @@
 In a test::
 
     with StubServer("vllm-0.32", faults=["503", "429:0"]) as server:
-        engine = OpenAIEngine(server.base_url)
+        engine = OpenAIEngine(OpenAISettings(base_url=server.base_url))
 """
 
 from __future__ import annotations
