@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from media.codes import coded_picture, read_number
-from media.make import RATE, Recipe, encode
+from media.make import RATE, Recipe, coded_picture, encode, read_number
 from promptlift.errors import VideoError
 from promptlift.types import Frame, Size
 from promptlift.video import Reader, hint_frames, open_video
