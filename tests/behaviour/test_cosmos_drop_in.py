@@ -25,7 +25,7 @@ from promptlift.errors import (
 )
 from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.types import Size
-from promptlift.video import hint_frames, open_video, write_pngs
+from promptlift.video import FrameChoice, hint_frames, open_video, write_pngs
 from stubs.faulty_engine import FaultyEngine
 from vllm_stub.make import Stub, make_stub
 
@@ -84,7 +84,7 @@ def pictures(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Its first two frames as files."""
     folder = tmp_path_factory.mktemp("pictures")
     with open_video(clip) as reader:
-        frames = hint_frames(reader, strategy="first", count=2, box=Size(320, 180))
+        frames = hint_frames(reader, FrameChoice("first"), box=Size(320, 180))
     write_pngs(frames, folder)
     return [str(path) for path in sorted(folder.glob("*.png"))]
 

@@ -25,6 +25,7 @@ from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.tokens import family
 from promptlift.types import Size
 from promptlift.video import (
+    AnalysedError,
     FrameChoice,
     ProcessPool,
     VideoAnalysis,
@@ -32,7 +33,6 @@ from promptlift.video import (
     analyse_and_read,
     isolated_call,
 )
-from promptlift.video.session import AnalysedError
 
 T = TypeVar("T")
 FRAME_BYTES = 160 * 90 * 3

@@ -12,7 +12,7 @@ import pytest
 
 from media.make import Recipe, encode, ffmpeg, read_number
 from promptlift.types import Instant, Size, Thumbnails
-from promptlift.video import hint_frames, open_video
+from promptlift.video import FrameChoice, hint_frames, open_video
 
 _HUGE = Size(4096, 4096)
 
@@ -243,7 +243,7 @@ def test_any_one_is_found_and_hints_are_spread_over_all(tmp_path: Path) -> None:
             assert read_number(frame.image) == number % CODES
             assert frame.time == number / RATE
         for exact in (False, True):
-            frames = hint_frames(reader, box=Size(96, 64), count=8, exact=exact)
+            frames = hint_frames(reader, FrameChoice(count=8, exact=exact), box=Size(96, 64))
             numbers = [int(frame.time * RATE) for frame in frames]
             assert [number // (FRAMES // 8) for number in numbers] == list(range(8))
             assert [read_number(frame.image) for frame in frames] == [n % CODES for n in numbers]

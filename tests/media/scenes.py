@@ -91,7 +91,7 @@ def filmed(
 
     Args:
         picture: What is before the camera; continued by its mirror image.
-        move: A move of `promptlift.facts.model.Camera`.
+        move: A move of `promptlift.facts.Camera`.
         speed: % of the picture's width a second; % a second of size for forward and backward;
             standard deviation in % of the width for shake and static.
         seconds: Length of the film.

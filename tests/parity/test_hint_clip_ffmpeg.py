@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from media.make import ffmpeg
 from promptlift.cli.main import cli
 from promptlift.types import Size
-from promptlift.video import hint_frames, open_video
+from promptlift.video import FrameChoice, hint_frames, open_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,9 +145,7 @@ def _numbers_by_ffmpeg(video: Path, folder: Path, count: int, fps: str) -> list[
 
 def _numbers_by_us(video: Path, count: int, fps: str) -> list[int]:
     with open_video(video) as reader:
-        frames = hint_frames(
-            reader, strategy="fps", count=count, fps=Fraction(fps), box=Size(32, 32)
-        )
+        frames = hint_frames(reader, FrameChoice("fps", count, Fraction(fps)), box=Size(32, 32))
     return [round((float(np.median(frame.image)) - 4) / 2) for frame in frames]
 
 

@@ -24,12 +24,12 @@ from media.scenes import (
     spoilt,
     strip_of,
 )
+from promptlift.facts import Camera, Facts, Movement
 from promptlift.facts.image_ops import lab
 from promptlift.facts.light_and_color import light, palette
 from promptlift.facts.measurement import measure_facts
-from promptlift.facts.model import Camera, Facts, Movement
 from promptlift.testing import synthetic_video
-from promptlift.video.session import analyse
+from promptlift.video.reader import analyse
 
 SEEDS = range(2)
 

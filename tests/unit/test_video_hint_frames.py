@@ -12,7 +12,7 @@ from PIL import Image
 
 from promptlift.types import Size
 from promptlift.video.clip import NativeFrame
-from promptlift.video.reader import hint_frames
+from promptlift.video.reader import FrameChoice, hint_frames
 from promptlift.video.source import open_video
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_scenes_takes_one_of_each_shot(tmp_path: Path) -> None:
 
     pictures = _pieces((shot(0), 20), (shot(180), 60), (shot(90), 40))
     with open_video(_video(tmp_path / "a.mp4", pictures)) as reader:
-        first, second, third = _numbers(hint_frames(reader, box=BOX, strategy="scenes", count=3))
+        first, second, third = _numbers(hint_frames(reader, FrameChoice("scenes", 3), box=BOX))
     assert 2 <= first <= 17
     assert 23 <= second <= 77
     assert 83 <= third <= 117
@@ -118,12 +118,12 @@ def test_every_strategy_gives_frames_of_the_box_in_the_colours_of_the_video(
 ) -> None:
     """Fitted into the box, or of its very size when told so; for a clip, as YUV too."""
     with open_video(moving) as reader:
-        for frame in hint_frames(reader, box=Size(40, 40), strategy=strategy):
+        for frame in hint_frames(reader, FrameChoice(strategy), box=Size(40, 40)):
             assert frame.size == Size(40, 30)
-        for frame in hint_frames(reader, box=Size(40, 40), strategy=strategy, stretch=True):
+        for frame in hint_frames(reader, FrameChoice(strategy), box=Size(40, 40), stretch=True):
             assert frame.size == Size(40, 40)
     with open_video(moving, native=True) as reader:
-        for frame in hint_frames(reader, box=BOX, strategy=strategy):
+        for frame in hint_frames(reader, FrameChoice(strategy), box=BOX):
             assert isinstance(frame, NativeFrame)
             luma = frame.native.to_ndarray(format="gray").astype(int)
             assert np.abs(luma - frame.image.mean(-1)).mean() < 12
@@ -155,7 +155,7 @@ def test_blank_and_frozen_ends_are_avoided(tmp_path: Path, end: Callable[[int], 
     pictures = _pieces((end, 40), (_numbered, 96), (end, 40))
     with open_video(_video(tmp_path / "a.mp4", pictures)) as reader:
         for count in (1, 2, 3, 4):
-            frames = hint_frames(reader, box=BOX, count=count)
+            frames = hint_frames(reader, FrameChoice(count=count), box=BOX)
             assert len(frames) == count
             assert all(40 <= number < 136 for number in _numbers(frames))
 
@@ -165,12 +165,12 @@ def test_a_short_video_gives_each_frame_once(tmp_path: Path, strategy: str) -> N
     """Of three frames never more than three, and no two the same; of a still picture itself."""
     with open_video(_video(tmp_path / "a.mp4", _pieces((_numbered, 3)))) as reader:
         for count in (1, 2, 8):
-            frames = hint_frames(reader, box=BOX, strategy=strategy, count=count, fps=Fraction(48))
+            frames = hint_frames(reader, FrameChoice(strategy, count, Fraction(48)), box=BOX)
             times = [frame.time for frame in frames]
             assert 1 <= len(times) <= min(count, 3)
             assert times == sorted(set(times))
     Image.fromarray(_numbered(5)).save(tmp_path / "still.png")
     with open_video(tmp_path / "still.png") as reader:
-        frames = hint_frames(reader, box=BOX, strategy=strategy, count=4)
+        frames = hint_frames(reader, FrameChoice(strategy, 4), box=BOX)
     assert _numbers(frames) == [5]
     assert frames[0].time == 0

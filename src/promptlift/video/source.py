@@ -217,25 +217,22 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
         _check_regular(name, Path(path).stat().st_mode)
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
-        raise _cannot_open(name, error) from error
+        why, remedy = (
+            f"cannot be opened ({getattr(error, 'strerror', None) or error})",
+            "check the name",
+        )
+        code = getattr(error, "errno", None)
+        if code in (errno.ENOENT, errno.ENOTDIR):
+            why, remedy = "no such file", "check the name and the folder"
+        elif code in (errno.EACCES, errno.EPERM):
+            why, remedy = "no permission to read it", "make the file readable for this user"
+        raise VideoNotFound(f"{name}: {why}", remedy=remedy) from error
     try:
         _check_regular(name, os.fstat(descriptor).st_mode)
     except BaseException:
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb", buffering=0)
-
-
-def _cannot_open(name: str, error: Exception) -> VideoNotFound:
-    code = getattr(error, "errno", None)
-    if code in (errno.ENOENT, errno.ENOTDIR):
-        return VideoNotFound(f"{name}: no such file", remedy="check the name and the folder")
-    if code in (errno.EACCES, errno.EPERM):
-        return VideoNotFound(
-            f"{name}: no permission to read it", remedy="make the file readable for this user"
-        )
-    reason = getattr(error, "strerror", None) or str(error)
-    return VideoNotFound(f"{name}: cannot be opened ({reason})", remedy="check the name")
 
 
 def _check_regular(name: str, mode: int) -> None:
