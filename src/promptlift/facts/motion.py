@@ -39,13 +39,6 @@ def _tile_starts(length: int) -> NDArray[np.intp]:
     return np.linspace(0, length - _SIDE, count).round().astype(np.intp)
 
 
-def _tile_centres(height: int, width: int) -> Vectors:
-    """Centres of the tiles, ``(tiles, 2)`` as x and y pixels from the centre of the picture."""
-    y, x = np.meshgrid(_tile_starts(height), _tile_starts(width), indexing="ij")
-    centres = np.stack([x.ravel(), y.ravel()], axis=-1) + _SIDE / 2
-    return np.asarray(centres - np.array([width / 2, height / 2]), dtype=np.float32)
-
-
 def _tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
     """Spectra of the windowed tiles, ``(count, tiles, side, side // 2 + 1)``, and their contrast.
 
@@ -281,7 +274,11 @@ def measure_motion(
     filled = (contrast > _TEXTURE).mean(axis=0) > 0.5
     if filled.mean() < _COVERED:
         return None
-    all_centres = _tile_centres(*planes.shape[1:])
+    # Centres of the tiles, as x and y pixels from the centre of the picture.
+    y, x = np.meshgrid(*(_tile_starts(side) for side in planes.shape[1:]), indexing="ij")
+    middle = np.array([width / 2, planes.shape[1] / 2])
+    corners = np.stack([x.ravel(), y.ravel()], axis=-1)
+    all_centres = (corners + _SIDE / 2 - middle).astype(np.float32)
     places = all_centres[:, 0]
     across = float(np.ptp(places[filled]) / max(float(np.ptp(places)), 1))
 
