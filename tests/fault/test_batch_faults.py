@@ -25,7 +25,7 @@ from fault.ledger import damage, strays
 from fault.scene import make_clips
 from fault.server import Plan
 from loaders.desk import ThreadPool
-from stubs.openai_http import Fault
+from stubs.openai_server import Fault
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 
