@@ -47,15 +47,12 @@ def server(folder: Path) -> Iterator[Served]:
 
 def ways_out(folder: Path) -> list[str]:
     """Names that lead to the secret, or would where they are taken for paths."""
-    up = "../" * 12
     return [
         "../secret",
         str(folder / "secret"),
-        f"{up}{folder / 'secret'}".replace("//", "/"),
         "..%2fsecret",
         "..\\secret",
         "file://" + str(folder / "secret"),
-        "clip.mp4/../../secret",
     ]
 
 
