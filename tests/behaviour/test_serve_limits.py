@@ -257,8 +257,9 @@ class TestOneServer:
     ) -> None:
         """Both are answered 504, and neither is asked again by itself."""
         model.gate.clear()
-        body = {"upload_id": server.upload(clip), "prompt": "in a hurry", "deadline": 0.5}
-        (other,) = submitted(server, body["upload_id"], 1, "in a hurry, too", deadline=0.5)
+        upload = server.upload(clip)
+        body = {"upload_id": upload, "prompt": "in a hurry", "deadline": 0.5}
+        (other,) = submitted(server, upload, 1, "in a hurry, too", deadline=0.5)
         answer = server.http.post("/v1/upsample", json=body)
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline")
         eventually(lambda: ended(server, [other]))
