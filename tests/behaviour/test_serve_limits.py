@@ -125,9 +125,11 @@ def test_no_job_is_lost_when_the_server_is_killed_or_ended(
         assert server.http.delete(f"/v1/uploads/{upload}").status_code == 409
         assert len(server.processes()) > 1, "it has decoders"
         server.kill()
+    (server.data / "uploads" / ("e" * 32)).write_bytes(b"half a file")
     eventually(lambda: server.processes() == [])
     with Served(tmp_path / "data", **settings) as server:
         eventually(lambda: len(model.asked) == 22)
+        assert server.uploads() == [upload], "what is left over is deleted"
         assert server.stop() == 0
         assert server.processes() == []
     model.gate.set()

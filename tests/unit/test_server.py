@@ -224,24 +224,6 @@ class Place:
 class TestUploads:
     """Videos on the disk, and the forms that bring them."""
 
-    def test_a_restart_finds_what_was_kept(self, tmp_path: Path, clip: bytes) -> None:
-        """And nothing else: leftovers are deleted."""
-
-        async def scene() -> None:
-            before = Place(tmp_path)
-            one, gone = await before.put(clip), await before.put(clip)
-            (before.folder / gone).unlink()
-            (before.folder / ("e" * 32)).write_bytes(b"half a file")
-            await before.store.close()
-            place = Place(tmp_path)
-            assert place.files() == {one}
-            assert place.uploads.get(one, "owner").bytes == len(clip) == place.uploads.total_bytes
-            with pytest.raises(ApiError):
-                place.uploads.get(one, "another")
-            await place.store.close()
-
-        asyncio.run(scene())
-
     def test_what_is_held_stays(self, tmp_path: Path, clip: bytes) -> None:
         """Old ones go unless work needs them; what came for one request goes with its last use."""
 
