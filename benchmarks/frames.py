@@ -18,7 +18,6 @@ decode of the whole clip.
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
 import statistics
 import subprocess
@@ -53,7 +52,9 @@ def ffmpeg(clip: Path, strategy: str, count: int) -> None:
     import cv2
     import imageio_ffmpeg
 
-    rate = Fraction(FPS) if strategy == "fps" else Fraction(count) / _duration(clip)
+    from promptlift import probe
+
+    rate = Fraction(FPS) if strategy == "fps" else count / (probe(clip).duration or Fraction(1))
     filters = f"scale={WIDTH}:-2:flags=lanczos" + ("" if strategy == "first" else f",fps={rate}")
     with tempfile.TemporaryDirectory() as folder:
         hint = str(Path(folder) / "hint.mp4")
@@ -140,12 +141,6 @@ def _numbers(strategy: str, count: int, total: int, rate: float) -> list[int]:
     return [int(total * (n + 0.5) / count) for n in range(count)]
 
 
-def _duration(clip: Path) -> Fraction:
-    from promptlift import probe
-
-    return probe(clip).duration or Fraction(1)
-
-
 Way = Callable[[Path, str, int], None]
 WAYS: dict[str, Way] = {each.__name__: each for each in (promptlift, ffmpeg, opencv, decode)}
 PREPARING: dict[str, Way] = {each.__name__: each for each in (analyse, decode_all)}
@@ -203,7 +198,6 @@ def main() -> None:
     parser.add_argument("--clip", default="")
     parser.add_argument("--large", action="store_true", help="the 10-minute and the 4K clip too")
     given = parser.parse_args()
-    print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}\n")
     found = clips(large=given.large)
     chosen = {name: clip for name, clip in found.items() if given.clip in name}
     for name, clip in chosen.items():
