@@ -123,8 +123,6 @@ class TestUpsample:
         other = server.http.post("/v1/upsample", files=named, data={"prompt": asked["prompt"]})
         assert other.headers["x-promptlift-cached"] == "yes"
         assert other.json()["video"]["name"] == "mine.mp4"
-        both = server.http.post("/v1/upsample", files=named, data={"upload_id": upload})
-        problem(both, 422, "invalid")
 
     def test_the_stream_tells_the_stages_and_ends_with_the_record(
         self, server: Served, clip: Path
