@@ -441,10 +441,12 @@ class Jobs:
         ]
 
     async def cancel(self, job: Job) -> None:
-        """Take a job out, or end it; one that has ended stays as it is."""
+        """Take a job out, or end it, and store that; one that has ended stays as it is."""
         if job.task is not None:
             job.task.cancel()
             await asyncio.wait([job.task], timeout=_CANCEL_SECONDS)
+            if self._writing:  # a kill from now on does not bring it back
+                await asyncio.wait(self._writing, timeout=_CANCEL_SECONDS)
 
     def record(self, job: Job) -> Record | None:
         """The record of a job that has ended; None where it has none, or another stands."""
