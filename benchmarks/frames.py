@@ -39,12 +39,12 @@ SLOW_SECONDS = 15.0  # a way that takes longer is run once
 def promptlift(clip: Path, strategy: str, count: int) -> None:
     """Open, choose, decode and scale."""
     from promptlift.instants import clip_size
-    from promptlift.video.reader import hint_frames
+    from promptlift.video.reader import FrameChoice, hint_frames
     from promptlift.video.source import open_video
 
     with open_video(clip) as reader:
         box = clip_size(reader.info.size, WIDTH)
-        hint_frames(reader, strategy=strategy, count=count, fps=Fraction(FPS), box=box)
+        hint_frames(reader, FrameChoice(strategy, count, Fraction(FPS)), box=box)
 
 
 def ffmpeg(clip: Path, strategy: str, count: int) -> None:
@@ -112,8 +112,7 @@ def decode(clip: Path, strategy: str, count: int) -> None:
 def analyse(clip: Path, strategy: str, count: int) -> None:
     """What an engine that sees needs of a new video: facts, and frames of at most 896x504."""
     from promptlift.types import Size, fit
-    from promptlift.video.reader import FrameChoice
-    from promptlift.video.session import analyse_and_read
+    from promptlift.video.reader import FrameChoice, analyse_and_read
 
     choice = FrameChoice(strategy, count, Fraction(FPS), exact=False)
     analyse_and_read(

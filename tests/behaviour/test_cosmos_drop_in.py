@@ -26,7 +26,7 @@ from promptlift.errors import (
 from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.tokens import PIXTRAL
 from promptlift.types import Size
-from promptlift.video import hint_frames, open_video, write_pngs
+from promptlift.video import FrameChoice, hint_frames, open_video, write_pngs
 from stubs.faulty_engine import FaultyEngine
 from vllm_stub.make import Stub, make_stub
 
@@ -97,7 +97,7 @@ def test_every_size_works_as_cosmos_calls_it(
 def test_a_list_of_pictures_is_shown_whole(clip: Path, tmp_path: Path) -> None:
     """As in Cosmos's standalone program: each picture is shown, in order, none left out."""
     with open_video(clip) as reader:
-        write_pngs(hint_frames(reader, strategy="first", count=2, box=Size(320, 180)), tmp_path)
+        write_pngs(hint_frames(reader, FrameChoice("first"), box=Size(320, 180)), tmp_path)
     pictures = sorted(map(str, tmp_path.glob("*.png")))
     engine = pixtral()
     for shown in (pictures, pictures[:1]):

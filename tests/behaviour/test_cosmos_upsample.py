@@ -26,7 +26,7 @@ from loaders.desk import (
     reasons,
     statuses,
 )
-from media.masks import film, mask
+from media.make import BLACK, WHITE, film
 from promptlift.errors import ConfigEngineError, ItemEngineError
 from promptlift.testing import FakeEngine
 from stubs.faulty_engine import FaultyEngine
@@ -232,8 +232,8 @@ def test_a_mask_video_shows_where_a_prompt_holds(desk: Desk) -> None:
     another mask is another region.
     """
     film(desk.folder / "film.mp4", lambda n: (16 * n, 64, 16 * n + 64, 112))
-    mask(desk.folder / "mask.mp4", lambda n: (16 * n, 64, 16 * n + 64, 112))
-    mask(desk.folder / "other.mp4", lambda _: (0, 0, 320, 176))
+    film(desk.folder / "mask.mp4", lambda n: (16 * n, 64, 16 * n + 64, 112), WHITE, BLACK)
+    film(desk.folder / "other.mp4", lambda _: (0, 0, 320, 176), WHITE, BLACK)
 
     def spec(name: str) -> Path:
         region = {"prompt": "a red block", "region_definitions_path": name}

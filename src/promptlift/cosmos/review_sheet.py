@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -110,7 +109,7 @@ def _decode(
         if times and region is None:
             frames = reader.frames_at([Instant.exact(time) for time in times], _PICTURE)
         else:
-            frames = hint_frames(reader, box=_PICTURE, **asdict(choice))
+            frames = hint_frames(reader, choice, box=_PICTURE)
         pictures = []
         for frame in frames:
             file = io.BytesIO()
