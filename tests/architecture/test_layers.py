@@ -57,6 +57,9 @@ HEAVY = {
 }
 
 
+DECODER = {"av", "numpy", "PIL"}
+
+
 def modules() -> list[Path]:
     """Every source file of the package."""
     return sorted(ROOT.rglob("*.py"))
@@ -123,19 +126,32 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    """``import promptlift`` is free: every name is loaded on first use."""
-    assert not loaded_by("import promptlift") & HEAVY
+COMMAND = """
+import contextlib, io
+from promptlift.cli.main import _run
+with contextlib.redirect_stdout(io.StringIO()): _run({arguments})
+"""
 
 
-def test_help_loads_nothing_heavy() -> None:
-    """``promptlift --help`` loads click and no more."""
-    code = (
-        "import contextlib, io\n"
-        "from promptlift.cli.main import _run\n"
-        "with contextlib.redirect_stdout(io.StringIO()): _run(['--help'])"
-    )
-    assert not loaded_by(code) & HEAVY
+@pytest.mark.parametrize(
+    ("code", "barred"),
+    [
+        ("import promptlift", HEAVY),
+        (COMMAND.format(arguments=["--help"]), HEAVY),
+        # The budget of a bare size is arithmetic.
+        ("import promptlift as p\np.plan(p.Size(1280, 720), 'x')", DECODER | {"pydantic"}),
+        (
+            COMMAND.format(arguments=["budget", "1280x720", "--family", "qwen2.5-vl"]),
+            DECODER | {"pydantic", "mistral_common"},
+        ),
+        # A server has children for videos; in itself PyAV would be 16 MiB for nothing.
+        ("import promptlift.server.run, promptlift.web.routes", {"av"}),
+    ],
+    ids=["import", "help", "plan", "budget", "server"],
+)
+def test_nothing_is_loaded_that_is_not_needed(code: str, barred: set[str]) -> None:
+    """Names of the package and commands are loaded on first use."""
+    assert not loaded_by(code) & barred
 
 
 def test_the_formats_of_the_cosmos_command_are_those_that_are_read() -> None:
@@ -144,27 +160,6 @@ def test_the_formats_of_the_cosmos_command_are_those_that_are_read() -> None:
     from promptlift.cosmos import formats
 
     assert tuple(formats.FORMATS) == FORMATS
-
-
-def test_planning_a_size_never_loads_the_decoder() -> None:
-    """The budget of a bare size is arithmetic: no PyAV, no NumPy, no pydantic."""
-    heavy = {"av", "numpy", "PIL", "pydantic", "mistral_common"}
-    assert (
-        not loaded_by("import promptlift\npromptlift.plan(promptlift.Size(1280, 720), 'x')") & heavy
-    )
-    command = "_run(['budget', '1280x720', '--family', 'qwen2.5-vl'])"
-    code = (
-        "import contextlib, io\n"
-        "from promptlift.cli.main import _run\n"
-        f"with contextlib.redirect_stdout(io.StringIO()): {command}"
-    )
-    assert not loaded_by(code) & heavy
-
-
-def test_a_server_never_loads_the_decoder() -> None:
-    """It has children for videos; in itself PyAV would be 16 MiB for nothing."""
-    pytest.importorskip("fastapi")
-    assert "av" not in loaded_by("import promptlift.server.run, promptlift.web.routes")
 
 
 def test_every_public_name_is_there() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -233,14 +232,12 @@ def test_a_mistake_is_told_in_one_line(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_without_matplotlib_the_numbers_are_there(tmp_path: Path) -> None:
+def test_without_matplotlib_the_numbers_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The table and the sheets are written; the plot is left out, and stderr says why."""
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from promptlift.cli.main import main\n"
-        f"main(['sweep', '--sizes', '640x360', '-o', {str(tmp_path)!r}])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = call("--sizes", "640x360", "-o", str(tmp_path))
     assert "1,891" in done.stdout
     assert "promptlift[plot]" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.csv", "sweep.json"]

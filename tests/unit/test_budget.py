@@ -48,26 +48,6 @@ def test_720p_gets_nearly_eight_times_the_classic_hint_clip() -> None:
     assert plan.source.prompt_tokens == 4703
 
 
-@given(sides, sides, st.integers(1, 6), st.integers(3, 900), st.integers(3000, 40_000))
-def test_every_plan_keeps_its_promises(
-    width: int, height: int, frames: int, text: int, context: int
-) -> None:
-    """It fits, never enlarges, fills its patches, and keeps the shape within 1 %."""
-    source = Size(width, height)
-    plan = make_plan(source, frames, Budget(chat_tokens=text, context=context))
-    size = plan.size
-    assert plan.chosen.fits
-    assert plan.chosen.prompt_tokens + plan.reserve <= context
-    assert size.width <= width
-    assert size.height <= height
-    assert max(size.width, size.height) <= 1024
-    assert not wasted(size.width)
-    assert not wasted(size.height)
-    narrow = min(fit(source, size).width, fit(source, size).height) < 17
-    shape = Fraction(size.width, size.height) * Fraction(height, width)
-    assert narrow or Fraction(98, 100) <= shape <= Fraction(102, 100)
-
-
 @pytest.mark.parametrize(
     "source", [Size(200, 113), Size(97, 160), Size(256, 256), Size(161, 90)], ids=str
 )
@@ -98,15 +78,14 @@ def test_sixty_four_pixels_are_the_least_and_do_fit() -> None:
 
 
 def test_an_insisted_size_is_honoured_or_refused() -> None:
-    """A box is kept where it fits, the shape kept inside it, and refused with the arithmetic."""
+    """A box is kept where it fits, the shape kept inside it, and refused with the arithmetic.
+
+    A longest side is an upper bound, not a demand.
+    """
     budget = Budget(chat_tokens=5)
     assert make_plan(Size(1280, 720), 2, budget, size=Size(640, 640)).size == Size(640, 360)
     with pytest.raises(BudgetError, match=r"1024x576\) take 4,680 tokens, .* 889 more"):
         make_plan(Size(1280, 720), 2, budget, size=Size(1024, 1024))
-
-
-def test_longest_side_bounds_the_plan() -> None:
-    """A longest side is an upper bound, not a demand."""
     assert make_plan(Size(1280, 720), 2, Budget(), max_side=320).size == Size(316, 176)
     assert make_plan(Size(160, 96), 2, Budget(), max_side=320).size == Size(160, 96)
 
@@ -177,6 +156,7 @@ def test_every_plan_fits_and_keeps_the_shape(
     assert plan.chosen.prompt_tokens + budget.reserve <= context
     assert plan.size.width <= source.width
     assert plan.size.height <= source.height
+    assert name != "pixtral" or not (wasted(plan.size.width) or wasted(plan.size.height))
     narrow = min(plan.size.width, plan.size.height) <= budget.family.unit
     assert narrow or shape_kept(source, plan.size, Fraction(2, 100))
 

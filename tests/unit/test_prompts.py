@@ -6,8 +6,6 @@ from typing import get_args
 
 import pytest
 
-from promptlift.errors import OptionError
-from promptlift.options import Options
 from promptlift.targets import target
 from promptlift.targets.templates import fixed_by, free_under, template
 from promptlift.types import Control, Kind
@@ -49,10 +47,3 @@ def test_an_upscaler_leaves_nothing_free() -> None:
     text = told(None, "upscale")
     assert "fixes the whole picture: agree with the frames." in text
     assert "are free" not in text
-
-
-def test_an_unknown_control_is_refused() -> None:
-    """The remedy lists those there are."""
-    with pytest.raises(OptionError, match="controls is sketch") as caught:
-        Options(controls=("sketch",))
-    assert "keypoint" in caught.value.remedy

@@ -222,7 +222,7 @@ def load_target_counter(path: Path) -> CountText:
     except ImportError as error:
         raise OptionError(
             f"{path.name} needs the library {error.name}",
-            remedy="pip install 'promptlift[targets]'",
+            remedy="run `pip install 'promptlift[targets]'`",
         ) from None
     # Lone surrogates are replaced, which neither library takes.
     return lambda prompt: count(prompt.encode("utf-8", "replace").decode())
