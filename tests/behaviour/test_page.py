@@ -455,7 +455,8 @@ def test_what_is_missing_or_malformed_is_said(
     assert str(served.data) not in text(page, "#notice")
     assert guest.flaws() == []
     page.click(".ask .primary")
-    page.wait_for_selector("#notice :text('There is no video yet. What to do: choose one')")
+    page.wait_for_selector("#notice .error:has-text('There is no video yet')")
+    assert "What to do: choose one, record one" in text(page, "#notice")
     page.set_input_files("[data-file]", small)
     page.wait_for_selector(".clip img")
     assert text(page, "#notice") == ""

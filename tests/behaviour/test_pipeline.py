@@ -229,20 +229,15 @@ def test_plan_only_stops_before_the_engine(clip: Path) -> None:
 def test_record_says_why_the_template_was_used(clip: Path) -> None:
     """The user's choice comes first; how images are counted has nothing to do with it."""
     cosmos = pixtral(model="Cosmos Upsampleprompt1 12B")
-    for engine, template, used, reason in (
+    general = "instruct/1", "a general model needs an instruction"
+    cases: list[tuple[Engine, str | None, str, str]] = [
         (cosmos, None, "verbatim/1", "the Cosmos upsampler was trained without an instruction"),
         (cosmos, "instruct/1", "instruct/1", "chosen with --template"),
         (EmbeddedEngine(), None, "verbatim/1", "the embedded engine reads no instruction"),
-        *(
-            (
-                pixtral(model=m, family=None),
-                None,
-                "instruct/1",
-                "a general model needs an instruction",
-            )
-            for m in ("gpt-4o-mini", "llava:13b")
-        ),
-    ):
+        (pixtral(model="gpt-4o-mini", family=None), None, *general),
+        (pixtral(model="llava:13b", family=None), None, *general),
+    ]
+    for engine, template, used, reason in cases:
         record = do(clip, engine=engine, template=template).record
         assert (record.template, record.template_reason) == (used, reason)
 
