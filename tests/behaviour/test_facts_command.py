@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,22 +24,15 @@ def picture_file(folder: Path) -> Path:
     return path
 
 
-def test_the_command_prints_an_aligned_list(tmp_path: Path) -> None:
-    """One fact a line, its name, its words and its confidence in columns; nothing left out."""
-    result = CliRunner().invoke(cli, ["facts", str(picture_file(tmp_path))])
-    assert result.exit_code == 0
-    lines = result.output.splitlines()
+def test_the_command_prints_an_aligned_list_or_json(tmp_path: Path) -> None:
+    """One fact a line, its name, its words and its confidence in columns; JSON reads back."""
+    path = picture_file(tmp_path)
+    lines = CliRunner().invoke(cli, ["facts", str(path)]).output.splitlines()
     assert lines[0].split() == ["kind", "rgb", "(0.99)"]
     assert not any(line.startswith("camera") for line in lines)
     assert len({line.index("(0.") for line in lines}) == 1
-
-
-def test_the_command_prints_the_same_facts_as_json(tmp_path: Path) -> None:
-    """``--json`` is the Facts model itself, and reads back as one."""
-    path = picture_file(tmp_path)
-    result = CliRunner().invoke(cli, ["facts", str(path), "--json"])
-    assert result.exit_code == 0
-    assert Facts.model_validate(json.loads(result.output)) == analyse(path).facts
+    printed = CliRunner().invoke(cli, ["facts", str(path), "--json"]).output
+    assert Facts.model_validate_json(printed) == analyse(path).facts
 
 
 def test_every_fact_has_its_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,14 +11,10 @@ import pytest
 
 from promptlift.engines import Completion, Request
 from promptlift.errors import (
-    ConfigEngineError,
-    EngineError,
     ItemEngineError,
-    TransientEngineError,
 )
 from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
-from stubs.faulty_engine import FaultyEngine
 
 if TYPE_CHECKING:
     from promptlift.engines import Engine
@@ -60,24 +56,3 @@ def test_tokens_are_counted_and_limits_kept() -> None:
     assert ask(small, request("one two", max_tokens=10))
     with pytest.raises(ItemEngineError, match="12"):
         ask(small, request("one two three", max_tokens=10))
-
-
-@pytest.mark.parametrize("kind", [TransientEngineError, ItemEngineError, ConfigEngineError])
-def test_a_scripted_error_is_raised_once(kind: type[EngineError]) -> None:
-    """The call that has the error raises it and does not reach the engine; the next one does."""
-    inner = FakeEngine(["Fine."])
-    engine = FaultyEngine(inner, [kind("it broke", remedy="try again")])
-    with pytest.raises(kind, match="it broke"):
-        ask(engine, request())
-    assert inner.requests == []
-    assert ask(engine, request())[0].text == "Fine."
-
-
-def test_answers_are_spoiled_on_cue() -> None:
-    """Cut, empty and looping answers come in the order of the script, then sound ones."""
-    engine = FaultyEngine(FakeEngine(["The arm lifts the cup."]), ["cut", "empty", "loop", None])
-    cut, empty, loop, sound = ask(engine, *[request(max_tokens=40)] * 4)
-    assert (cut.text, cut.finish_reason) == ("The arm", "length")
-    assert empty.text == ""
-    assert loop.text == " ".join(["The arm lifts the"] * 10)
-    assert (sound.text, sound.finish_reason) == ("The arm lifts the cup.", "stop")

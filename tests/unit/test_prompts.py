@@ -33,16 +33,11 @@ def test_what_is_shown_and_what_is_followed_are_told_apart() -> None:
     assert "follows" not in depth
 
 
-def test_colours_are_not_free_under_a_blur() -> None:
-    """A blurred copy carries the rough colours into the result, alone or among others."""
+def test_what_is_free_is_what_no_control_fixes() -> None:
+    """A blurred copy carries the rough colours into the result; an upscaler leaves nothing free."""
     assert "colours" in free_under(("edge",))
-    assert "colours" not in free_under(("blur",))
     assert "colours" not in free_under(("edge", "blur"))
     assert "Materials and fine detail are free" in told(None, "blur")
-
-
-def test_an_upscaler_leaves_nothing_free() -> None:
-    """Whatever else is followed, the picture is settled."""
     assert free_under(("edge", "upscale")) == ""
     text = told(None, "upscale")
     assert "fixes the whole picture: agree with the frames." in text
