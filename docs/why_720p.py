@@ -32,9 +32,8 @@ SMALL, VGA, HD = Size(320, 180), Size(640, 480), Size(1280, 720)
 TALL, SQUARE = Size(704, 1280), Size(1024, 1024)
 FRAMES = 2
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-# params.json of Pixtral-12B, and of the fine-tune: keys and values in 16 bits, 40 layers, 8 heads
-# for them, of 128 each.
-PIXTRAL_12B = KVCacheShape(2 * 2 * 40 * 8 * 128, longest=128_000)
+# params.json of Pixtral-12B, and of the fine-tune: 40 layers, 8 key-value heads of 128.
+PIXTRAL_12B = KVCacheShape(bytes_per_token=2 * 2 * 40 * 8 * 128, longest=128_000)
 
 
 def page() -> str:

@@ -66,10 +66,10 @@ def check_core() -> Iterator[Finding]:
         status: Status = "note" if free < GIB else "ok"
         yield Finding("cache", status, f"{folder}, {gib(free)} free", "free space on that disk")
 
-    from promptlift.tokens import load_counter
+    from promptlift.tokens import PIXTRAL, counter_for
 
     try:
-        tokens = load_counter()("Test prompt")
+        tokens = counter_for(PIXTRAL)("Test prompt")
     except PromptliftError as error:
         yield _failed("vocabulary", error)
     else:

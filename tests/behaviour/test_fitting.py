@@ -12,7 +12,7 @@ from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError, T
 from promptlift.options import Options
 from promptlift.pipeline import Outcome, upsample_item
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import PIXTRAL, load_counter
+from promptlift.tokens import PIXTRAL, counter_for
 
 PROMPT = "a red balloon drifts over the hills at sunset"
 GOOD = (
@@ -32,7 +32,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def true_tokens(request: Request, factor: float = 1.0) -> int:
     """What a request takes where each image takes so many times what Pixtral takes."""
     images = sum(PIXTRAL.image(frame.size) for frame in request.frames)
-    chat = PIXTRAL.chat(request.system, request.text, len(request.frames), load_counter())
+    chat = PIXTRAL.chat(request.system, request.text, len(request.frames), counter_for(PIXTRAL))
     return int(images * factor) + chat
 
 

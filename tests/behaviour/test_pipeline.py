@@ -20,7 +20,7 @@ from promptlift.options import Options
 from promptlift.pipeline import Outcome, Prepared, Stage, upsample_item
 from promptlift.record import Record
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import PIXTRAL, load_counter
+from promptlift.tokens import PIXTRAL, counter_for
 from promptlift.types import Size
 from promptlift.video import Source
 from stubs.faulty_engine import FaultyEngine
@@ -46,7 +46,7 @@ def pixtral(replies: list[str | Completion] | str = GOOD, **options: object) -> 
     """A scripted engine that counts as a real Pixtral server does."""
     return FakeEngine(
         [replies] if isinstance(replies, str) else replies,
-        count_text=load_counter(),
+        count_text=counter_for(PIXTRAL),
         count_image=PIXTRAL.image,
         **options,  # type: ignore[arg-type]
     )

@@ -586,7 +586,7 @@ class TestClient:
         with server.client() as client:
             with pytest.raises(VideoNotFound, match=r"missing\.mp4"):
                 client.upsample(tmp_path / "missing.mp4", "x")
-            with pytest.raises(VideoUnreadable, match="text"):
+            with pytest.raises(VideoUnreadable, match="not a video"):
                 client.upsample(b"hello, world", "x")
             with pytest.raises(InputError, match="framez"):
                 client.upsample(clip, "x", framez=2)

@@ -28,7 +28,7 @@ from promptlift.sweep import (
     predict,
 )
 from promptlift.testing import FakeEngine, synthetic_video
-from promptlift.tokens import PIXTRAL, family, load_counter
+from promptlift.tokens import PIXTRAL, counter_for, family
 from promptlift.types import Size
 from stubs.openai_server import StubServer
 
@@ -189,7 +189,7 @@ def test_the_command_adds_the_videos_own_size(tmp_path: Path) -> None:
 
 def test_the_command_asks_an_engine() -> None:
     """Over HTTP: counted equals predicted, and 720p is refused; another model is only predicted."""
-    with StubServer("vllm-0.32", context=4096, count_text=load_counter()) as server:
+    with StubServer("vllm-0.32", context=4096, count_text=counter_for(PIXTRAL)) as server:
         base = ("--engine", "openai", "--base-url", server.base_url)
         models = ("--family", "pixtral", "--family", "Qwen/Qwen2.5-VL-7B-Instruct")
         result = call("--sizes", "320x180,1280x720", *models, *base, "--answers", "--json")

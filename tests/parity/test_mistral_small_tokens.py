@@ -24,7 +24,7 @@ from mistral_common.tokens.tokenizers.instruct import InstructTokenizerV7
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 from PIL import Image
 
-from promptlift.tokens import family, load_counter
+from promptlift.tokens import PIXTRAL, counter_for, family
 from promptlift.types import Size
 
 SMALL = family("mistral-small")
@@ -81,5 +81,5 @@ def test_whole_turn_agrees(system: str, text: str, frames: int) -> None:
         UserMessage(content=[*content, TextChunk(text=text)]),
     ]
     tokens = reference().encode_instruct(InstructRequest(messages=messages)).tokens
-    chat = SMALL.chat(system, text, frames, load_counter())
+    chat = SMALL.chat(system, text, frames, counter_for(PIXTRAL))
     assert SMALL.prompt(size, frames, chat) == len(tokens)

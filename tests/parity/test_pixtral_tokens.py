@@ -21,7 +21,7 @@ from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from PIL import Image
 
-from promptlift.tokens import PIXTRAL, load_counter
+from promptlift.tokens import PIXTRAL, counter_for
 from promptlift.types import Size
 
 Message: TypeAlias = SystemMessage | UserMessage
@@ -66,7 +66,7 @@ def counted_by_reference(size: Size, frames: int, text: str, system: str = "") -
 
 def counted_by_promptlift(size: Size, frames: int, text: str, system: str = "") -> int:
     """The same by promptlift's formula and vocabulary."""
-    chat = PIXTRAL.chat(system, text, frames, load_counter())
+    chat = PIXTRAL.chat(system, text, frames, counter_for(PIXTRAL))
     return PIXTRAL.prompt(size, frames, chat)
 
 
@@ -126,4 +126,4 @@ def test_turn_without_images_agrees(text: str) -> None:
         messages.append(UserMessage(content=text))
         request = ChatCompletionRequest(messages=messages)
         expected = len(reference().encode_chat_completion(request).tokens)
-        assert PIXTRAL.chat(system, text, 0, load_counter()) == expected
+        assert PIXTRAL.chat(system, text, 0, counter_for(PIXTRAL)) == expected

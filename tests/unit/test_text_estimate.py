@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptlift.errors import ConfigEngineError
-from promptlift.tokens import estimate_text_tokens, load_counter, text
+from promptlift.tokens import estimate_text_tokens
+from promptlift.tokens.tekken import TEKKEN, load_counter
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "token_counts.jsonl"
 COUNTED = [json.loads(line) for line in CORPUS.read_text().splitlines()]
@@ -65,6 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "mistral_common" / "__init__.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "mistral_common", raising=False)
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path / "cache"))
     load_counter.cache_clear()
     yield tmp_path / "mistral_common" / "data"
     load_counter.cache_clear()
@@ -74,6 +76,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_missing_or_damaged_vocabulary_is_named(folder: Path, content: bytes | None) -> None:
     """Without mistral-common's file the error says so and how to get it."""
     if content is not None:
-        (folder / text.TEKKEN).write_bytes(content)
-    with pytest.raises(ConfigEngineError, match=rf"{text.TEKKEN} is (not installed|damaged).*pip"):
+        (folder / TEKKEN).write_bytes(content)
+    with pytest.raises(ConfigEngineError, match=rf"{TEKKEN} is (not installed|damaged).*pip"):
         load_counter()
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_damaged_copy_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """The vocabulary's copy in the user's cache is checked each time it is read."""
+    monkeypatch.setenv("PROMPTLIFT_CACHE", str(tmp_path))
+    load_counter.cache_clear()
+    assert load_counter()("Test prompt") == 2
+    copy = tmp_path / "tekken.bin"
+    good = copy.read_bytes()
+    bad = bytearray(good)
+    bad[place] ^= 0x40
+    copy.write_bytes(bad)
+    load_counter.cache_clear()
+    assert load_counter()("Test prompt") == 2
+    assert copy.read_bytes() == good
+    load_counter.cache_clear()

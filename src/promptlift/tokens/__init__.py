@@ -17,12 +17,7 @@ from promptlift.tokens.families import (
     family_for_model,
     family_from_config,
 )
-from promptlift.tokens.text import (
-    counter_for,
-    estimate_text_tokens,
-    load_counter,
-    load_target_counter,
-)
+from promptlift.tokens.text import counter_for, estimate_text_tokens, load_target_counter
 
 __all__ = [
     "FAMILIES",
@@ -36,6 +31,5 @@ __all__ = [
     "family",
     "family_for_model",
     "family_from_config",
-    "load_counter",
     "load_target_counter",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import unicodedata
@@ -10,16 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from promptlift.errors import ConfigEngineError, OptionError
+from promptlift.errors import OptionError
 from promptlift.language import ENGLISH_FUNCTION_WORDS, guess_language, script_of
 from promptlift.tokens.families import CountText, Family
 
 __all__ = [
-    "TEKKEN",
     "counter_for",
     "estimate",
     "estimate_text_tokens",
-    "load_counter",
     "load_target_counter",
 ]
 
@@ -141,50 +138,11 @@ def counter_for(family: Family) -> CountText:
     Raises:
         ConfigEngineError: The vocabulary is missing or damaged.
     """
-    return load_counter() if family.tokenizer == "tekken" else estimate_text_tokens
+    if family.tokenizer == "tekken":
+        from promptlift.tokens.tekken import load_counter
 
-
-TEKKEN = "tekken_240911.json"
-"""The vocabulary of Pixtral-12B, as mistral-common names it."""
-
-
-@lru_cache(maxsize=1)
-def load_counter() -> CountText:
-    """A function that gives the number of tekken tokens of a text, without any marker.
-
-    The file is found without importing mistral-common, which takes longer than reading it.
-
-    Raises:
-        ConfigEngineError: mistral-common's vocabulary is missing or damaged.
-    """
-    import msgspec
-    import tiktoken
-
-    token = msgspec.defstruct("Token", [("token_bytes", bytes)], gc=False)
-    names = ("default_vocab_size", int), ("default_num_special_tokens", int)
-    config = msgspec.defstruct("Config", [("pattern", str), *names])
-    layout = msgspec.defstruct("Layout", [("config", config), ("vocab", list[token])])  # type: ignore[valid-type]
-    remedy = "run `pip install --force-reinstall mistral-common`"
-    spec = importlib.util.find_spec("mistral_common")
-    folders = (spec.submodule_search_locations if spec else None) or []
-    path = next((p for f in folders if (p := Path(f) / "data" / TEKKEN).is_file()), None)
-    if path is None:
-        raise ConfigEngineError(
-            f"mistral-common's vocabulary {TEKKEN} is not installed, so text cannot be counted",
-            remedy=remedy,
-        )
-    try:
-        data: Any = msgspec.json.decode(path.read_bytes(), type=layout)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigEngineError(
-            f"mistral-common's vocabulary {TEKKEN} is damaged ({error})", remedy=remedy
-        ) from None
-    size = data.config.default_vocab_size - data.config.default_num_special_tokens
-    ranks = {one.token_bytes: rank for rank, one in enumerate(data.vocab[:size])}
-    encoding = tiktoken.Encoding(
-        name="tekken", pat_str=data.config.pattern, mergeable_ranks=ranks, special_tokens={}
-    )
-    return lambda text: len(encoding.encode_ordinary(text))
+        return load_counter()
+    return estimate_text_tokens
 
 
 _GIVE_FILE = "pass the tokenizer.json or the SentencePiece .model file of the text encoder"
