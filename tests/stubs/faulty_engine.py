@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from promptlift.engines import Completion, Engine, EngineInfo, Request
 from promptlift.errors import EngineError
 
-__all__ = ["Delay", "Fault", "FaultyEngine"]
+__all__ = ["Fault", "FaultyEngine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """Answer rightly, but late.
-
-    Attributes:
-        seconds: How much later.
-    """
-
-    seconds: float
-
-
-Fault = EngineError | Delay | Literal["cut", "empty", "loop"] | None
-"""An error to raise, a delay, a way to spoil the answer, or None for no fault."""
+Fault = EngineError | Literal["cut", "loop"] | None
+"""An error to raise, a way to spoil the answer, or None for no fault."""
 
 
 class FaultyEngine:
     """Another engine, with faults on cue.
 
-    ``cut`` ends the answer in the middle with finish reason ``length``, ``empty`` gives no text,
-    and ``loop`` repeats the answer's first words over and over, up to `max_tokens` words.
+    ``cut`` ends the answer in the middle with finish reason ``length``, and ``loop`` repeats the
+    answer's first words over and over, up to `max_tokens` words.
 
     Args:
         inner: The engine that answers.
@@ -60,8 +48,6 @@ class FaultyEngine:
         fault = self._next(request)
         if isinstance(fault, EngineError):
             raise fault
-        if isinstance(fault, Delay):
-            await asyncio.sleep(fault.seconds)
         completion = await self._inner.complete(request)
         return _spoiled(completion, fault, request) if isinstance(fault, str) else completion
 
@@ -78,8 +64,6 @@ class FaultyEngine:
 
 def _spoiled(completion: Completion, how: str, request: Request) -> Completion:
     words = completion.text.split()
-    if how == "empty":
-        return replace(completion, text="")
     if how == "cut":
         half = " ".join(words[: max(1, len(words) // 2)]).rstrip(".!?")
         return replace(completion, text=half, finish_reason="length")
