@@ -18,7 +18,6 @@ decode of the whole clip.
 from __future__ import annotations
 
 import argparse
-import platform
 import shutil
 import statistics
 import subprocess
@@ -40,12 +39,12 @@ SLOW_SECONDS = 15.0  # a way that takes longer is run once
 def promptlift(clip: Path, strategy: str, count: int) -> None:
     """Open, choose, decode and scale."""
     from promptlift.instants import clip_size
-    from promptlift.video.reader import hint_frames
+    from promptlift.video.reader import FrameChoice, hint_frames
     from promptlift.video.source import open_video
 
     with open_video(clip) as reader:
         box = clip_size(reader.info.size, WIDTH)
-        hint_frames(reader, strategy=strategy, count=count, fps=Fraction(FPS), box=box)
+        hint_frames(reader, FrameChoice(strategy, count, Fraction(FPS)), box=box)
 
 
 def ffmpeg(clip: Path, strategy: str, count: int) -> None:
@@ -53,7 +52,9 @@ def ffmpeg(clip: Path, strategy: str, count: int) -> None:
     import cv2
     import imageio_ffmpeg
 
-    rate = Fraction(FPS) if strategy == "fps" else Fraction(count) / _duration(clip)
+    from promptlift import probe
+
+    rate = Fraction(FPS) if strategy == "fps" else count / (probe(clip).duration or Fraction(1))
     filters = f"scale={WIDTH}:-2:flags=lanczos" + ("" if strategy == "first" else f",fps={rate}")
     with tempfile.TemporaryDirectory() as folder:
         hint = str(Path(folder) / "hint.mp4")
@@ -111,8 +112,7 @@ def decode(clip: Path, strategy: str, count: int) -> None:
 def analyse(clip: Path, strategy: str, count: int) -> None:
     """What an engine that sees needs of a new video: facts, and frames of at most 896x504."""
     from promptlift.types import Size, fit
-    from promptlift.video.reader import FrameChoice
-    from promptlift.video.session import analyse_and_read
+    from promptlift.video.reader import FrameChoice, analyse_and_read
 
     choice = FrameChoice(strategy, count, Fraction(FPS), exact=False)
     analyse_and_read(
@@ -138,12 +138,6 @@ def _numbers(strategy: str, count: int, total: int, rate: float) -> list[int]:
     if strategy == "fps":
         return [round((n + 0.5) * rate / FPS) - 1 for n in range(count)]
     return [int(total * (n + 0.5) / count) for n in range(count)]
-
-
-def _duration(clip: Path) -> Fraction:
-    from promptlift import probe
-
-    return probe(clip).duration or Fraction(1)
 
 
 Way = Callable[[Path, str, int], None]
@@ -203,7 +197,6 @@ def main() -> None:
     parser.add_argument("--clip", default="")
     parser.add_argument("--large", action="store_true", help="the 10-minute and the 4K clip too")
     given = parser.parse_args()
-    print(f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}\n")
     found = clips(large=given.large)
     chosen = {name: clip for name, clip in found.items() if given.clip in name}
     for name, clip in chosen.items():

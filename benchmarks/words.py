@@ -7,14 +7,13 @@ folder, and the drawn one.
 
 Columns of the table: *kept* is the share of the content words of the short prompt that stand in
 the long one, by stem; *contradicted* counts failed ``unfaithful`` checks; *distinct* is the share
-of different words; *camera*, *light* and *moves* count the sentences that speak of them.
+of different words.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 
 from clips import clips
@@ -31,18 +30,12 @@ SCENES = {
     "robot_augmentation_example/example1/input_video.mp4": "two robot arms at a counter",
 }
 DRAWN = "a hot-air balloon drifts over the hills"
-TOPICS = {
-    "camera": r"camera|viewpoint|view |shot|framing",
-    "light": r"light|lit\b|bright|dark|exposure|shadow|glow",
-    "moves": r"mov|motion|pan|walk|driv|hand(s|ing)|drift|turn",
-}
 
 
 def figures(short: str, text: str) -> dict[str, str]:
     """The figures of the table for one text."""
     asked = {word.stem for word in read(short) if word.is_content}
     said = [word.stem for word in read(text) if word.text[0].isalnum()]
-    sentences = re.split(r"(?<=[.!?])\s+", text)
     verdict = review(text, finish_reason="stop", short_prompt=short, target=target())
     return {
         "kept": f"{len(asked & set(said)) / max(1, len(asked)):.0%}",
@@ -51,10 +44,6 @@ def figures(short: str, text: str) -> dict[str, str]:
         "words": str(len(text.split())),
         "T5 tokens (at most)": str(estimate_tokens(text, target())),
         "distinct": f"{len(set(said)) / max(1, len(said)):.0%}",
-        **{
-            topic: str(sum(bool(re.search(pattern, s.lower())) for s in sentences))
-            for topic, pattern in TOPICS.items()
-        },
     }
 
 

@@ -29,7 +29,7 @@ from promptlift.errors import (
     TransientEngineError,
     VideoNotFound,
 )
-from promptlift.facts.model import Facts
+from promptlift.facts import Facts
 from promptlift.record import Record
 from promptlift.types import Size
 

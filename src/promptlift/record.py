@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from promptlift.errors import PromptliftError
-from promptlift.facts.model import Facts
+from promptlift.facts import Facts
 from promptlift.planning import Plan
 from promptlift.review import Check, Verdict
 from promptlift.types import EngineInfo, Frame, Sampling, VideoInfo

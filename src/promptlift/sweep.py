@@ -28,7 +28,7 @@ from promptlift.text import counted
 from promptlift.tokens import Family
 from promptlift.tokens.text import counter_for
 from promptlift.types import FinishReason, Frame, Sampling, Size
-from promptlift.video.reader import hint_frames
+from promptlift.video.reader import FrameChoice, hint_frames
 from promptlift.video.source import open_video
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def frames_of_size(video: Path | None, size: Size, count: int) -> tuple[Frame, .
     """
     if video is not None:
         with open_video(video) as reader:
-            frames = hint_frames(reader, count=count, box=size, stretch=True)
+            frames = hint_frames(reader, FrameChoice(count=count), box=size, stretch=True)
         return frames + frames[-1:] * (count - len(frames))
     pictures = synthetic_pictures(seconds=count / 2, size=(size.width, size.height), fps=2)
     times = (Fraction(number, 2) for number in range(count))

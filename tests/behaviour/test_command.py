@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,9 +111,7 @@ def test_template_and_why_are_told(
 ) -> None:
     """On stderr, in the record, and to the model itself."""
     with StubServer(models=[model]) as server:
-        card = server.style.card
-        loaded = lambda name, context: {**card(name, context), "root": origin or name}  # noqa: E731
-        server.style = replace(server.style, card=loaded)
+        server.cards = {model: {"root": origin or model}}
         engine = ("--engine", "openai", "--base-url", server.base_url)
         _, out, error = call("run", "clip.mp4", PROMPT, *engine, "--json", "--attempts", "1")
         (asked,) = server.chats

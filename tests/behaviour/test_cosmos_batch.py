@@ -6,28 +6,19 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loaders import cosmos as rules
-from loaders.desk import Desk, entries, long, reasons, statuses
+from loaders.desk import DEPTH, RGB, SHORT, SPEC, STRICT, Desk, entries, long, reasons, statuses
 from promptlift.batch import BatchRun, RowResult, RunSettings, raw_record, row_results
 from promptlift.cosmos import Outputs, SpecOptions, SpecResult, SpecRows, write_back
 from promptlift.errors import SpecError
 from promptlift.options import Options
 from promptlift.store import open_run
 
-SHORT = "a robot arm hands a cup to a woman"
-RGB, DEPTH = "assets/rgb.mp4", "assets/depth.mp4"
-SPEC: dict[str, Any] = {
-    "prompt": SHORT,
-    "input_video_path": RGB,
-    "edge": {"control_weight": 1.0},
-}
 PREDICT1 = SpecOptions(form="predict1")
-STRICT = {"name": "a", "prompt": SHORT, "video_path": RGB, "edge": {"control_weight": 1.0}}
 
 Answered = tuple[RowResult, Mapping[str, Any] | None]
 
@@ -60,38 +51,24 @@ def written(rows: list[Answered], outputs: Outputs | None = None) -> SpecResult:
     return result
 
 
-# In
-
-
 def test_a_row_says_what_the_item_is(desk: Desk) -> None:
     """Its video as it is opened, its short prompt, its settings, its region and a name."""
     base = desk.put("base.json", {**SPEC, "depth": {"input_control": DEPTH}})
     spec = desk.put("batch.jsonl", [line("a cup"), {"visual_input": RGB}])
     first, second = SpecRows([spec], SpecOptions(base=str(base))).rows()
-    assert [(row.number, row.id) for row in (first, second)] == [
-        (0, "batch-line-1"),
-        (1, "batch-line-2"),
-    ]
+    assert (first.number, first.id) == (0, "batch-line-1")
+    assert (second.number, second.id) == (1, "batch-line-2")
     assert (first.video, first.prompt, second.prompt) == (str(desk.folder / RGB), "a cup", SHORT)
     assert first.options == {"target": "cosmos-transfer1", "controls": ["edge", "depth"]}
     region = {"prompt": "a cup", "region_definitions_path": [0, 0, 0.5, 1]}
     mask = {"prompt": "a cup", "region_definitions_path": DEPTH}
     regional = desk.put("r.json", {**SPEC, "regional_prompts": [region, mask]})
     whole, box, masked = SpecRows([regional], SpecOptions(regions=True)).rows()
-    assert (box.options["region"], masked.options["mask"]) == (
-        [0, 0, 0.5, 1],
-        str(desk.folder / DEPTH),
-    )
+    assert box.options["region"] == [0, 0, 0.5, 1]
+    assert masked.options["mask"] == str(desk.folder / DEPTH)
     assert len({row.digest for row in (whole, box, masked)}) == 3
-    control = SpecRows([base], SpecOptions(look_at="control"))
-    (row,) = control.rows()
+    (row,) = SpecRows([base], SpecOptions(look_at="control")).rows()
     assert (row.video, row.options["control"]) == (str(desk.folder / DEPTH), "depth")
-    assert [
-        row.digest for row in SpecRows([Path("batch.jsonl")], SpecOptions(base=str(base))).rows()
-    ] == [
-        first.digest,
-        second.digest,
-    ]
 
 
 def test_what_is_kept_is_no_row_and_what_cannot_be_planned_is_one_with_trouble(desk: Desk) -> None:
@@ -100,6 +77,7 @@ def test_what_is_kept_is_no_row_and_what_cannot_be_planned_is_one_with_trouble(d
     lines = [
         json.dumps(line("a cup")),
         json.dumps(line("word " * 200)),
+        "",
         '{"visual_input": 3}',
         json.dumps(line("a tree", "assets/none.mp4")),
         '{"visual_input": ',
@@ -107,6 +85,7 @@ def test_what_is_kept_is_no_row_and_what_cannot_be_planned_is_one_with_trouble(d
     spec = desk.put("b.jsonl", "\n".join(lines))
     good, *bad = SpecRows([spec], PREDICT1, note=notes.append).rows()
     assert any("1 item kept: long already" in note for note in notes)
+    assert any("it has blank lines" in note for note in notes)
     assert good.trouble is None
     assert [row.number for row in bad] == [1, 2, 3]
     codes, messages, remedies = zip(*(row.trouble or () for row in bad), strict=True)
@@ -139,17 +118,9 @@ def test_a_folder_gives_the_rows_of_all_its_specs(desk: Desk) -> None:
     assert gone.error is not None
     assert gone.spec == desk.folder / "specs/b.json"
     assert "no format that promptlift knows" in str(refused.error)
-
-
-def test_what_is_wholly_wrong_is_an_error_before_the_first_row(desk: Desk) -> None:
-    """No spec, or an empty folder."""
-    with pytest.raises(SpecError, match="cannot be read"):
-        next(SpecRows([desk.folder / "none.json"]).rows())
-    with pytest.raises(SpecError, match="holds no spec"):
-        next(SpecRows([desk.folder / "assets"]).rows())
-
-
-# Out
+    for path, what in [("none.json", "cannot be read"), ("assets", "holds no spec")]:
+        with pytest.raises(SpecError, match=what):
+            next(SpecRows([desk.folder / path]).rows())
 
 
 def test_a_batch_writes_what_upsample_writes(
@@ -193,7 +164,9 @@ def test_what_has_no_result_says_why_and_takes_back_nothing(desk: Desk) -> None:
 
 
 def test_a_long_prompt_never_goes_to_another_item(desk: Desk) -> None:
-    """Where the spec was edited meanwhile, that item fails and says what to do."""
+    """Where the spec was edited meanwhile, that item fails and says what to do; rows of other
+    inputs have no spec to go back to.
+    """
     spec = desk.put("b.jsonl", [line("a cup"), line("a tree")])
     done = answered(desk, SpecRows([spec], PREDICT1))
     desk.put("b.jsonl", [line("a car"), line("a tree", DEPTH), line("a door")])
@@ -204,12 +177,7 @@ def test_a_long_prompt_never_goes_to_another_item(desk: Desk) -> None:
     assert statuses([written(done)]) == ["done", "done", "failed"]
     desk.put("b.jsonl", [line("a cup")])
     assert statuses([written(done)]) == ["done"]
-
-
-def test_rows_of_other_inputs_are_refused(desk: Desk) -> None:
-    """They have no spec to go back to."""
-    spec = desk.put("spec.json", SPEC)
-    ((result, record),) = answered(desk, SpecRows([spec]))
-    foreign = replace(result, row=replace(result.row, extra={}))
+    found, record = done[0]
+    foreign = replace(found, row=replace(found.row, extra={}))
     with pytest.raises(SpecError, match="came from no Cosmos spec"):
         list(write_back([(foreign, record)]))

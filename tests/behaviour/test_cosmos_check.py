@@ -50,8 +50,7 @@ def put(checkout: Path, content: Any, name: str = "spec.json") -> Path:
 
 def run(checkout: Path, content: Any, **command: Any) -> CheckResult:
     """What becomes of one spec."""
-    (found,) = check_spec(put(checkout, content), **command)
-    return found
+    return check_spec(put(checkout, content), **command)[0]
 
 
 def text_of(found: CheckResult) -> str:
@@ -69,14 +68,10 @@ def from_file(video: str) -> dict[str, str]:
     return {"input_control": video}
 
 
-def regional(*regions: dict[str, Any]) -> dict[str, Any]:
+def regional(*definitions: Any) -> dict[str, Any]:
     """A spec with regional prompts, which works but for them."""
-    return base(vis={}, regional_prompts=[{"prompt": "a cup", **region} for region in regions])
-
-
-def mask(name: str) -> dict[str, str]:
-    """A region that a file defines."""
-    return {"region_definitions_path": name}
+    regions = [{"prompt": "a cup", "region_definitions_path": one} for one in definitions]
+    return base(vis={}, regional_prompts=regions)
 
 
 ALL = {name: from_file(VGA) for name in ("seg", "edge", "vis")}
@@ -113,14 +108,19 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     ),
     "no video": (base("assets/absent.mp4", vis={}), "fails", {}, "preprocessors.py"),
     "regions that work": (
-        regional({"region_definitions_path": [0, 0, 1, 1]}, mask(HD), {"mask_prompt": "cup"}),
+        regional([0, 0, 1, 1], HD),
         "works",
         {},
         "Regional prompts are not upsampled",
     ),
-    "a mask that is absent": (regional(mask("assets/absent.mp4")), "fails", {}, ":115-123"),
-    "a mask that is no video": (regional(mask("assets/boxes.json")), "fails", {}, ":115-123"),
-    "no region": (regional({}), "works", {}, "regional_prompts[0] names no region: ValueError"),
+    "a mask that is absent": (regional("assets/absent.mp4"), "fails", {}, ":115-123"),
+    "a mask that is no video": (regional("assets/boxes.json"), "fails", {}, ":115-123"),
+    "no region": (
+        base(vis={}, regional_prompts=[{"mask_prompt": "cup"}, {"prompt": "a cup"}]),
+        "works",
+        {},
+        "regional_prompts[1] names no region: ValueError",
+    ),
     "a small sigma": (base("", depth=from_file(HD)), "fails", {}, "utils.py:1236-1237"),
     "sigma 80": (base("", depth=from_file(HD), sigma_max=80.0), "fails", {"tokens": 4699}, ""),
     "too little room": (
@@ -167,29 +167,17 @@ def test_what_becomes_of_a_spec(checkout: Path, case: str) -> None:
     assert found.control is None or all(one.text.startswith("promptlift ") for one in own)
 
 
-def test_the_command_line_wins_over_the_spec(checkout: Path) -> None:
-    """A prompt, a video and a sigma given there count; without a prompt there is a long default."""
+def test_the_command_line_wins_over_the_spec(checkout: Path, tmp_path: Path) -> None:
+    """A prompt, a video, a sigma and a folder that paths count from, where they are given; without
+    a prompt there is a long default.
+    """
+    assert run(checkout, base(vis={}), root=tmp_path).outcome == "fails"
     found = run(checkout, base(vis={}), input_video=PAL, prompt="Test prompt")
     assert found.size == Size(720, 576)
     assert found.tokens == 2 * 36 * 46 + 5
     assert run(checkout, base("", depth=from_file(HD)), sigma_max=80).tokens == 4699
     default = run(checkout, {"input_video_path": VGA, "vis": {}})
     assert (default.tokens or 0) > 2465 + 40
-
-
-def test_files_that_cannot_be_read_fail(checkout: Path) -> None:
-    """A missing file, a folder, another encoding, a missing batch: with what is wrong."""
-    (checkout / "latin.json").write_bytes(b'{"prompt": "caf\xe9"}')
-    good = put(checkout, base(vis={}), "good.json")
-    for path, batch, why in [
-        (checkout / "absent.json", None, "no such file"),
-        (checkout, None, "not a regular file"),
-        (checkout / "latin.json", None, "no UTF-8"),
-        (good, checkout / "absent.jsonl", "absent.jsonl': it cannot be read"),
-    ]:
-        (found,) = check_spec(path, batch=batch)
-        assert found.outcome == "fails"
-        assert why in text_of(found)
 
 
 def item(video: str = VGA, overrides: Any = None) -> str:
@@ -206,8 +194,15 @@ def batch_of(checkout: Path, lines: list[str], content: Any) -> list[CheckResult
 
 def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
     """Where the control is made, each item has its own; the spec's own clip is shown for all, and
-    overrides are not looked at.
+    overrides are not looked at. A missing spec or batch is said.
     """
+    missing = checkout / "absent.jsonl"
+    for (found_none,) in (
+        check_spec(missing),
+        check_spec(put(checkout, base(vis={})), batch=missing),
+    ):
+        assert found_none.outcome == "fails"
+        assert "it cannot be read: no such file" in text_of(found_none)
     found = batch_of(checkout, [item(), item(HD)], base(edge={}))
     assert [(one.line, one.outcome) for one in found] == [(1, "works"), (2, "fails")]
     override = {"edge": from_file(PAL)}
@@ -222,26 +217,13 @@ def test_a_batch_is_followed_line_by_line(checkout: Path) -> None:
     for line in ("", "{", "[]"):  # all lines are read before the first is worked on
         (stopped,) = batch_of(checkout, [item(), line, item()], base(edge={}))
         assert (stopped.line, stopped.outcome) == (None, "fails")
-
-
-def test_a_mask_video_fails_from_the_second_item_of_a_batch_on(checkout: Path) -> None:
-    """The preprocessor overwrites the path with that of its tensor, and stops at that."""
+    # The preprocessor overwrites the path of a mask with that of its tensor, and stops at that.
     lines = [item()] * 3
-    found = batch_of(checkout, lines, regional(mask(HD)))
+    found = batch_of(checkout, lines, regional(HD))
     assert [one.outcome for one in found] == ["works", "fails", "fails"]
     assert "ends in .pt" in text_of(found[1])
-    boxed = batch_of(checkout, lines, regional({"region_definitions_path": [0, 0, 1, 1]}))
+    boxed = batch_of(checkout, lines, regional([0, 0, 1, 1]))
     assert [one.outcome for one in boxed] == ["works"] * 3
-
-
-def test_paths_count_from_the_repository(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """From the folder given, else the current one, else one above the spec."""
-    monkeypatch.chdir(tmp_path)
-    assert run(checkout, base(vis={})).outcome == "works"
-    assert run(checkout, base(vis={}), root=tmp_path).outcome == "fails"
-    assert run(checkout, base(vis={}), root=checkout).outcome == "works"
 
 
 def test_the_command_prints_and_judges(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

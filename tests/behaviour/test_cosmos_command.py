@@ -26,7 +26,7 @@ def test_the_result_stands_beside_the_spec(desk: Desk, capsys: pytest.CaptureFix
     became of the item, and that no model was asked. The sidecar has the record and the paths.
     """
     desk.put("spec.json", {**SPEC, "depth": {"input_control": "assets/depth.mp4"}})
-    assert call("spec.json") == 0
+    assert call("spec.json", "--run-dir", "run") == 0
     out, err = capsys.readouterr()
     assert out.split() == ["spec.upsampled.promptlift.json", "spec.upsampled.json"]
     assert "promptlift: spec.json: read as transfer1 (--format)" in err
@@ -53,26 +53,24 @@ def test_the_result_stands_beside_the_spec(desk: Desk, capsys: pytest.CaptureFix
         "region": None,
         "mask": None,
     }
+    assert _run(["batch", "show", "run", "spec"]) == 0  # the run that was kept is a batch
+    assert SHORT in capsys.readouterr().out
 
 
-def test_items_that_fail_make_the_exit_code_1(
+def test_items_that_fail_make_the_exit_code_1_and_unusable_specs_2(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others are done; each failure is one line with spec, line and reason."""
+    """The others go on; each failure is one line with spec, line and reason: a missing video, a
+    broken file, and two specs whose results want one place.
+    """
     desk.put("spec.jsonl", [STRICT, {**STRICT, "name": "b", "video_path": "no.mp4"}])
     assert call("spec.jsonl", "-q") == 1
     out, err = capsys.readouterr()
-    (line,) = err.splitlines()
-    assert line.startswith(
+    assert err.count("\n") == 1
+    assert err.startswith(
         "promptlift: error: spec.jsonl: line 2: failed: the video 'no.mp4' is not"
     )
     assert "spec.upsampled.jsonl" in out
-
-
-def test_unusable_specs_make_the_exit_code_2_and_the_others_go_on(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A broken file, and two that want one place: each is named, and the good one is done."""
     desk.put("bad.json", '{"prompt": "x",}')
     desk.put("good.json", SPEC)
     desk.put("other/good.json", SPEC)
@@ -119,26 +117,19 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(
 
 
 def test_a_batch_with_its_spec(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its spec or a name the batch's format is open; with either it is done."""
+    """Without its spec or a name its format may be open; an override that does nothing is said."""
     desk.put("base.json", SPEC)
-    desk.put("batch.jsonl", [{"visual_input": "assets/rgb.mp4", "prompt": SHORT}])
-    assert call("batch.jsonl", "-q") == 2
-    assert "--format: transfer1-batch" in capsys.readouterr().err
+    line = {"visual_input": "assets/rgb.mp4", "prompt": SHORT}
+    desk.put("batch.jsonl", [{**line, "control_overrides": {"seg": {}}}])
     assert call("batch.jsonl", "-q", "--controlnet-specs", "none.json") == 2
     assert "none.json': it cannot be read: no such file" in capsys.readouterr().err
     assert call("batch.jsonl", "--controlnet-specs", "base.json") == 0
-    assert call("batch.jsonl", "--format", "predict1", "-o", "out") == 0
-
-
-def test_a_run_that_is_kept_can_be_read_as_a_batch(
-    desk: Desk, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With --run-dir the run is one of `promptlift batch`, whose commands tell of it."""
-    desk.put("spec.json", SPEC)
-    assert call("spec.json", "--run-dir", "run", "-q") == 0
-    capsys.readouterr()
-    assert _run(["batch", "show", "run", "spec"]) == 0
-    assert SHORT in capsys.readouterr().out
+    ignored = "batch.jsonl: line 1: warning: control_overrides of 'seg' is ignored"
+    assert ignored in capsys.readouterr().err
+    desk.put("open.jsonl", [line])
+    assert call("open.jsonl", "-q") == 2
+    assert "--format: transfer1-batch" in capsys.readouterr().err
+    assert call("open.jsonl", "--format", "predict1", "-o", "out") == 0
 
 
 @pytest.mark.parametrize(
@@ -160,3 +151,37 @@ def test_mistakes_in_the_call(
     assert call("spec.json", *arguments) == 2
     assert said in capsys.readouterr().err
     assert not (desk.folder / "spec.upsampled.json").exists()
+
+
+REGIONAL = "regionalprompt_test/inference_cosmos_transfer1_single_control_regional_prompt.json"
+SAMPLES = {
+    "inference_cosmos_transfer1_multi_control.json": "done",
+    "inference_cosmos_transfer1_single_control_depth_short_prompt.json": "done",
+    "inference_cosmos_transfer1_single_control_edge_short_prompt.json": "done",
+    "inference_cosmos_transfer1_single_control_seg_short_prompt.json": "done",
+    "inference_cosmos_transfer1_single_control_vis_short_prompt.json": "done",
+    "inference_cosmos_transfer1_uniform_weights.json": "kept",
+    REGIONAL: "rejected",
+}
+
+
+@pytest.mark.clips
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_spec_comes_out_as_its_loader_takes_it(
+    cosmos_assets: Path, tmp_path: Path, name: str
+) -> None:
+    """With the paths found from the spec's own place, only the prompt differs, and the loader's
+    rules are met; a prompt that a person wrote at length is left alone, and so is one for which
+    the embedded engine finds nothing to add in a depth clip.
+    """
+    spec = cosmos_assets / name
+    assert call(spec, "-o", tmp_path, "-q") == (1 if SAMPLES[name] == "rejected" else 0)
+    hints, values = rules.transfer1_spec(tmp_path / spec.name)
+    old_hints, old_values = rules.transfer1_spec(spec)
+    old, new = json.dumps(old_values.pop("prompt")), json.dumps(values.pop("prompt"))
+    assert (hints, values) == (old_hints, old_values)
+    text = spec.read_text(encoding="utf-8")
+    assert (tmp_path / spec.name).read_text(encoding="utf-8") == text.replace(old, new, 1)
+    sidecar = json.loads((tmp_path / f"{spec.stem}.promptlift.json").read_text(encoding="utf-8"))
+    assert sidecar["items"][0]["status"] == SAMPLES[name]
+    assert (old == new) == (SAMPLES[name] != "done")

@@ -24,8 +24,9 @@ from promptlift.errors import (
     VideoUnreadable,
 )
 from promptlift.testing import FakeEngine, synthetic_video
+from promptlift.tokens import PIXTRAL
 from promptlift.types import Size
-from promptlift.video import hint_frames, open_video, write_pngs
+from promptlift.video import FrameChoice, hint_frames, open_video, write_pngs
 from stubs.faulty_engine import FaultyEngine
 from vllm_stub.make import Stub, make_stub
 
@@ -44,27 +45,15 @@ TORCHRUN = {
 }
 
 
-def pixtral(**settings: object) -> FakeEngine:
+def pixtral() -> FakeEngine:
     """An engine that answers well and counts images as Pixtral does."""
-    from promptlift.tokens import PIXTRAL
-
-    return FakeEngine(
-        [ANSWER],
-        model="nvidia/Cosmos-UpsamplePrompt1-12B-Transfer",
-        count_image=PIXTRAL.image,
-        max_images=2,
-        **settings,  # type: ignore[arg-type]
-    )
+    model = "nvidia/Cosmos-UpsamplePrompt1-12B-Transfer"
+    return FakeEngine([ANSWER], model=model, count_image=PIXTRAL.image, max_images=2)
 
 
 def upsampler(engine: Engine, *, offload: bool = False, **more: object) -> PixtralPromptUpsampler:
     """The class as Cosmos's pipeline makes it, with an engine for tests."""
-    return PixtralPromptUpsampler(
-        checkpoint_dir="checkpoints",
-        offload_prompt_upsampler=offload,
-        engine=engine,
-        **more,  # type: ignore[arg-type]
-    )
+    return PixtralPromptUpsampler("checkpoints", offload, engine=engine, **more)  # type: ignore[arg-type]
 
 
 def loaded(made: PixtralPromptUpsampler) -> bool:
@@ -79,21 +68,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return synthetic_video(path, seconds=0.2, size=(320, 180))
 
 
-@pytest.fixture(scope="module")
-def pictures(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Its first two frames as files."""
-    folder = tmp_path_factory.mktemp("pictures")
-    with open_video(clip) as reader:
-        frames = hint_frames(reader, strategy="first", count=2, box=Size(320, 180))
-    write_pngs(frames, folder)
-    return [str(path) for path in sorted(folder.glob("*.png"))]
-
-
 @pytest.mark.parametrize(
     ("size", "shown", "tokens"),
     [
         ((640, 480), (640, 480), 2 * 30 * 41 + 3 + 3),  # Cosmos's own examples: not shrunk
-        ((1920, 1080), (912, 512), None),
+        ((1280, 720), (912, 512), None),
     ],
 )
 def test_every_size_works_as_cosmos_calls_it(
@@ -115,8 +94,11 @@ def test_every_size_works_as_cosmos_calls_it(
     assert tokens in (None, predicted)
 
 
-def test_a_list_of_pictures_is_shown_whole(pictures: list[str]) -> None:
+def test_a_list_of_pictures_is_shown_whole(clip: Path, tmp_path: Path) -> None:
     """As in Cosmos's standalone program: each picture is shown, in order, none left out."""
+    with open_video(clip) as reader:
+        write_pngs(hint_frames(reader, FrameChoice("first"), box=Size(320, 180)), tmp_path)
+    pictures = sorted(map(str, tmp_path.glob("*.png")))
     engine = pixtral()
     for shown in (pictures, pictures[:1]):
         assert upsampler(engine)._prompt_upsample("a red balloon", shown) == ANSWER
@@ -125,22 +107,19 @@ def test_a_list_of_pictures_is_shown_whole(pictures: list[str]) -> None:
         upsampler(engine)._prompt_upsample("a red balloon", [*pictures, pictures[0]])
 
 
-def test_without_a_prompt_what_is_there_is_described_and_nothing_is_written(
+def test_without_a_prompt_what_is_there_is_described_and_without_a_video_nobody_asked(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Cosmos asks; no frame_1.png or anything else appears in the folder for temporary files."""
+    """As Cosmos asks; no frame_1.png or anything else appears in the folder for temporary files.
+    Where Cosmos asks about no picture at all, this is an error.
+    """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     engine = pixtral()
-    assert upsampler(engine)._prompt_upsample(None, clip) == ANSWER
-    assert engine.requests[-1].text == "describe the following images"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unreadable_video_is_an_error(tmp_path: Path) -> None:
-    """Where Cosmos asks about no picture at all, this says so, and asks nobody."""
-    engine = pixtral()
     made = upsampler(engine)
+    assert made._prompt_upsample(None, clip) == ANSWER
+    assert engine.requests.pop().text == "describe the following images"
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
     cases: list[tuple[Any, type[VideoError]]] = [
         (tmp_path / "absent.mp4", VideoNotFound),
@@ -177,13 +156,8 @@ def test_an_error_gives_torchruns_variables_back(clip: Path, tmp_path: Path) -> 
     an error those of the import come back, but for what somebody has set since.
     """
     arguments = json.dumps([list(TORCHRUN), str(clip), str(tmp_path / "absent.mp4")])
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER, arguments],
-        env=os.environ | TORCHRUN,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", WORKER, arguments]
+    done = subprocess.run(command, env=os.environ | TORCHRUN, stdout=subprocess.PIPE, check=True)
     after_success, after_error = json.loads(done.stdout)
     assert after_success == {**dict.fromkeys(TORCHRUN), "MASTER_PORT": "31000"}
     assert after_error == {**TORCHRUN, "MASTER_PORT": "31000"}
@@ -206,26 +180,20 @@ def test_a_garbled_answer_never_passes(clip: Path, caplog: pytest.LogCaptureFixt
     assert "best of them is used" in caplog.text
 
 
-@pytest.mark.parametrize("option", [{"offload_by": "delete"}, {"on_reject": "shrug"}, {"sede": 1}])
-def test_a_mistake_in_the_call_is_named(option: dict[str, object]) -> None:
-    """An option that does not exist, or a value that makes no sense, fails at once."""
-    with pytest.raises(OptionError):
-        PixtralPromptUpsampler("checkpoints", engine=pixtral(), **option)  # type: ignore[arg-type]
-
-
-def test_an_engine_of_the_callers_is_left_open(clip: Path) -> None:
-    """Whoever made the engine closes it; offloading it does not."""
-    engine = pixtral()
-    made = upsampler(engine, offload=True)
-    for _ in range(2):
-        assert made._prompt_upsample_with_offload("a red balloon", clip) == ANSWER
-    made.close()
-    assert not engine.closed
+def test_a_mistake_in_the_call_is_named(tmp_path: Path) -> None:
+    """An option that does not exist, a value that makes no sense, or no model: an error that says
+    where it was looked for, and not a name on the hub.
+    """
+    for option in ({"offload_by": "delete"}, {"on_reject": "shrug"}, {"sede": 1}):
+        with pytest.raises(OptionError):
+            upsampler(pixtral(), **option)
+    with pytest.raises(ConfigEngineError, match="there is no checkpoint"):
+        PixtralPromptUpsampler(str(tmp_path))
 
 
 def test_an_engine_by_name_is_loaded_when_needed_and_stopped(clip: Path, tmp_path: Path) -> None:
     """With offloading nothing is loaded before the first prompt nor after the last, not even where
-    that ends in an error.
+    that ends in an error. Whoever made an engine closes it; offloading it does not.
     """
     made = PixtralPromptUpsampler("checkpoints", True, engine="embedded", offload_by="stop")
     assert not loaded(made)
@@ -244,12 +212,12 @@ def test_an_engine_by_name_is_loaded_when_needed_and_stopped(clip: Path, tmp_pat
     kept._load_upsampler_model()
     assert loaded(kept)
     kept.close()
-
-
-def test_a_missing_checkpoint_is_told_when_it_is_made(tmp_path: Path) -> None:
-    """No model: an error that says where it was looked for, and not a name on the hub."""
-    with pytest.raises(ConfigEngineError, match="there is no checkpoint"):
-        PixtralPromptUpsampler(str(tmp_path))
+    engine = pixtral()
+    made = upsampler(engine, offload=True)
+    for _ in range(2):
+        assert made._prompt_upsample_with_offload("a red balloon", clip) == ANSWER
+    made.close()
+    assert not engine.closed
 
 
 def test_other_ranks_load_nothing_and_need_a_way_to_hear(
@@ -300,24 +268,19 @@ def test_all_ranks_have_the_answer_of_rank_0(clip: Path, tmp_path: Path) -> None
     absent = str(tmp_path / "absent.mp4")
     asked = [["a red balloon over the hills", str(clip)]] * 2 + [["a red balloon", absent]]
 
-    def rank(number: int, calls: list[list[str]]) -> list[object]:
-        done = subprocess.run(
-            [sys.executable, "-c", RANK, str(folder), str(number), json.dumps(calls)],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+    def rank(number: int, calls: list[list[str]]) -> list[Any]:
+        command = [sys.executable, "-c", RANK, str(folder), str(number), json.dumps(calls)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     first = rank(0, asked)
     assert "red balloon" in str(first[0])
-    assert first[2][0] == "VideoNotFound"  # type: ignore[index]
+    assert first[2][0] == "VideoNotFound"
     *heard, never, again = rank(1, [*asked, ["another", str(clip)], asked[0]])
     assert heard == first
     for error in (never, again):
-        assert error[0] == "TransientEngineError"  # type: ignore[index]
-        assert "left no answer for rank 1" in error[1]  # type: ignore[index]
+        assert error[0] == "TransientEngineError"
+        assert "left no answer for rank 1" in error[1]
 
 
 @pytest.fixture
@@ -331,15 +294,14 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     return made
 
 
-def on_stub(stub: Stub, *, offload: bool, **more: object) -> PixtralPromptUpsampler:
+def on_stub(stub: Stub) -> PixtralPromptUpsampler:
     """The class as Cosmos's pipeline makes it, on the stand-in."""
     return PixtralPromptUpsampler(
         checkpoint_dir=str(stub.model.parents[1] / "checkpoints"),
-        offload_prompt_upsampler=offload,
+        offload_prompt_upsampler=True,
         engine_settings={"python": str(stub.python)},
         on_reject="best",
         attempts=1,
-        **more,  # type: ignore[arg-type]
     )
 
 
@@ -352,7 +314,7 @@ def test_offloading_is_sleep_and_not_a_reload(stub: Stub, clip: Path, tmp_path: 
     """Prompts cost one start: between them the engine sleeps, after an error too, and is woken for
     the next.
     """
-    made = on_stub(stub, offload=True)
+    made = on_stub(stub)
     assert steps(stub) == []
     made._prompt_upsample_with_offload("a red balloon", clip)
     asked = ["/v1/chat/completions", "/sleep"]
@@ -367,7 +329,7 @@ def test_offloading_is_sleep_and_not_a_reload(stub: Stub, clip: Path, tmp_path: 
 
 def test_an_engine_that_died_asleep_is_started_again(stub: Stub, clip: Path) -> None:
     """Nobody wakes the dead: the next prompt starts a new engine and is answered."""
-    made = on_stub(stub, offload=True)
+    made = on_stub(stub)
     made._prompt_upsample_with_offload("a red balloon", clip)
     assert isinstance(made.upsampler_model, VllmEngine)
     assert made.upsampler_model.own is not None

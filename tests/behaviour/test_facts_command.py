@@ -25,14 +25,20 @@ def picture_file(folder: Path) -> Path:
 
 
 def test_the_command_prints_an_aligned_list_or_json(tmp_path: Path) -> None:
-    """One fact a line, its name, its words and its confidence in columns; JSON reads back."""
+    """One fact a line, its name, its words and its confidence in columns; nothing left out.
+
+    ``--json`` is the Facts model itself, and reads back as one.
+    """
     path = picture_file(tmp_path)
-    lines = CliRunner().invoke(cli, ["facts", str(path)]).output.splitlines()
+    result = CliRunner().invoke(cli, ["facts", str(path)])
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
     assert lines[0].split() == ["kind", "rgb", "(0.99)"]
     assert not any(line.startswith("camera") for line in lines)
     assert len({line.index("(0.") for line in lines}) == 1
-    printed = CliRunner().invoke(cli, ["facts", str(path), "--json"]).output
-    assert Facts.model_validate_json(printed) == analyse(path).facts
+    result = CliRunner().invoke(cli, ["facts", str(path), "--json"])
+    assert result.exit_code == 0
+    assert Facts.model_validate_json(result.output) == analyse(path).facts
 
 
 def test_every_fact_has_its_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from promptlift.engines import Completion, Request
-from promptlift.errors import (
-    ItemEngineError,
-)
+from promptlift.errors import ItemEngineError
 from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
 

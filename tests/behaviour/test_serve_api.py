@@ -397,12 +397,10 @@ class TestLooks:
 
     def test_the_facts(self, server: Served, clip: Path) -> None:
         """The same as are measured in this process."""
-        from promptlift.facts import measure_facts
-        from promptlift.video import open_video
+        from promptlift.video import analyse
 
         said = server.http.post("/v1/facts", files={"video": clip.read_bytes()})
-        with open_video(clip) as reader:
-            assert Facts.model_validate_json(said.content) == measure_facts(reader.thumbnails())
+        assert Facts.model_validate_json(said.content) == analyse(clip).facts
 
     def test_the_hints_are_a_picture(self, server: Served, clip: Path) -> None:
         """A PNG that Pillow opens, larger for more frames."""

@@ -73,10 +73,10 @@ def calls(stub: Stub, path: str) -> int:
 def test_one_that_the_server_started_sleeps_and_wakes_for_work(
     owned: tuple[Stub, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Asleep when idle; what is known wakes nobody; fifty at once wake it once and are answered."""
+    """Asleep when idle; what is known wakes nobody; twelve at once wake it once."""
     stub, settings = owned
     clip = synthetic_video(tmp_path / "clip.mp4", seconds=0.5, size=(160, 90))
-    with Served(tmp_path / "data", **settings, idle_sleep=2.0) as server:
+    with Served(tmp_path / "data", **settings, idle_sleep=1.0) as server:
         asked = {"upload_id": server.upload(clip), "prompt": "a cat", "on_reject": "best"}
         first = server.http.post("/v1/upsample", json=asked)
         assert first.status_code == 200, first.text
@@ -88,9 +88,9 @@ def test_one_that_the_server_started_sleeps_and_wakes_for_work(
         assert server.http.post("/v1/upsample", json=asked).content == first.content
         assert is_told(server, "asleep")
         assert calls(stub, "/wake_up") == woken
-        with ThreadPoolExecutor(50) as many:
+        with ThreadPoolExecutor(12) as many:
             ask = partial(asked_alone, server.url, asked)
-            assert list(many.map(ask, range(50))) == [200] * 50
+            assert list(many.map(ask, range(12))) == [200] * 12
         assert calls(stub, "/wake_up") == woken + 1
         eventually(partial(is_told, server, "asleep"))
         assert server.stop() == 0
@@ -121,7 +121,7 @@ def test_one_that_the_server_started_sleeps_when_it_is_told_to(
         body = {"upload_id": server.upload(clip), "prompt": "a dog", "on_reject": "best"}
         assert server.http.post("/v1/upsample", json=body).status_code == 200
         assert calls(stub, "start") == 2
-        stub.behave(thinks=3)
+        stub.behave(thinks=2)
         asked = calls(stub, "/v1/chat/completions")
         server.http.post("/v1/jobs", json={**body, "prompt": "a cat"})
         eventually(lambda: calls(stub, "/v1/chat/completions") > asked)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
-from promptlift.errors import VideoError, VideoNotFound
+from promptlift.errors import BudgetError, VideoError, VideoNotFound
 from promptlift.options import Options
 from promptlift.pipeline import (
     EngineProfile,
@@ -23,7 +24,15 @@ from promptlift.pipeline import (
 from promptlift.testing import FakeEngine, synthetic_video
 from promptlift.tokens import family
 from promptlift.types import Size
-from promptlift.video import ProcessPool
+from promptlift.video import (
+    AnalysedError,
+    FrameChoice,
+    ProcessPool,
+    VideoAnalysis,
+    analyse,
+    analyse_and_read,
+    isolated_call,
+)
 
 T = TypeVar("T")
 FRAME_BYTES = 160 * 90 * 3
@@ -193,3 +202,23 @@ def test_an_item_can_be_sent_to_another_process(clip: Path, name: str) -> None:
     assert pickle.loads(pickle.dumps(item)).key == item.key
     sent = pickle.loads(pickle.dumps(profile)).family
     assert sent.image(Size(640, 360)) == family(name).image(Size(640, 360))
+
+
+def plan_nothing(analysis: VideoAnalysis) -> NoReturn:
+    """Frames that no budget allows; see `FramePlan`."""
+    del analysis
+    raise BudgetError("2 frames do not fit", remedy="show fewer")
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_plan_that_fails_leaves_the_analysis(clip: Path, isolated: bool) -> None:
+    """The error carries it, also from another process; a file that is missing has none."""
+    choice = FrameChoice("spread", 2, Fraction(2), exact=False)
+    arguments = (clip, choice, plan_nothing)
+    with pytest.raises(AnalysedError) as caught:
+        isolated_call(analyse_and_read, *arguments) if isolated else analyse_and_read(*arguments)
+    assert isinstance(caught.value.error, BudgetError)
+    assert caught.value.error.remedy == "show fewer"
+    assert caught.value.analysis == analyse(clip)
+    with pytest.raises(VideoNotFound):
+        analyse_and_read(clip.with_name("missing.mp4"), choice, plan_nothing)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from media.codes import read_number
-from media.make import Recipe, encode, ffmpeg
+from media.make import Recipe, encode, ffmpeg, read_number
 from promptlift.types import Instant, Size, Thumbnails
-from promptlift.video import hint_frames, open_video
+from promptlift.video import FrameChoice, hint_frames, open_video
 
 _HUGE = Size(4096, 4096)
 
-
 _FAST = {"preset": "veryfast", "crf": "30", "sc_threshold": "0"}
-
-
 _X265 = "log-level=none:pools=none:frame-threads=1:scenecut=0"
-
-
 _CLIPS: dict[str, tuple[str, Recipe]] = {
     "x264 with a pyramid": ("a.mp4", Recipe(
         frames=150, b_frames=4, gop=60, options={
@@ -50,34 +43,19 @@ _CLIPS: dict[str, tuple[str, Recipe]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Files by name, each made once."""
-    made: dict[str, Path] = {}
-
-    def give(name: str) -> Path:
-        if name not in made:
-            file, recipe = _CLIPS[name]
-            made[name] = encode(tmp_path_factory.mktemp("clip") / file, recipe)
-        return made[name]
-
-    return give
-
-
 @pytest.mark.parametrize("name", _CLIPS)
-@pytest.mark.parametrize("count", [4, 40])
-def test_skipping_is_bit_exact(clip: Callable[[str], Path], name: str, count: int) -> None:
+def test_skipping_is_bit_exact(tmp_path: Path, name: str) -> None:
     """Frames reached by seeking and skipping equal those of decoding the clip in one go."""
-    with open_video(clip(name)) as reader:
+    file, recipe = _CLIPS[name]
+    with open_video(encode(tmp_path / file, recipe)) as reader:
         everything = {frame.time: frame.image for frame in reader.first(1000, _HUGE)}
+        assert len(everything) == 150
         assert reader.info.duration is not None
-        times = [reader.info.duration * (2 * n + 1) / (2 * count) for n in range(count)]
-        frames = reader.frames_at([Instant.exact(time) for time in times], _HUGE)
-    assert len(everything) == 150
-    for frame in frames:
-        on_show = max(time for time in everything if time <= frame.wanted)
-        assert frame.time == on_show
-        assert np.array_equal(frame.image, everything[frame.time])
+        for count in (4, 40):
+            times = [reader.info.duration * (2 * n + 1) / (2 * count) for n in range(count)]
+            for frame in reader.frames_at([Instant.exact(time) for time in times], _HUGE):
+                assert frame.time == max(time for time in everything if time <= frame.wanted)
+                assert np.array_equal(frame.image, everything[frame.time])
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +83,8 @@ def test_the_nearest_keyframe_in_the_window_is_taken(long_clip: Path, name: str)
     assert [round(frame.time * 1000) for frame in frames] == [2000, 8000, 12000, 16000]
     assert all(frame.snapped for frame in frames)
     assert [frame.wanted for frame in frames] == [instant.time for instant in instants]
-
-
-def test_a_snapped_keyframe_is_bit_exact(long_clip: Path) -> None:
-    """Decoded alone, a keyframe is what it is in the whole clip."""
-    with open_video(long_clip) as reader:
+    with open_video(path) as reader:  # decoded alone, a keyframe is what it is in the whole clip
         everything = {frame.time: frame.image for frame in reader.first(300, _HUGE)}
-        frames = reader.frames_at([_windowed(Fraction(t), Fraction(1)) for t in (2, 9, 18)], _HUGE)
-    assert len(frames) == 3
     assert all(np.array_equal(frame.image, everything[frame.time]) for frame in frames)
 
 
@@ -147,25 +119,10 @@ def _numbers(taken: Thumbnails) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the clips of this module."""
-    return tmp_path_factory.mktemp("strips")
-
-
-@pytest.fixture(scope="module")
-def short(folder: Path) -> Path:
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """3 s at 24 frames a second."""
     recipe = Recipe(frames=72, rate=Fraction(24), b_frames=2, width=640, height=480, options=_SMALL)
-    return encode(folder / "short.mp4", recipe)
-
-
-@pytest.fixture(scope="module")
-def long(folder: Path) -> Path:
-    """100 s at 10 frames a second, a keyframe every 40 s."""
-    options = {**_SMALL, "sc_threshold": "0"}
-    return encode(
-        folder / "long.mp4", Recipe(frames=1000, rate=Fraction(10), gop=400, options=options)
-    )
+    return encode(tmp_path_factory.mktemp("short") / "short.mp4", recipe)
 
 
 def test_a_short_video_is_sampled_evenly(short: Path) -> None:
@@ -178,9 +135,13 @@ def test_a_short_video_is_sampled_evenly(short: Path) -> None:
     assert (taken.contiguous, taken.stretches) == (True, ())
 
 
-def test_a_long_video_is_sampled_in_stretches(long: Path) -> None:
-    """Five stretches of three seconds, spread over the clip, none of them torn or overlapping."""
-    taken = _thumbnails(long)
+def test_a_long_video_is_sampled_in_stretches(tmp_path: Path) -> None:
+    """Five stretches of three seconds, spread over 100 s with a keyframe every 40 s, none of them
+    torn or overlapping.
+    """
+    options = {**_SMALL, "sc_threshold": "0"}
+    recipe = Recipe(frames=1000, rate=Fraction(10), gop=400, options=options)
+    taken = _thumbnails(encode(tmp_path / "long.mp4", recipe))
     assert not taken.contiguous
     assert len(taken.stretches) == len(taken.times) == len(taken.images)
     assert sorted(set(taken.stretches)) == [0, 1, 2, 3, 4]
@@ -193,12 +154,11 @@ def test_a_long_video_is_sampled_in_stretches(long: Path) -> None:
         assert 20 * stretch - 15 < times[0] < 20 * (stretch + 1)
 
 
-def test_a_large_video_gives_frames_of_its_own(folder: Path) -> None:
+def test_a_large_video_gives_frames_of_its_own(tmp_path: Path) -> None:
     """Above 1080p only frames that others refer to are taken; their times are their own."""
     recipe = Recipe(frames=20, rate=Fraction(30), width=2560, height=1440, b_frames=3, options={
         "preset": "ultrafast", "x264-params": "b-adapt=0"})  # fmt: skip
-    path = encode(folder / "large.mp4", recipe)
-    taken = _thumbnails(path)
+    taken = _thumbnails(encode(tmp_path / "large.mp4", recipe))
     assert _numbers(taken) == [int(time * 30) for time in taken.times]
     assert 4 <= len(taken.times) <= 6
 
@@ -217,13 +177,13 @@ print((peak() - before) // 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
-def test_frames_are_given_back_one_by_one(folder: Path) -> None:
+def test_frames_are_given_back_one_by_one(tmp_path: Path) -> None:
     """A long sample of large pictures takes no more memory than a short one, but for itself.
 
-    40 decoded pictures would be 220 MB; even the garbage collector is off.
+    24 decoded pictures would be 130 MB; even the garbage collector is off.
     """
-    path = folder / "many.mp4"
-    pattern = ["-f", "lavfi", "-i", "testsrc2=s=2560x1440:r=8:d=5"]
+    path = tmp_path / "many.mp4"
+    pattern = ["-f", "lavfi", "-i", "testsrc2=s=2560x1440:r=8:d=3"]
     ffmpeg(*pattern, "-c:v", "libx264", "-preset", "ultrafast", path)
     command = [sys.executable, "-c", _MEASURED, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -269,31 +229,22 @@ FRAMES, RATE, GOP = 4_000, Fraction(30), 500
 CODES = 1024  # the code that is drawn has ten bits
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two minutes with a number drawn into each frame."""
-    path = tmp_path_factory.mktemp("many") / "many.mp4"
+def test_any_one_is_found_and_hints_are_spread_over_all(tmp_path: Path) -> None:
+    """Two minutes with a number drawn into each frame.
+
+    An exact instant gives that very frame, near a keyframe or far from one; of eight hints each
+    stands for an eighth, and is a keyframe unless exactness is asked for.
+    """
     options = {"preset": "ultrafast", "crf": "30"}
     recipe = Recipe(frames=FRAMES, width=96, height=64, rate=RATE, gop=GOP, options=options)
-    return encode(path, recipe)
-
-
-@pytest.mark.parametrize("number", [0, GOP - 1, GOP, 2_345, FRAMES - 1])
-def test_any_one_is_found(many: Path, number: int) -> None:
-    """An exact instant gives that very frame, near a keyframe or far from one."""
-    with open_video(many) as reader:
-        (frame,) = reader.frames_at([Instant.exact(number / RATE)], Size(96, 64))
-    assert read_number(frame.image) == number % CODES
-    assert frame.time == number / RATE
-
-
-def test_hints_are_spread_over_all_of_it(many: Path) -> None:
-    """Eight frames, one of each eighth, which are keyframes unless exactness is asked for."""
-    part = FRAMES // 8
-    for exact in (False, True):
-        with open_video(many) as reader:
-            frames = hint_frames(reader, box=Size(96, 64), count=8, exact=exact)
-        numbers = [int(frame.time * RATE) for frame in frames]
-        assert [number // part for number in numbers] == list(range(8))
-        assert [read_number(frame.image) for frame in frames] == [n % CODES for n in numbers]
-        assert all(frame.snapped for frame in frames) is not exact
+    with open_video(encode(tmp_path / "many.mp4", recipe)) as reader:
+        for number in (0, GOP - 1, GOP, 2_345, FRAMES - 1):
+            (frame,) = reader.frames_at([Instant.exact(number / RATE)], Size(96, 64))
+            assert read_number(frame.image) == number % CODES
+            assert frame.time == number / RATE
+        for exact in (False, True):
+            frames = hint_frames(reader, FrameChoice(count=8, exact=exact), box=Size(96, 64))
+            numbers = [int(frame.time * RATE) for frame in frames]
+            assert [number // (FRAMES // 8) for number in numbers] == list(range(8))
+            assert [read_number(frame.image) for frame in frames] == [n % CODES for n in numbers]
+            assert all(frame.snapped for frame in frames) is not exact

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from media.codes import coded_picture, read_number
+from media.make import coded_picture, read_number
 from promptlift.errors import VideoRefused, VideoUnreadable
 from promptlift.types import Frame, Instant, PacketIndex, Size
 from promptlift.video import Limits, open_video, probe
@@ -146,15 +146,14 @@ def test_a_list_of_pictures_is_a_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_cut_picture_is_one_clean_error(kind: str, share: float) -> None:
+def test_a_cut_picture_is_one_clean_error(kind: str) -> None:
     """A picture that was cut off anywhere is said to be so, however its format fails."""
     noise = np.random.default_rng(3).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     data = _saved(Image.fromarray(noise), kind)
-    with pytest.raises(VideoUnreadable) as caught:
-        _at(data[: int(len(data) * share)], "0")
-    assert "cut off" in str(caught.value)
-    assert "object at" not in str(caught.value)
+    for share in (0.1, 0.5, 0.9):
+        with pytest.raises(VideoUnreadable, match="cut off") as caught:
+            _at(data[: int(len(data) * share)], "0")
+        assert "object at" not in str(caught.value)
 
 
 def test_a_decompression_bomb_is_refused() -> None:

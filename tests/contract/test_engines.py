@@ -22,6 +22,7 @@ from promptlift.engines import (
     LlamaCppEngine,
     LlamaCppSettings,
     OpenAIEngine,
+    OpenAISettings,
     Request,
     StreamsText,
 )
@@ -29,9 +30,8 @@ from promptlift.errors import EngineError, ItemEngineError
 from promptlift.facts import Camera, Confident, Facts, Light, Palette
 from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
-from stubs.faulty_engine import FaultyEngine
 from stubs.gguf_models import pair
-from stubs.openai_styles import STYLES
+from stubs.openai_server import STYLES
 from stubs.running import running
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _echo(request: Request) -> str:
 
 def _over(style: str) -> Callable[[], Engine]:
     """An engine for a stub server that answers over HTTP as that kind of server does."""
-    return lambda: OpenAIEngine(running(style).base_url)
+    return lambda: OpenAIEngine(OpenAISettings(base_url=running(style).base_url))
 
 
 def _llamacpp() -> Engine:
@@ -77,7 +77,6 @@ ENGINES = {
     "embedded": Subject(EmbeddedEngine, deterministic=True, echoes=True),
     "fake": Subject(lambda: FakeEngine(_echo), deterministic=True, echoes=True),
     "fake, scripted": Subject(FakeEngine, deterministic=True),
-    "faulty, without a fault": Subject(lambda: FaultyEngine(FakeEngine()), deterministic=True),
     **{
         f"openai, over {style}": Subject(_over(style), deterministic=True, echoes=True)
         for style in STYLES

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from media.bad import BAD, CUT, Bad
-from media.codes import read_number
+from media.make import read_number
 from media.odd import ODD, Odd
 from promptlift.errors import VideoError
 from promptlift.types import Frame, Instant, Size
@@ -121,21 +121,14 @@ def test_frames_of_one_pass_are_those_that_are_read_alone(
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_first_frames_are_the_first_shown(odd_files: dict[str, Path], name: str) -> None:
-    """The first frames are those that a player shows first, from time 0 on; twice the same."""
+def test_the_file_is_described_as_it_is_shown(odd_files: dict[str, Path], name: str) -> None:
+    """What is told of it is true of its frames; the first are those that a player shows first,
+    twice the same; one packet is listed for each, and the first may be decoded by itself.
+    """
     odd = ODD[name]
     with open_video(odd_files[name]) as reader:
-        once = reader.first(4, _HUGE)
-        again = reader.first(4, _HUGE)
-    assert _numbers(once) == _numbers(again) == list(odd.numbers[:4])
-    assert once[0].time == 0
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_probe_tells_the_truth(odd_files: dict[str, Path], name: str) -> None:
-    """Size, length, rate and number of frames are those of the frames that are shown."""
-    odd = ODD[name]
-    info = probe(odd_files[name])
+        info, index = reader.info, reader.index
+        once, again = reader.first(4, _HUGE), reader.first(4, _HUGE)
     facts = {
         "size": Size(*odd.size),
         "frame_count": len(odd.numbers),
@@ -147,14 +140,9 @@ def test_probe_tells_the_truth(odd_files: dict[str, Path], name: str) -> None:
     if "duration" not in facts:
         assert info.duration is not None
         assert abs(info.duration - len(odd.numbers) * _FRAME) <= odd.tolerance
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_index_lists_every_packet(odd_files: dict[str, Path], name: str) -> None:
-    """There is one entry for each frame, ascending, and the first may be decoded by itself."""
-    with open_video(odd_files[name]) as reader:
-        index = reader.index
-    assert len(index.times) == len(index.sizes) == len(index.keys) == len(ODD[name].numbers)
+    assert _numbers(once) == _numbers(again) == list(odd.numbers[:4])
+    assert once[0].time == 0
+    assert len(index.times) == len(index.sizes) == len(index.keys) == len(odd.numbers)
     assert list(index.times) == sorted(index.times)
     assert all(size > 0 for size in index.sizes)
     assert index.keys[0] or name == "edit-list"
@@ -201,9 +189,9 @@ def _decoded(path: Path) -> dict[Fraction, int | None]:
 
 @pytest.mark.parametrize("name", CUT)
 def test_what_is_left_of_a_damaged_file_is_read(tmp_path: Path, name: str) -> None:
-    """A video that was cut or damaged gives the frames that a full decode of it gives.
-
-    Frames that are marked as corrupt are what the decoder makes of them.
+    """A video that was cut or damaged gives the frames that a full decode of it gives, and far
+    behind its end the last whole one. Frames that are marked as corrupt are what the decoder makes
+    of them; the very last of a cut file may be cut itself, and MPEG-4 gives half a picture for it.
     """
     path = CUT[name](tmp_path)
     whole = _decoded(path)
@@ -211,23 +199,13 @@ def test_what_is_left_of_a_damaged_file_is_read(tmp_path: Path, name: str) -> No
         assert reader.info.duration is not None
         instants = _instants(reader.info.duration, 8)
         frames = reader.frames_at([Instant.exact(time) for time in instants], _HUGE)
+        (last,) = reader.frames_at([Instant.exact(Fraction(1000))], _HUGE)
     assert len(frames) >= 5
     assert all(frame.corrupt or read_number(frame.image) == whole[frame.time] for frame in frames)
-    assert name == "corrupt" or not any(frame.corrupt for frame in frames)
-
-
-@pytest.mark.parametrize("name", [name for name in CUT if name != "corrupt"])
-def test_an_instant_after_the_end_gives_the_last_good_frame(tmp_path: Path, name: str) -> None:
-    """Far behind the end of a file that was cut stands its last whole frame.
-
-    The very last one may be cut itself; MPEG-4 gives half a picture for it.
-    """
-    path = CUT[name](tmp_path)
-    whole = _decoded(path)
-    with open_video(path) as reader:
-        (last,) = reader.frames_at([Instant.exact(Fraction(1000))], _HUGE)
-    assert last.time in sorted(whole)[-2:]
-    assert read_number(last.image) == whole[last.time] is not None
+    if name != "corrupt":
+        assert not any(frame.corrupt for frame in frames)
+        assert last.time in sorted(whole)[-2:]
+        assert read_number(last.image) == whole[last.time] is not None
 
 
 def test_a_video_whose_times_go_back_gives_frames_that_go_forward(tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from media.codes import coded_picture, read_number
-from media.make import RATE, Recipe, encode
+from media.make import RATE, Recipe, coded_picture, encode, read_number
 from promptlift.errors import VideoError
 from promptlift.types import Frame, Size
-from promptlift.video import Reader, hint_frames, open_video
+from promptlift.video import FrameChoice, Reader, hint_frames, open_video
 
 __all__ = ["DAMAGES", "FORMATS", "HUNG", "Verdict", "damaged", "examine", "make"]
 
@@ -147,7 +146,7 @@ def _verdict(path: Path, *, holds_numbers: bool) -> Verdict:
 def _looked_at(reader: Reader, *, holds_numbers: bool) -> tuple[int, list[str]]:
     seen, faults = 0, []
     for strategy, count in _LOOKS:
-        frames = hint_frames(reader, box=_BOX, strategy=strategy, count=count, fps=Fraction(3))
+        frames = hint_frames(reader, FrameChoice(strategy, count, Fraction(3)), box=_BOX)
         seen += len(frames)
         faults += [f"{strategy}: {fault}" for fault in _faults_of(frames, count)]
         if holds_numbers:

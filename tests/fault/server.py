@@ -26,8 +26,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 from stubs.openai_checks import Asked
-from stubs.openai_http import Fault, Handler, error_body
-from stubs.openai_server import StubServer
+from stubs.openai_server import Fault, Handler, StubServer, error_body
 
 __all__ = [
     "CHANCES",

@@ -24,7 +24,7 @@ from fault.desk import SHIMS, Desk, desk_in, until
 from fault.ledger import damage, strays
 from fault.scene import make_clips
 from fault.server import Plan
-from stubs.openai_http import Fault
+from stubs.openai_server import Fault
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
 

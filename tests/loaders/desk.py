@@ -16,6 +16,12 @@ from promptlift.engines.base import Engine, Request
 from promptlift.options import Options
 from promptlift.testing import FakeEngine, synthetic_video
 
+SHORT = "a robot arm hands a cup to a woman"
+RGB, DEPTH = "assets/rgb.mp4", "assets/depth.mp4"
+SPEC: dict[str, Any] = {"prompt": SHORT, "input_video_path": RGB, "edge": {"control_weight": 1.0}}
+STRICT = {"name": "a", "prompt": SHORT, "video_path": RGB, "edge": {"control_weight": 1.0}}
+"""A spec of Cosmos-Transfer1, and one of Cosmos-Transfer2.5."""
+
 MORE = (
     "Soft light falls from the left over a wide counter, and the camera stays where it is while "
     "everything in front of it moves slowly."
@@ -29,14 +35,11 @@ def long(short: str) -> str:
 
 def answer(request: Request) -> str:
     """Keep the user's words and add to them."""
-    return long(request.short_prompt or "A balloon hangs over the hills")
+    return long(request.short_prompt)
 
 
 class ThreadPool:
-    """Decodes in threads of this process, where the tests are not about processes.
-
-    Starting a worker process takes longer than the few frames of a small clip.
-    """
+    """Decodes in threads, since starting a worker process takes longer than a small clip."""
 
     seconds_busy = 0.0
 
@@ -54,13 +57,8 @@ class ThreadPool:
 
 @dataclass
 class Desk:
-    """A folder to work in.
-
-    Attributes:
-        folder: The folder; ``assets/rgb.mp4`` and ``assets/depth.mp4`` are in it.
-        engine: Who is asked unless a run names another.
-        options: Options of an item.
-        notes: What was noted, by the latest run.
+    """A folder to work in, an engine that is asked unless a run names another, and what the latest
+    run noted. ``assets/rgb.mp4`` and ``assets/depth.mp4`` are there.
     """
 
     folder: Path
@@ -72,12 +70,10 @@ class Desk:
         """Write a spec: a text as it is, else JSON, one item on each line for .jsonl."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            path.write_bytes(content.encode())
-        elif name.endswith(".jsonl"):
-            path.write_bytes("".join(f"{json.dumps(item)}\n" for item in content).encode())
-        else:
-            path.write_bytes((json.dumps(content, indent=4) + "\n").encode())
+        if name.endswith(".jsonl") and isinstance(content, list):
+            content = "".join(f"{json.dumps(item)}\n" for item in content)
+        text = content if isinstance(content, str) else json.dumps(content, indent=4) + "\n"
+        path.write_bytes(text.encode())
         return path
 
     def try_specs(

@@ -31,13 +31,16 @@ class Bad:
     words: str
 
 
-def _bytes(name: str, content: bytes) -> Callable[[Path], Path]:
+def _file(name: str, write: Callable[[Path], object]) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        path = folder / name
-        path.write_bytes(content)
-        return path
+        write(folder / name)
+        return folder / name
 
     return make
+
+
+def _bytes(name: str, content: bytes) -> Callable[[Path], Path]:
+    return _file(name, lambda path: path.write_bytes(content))
 
 
 def _cut(name: str, recipe: Recipe, share: float) -> Callable[[Path], Path]:
@@ -71,54 +74,20 @@ def _corrupt(folder: Path) -> Path:
     return path
 
 
-def _folder(folder: Path) -> Path:
-    path = folder / "folder.mp4"
-    path.mkdir()
-    return path
+def _sound_with_cover(codec: str) -> Callable[[Path], object]:
+    def write(path: Path) -> None:
+        cover = path.with_name("cover.png")
+        ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
+        ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-i", cover, "-map", "0", "-map", "1",
+               "-c:v", "copy", "-c:a", codec, "-disposition:v:0", "attached_pic", path)  # fmt: skip
+
+    return write
 
 
-def _pipe(folder: Path) -> Path:
-    path = folder / "pipe.mp4"
-    os.mkfifo(path)
-    return path
-
-
-def _dangling(folder: Path) -> Path:
-    path = folder / "dangling.mp4"
-    path.symlink_to(folder / "nowhere.mp4")
-    return path
-
-
-def _m4a(folder: Path) -> Path:
-    path = folder / "sound.m4a"
-    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)
-    return path
-
-
-def _mp3_with_cover(folder: Path) -> Path:
-    path = folder / "song.mp3"
-    cover = folder / "cover.png"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
-    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-i", cover, "-map", "0", "-map", "1",
-           "-c:v", "copy", "-disposition:v:0", "attached_pic", path)  # fmt: skip
-    return path
-
-
-def _m4a_with_cover(folder: Path) -> Path:
-    path = folder / "song.m4a"
-    cover = folder / "cover.png"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
-    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-i", cover, "-map", "0", "-map", "1",
-           "-c:v", "copy", "-c:a", "aac", "-disposition:v:0", "attached_pic", path)  # fmt: skip
-    return path
-
-
-def _no_frames(folder: Path) -> Path:
+def _no_frames(path: Path) -> None:
     """A video track with no frame in it."""
-    source = encode(folder / "some.mp4", _PLAIN)
-    path = folder / "none.mp4"
+    source = encode(path.with_name("some.mp4"), _PLAIN)
     ffmpeg("-i", source, "-c", "copy", "-frames:v", "0", path)
-    return path
 
 
 def _secret_behind(name: str, text: str) -> Callable[[Path], Path]:
@@ -133,26 +102,22 @@ def _secret_behind(name: str, text: str) -> Callable[[Path], Path]:
     return make
 
 
-def _unreadable(folder: Path) -> Path:
-    path = encode(folder / "locked.mp4", _PLAIN)
-    path.chmod(0)
-    return path
-
-
 _HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nfile://{path}\n#EXT-X-ENDLIST\n"
 _MPD = '<?xml version="1.0"?>\n<MPD><Period><BaseURL>file://{path}</BaseURL></Period></MPD>\n'
 _NOISE = random.Random(1).randbytes(100_000)
 
 BAD: dict[str, Bad] = {
     "missing": Bad(lambda folder: folder / "missing.mp4", VideoNotFound, "no such file"),
-    "dangling-link": Bad(_dangling, VideoNotFound, "no such file"),
+    "dangling-link": Bad(_file("a.mp4", lambda path: path.symlink_to(path.with_name("nowhere"))),
+                         VideoNotFound, "no such file"),
     "below-a-file": Bad(lambda folder: encode(folder / "a.mp4", _PLAIN) / "b.mp4",
                         VideoNotFound, "no such file"),
     "name-too-long": Bad(lambda folder: folder / ("x" * 4000), VideoNotFound, "cannot be opened"),
     "null-in-name": Bad(lambda folder: folder / "a\0b.mp4", VideoNotFound, "cannot be opened"),
-    "locked": Bad(_unreadable, VideoNotFound, "no permission"),
-    "directory": Bad(_folder, VideoRefused, "a directory"),
-    "named-pipe": Bad(_pipe, VideoRefused, "a pipe"),
+    "locked": Bad(_file("locked.mp4", lambda path: encode(path, _PLAIN).chmod(0)),
+                  VideoNotFound, "no permission"),
+    "directory": Bad(_file("folder.mp4", Path.mkdir), VideoRefused, "a directory"),
+    "named-pipe": Bad(_file("pipe.mp4", os.mkfifo), VideoRefused, "a pipe"),
     "device": Bad(lambda _: Path("/dev/zero"), VideoRefused, "a device"),
     "ffconcat": Bad(_secret_behind("list.mp4", "ffconcat version 1.0\nfile '{name}'\n"),
                     VideoRefused, "a concat script"),
@@ -168,10 +133,14 @@ BAD: dict[str, Bad] = {
     "pdf": Bad(_bytes("a.mp4", b"%PDF-1.7\n" + _NOISE), VideoUnreadable, "a PDF"),
     "zip": Bad(_bytes("a.mp4", b"PK\x03\x04" + _NOISE), VideoUnreadable, "a ZIP"),
     "heic": Bad(_bytes("a.heic", b"\0\0\0\x18ftypheic" + _NOISE), VideoUnreadable, "a HEIC"),
-    "sound": Bad(_m4a, VideoUnreadable, "sound but no video"),
-    "mp3-with-cover": Bad(_mp3_with_cover, VideoUnreadable, "an MP3 sound file"),
-    "m4a-with-cover": Bad(_m4a_with_cover, VideoUnreadable, "sound but no video"),
-    "no-frames": Bad(_no_frames, VideoUnreadable, "no "),
+    "sound": Bad(_file("sound.m4a", lambda path: ffmpeg(
+        "-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)),
+        VideoUnreadable, "sound but no video"),
+    "mp3-with-cover": Bad(_file("song.mp3", _sound_with_cover("libmp3lame")),
+                          VideoUnreadable, "an MP3 sound file"),
+    "m4a-with-cover": Bad(_file("song.m4a", _sound_with_cover("aac")),
+                          VideoUnreadable, "sound but no video"),
+    "no-frames": Bad(_file("none.mp4", _no_frames), VideoUnreadable, "no "),
     "no-moov": Bad(_cut("cut.mp4", _PLAIN, 0.6), VideoUnreadable, "cut off"),
     "png-cut": Bad(_bytes("a.png", b"\x89PNG\r\n\x1a\n" + bytes(20)), VideoUnreadable, "damaged"),
     "jpeg-cut": Bad(_bytes("a.jpg", b"\xff\xd8\xff\xe0" + bytes(20)), VideoUnreadable, "damaged"),

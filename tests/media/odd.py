@@ -12,13 +12,10 @@ from media.make import RATE, Recipe, encode, ffmpeg
 
 __all__ = ["ODD", "Odd"]
 
-_SIZE = (160, 120)
-_FRAMES = 45
 _X264 = {"preset": "veryfast", "crf": "16"}
 _PLAIN = Recipe(options=_X264)
 _B = Recipe(options=_X264, b_frames=3)
 _SHORT_GOP = _B.but(gop=10)
-_ONE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Odd:
     make: Callable[[Path], Path]
     numbers: tuple[int, ...]
     times: tuple[Fraction, ...]
-    size: tuple[int, int] = _SIZE
+    size: tuple[int, int] = (160, 120)
     tolerance: Fraction = Fraction(0)
     facts: tuple[tuple[str, Any], ...] = ()
 
@@ -68,33 +65,18 @@ def _odd(
     )
 
 
-def _turned(name: str, matrix: tuple[int, int, int, int], size: tuple[int, int], turn: int) -> Odd:
-    """A picture drawn upright, stored turned back, and with the matrix that turns it upright."""
+def _turned(name: str, turn: int, mirror: tuple[str, ...] = ()) -> Odd:
+    """A picture that is stored turned back, and says how to turn it upright."""
 
     def make(folder: Path) -> Path:
-        a, b, c, d = (value * _ONE for value in matrix)
-        stored = encode(folder / f"stored-{name}", _PLAIN.but(frames=45))
-        upright = folder / name
-        filters = {90: "transpose=2", 180: "hflip,vflip", 270: "transpose=1", 0: "hflip"}[turn]
+        stored = encode(folder / f"stored-{name}", _PLAIN)
         turned = folder / f"turned-{name}"
+        filters = {90: "transpose=2", 180: "hflip,vflip", 270: "transpose=1", 0: "hflip"}[turn]
         ffmpeg("-i", stored, "-vf", filters, "-c:v", "libx264", "-crf", "16", "-bf", "0", turned)
-        _remux_with_matrix(turned, upright, (a, b, 0, c, d, 0, 0, 0, 1 << 30))
-        return upright
+        ffmpeg("-display_rotation", str(-turn), *mirror, "-i", turned, "-c", "copy", folder / name)
+        return folder / name
 
-    return Odd(make, tuple(range(45)), _even(45), size, facts=(("rotation", turn),))
-
-
-def _remux_with_matrix(source: Path, target: Path, matrix: tuple[int, ...]) -> None:
-    import av
-
-    with av.open(str(source)) as given, av.open(str(target), "w") as made:
-        stream = given.streams.video[0]
-        copied = made.add_stream_from_template(stream)
-        copied.set_display_matrix(matrix)
-        for packet in given.demux(stream):
-            if packet.dts is not None:
-                packet.stream = copied
-                made.mux(packet)
+    return Odd(make, tuple(range(45)), _even(45), facts=(("rotation", turn),))
 
 
 def _remuxed(
@@ -133,35 +115,18 @@ def _vfr() -> Odd:
     )
 
 
-def _cover_first(folder: Path) -> Path:
-    video = encode(folder / "uncovered.mp4", _B)
-    cover = folder / "cover.png"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=640x640", "-frames:v", "1", cover)
-    path = folder / "cover-first.mp4"
-    ffmpeg("-i", cover, "-i", video, "-map", "0", "-map", "1", "-c", "copy",
-           "-disposition:v:0", "attached_pic", path)  # fmt: skip
-    return path
+def _beside(name: str, recipe: Recipe, source: tuple[str, ...], *options: str) -> Odd:
+    """A file in which the video comes second, behind what the ffmpeg program makes."""
 
+    def make(folder: Path) -> Path:
+        video, path, other = encode(folder / "alone.mp4", recipe), folder / name, source
+        if "-frames:v" in source:
+            ffmpeg(*source, folder / "cover.png")
+            other = ("-i", str(folder / "cover.png"))
+        ffmpeg(*other, "-i", video, "-map", "0", "-map", "1", "-c:v", "copy", *options, path)
+        return path
 
-def _two_streams(folder: Path) -> Path:
-    large = encode(folder / "large.mp4", _B)
-    path = folder / "two-streams.mp4"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64:r=15:d=3", "-i", large, "-map", "0", "-map", "1",
-           "-c:v:0", "mpeg4", "-c:v:1", "copy", path)  # fmt: skip
-    return path
-
-
-def _with_sound(folder: Path) -> Path:
-    video = encode(folder / "silent.mp4", _SHORT_GOP)
-    path = folder / "with-sound.mp4"
-    ffmpeg("-f", "lavfi", "-i", "sine=duration=3.5", "-i", video, "-map", "0", "-map", "1",
-           "-c:v", "copy", "-c:a", "aac", path)  # fmt: skip
-    return path
-
-
-def _live_webm(folder: Path) -> Path:
-    recipe = Recipe("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}, gop=15)
-    return encode(folder / "live.webm", recipe.but(muxer={"live": "1"}))
+    return Odd(make, tuple(range(45)), _even(45), facts=(("duration", Fraction(3)),))
 
 
 _OPEN_GOP = Recipe(frames=120, gop=30, b_frames=3,
@@ -204,10 +169,10 @@ ODD: dict[str, Odd] = {
     "prores-4444": _odd("p.mov", Recipe("prores_ks", pixels="yuva444p10le", alpha=255, frames=15),
                         container="mov", has_alpha=True, bit_depth=12),
     "vfr": _vfr(),
-    "rotated-90": _turned("r90.mp4", (0, 1, -1, 0), (160, 120), 90),
-    "rotated-180": _turned("r180.mp4", (-1, 0, 0, -1), (160, 120), 180),
-    "rotated-270": _turned("r270.mp4", (0, -1, 1, 0), (160, 120), 270),
-    "mirrored": _turned("mirror.mp4", (-1, 0, 0, 1), (160, 120), 0),
+    "rotated-90": _turned("r90.mp4", 90),
+    "rotated-180": _turned("r180.mp4", 180),
+    "rotated-270": _turned("r270.mp4", 270),
+    "mirrored": _turned("mirror.mp4", 0, ("-display_hflip",)),
     "anamorphic": _odd("sar.mp4", _PLAIN.but(aspect=Fraction(16, 11)), size=(233, 120),
                        sample_aspect_ratio=Fraction(16, 11), coded_width=160),
     "pq": _odd("pq.mp4", _PQ, transfer="pq", bit_depth=10),
@@ -222,12 +187,15 @@ ODD: dict[str, Odd] = {
     "edit-list": _remuxed("edit.mp4", _B, ("-ss", "1"), (), first=15),
     "negative-times": _remuxed("negative.mp4", _SHORT_GOP, (),
                                ("-movflags", "negative_cts_offsets")),
-    "live-webm": Odd(_live_webm, tuple(range(45)), _even(45), tolerance=_MILLISECOND),
+    "live-webm": _odd("live.webm", _VP9.but(muxer={"live": "1"}), tolerance=_MILLISECOND),
     "one-frame": _odd("one.mp4", _PLAIN.but(frames=1), frame_count=1, is_still=True),
     "two-frames": _odd("two.mp4", _PLAIN.but(frames=2), frame_count=2),
-    "cover-first": Odd(_cover_first, tuple(range(45)), _even(45)),
-    "two-streams": Odd(_two_streams, tuple(range(45)), _even(45)),
-    "with-sound": Odd(_with_sound, tuple(range(45)), _even(45), facts=(("duration", Fraction(3)),)),
+    "cover-first": _beside("cover.mp4", _B, ("-f", "lavfi", "-i", "color=red:s=640x640",
+                           "-frames:v", "1"), "-disposition:v:0", "attached_pic"),
+    "two-streams": _beside("two.mp4", _B, ("-f", "lavfi", "-i", "color=red:s=64x64:r=15:d=3"),
+                           "-c:v:0", "mpeg4"),
+    "with-sound": _beside("sound.mp4", _SHORT_GOP, ("-f", "lavfi", "-i", "sine=duration=3.5"),
+                          "-c:a", "aac"),
     "strip-16x2048": _odd("tall.mp4", _PLAIN.but(width=16, height=2048, frames=10)),
     "raw-h264": _odd("raw.h264", _PLAIN.but(container="h264"), container="h264"),
     "raw-h264-b": _odd("rawb.h264", _SHORT_GOP.but(container="h264")),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FPS = 8
 SHAPE = (180, 320)
+WIDTH, HEIGHT = 640, 360  # of control pictures
 
 
 def strip_of(
@@ -35,19 +36,15 @@ def strip_of(
     return Thumbnails(np.ascontiguousarray(stack), times, size, not stretches, stretches)
 
 
-def spectrum_noise(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float64]:
-    """Noise whose amplitude falls as one over the frequency; mean 0, standard deviation 1."""
-    f = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
-    phases = np.exp(2j * np.pi * rng.random(f.shape)) / np.maximum(f, 1 / max(height, width))
-    noise = np.fft.irfft2(phases, s=(height, width))
-    return np.asarray((noise - noise.mean()) / noise.std())
-
-
 @lru_cache(maxsize=12)
 def photograph(seed: int, width: int = 960, height: int = 540) -> Image.Image:
     """A picture like a photograph: textured discs and boxes that hide one another, with grain."""
     rng = np.random.default_rng(seed)
-    texture = spectrum_noise(rng, height, width)
+    # Noise whose amplitude falls as one over the frequency; mean 0, standard deviation 1.
+    f = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
+    phases = np.exp(2j * np.pi * rng.random(f.shape)) / np.maximum(f, 1 / max(height, width))
+    texture = np.fft.irfft2(phases, s=(height, width))
+    texture = (texture - texture.mean()) / texture.std()
     shade = np.linspace(0.8, 1.2, height)[:, None]
     picture = (120 + 25 * texture[..., None]) * shade[..., None] * rng.uniform(0.6, 1.2, 3)
     for _ in range(260):
@@ -55,8 +52,6 @@ def photograph(seed: int, width: int = 960, height: int = 540) -> Image.Image:
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         top, bottom = int(max(y - radius, 0)), int(min(y + radius, height))
         left, right = int(max(x - radius, 0)), int(min(x + radius, width))
-        if top >= bottom or left >= right:
-            continue
         rows, columns = np.ogrid[top:bottom, left:right]
         inside = np.hypot(rows - y, columns - x) < radius
         if rng.random() < 0.3:
@@ -88,7 +83,7 @@ def filmed(
     move: str,
     speed: float = 0,
     *,
-    seconds: float = 4,
+    seconds: float = 3,
     seed: int = 0,
     noise: float = 3,
 ) -> NDArray[np.uint8]:
@@ -96,7 +91,7 @@ def filmed(
 
     Args:
         picture: What is before the camera; continued by its mirror image.
-        move: A move of `promptlift.facts.model.Camera`.
+        move: A move of `promptlift.facts.Camera`.
         speed: % of the picture's width a second; % a second of size for forward and backward;
             standard deviation in % of the width for shake and static.
         seconds: Length of the film.
@@ -104,15 +99,19 @@ def filmed(
         noise: Standard deviation of the grain in levels.
     """
     rng = np.random.default_rng(seed)
-    wide = _mirrored(picture)
+    margins = ((picture.height, picture.height), (picture.width, picture.width), (0, 0))
+    wide = Image.fromarray(np.pad(np.asarray(picture), margins, "symmetric"))
     height, width = SHAPE
     window = min(picture.width, picture.height * width / height) * 0.7
     count = round(seconds * FPS) + 1
     field = rng.normal(0, noise, (height + 32, width + 32, 3)).astype(np.float32)
     pictures = []
     for i in range(count):
-        x, y, scale = _place(move, speed / 100, i / FPS - seconds / 2, rng)
-        across = window * scale
+        jitter = rng.normal(0, speed / 100, 2) if move in {"shake", "static"} else (0.0, 0.0)
+        way = speed / 100 * (i / FPS - seconds / 2)
+        x = {"pan right": 1, "pan left": -1}.get(move, 0) * way + jitter[0]
+        y = {"tilt down": 1, "tilt up": -1}.get(move, 0) * way + jitter[1]
+        across = window * np.exp({"forward": -1, "backward": 1}.get(move, 0) * way)
         x0 = wide.width / 2 + x * window - across / 2
         y0 = wide.height / 2 + y * window - across * height / width / 2
         box = (x0, y0, x0 + across, y0 + across * height / width)
@@ -124,35 +123,6 @@ def filmed(
         clean = Image.fromarray(np.clip(grain, 0, 255).astype(np.uint8))
         pictures.append(np.asarray(compressed(clean)))
     return np.stack(pictures)
-
-
-def _place(
-    move: str, speed: float, time: float, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Where the camera looks, in widths from the middle, and how much wider than at first."""
-    jitter = rng.normal(0, speed, 2) if move in {"shake", "static"} else (0.0, 0.0)
-    x = {"pan right": 1, "pan left": -1}.get(move, 0) * speed * time + jitter[0]
-    y = {"tilt down": 1, "tilt up": -1}.get(move, 0) * speed * time + jitter[1]
-    growth = {"forward": -1, "backward": 1}.get(move, 0) * speed * time
-    return float(x), float(y), float(np.exp(growth))
-
-
-@lru_cache(maxsize=12)
-def _mirrored_cached(data: bytes, size: tuple[int, int]) -> Image.Image:
-    picture = Image.frombytes("RGB", size, data)
-    width, height = size
-    wide = Image.new("RGB", (3 * width, 3 * height))
-    across = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    for row in range(3):
-        for column in range(3):
-            part = across if column != 1 else picture
-            turned = part.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if row != 1 else part
-            wide.paste(turned, (column * width, row * height))
-    return wide
-
-
-def _mirrored(picture: Image.Image) -> Image.Image:
-    return _mirrored_cached(picture.tobytes(), picture.size)
 
 
 def _grey_of(picture: Image.Image) -> NDArray[np.float64]:
@@ -205,35 +175,35 @@ def edges(picture: Image.Image, threshold: float) -> Image.Image:
     return _image((peak & (size > threshold)) * 255.0)
 
 
-def depth_map(seed: int, width: int = 640, height: int = 360) -> Image.Image:
+def depth_map(seed: int) -> Image.Image:
     """Grey ground that comes nearer downward, with smooth things standing on it."""
     rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:height, 0:width]
-    near = 20 + 150 * np.clip((rows / height - 0.35) / 0.65, 0, 1)
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    near = 20 + 150 * np.clip((rows / HEIGHT - 0.35) / 0.65, 0, 1)
     for _ in range(6):
-        x, foot, level = rng.uniform(0, width), rng.uniform(0.5, 1) * height, rng.uniform(60, 230)
+        x, foot, level = rng.uniform(0, WIDTH), rng.uniform(0.5, 1) * HEIGHT, rng.uniform(60, 230)
         wide, tall = rng.uniform(20, 90), rng.uniform(60, 200)
         inside = ((columns - x) / wide) ** 2 + ((rows - foot + tall / 2) / tall) ** 2 < 1
         near = np.where(inside, level - 12 * np.abs(columns - x) / wide, near)
     return _image(near).filter(ImageFilter.GaussianBlur(0.8))
 
 
-def lidar(seed: int, width: int = 640, height: int = 360, returns: float = 1) -> Image.Image:
+def lidar(seed: int, returns: float = 1) -> Image.Image:
     """Depth seen by a lidar: black sky, and below it this share of the pixels gives a return."""
     rng = np.random.default_rng(seed)
-    depth = np.array(depth_map(seed, width, height).convert("L"), dtype=np.float64)
-    depth[: height // 3] = 0
+    depth = np.array(depth_map(seed).convert("L"), dtype=np.float64)
+    depth[: HEIGHT // 3] = 0
     depth[rng.random(depth.shape) >= returns] = 0
     return _image(depth)
 
 
-def mask(seed: int, width: int = 640, height: int = 360) -> Image.Image:
+def mask(seed: int) -> Image.Image:
     """White shapes on black with hard edges."""
     rng = np.random.default_rng(seed)
-    picture = Image.new("RGB", (width, height))
+    picture = Image.new("RGB", (WIDTH, HEIGHT))
     draw = ImageDraw.Draw(picture)
     for _ in range(3):
-        x, y = rng.uniform(0, width * 0.7), rng.uniform(0, height * 0.6)
+        x, y = rng.uniform(0, WIDTH * 0.7), rng.uniform(0, HEIGHT * 0.6)
         w, h = rng.uniform(60, 220), rng.uniform(60, 160)
         draw.ellipse((x, y, x + w, y + h), fill=(255, 255, 255))
     return picture
@@ -245,15 +215,15 @@ LABELS = (
 )  # fmt: skip
 
 
-def label_map(seed: int, width: int = 640, height: int = 360) -> Image.Image:
+def label_map(seed: int) -> Image.Image:
     """Regions in the bright flat colours of a segmentation."""
     rng = np.random.default_rng(seed)
     sky, road = (LABELS[i] for i in rng.choice(len(LABELS), 2, replace=False))
-    picture = Image.new("RGB", (width, height), sky)
+    picture = Image.new("RGB", (WIDTH, HEIGHT), sky)
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((0, height * 0.55, width, height), fill=road)
+    draw.rectangle((0, HEIGHT * 0.55, WIDTH, HEIGHT), fill=road)
     for number in range(9):
-        x, y = rng.uniform(0, width * 0.9), rng.uniform(0.2, 0.7) * height
+        x, y = rng.uniform(0, WIDTH * 0.9), rng.uniform(0.2, 0.7) * HEIGHT
         w, h = rng.uniform(30, 140), rng.uniform(40, 140)
         box = (x, y, x + w, y + h)
         colour = LABELS[(number + seed) % len(LABELS)]
@@ -261,19 +231,19 @@ def label_map(seed: int, width: int = 640, height: int = 360) -> Image.Image:
     return picture
 
 
-def road_lines(seed: int, width: int = 640, height: int = 360) -> Image.Image:
+def road_lines(seed: int) -> Image.Image:
     """Lanes, poles and boxes as coloured lines on black, as an HD map is drawn."""
     rng = np.random.default_rng(seed)
-    picture = Image.new("RGB", (width, height))
+    picture = Image.new("RGB", (WIDTH, HEIGHT))
     draw = ImageDraw.Draw(picture)
-    horizon = height * 0.45
+    horizon = HEIGHT * 0.45
     for lane in np.linspace(-1.2, 2.2, 8):
-        draw.line((width / 2, horizon, width * lane, height), fill=(98, 183, 249), width=4)
+        draw.line((WIDTH / 2, horizon, WIDTH * lane, HEIGHT), fill=(98, 183, 249), width=4)
     for _ in range(10):
-        x, y = rng.uniform(0, width), horizon + rng.uniform(0, 60)
+        x, y = rng.uniform(0, WIDTH), horizon + rng.uniform(0, 60)
         w, h = rng.uniform(30, 90), rng.uniform(25, 60)
         draw.rectangle((x, y - h, x + w, y), outline=(255, 0, 0), width=3)
         draw.rectangle((x + 8, y - h - 6, x + w + 8, y - 6), outline=(255, 0, 0), width=3)
         draw.line((x, horizon - 80, x, horizon + 20), fill=(66, 40, 255), width=3)
-    draw.polygon([(0, height), (width * 0.3, height * 0.75), (width, height)], fill=(186, 117, 58))
+    draw.polygon([(0, HEIGHT), (WIDTH * 0.3, HEIGHT * 0.75), (WIDTH, HEIGHT)], fill=(186, 117, 58))
     return picture

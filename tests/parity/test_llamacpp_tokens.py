@@ -17,7 +17,6 @@ from promptlift.engines import LlamaCppEngine, LlamaCppSettings, Request
 from promptlift.tokens import family
 from promptlift.types import Frame, Sampling, Size
 from stubs.gguf_models import TEMPLATE_TOKENS, Pair, pair
-from stubs.gguf_towers import tower_pair
 
 pytest.importorskip("xllamacpp", exc_type=ImportError)
 
@@ -63,17 +62,17 @@ def test_mistral_small_in_whole_squares_is_exact() -> None:
     """Its squares of merged patches are of 28 pixels, and its side is 1540."""
     random = np.random.default_rng(6)
     sizes = tuple(Size(*(int(28 * n) for n in random.integers(1, 56, 2))) for _ in range(8))
-    assert counted(tower_pair("pixtral"), sizes) == predicted("mistral-small", sizes)
+    assert counted(pair(tower="pixtral merged"), sizes) == predicted("mistral-small", sizes)
 
 
 def test_smolvlm_is_exact() -> None:
     """Its tiles, their markers and the line breaks between rows are counted as planned."""
-    assert counted(tower_pair("idefics3"), SIZES) == predicted("smolvlm2-small", SIZES)
+    assert counted(pair(tower="idefics3"), SIZES) == predicted("smolvlm2-small", SIZES)
 
 
 def test_gemma_is_a_little_less() -> None:
     """llama.cpp leaves out the line breaks around each picture."""
-    assert counted(tower_pair("gemma3"), SIZES) == [most - 2 for most in predicted("gemma3", SIZES)]
+    assert counted(pair(tower="gemma3"), SIZES) == [most - 2 for most in predicted("gemma3", SIZES)]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_qwen_is_exact_but_for_halves(tower: str, name: str) -> None:
     half = Size(854, 480)
     assert half.width % 28 == 14
     assert not any(side % 28 == 14 for size in SIZES for side in (size.width, size.height))
-    *theirs, more = counted(tower_pair(tower), (*SIZES, half))
+    *theirs, more = counted(pair(tower=tower), (*SIZES, half))
     *ours, fewer = predicted(name, (*SIZES, half))
     assert theirs == ours
     assert more - fewer == round(half.height / 28)
@@ -94,7 +93,7 @@ def test_qwen3_is_exact_but_for_halves_and_small_pictures() -> None:
     """Its steps are of 32 pixels; below 256 x 256 it is planned dearer than llama.cpp has it."""
     sizes = (Size(640, 480), Size(1000, 300), Size(333, 777))
     half, small = Size(1280, 720), Size(320, 180)
-    *theirs, more, little = counted(tower_pair("qwen3vl_merger"), (*sizes, half, small))
+    *theirs, more, little = counted(pair(tower="qwen3vl_merger"), (*sizes, half, small))
     *ours, fewer, much = predicted("qwen3-vl", (*sizes, half, small))
     assert theirs == ours
     assert more - fewer == half.width / 32
@@ -104,7 +103,7 @@ def test_qwen3_is_exact_but_for_halves_and_small_pictures() -> None:
 def test_small_pictures_cost_qwen_more_than_is_planned() -> None:
     """llama.cpp enlarges what is below 8 tokens; the difference is a few tokens a picture."""
     tiny = (Size(64, 48), Size(30, 30))
-    theirs = counted(tower_pair("qwen2vl_merger"), tiny)
+    theirs = counted(pair(tower="qwen2vl_merger"), tiny)
     ours = predicted("qwen2-vl", tiny)
     assert all(0 < more - few <= 8 for more, few in zip(theirs, ours, strict=True))
 
@@ -112,6 +111,6 @@ def test_small_pictures_cost_qwen_more_than_is_planned() -> None:
 def test_internvl_is_planned_as_unknown() -> None:
     """llama.cpp cuts tiles otherwise than InternVL does; the formula for the unknown is enough."""
     ours = predicted("internvl3", SIZES)
-    theirs = counted(tower_pair("internvl"), SIZES)
+    theirs = counted(pair(tower="internvl"), SIZES)
     assert any(more > few for more, few in zip(theirs, ours, strict=True))
     assert all(few <= many for few, many in zip(theirs, predicted("unknown", SIZES), strict=True))

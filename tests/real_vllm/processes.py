@@ -1,40 +1,30 @@
-"""Who is alive in a process group or session, from /proc."""
+"""Who is alive in a process group or session."""
 
 from __future__ import annotations
 
+import os
 import time
-from pathlib import Path
+from contextlib import suppress
 
-__all__ = ["environment_of", "group_members", "wait_until_gone"]
+import psutil
 
-_PATIENCE = 60.0
+__all__ = ["group_members", "wait_until_gone"]
 
 
 def group_members(group: int) -> list[int]:
     """Ids of the living processes of a process group or of the session of that number."""
     members = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            # state, parent, group, session come after the name in brackets
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if str(group) in fields[2:4] and fields[0] not in "ZX":
-            members.append(int(entry.name))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            is_member = group in (os.getpgid(process.pid), os.getsid(process.pid))
+            if is_member and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
     return members
 
 
 def wait_until_gone(group: int) -> list[int]:
     """Those that are still there when there was time enough to end."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + 60
     while (left := group_members(group)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
-
-
-def environment_of(pid: int) -> dict[str, str]:
-    """The environment that a process was started with."""
-    entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)

@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from promptlift.api import Upsampler
@@ -24,7 +25,7 @@ from promptlift.testing import synthetic_video
 from promptlift.types import Frame
 from real_vllm.checkpoint import REPLY
 from real_vllm.conftest import TORCHRUN, Machine
-from real_vllm.processes import environment_of, group_members, wait_until_gone
+from real_vllm.processes import group_members, wait_until_gone
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -136,7 +137,7 @@ def test_a_forced_overflow_is_repaired(up: Machine, tmp_path: Path) -> None:
 
 def test_torchrun_stays_outside(up: Machine) -> None:
     """It was started by a worker of torchrun, and got none of torchrun's variables."""
-    inside = environment_of(_state().engine_pid)
+    inside = psutil.Process(_state().engine_pid).environ()
     assert not [name for name in inside if is_torchrun_variable(name, inside[name])]
     assert not TORCHRUN.keys() & inside.keys()
     assert inside["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"

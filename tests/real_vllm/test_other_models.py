@@ -32,7 +32,7 @@ def _request(size: Size, frames: int) -> Request:
 def test_qwen_is_served_and_counted(machine: Machine, tmp_path: Path) -> None:
     """The family is read from the folder, and each picture costs what its formula says."""
     folder = tmp_path / "tiny-qwen3-vl"
-    subprocess.run([str(machine.python), str(MAKER), str(folder), "qwen3_vl"], check=True)
+    subprocess.run([str(machine.python), str(MAKER), str(folder)], check=True)
     settings = VllmSettings(model=str(folder), python=str(machine.python), fast_start=True)
 
     async def count() -> tuple[EngineInfo, list[int | None]]:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from promptlift.engines import Completion, Engine, EngineInfo, Request
+from promptlift.engines import Completion, Engine, Request
 from promptlift.errors import EngineError
 
 __all__ = ["Fault", "FaultyEngine"]
-
 
 Fault = EngineError | Literal["cut", "loop"] | None
 """An error to raise, a way to spoil the answer, or None for no fault."""
@@ -32,41 +31,22 @@ class FaultyEngine:
         self, inner: Engine, faults: Sequence[Fault] | Callable[[Request], Fault] = ()
     ) -> None:
         self._inner = inner
-        self._faults = faults
-        self._calls = 0
-
-    async def describe(self) -> EngineInfo:
-        """Say what the inner engine says."""
-        return await self._inner.describe()
+        self._faults = faults if callable(faults) else iter(faults)
+        self.describe = inner.describe
+        self.close = inner.close
 
     async def complete(self, request: Request) -> Completion:
-        """Answer as the inner engine does, with this call's fault.
-
-        Raises:
-            EngineError: The one that was scripted, or the inner engine's own.
-        """
-        fault = self._next(request)
+        """Answer as the inner engine does, with this call's fault."""
+        faults = self._faults
+        fault = faults(request) if callable(faults) else next(faults, None)
         if isinstance(fault, EngineError):
             raise fault
         completion = await self._inner.complete(request)
-        return _spoiled(completion, fault, request) if isinstance(fault, str) else completion
-
-    async def close(self) -> None:
-        """Close the inner engine."""
-        await self._inner.close()
-
-    def _next(self, request: Request) -> Fault:
-        if callable(self._faults):
-            return self._faults(request)
-        self._calls += 1
-        return self._faults[self._calls - 1] if self._calls <= len(self._faults) else None
-
-
-def _spoiled(completion: Completion, how: str, request: Request) -> Completion:
-    words = completion.text.split()
-    if how == "cut":
-        half = " ".join(words[: max(1, len(words) // 2)]).rstrip(".!?")
-        return replace(completion, text=half, finish_reason="length")
-    phrase = words[:4]
-    times = max(1, request.sampling.max_tokens // max(1, len(phrase)))
-    return replace(completion, text=" ".join(phrase * times), finish_reason="length")
+        words = completion.text.split()
+        if fault == "cut":
+            half = " ".join(words[: len(words) // 2]).rstrip(".!?")
+            return replace(completion, text=half, finish_reason="length")
+        if fault == "loop":
+            text = " ".join(words[:4] * (request.sampling.max_tokens // 4))
+            return replace(completion, text=text, finish_reason="length")
+        return completion

@@ -1,5 +1,8 @@
 """Tiny GGUF vision models, made with gguf-py: real files that the real llama.cpp runs.
 
+A vision tower has the sizes that decide how many tokens a picture takes as in its family's
+well-known models, and next to nothing else.
+
 A *scripted* model always says the same sentence and then ends: nothing but the embedding of the
 last token reaches the output, and each word's embedding points at the next word. An *endless* one
 begins again. A *random* one says nothing sensible, but what it says depends on the prompt, the
@@ -13,7 +16,7 @@ import functools
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -22,19 +25,11 @@ import gguf
 import numpy as np
 
 __all__ = [
-    "INNER",
     "SENTENCE",
-    "TEMPLATE",
     "TEMPLATE_TOKENS",
     "WIDTH",
-    "Architecture",
     "Pair",
     "Speech",
-    "add_layers",
-    "add_norms",
-    "add_value",
-    "finish",
-    "noise",
     "pair",
     "write_model",
     "write_projector",
@@ -61,9 +56,145 @@ _MARKS = (
 _TWO_LINES = "ĊĊ"
 _CONTROL, _NORMAL = 3, 1
 _SURE = 10.0
-TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
+_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]"
+)
 TEMPLATE_TOKENS = 1 + len("[user]") + len("[answer]")
 """Tokens around a user's text: the vocabulary has a token a byte, so they can be counted."""
+
+
+_FOUR = 4 * INNER  # four patches are merged
+
+
+@dataclass(frozen=True, slots=True)
+class _Tower:
+    """A kind of vision tower.
+
+    Attributes:
+        side: Pixels of the picture, or the tile, that it was trained for.
+        patch: Pixels on a side of a patch.
+        shapes: Its own tensors beside those that all have.
+        fields: Its own fields, likewise.
+        architecture: Of the text model.
+    """
+
+    side: int
+    patch: int
+    shapes: Mapping[str, tuple[int, ...]]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    architecture: Architecture = "llama"
+
+
+_BIASED = ("attn_q", "attn_k", "attn_v", "attn_out", "ln1", "ln2", "ffn_up", "ffn_down")
+_POST = {"v.post_ln.weight": (INNER,), "v.post_ln.bias": (INNER,)}
+_SECOND_FRAME = "v.patch_embd.weight.1"
+_PATCH_BIAS = {"v.patch_embd.bias": (INNER,)}
+_QWEN = {
+    "mm.0.weight": (_FOUR, _FOUR),
+    "mm.0.bias": (_FOUR,),
+    "mm.2.weight": (WIDTH, _FOUR),
+    "mm.2.bias": (WIDTH,),
+}
+
+TOWERS: dict[str, _Tower] = {
+    "pixtral": _Tower(
+        1024,
+        16,
+        {
+            "v.pre_ln.weight": (INNER,),
+            "v.blk.0.ffn_gate.weight": (INNER, INNER),
+            "v.token_embd.img_break": (WIDTH,),
+            "mm.1.weight": (WIDTH, INNER),
+            "mm.2.weight": (WIDTH, WIDTH),
+        },
+        {"clip.use_silu": True},
+    ),
+    "pixtral merged": _Tower(  # as Mistral Small has it
+        1540,
+        14,
+        {
+            "v.pre_ln.weight": (INNER,),
+            "v.blk.0.ffn_gate.weight": (INNER, INNER),
+            "v.token_embd.img_break": (WIDTH,),
+            "mm.input_norm.weight": (INNER,),
+            "mm.patch_merger.weight": (INNER, _FOUR),
+            "mm.1.weight": (WIDTH, INNER),
+            "mm.2.weight": (WIDTH, WIDTH),
+        },
+        {"clip.use_silu": True, "clip.vision.spatial_merge_size": 2},
+    ),
+    "idefics3": _Tower(
+        512,
+        16,
+        _POST
+        | _PATCH_BIAS
+        | {"v.position_embd.weight": (1024, INNER), "mm.model.fc.weight": (WIDTH, 16 * INNER)},
+        {"clip.vision.projector.scale_factor": 4, "clip.vision.preproc_image_size": 2048},
+    ),
+    "internvl": _Tower(
+        448,
+        14,
+        _PATCH_BIAS
+        | {
+            "v.class_embd": (INNER,),
+            "v.position_embd.weight": (1025, INNER),
+            "v.blk.0.ls1.weight": (INNER,),
+            "v.blk.0.ls2.weight": (INNER,),
+            "mm.model.mlp.0.weight": (_FOUR,),
+            "mm.model.mlp.0.bias": (_FOUR,),
+            "mm.model.mlp.1.weight": (WIDTH, _FOUR),
+            "mm.model.mlp.1.bias": (WIDTH,),
+            "mm.model.mlp.3.weight": (WIDTH, WIDTH),
+            "mm.model.mlp.3.bias": (WIDTH,),
+        },
+        {
+            "clip.vision.projector.scale_factor": 2,
+            "clip.vision.preproc_min_tiles": 1,
+            "clip.vision.preproc_max_tiles": 12,
+        },
+    ),
+    "gemma3": _Tower(
+        896,
+        14,
+        _POST
+        | _PATCH_BIAS
+        | {
+            "v.position_embd.weight": (4096, INNER),
+            "mm.input_projection.weight": (INNER, WIDTH),
+            "mm.soft_emb_norm.weight": (INNER,),
+        },
+    ),
+    "qwen2vl_merger": _Tower(
+        560, 14, _POST | _QWEN | {_SECOND_FRAME: (INNER, 3, 14, 14)}, architecture="qwen2vl"
+    ),
+    "qwen2.5vl_merger": _Tower(
+        560,
+        14,
+        _QWEN
+        | {
+            "v.post_ln.weight": (INNER,),
+            "v.blk.0.ffn_gate.weight": (INNER, INNER),
+            _SECOND_FRAME: (INNER, 3, 14, 14),
+        },
+        {"clip.use_silu": True, "clip.vision.n_wa_pattern": 2},
+        architecture="qwen2vl",
+    ),
+    "qwen3vl_merger": _Tower(
+        768,
+        16,
+        _POST
+        | _PATCH_BIAS
+        | _QWEN
+        | {
+            "v.position_embd.weight": (48 * 48, INNER),
+            "v.blk.0.attn_qkv.weight": (3 * INNER, INNER),
+            "v.blk.0.attn_qkv.bias": (3 * INNER,),
+            _SECOND_FRAME: (INNER, 3, 16, 16),
+        },
+        {"clip.vision.spatial_merge_size": 2, "clip.vision.is_deepstack_layers": [False]},
+        architecture="qwen2vl",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +206,15 @@ class Pair:
 
 
 @functools.cache
-def pair(speech: Speech = "scripted") -> Pair:
+def pair(speech: Speech = "scripted", tower: str = "pixtral") -> Pair:
     """A model and a projector that belong together, in a folder that goes with the process."""
     folder = Path(tempfile.mkdtemp(prefix="promptlift-gguf-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = Pair(folder / "tiny.gguf", folder / "mmproj-tiny.gguf")
-    write_model(made.model, speech=speech, context=100_000 if speech == "endless" else 4096)
-    write_projector(made.mmproj)
+    context = 100_000 if speech == "endless" else 4096
+    architecture = TOWERS[tower].architecture
+    write_model(made.model, speech=speech, context=context, architecture=architecture)
+    write_projector(made.mmproj, tower)
     return made
 
 
@@ -92,7 +225,6 @@ def write_model(
     width: int = WIDTH,
     context: int = 4096,
     name: str = "Tiny Pixtral",
-    template: str = TEMPLATE,
     architecture: Architecture = "llama",
     tensors_a_part: int = 0,
 ) -> None:
@@ -115,65 +247,65 @@ def write_model(
     else:
         # Positions in time, down and across; the models that have them are Qwen's.
         writer.add_rope_dimension_sections([width // 8, width // 16, width // 16, 0])
-    words = _add_vocabulary(writer, template)
+    words = _add_vocabulary(writer)
     embedding, output = _weights(words, width, speech)
-    add_layers(writer, "blk", width, gain=float(speech == "random"))
-    add_norms(writer, width, "output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
+    _add_layer(writer, "blk", width, gain=float(speech == "random"))
+    _add_norms(writer, width, "output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
     writer.add_tensor("token_embd.weight", embedding)
     writer.add_tensor("output.weight", output)
-    finish(writer)
+    _finish(writer)
 
 
 def write_projector(
-    path: Path, *, width: int = WIDTH, fields: Mapping[str, Any] = MappingProxyType({})
+    path: Path,
+    tower: str = "pixtral",
+    *,
+    width: int = WIDTH,
+    fields: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Write a vision tower and projector of Pixtral's type; `fields` replace those of the file."""
-    inner = INNER
+    """Write a vision tower and its projector; `fields` replace those of the file."""
+    kind = TOWERS[tower]
     values: dict[str, Any] = {
         "general.type": "mmproj",
         "clip.has_vision_encoder": True,
-        "clip.projector_type": "pixtral",
-        "clip.use_silu": True,
-        "clip.vision.image_size": 1024,
-        "clip.vision.patch_size": 16,
-        "clip.vision.embedding_length": inner,
-        "clip.vision.feed_forward_length": inner,
+        "clip.projector_type": tower.partition(" ")[0],
+        "clip.use_gelu": "clip.use_silu" not in kind.fields,
+        "clip.vision.image_size": kind.side,
+        "clip.vision.patch_size": kind.patch,
+        "clip.vision.embedding_length": INNER,
+        "clip.vision.feed_forward_length": INNER,
         "clip.vision.projection_dim": width,
         "clip.vision.block_count": 1,
         "clip.vision.attention.head_count": 2,
-        "clip.vision.attention.layer_norm_epsilon": 1e-5,
+        "clip.vision.attention.layer_norm_epsilon": 1e-6,
+        "clip.vision.image_mean": [0.5, 0.5, 0.5],
+        "clip.vision.image_std": [0.5, 0.5, 0.5],
+        **kind.fields,
         **fields,
     }
-    writer = gguf.GGUFWriter(path, str(values.pop("general.architecture", "clip")))
+    writer = gguf.GGUFWriter(path, "clip")
+    add: dict[type, Any] = {
+        bool: writer.add_bool,
+        int: writer.add_uint32,
+        float: writer.add_float32,
+        list: writer.add_array,
+        str: writer.add_string,
+    }
     for key, value in values.items():
-        add_value(writer, key, value)
-    writer.add_array("clip.vision.image_mean", [0.48, 0.46, 0.41])
-    writer.add_array("clip.vision.image_std", [0.27, 0.26, 0.28])
-    random = np.random.default_rng(1)
-    writer.add_tensor("v.patch_embd.weight", noise(random, inner, 3, 16, 16))
-    add_layers(writer, "v.blk", inner, out="attn_out")
-    add_norms(writer, inner, "v.pre_ln", "v.blk.0.ln1", "v.blk.0.ln2")
-    writer.add_tensor("mm.1.weight", noise(random, width, inner))
-    writer.add_tensor("mm.2.weight", noise(random, width, width))
-    writer.add_tensor("v.token_embd.img_break", noise(random, width))
-    finish(writer)
+        add[type(value)](key, value)
+    random = np.random.default_rng(3)
+    shapes = {"v.patch_embd.weight": (INNER, 3, kind.patch, kind.patch), **kind.shapes}
+    _add_layer(writer, "v.blk", INNER, out="attn_out", gate=False)
+    _add_norms(writer, INNER, "v.blk.0.ln1", "v.blk.0.ln2")
+    for name in _BIASED:
+        writer.add_tensor(f"v.blk.0.{name}.bias", np.zeros(INNER, np.float32))
+    for name, shape in shapes.items():
+        own = (width if side == WIDTH else side for side in shape)
+        writer.add_tensor(name, _noise(random, *own))
+    _finish(writer)
 
 
-def add_value(writer: gguf.GGUFWriter, key: str, value: object) -> None:
-    """Add a field of the type of its value."""
-    if isinstance(value, bool):
-        writer.add_bool(key, value)
-    elif isinstance(value, int):
-        writer.add_uint32(key, value)
-    elif isinstance(value, float):
-        writer.add_float32(key, value)
-    elif isinstance(value, list):
-        writer.add_array(key, value)
-    else:
-        writer.add_string(key, str(value))
-
-
-def _add_vocabulary(writer: gguf.GGUFWriter, template: str) -> list[int]:
+def _add_vocabulary(writer: gguf.GGUFWriter) -> list[int]:
     """Add a token a byte, in GPT-2's spelling of bytes, the marks, and the words."""
     words = ["Ġ" * bool(at) + word for at, word in enumerate(SENTENCE.split())]
     assert len(set(words)) == len(words), "each word is followed by one other"
@@ -188,7 +320,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, template: str) -> list[int]:
     writer.add_bos_token_id(_BOS)
     writer.add_eos_token_id(_EOS)
     writer.add_add_bos_token(True)
-    writer.add_chat_template(template)
+    writer.add_chat_template(_TEMPLATE)
     return [tokens.index(word) for word in words]
 
 
@@ -204,7 +336,7 @@ def _weights(words: list[int], width: int, speech: Speech) -> tuple[Any, Any]:
     count = words[-1] + 1
     random = np.random.default_rng(0)
     if speech == "random":
-        return noise(random, count, width), noise(random, count, width)
+        return _noise(random, count, width), _noise(random, count, width)
     embedding = np.zeros((count, width), np.float32)
     output = np.zeros((count, width), np.float32)
     embedding[:, 0] = 1
@@ -216,7 +348,7 @@ def _weights(words: list[int], width: int, speech: Speech) -> tuple[Any, Any]:
     return embedding, output
 
 
-def add_layers(
+def _add_layer(
     writer: gguf.GGUFWriter,
     prefix: str,
     width: int,
@@ -228,25 +360,25 @@ def add_layers(
     """Add one layer; without gain nothing of it reaches its output."""
     random = np.random.default_rng(2)
     for name in ("attn_q", "attn_k", "attn_v"):
-        writer.add_tensor(f"{prefix}.0.{name}.weight", noise(random, width, width))
-    writer.add_tensor(f"{prefix}.0.{out}.weight", gain * noise(random, width, width))
+        writer.add_tensor(f"{prefix}.0.{name}.weight", _noise(random, width, width))
+    writer.add_tensor(f"{prefix}.0.{out}.weight", gain * _noise(random, width, width))
     for name in ("ffn_gate", "ffn_up")[not gate :]:
-        writer.add_tensor(f"{prefix}.0.{name}.weight", noise(random, INNER, width))
-    writer.add_tensor(f"{prefix}.0.ffn_down.weight", gain * noise(random, width, INNER))
+        writer.add_tensor(f"{prefix}.0.{name}.weight", _noise(random, INNER, width))
+    writer.add_tensor(f"{prefix}.0.ffn_down.weight", gain * _noise(random, width, INNER))
 
 
-def add_norms(writer: gguf.GGUFWriter, width: int, *names: str) -> None:
+def _add_norms(writer: gguf.GGUFWriter, width: int, *names: str) -> None:
     """Add norms that change nothing but the length."""
     for name in names:
         writer.add_tensor(f"{name}.weight", np.ones(width, np.float32))
 
 
-def noise(random: np.random.Generator, *shape: int) -> Any:
+def _noise(random: np.random.Generator, *shape: int) -> Any:
     """Random weights, of the size that keeps a layer's output about as large as its input."""
     return random.normal(0, 0.3, shape).astype(np.float32)
 
 
-def finish(writer: gguf.GGUFWriter) -> None:
+def _finish(writer: gguf.GGUFWriter) -> None:
     """Write all that was added, and close the file."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

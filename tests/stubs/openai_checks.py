@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
@@ -69,18 +69,13 @@ def check_chat(body: Any) -> Asked:
     _must(type(limit) is int and limit > 0, f"a limit of {limit!r}")
     _must(type(temperature) in (int, float) and 0 <= temperature <= 2, f"{temperature=!r}")
     _must(type(seed) is int, f"{seed=!r}")
-    asked = check_messages(body)
-    return Asked(
-        asked.model,
-        asked.system,
-        asked.text,
-        asked.sizes,
-        asked.media,
-        limit,
-        limits[0],
-        float(temperature),
-        seed,
-        stream,
+    return replace(
+        check_messages(body),
+        max_tokens=limit,
+        limit_name=limits[0],
+        temperature=float(temperature),
+        seed=seed,
+        stream=stream,
     )
 
 

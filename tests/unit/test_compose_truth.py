@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlift.engines.no_model import compose, user_sentences
-from promptlift.facts.model import Camera, Facts, Light, Movement, Palette
+from promptlift.facts import Camera, Facts, Light, Movement, Palette
 from wording.cases import COLOURS, NEUTRAL_PROMPTS, OFFICE, any_facts, facts, sure
 
 LOOK_WORDS = ("contrast", "palette", "tones", "bright", "dark", "detail", "focus", "colors")

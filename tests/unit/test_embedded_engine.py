@@ -15,7 +15,7 @@ from promptlift.engines.no_model import (
     user_sentences,
 )
 from promptlift.errors import ItemEngineError
-from promptlift.facts.model import Facts
+from promptlift.facts import Facts
 from promptlift.types import Sampling
 from wording.cases import OFFICE, facts
 

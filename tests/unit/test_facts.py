@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -24,15 +24,12 @@ from media.scenes import (
     spoilt,
     strip_of,
 )
+from promptlift.facts import Camera, Facts, Movement
 from promptlift.facts.image_ops import lab
 from promptlift.facts.light_and_color import light, palette
 from promptlift.facts.measurement import measure_facts
-from promptlift.facts.model import Camera, Facts, Movement
 from promptlift.testing import synthetic_video
-from promptlift.video.session import analyse
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from promptlift.video.reader import analyse
 
 SEEDS = range(2)
 
@@ -50,17 +47,19 @@ def moves_of(film: np.ndarray) -> tuple[str, ...] | None:
 
 
 def kind_of(picture: Image.Image, quality: int = 75) -> str | None:
-    """The kind of one picture at a thumbnail's size, after compression."""
-    found: str | None = value_of(small(compressed(picture, quality)), "kind")
-    return found
+    """The kind of one picture at a thumbnail's size, after compression.
+
+    The camera, light and colours of what a control stands for cannot be seen in it.
+    """
+    found = measure_facts(strip_of(small(compressed(picture, quality))))
+    kind = found.kind
+    assert kind is None or kind.value in {"rgb", "blur"} or found == Facts(kind=kind)
+    return None if kind is None else kind.value
 
 
 def cuts_of(film: np.ndarray) -> list[int]:
     """The numbers of the pictures that start a shot."""
     return [round(second * FPS) for second in measure_facts(strip_of(film)).cuts or ()]
-
-
-# All facts together
 
 
 KINDS = {
@@ -106,26 +105,18 @@ def test_the_sample_clips_are_measured_right(
         assert found.camera.value.moves[0] == CAMERAS[name]
 
 
-@pytest.mark.parametrize(
-    ("motion", "moves"),
-    [("static", "static"), ("pan", "pan right")],
-)
+@pytest.mark.parametrize(("motion", "move"), [("static", "static"), ("pan", "pan right")])
 def test_low_detail_is_right_or_says_less(
-    tmp_path: Path, motion: Literal["static", "pan"], moves: str
+    tmp_path: Path, motion: Literal["static", "pan"], move: str
 ) -> None:
     """From a few pictures and bursts of luma come the same kind and light, and no other camera."""
-    path = synthetic_video(tmp_path / "a.mp4", seconds=3, size=(320, 180), motion=motion)
+    path = synthetic_video(tmp_path / "a.mp4", seconds=3, size=(320, 180), fps=12, motion=motion)
     full, low = analyse(path).facts, analyse(path, detail="low").facts
-    assert low.kind is not None
-    assert full.kind is not None
-    assert low.kind.value == full.kind.value
-    assert low.light is not None
-    assert full.light is not None
-    assert low.light.value == full.light.value
-    assert low.cuts is None
-    assert low.movement is None
+    for name in ("kind", "light"):
+        assert getattr(low, name).value == getattr(full, name).value
+    assert (low.cuts, low.movement) == (None, None)
     assert low.camera is not None
-    assert low.camera.value.moves == (moves,)
+    assert low.camera.value.moves == (move,)
 
 
 @pytest.mark.parametrize("seconds", [9, 10])
@@ -152,18 +143,6 @@ def test_a_film_has_all_its_facts() -> None:
     assert found.sharpness is not None
     assert found.sharpness.value == "sharp"
     assert found.cuts == ()
-
-
-@pytest.mark.parametrize(
-    "picture", [edges(photograph(0), 3), depth_map(0), label_map(0)], ids=["edge", "depth", "seg"]
-)
-def test_a_control_video_has_a_kind_and_nothing_else(picture: object) -> None:
-    """The camera, light and colours of what a control stands for cannot be seen in it."""
-    images = np.stack([small(picture)] * 9)  # type: ignore[arg-type]
-    found = measure_facts(strip_of(images))
-    assert found.kind is not None
-    assert found.kind.value != "rgb"
-    assert found == Facts(kind=found.kind)
 
 
 def test_separate_stretches_are_not_compared_with_each_other() -> None:
@@ -198,27 +177,12 @@ def test_an_even_film_says_only_its_light(level: int) -> None:
     assert found.palette.value.dominant == ("black" if level == 0 else "white",)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_noise_is_never_taken_for_a_control(seed: int) -> None:
-    """Random pictures of random grain are rgb or nothing."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (6, 180 >> (seed % 4), 320 >> (seed % 4), 3), dtype=np.uint8)
-    film = coarse.repeat(1 << (seed % 4), axis=1).repeat(1 << (seed % 4), axis=2)
-    found = measure_facts(strip_of(film))
-    assert found.kind is None or found.kind.value == "rgb"
-
-
-# The kind of video
-
-
-BLURS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "sigma 6": lambda p: p.filter(ImageFilter.GaussianBlur(6)),
-    "sigma 9": lambda p: p.filter(ImageFilter.GaussianBlur(9)),
-    "sigma 14": lambda p: p.filter(ImageFilter.GaussianBlur(14)),
-    "16 times down and up": lambda p: p.resize(
-        (p.width // 16, p.height // 16), Image.Resampling.BOX
-    ).resize(p.size, Image.Resampling.BICUBIC),
-}
+@pytest.mark.parametrize("grain", [1, 8])
+def test_noise_is_never_taken_for_a_control(grain: int) -> None:
+    """Random pictures of fine or coarse grain are rgb or nothing."""
+    rng = np.random.default_rng(grain)
+    coarse = rng.integers(0, 256, (6, 180 // grain, 320 // grain, 3), dtype=np.uint8)
+    assert value_of(coarse.repeat(grain, axis=1).repeat(grain, axis=2), "kind") in {"rgb", None}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -228,17 +192,14 @@ def test_a_camera_picture_stays_rgb_however_it_is_spoilt(seed: int) -> None:
     assert set(kinds.values()) == {"rgb"}, kinds
 
 
-def test_edges_of_most_pictures_are_found() -> None:
-    """The test above is not satisfied by silence: nearly all of the drawings count."""
-    found = [kind_of(edges(photograph(seed), 3)) for seed in SEEDS]
-    assert found.count("edge") >= len(found) - 1, found
-
-
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", BLURS)
-def test_heavy_blur_is_the_blur_control(seed: int, name: str) -> None:
+def test_heavy_blur_is_the_blur_control(seed: int) -> None:
     """A picture 512 wide that lost everything finer than about ten pixels is the blur control."""
-    assert kind_of(BLURS[name](photograph(seed).resize((512, 288)))) == "blur"
+    picture = photograph(seed).resize((512, 288))
+    for sigma in (6, 9, 14):
+        assert kind_of(picture.filter(ImageFilter.GaussianBlur(sigma))) == "blur"
+    tiny = picture.resize((32, 18), Image.Resampling.BOX)
+    assert kind_of(tiny.resize(picture.size, Image.Resampling.BICUBIC)) == "blur"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -251,6 +212,7 @@ def test_controls_of_every_kind_are_told_apart(seed: int) -> None:
     assert kind_of(ImageOps.invert(mask(seed))) in {"mask", None}
     assert kind_of(label_map(seed)) == "seg"
     assert kind_of(road_lines(seed)) == "lines"
+    assert kind_of(edges(photograph(seed), 3)) == "edge"
 
 
 @pytest.mark.parametrize("ink", [(255, 255, 255), (255, 220, 0)])
@@ -265,9 +227,6 @@ def test_writing_on_black_is_not_taken_for_edges_or_lines(
     for line in range(lines):
         draw.text((150, 40 + line * height * 1.4), f"Filmed by Camera Person {line}", ink, font)
     assert kind_of(card) in {"rgb", None}
-
-
-# The camera
 
 
 @pytest.mark.parametrize(
@@ -293,14 +252,14 @@ def test_a_move_is_named_with_its_direction_and_strength(
 
 def test_a_camera_that_stands_is_static() -> None:
     """Grain, compression and a jitter of a tenth of a percent are no motion."""
-    seed = 1
-    for jitter in (0, 0.1):
-        assert moves_of(filmed(photograph(seed), "static", jitter, seed=seed)) == ("static",)
-    for jitter in (0.25,):  # between steady and shaking
-        moves = moves_of(filmed(photograph(seed), "static", jitter, seed=seed))
-        assert moves in {("static",), ("shake",), None}
-    for size in (0.6, 2):
-        assert moves_of(filmed(photograph(seed), "shake", size, seed=seed)) == ("shake",)
+    for move, size, answers in (
+        ("static", 0, {("static",)}),
+        ("static", 0.1, {("static",)}),
+        ("static", 0.25, {("static",), ("shake",), None}),  # between steady and shaking
+        ("shake", 0.6, {("shake",)}),
+        ("shake", 2, {("shake",)}),
+    ):
+        assert moves_of(filmed(photograph(1), move, size, seconds=4, seed=1)) in answers
 
 
 def test_a_thing_that_moves_does_not_move_the_camera() -> None:
@@ -325,9 +284,6 @@ def test_a_road_to_a_far_horizon_is_forward_and_not_static() -> None:
         frame[60:140, :90] = np.roll(picture, -4 * i, axis=1)[60:140, :90]
     assert moves_of(film) in {("forward",), None}
     assert moves_of(film[::-1]) is None
-
-
-# Cuts
 
 
 def shot(seed: int, move: str = "static", speed: float = 0, seconds: float = 2) -> np.ndarray:
@@ -356,38 +312,28 @@ def test_a_moving_shot_has_no_cut(move: str, speed: float) -> None:
     assert cuts_of(shot(1, move, speed)) == []
 
 
-@pytest.mark.parametrize("length", [1, 2])
-def test_a_flash_is_no_cut(length: int) -> None:
-    """White light for one or two pictures comes back to the same shot."""
-    film = shot(0).copy()
-    film[8 : 8 + length] = np.clip(film[8 : 8 + length].astype(int) * 2 + 120, 0, 255)
-    assert cuts_of(film) == []
-
-
-def test_a_slow_cross_fade_is_no_hard_cut() -> None:
-    """A second of mixing two shots has no moment at which one ends."""
+def test_a_flash_or_a_slow_cross_fade_is_no_cut() -> None:
+    """White light for a picture or two comes back to the same shot; a second of mixing two shots
+    has no moment at which one ends.
+    """
     first, second = shot(0), shot(1)
+    for length in (1, 2):
+        film = first.copy()
+        film[8 : 8 + length] = np.clip(film[8 : 8 + length].astype(int) * 2 + 120, 0, 255)
+        assert cuts_of(film) == []
     mix = np.clip((np.arange(17) - 4) / 8, 0, 1)[:, None, None, None]
     assert cuts_of((first * (1 - mix) + second * mix).astype(np.uint8)) == []
-
-
-# Movement in the picture
-
-
-def film_with(seed: int, left: int, width: int, swing: int, height: int = 60) -> np.ndarray:
-    """A static scene in which a thing of known size swings to and fro, `swing` pixels wide."""
-    film = filmed(photograph(seed), "static", seed=seed).copy()
-    thing = np.asarray(photograph(seed + 7).resize((width, height)))
-    for i, picture in enumerate(film):
-        x = left + round(swing * (0.5 + 0.5 * np.sin(i * 1.1)))
-        picture[60 : 60 + height, x : x + width] = thing[:, : max(0, 320 - x)]
-    return film
 
 
 @pytest.mark.parametrize(("left", "where"), [(5, "left"), (125, "centre"), (230, "right")])
 def test_the_third_that_moves_is_named(left: int, where: str) -> None:
     """A thing that swings within one third of the picture is found there."""
-    found = value_of(film_with(0, left, 60, 25), "movement")
+    film = filmed(photograph(0), "static").copy()
+    thing = np.asarray(photograph(7).resize((60, 60)))
+    for i, picture in enumerate(film):
+        x = left + round(25 * (0.5 + 0.5 * np.sin(i * 1.1)))
+        picture[60:120, x : x + 60] = thing
+    found = value_of(film, "movement")
     assert found.amount in {"little", "some"}
     assert found.where == where
 
@@ -402,31 +348,22 @@ def test_nothing_moves_in_a_scene_at_rest(jitter: float) -> None:
     assert found is None or found.amount in {"none", "little"}
 
 
-# Light, colours and sharpness
-
-
 def pixels(*parts: tuple[tuple[int, int, int], float]) -> np.ndarray:
     """CIELAB pixels of a picture made of colours, each with its share of 1000 pixels."""
     rows = [np.full((round(share * 1000), 3), colour, dtype=np.uint8) for colour, share in parts]
     return lab(np.concatenate(rows))
 
 
-@pytest.mark.parametrize(
-    ("level", "exposure"),
-    [(8, "very dark"), (50, "dark"), (110, "medium"), (175, "bright"), (235, "very bright")],
-)
-def test_exposure_follows_the_mean_lightness(level: int, exposure: str) -> None:
-    """Five steps of grey are called by the five words, from very dark to very bright."""
-    found = light(pixels(((level, level, level), 1)))
-    assert found.value.exposure == exposure
-
-
-def test_contrast_follows_the_span_of_lightness() -> None:
-    """Haze is low contrast, black beside white is high, most pictures are neither."""
-    hazy = pixels(((150, 150, 150), 0.5), ((185, 185, 185), 0.5))
-    usual = pixels(((60, 60, 60), 0.5), ((180, 180, 180), 0.5))
-    stark = pixels(((5, 5, 5), 0.5), ((250, 250, 250), 0.5))
-    assert [light(p).value.contrast for p in (hazy, usual, stark)] == ["low", "normal", "high"]
+def test_exposure_is_the_mean_of_lightness_and_contrast_its_span() -> None:
+    """Five steps of grey are called by the five words; haze is low contrast, black beside white is
+    high, most pictures are neither.
+    """
+    words = ["very dark", "dark", "medium", "bright", "very bright"]
+    for level, word in zip((8, 50, 110, 175, 235), words, strict=True):
+        assert light(pixels(((level, level, level), 1))).value.exposure == word
+    for low, high, contrast in ((150, 185, "low"), (60, 180, "normal"), (5, 250, "high")):
+        parts = ((low, low, low), 0.5), ((high, high, high), 0.5)
+        assert light(pixels(*parts)).value.contrast == contrast
 
 
 @pytest.mark.parametrize(
@@ -442,28 +379,23 @@ def test_temperature_is_the_cast_of_the_greys(
     assert light(pixels(*parts, ((200, 20, 20), 0.25))).value.temperature == temperature
 
 
-@pytest.mark.parametrize(
-    ("colour", "names"),
-    [
-        ((255, 255, 255), {"white"}),
-        ((0, 0, 0), {"black"}),
-        ((255, 0, 0), {"red"}),
-        ((0, 0, 128), {"navy blue"}),
-        ((139, 69, 19), {"brown", "rust"}),
-        ((135, 206, 235), {"sky blue"}),
-        ((255, 192, 203), {"pink", "pale pink"}),
-        ((0, 128, 128), {"teal"}),
-        ((255, 255, 0), {"yellow"}),
-        ((128, 128, 0), {"olive"}),
-    ],
-)
-def test_well_known_colours_have_the_names_people_use(
-    colour: tuple[int, int, int], names: set[str]
-) -> None:
+def test_well_known_colours_have_the_names_people_use() -> None:
     """The CSS colours of these names are called so, or by a close neighbour."""
-    found = palette(pixels((colour, 1)))
-    assert found is not None
-    assert found.value.dominant[0] in names
+    for colour, names in {
+        (255, 255, 255): {"white"},
+        (0, 0, 0): {"black"},
+        (255, 0, 0): {"red"},
+        (0, 0, 128): {"navy blue"},
+        (139, 69, 19): {"brown", "rust"},
+        (135, 206, 235): {"sky blue"},
+        (255, 192, 203): {"pink", "pale pink"},
+        (0, 128, 128): {"teal"},
+        (255, 255, 0): {"yellow"},
+        (128, 128, 0): {"olive"},
+    }.items():
+        found = palette(pixels((colour, 1)))
+        assert found is not None
+        assert found.value.dominant[0] in names
 
 
 def test_dominant_colours_come_by_area_and_small_vivid_ones_are_accents() -> None:

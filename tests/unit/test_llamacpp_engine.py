@@ -177,16 +177,6 @@ def test_it_says_who_it_is_without_loading_anything() -> None:
         engine(gpu_layers=-1)
 
 
-def test_a_missing_file_is_a_fault_of_the_settings(tmp_path: Path) -> None:
-    """The files are looked at when the engine is asked, and again when they are there."""
-    made = LlamaCppEngine(
-        LlamaCppSettings(model=tmp_path / "late.gguf", mmproj=pair().mmproj, threads=1)
-    )
-    assert isinstance(refusal(made, request()), ConfigEngineError)
-    write_model(tmp_path / "late.gguf")
-    assert answers(made, request())[0].text == SENTENCE
-
-
 @pytest.mark.parametrize("fault", ["architecture", "cut", "width"])
 def test_what_llama_cpp_cannot_load_is_a_fault_of_the_settings(tmp_path: Path, fault: str) -> None:
     """Faults that the files' heads do not show are found at loading, and name both files."""

@@ -13,7 +13,6 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import gguf
@@ -185,15 +184,6 @@ for name in sys.argv[1:]:
 """
 
 
-@pytest.fixture
-def hub() -> Iterator[StubHub]:
-    """A hub with one file."""
-    pytest.importorskip("huggingface_hub", exc_type=ImportError)
-    served = StubHub({f"{REPO}/{FILE}": b"content"}).start()
-    yield served
-    served.stop()
-
-
 def test_what_is_no_file_of_the_hub(tmp_path: Path) -> None:
     """A path is taken as it is; a name of the hub that makes no sense is refused."""
     assert locate(tmp_path / "model.gguf") == tmp_path / "model.gguf"
@@ -203,42 +193,36 @@ def test_what_is_no_file_of_the_hub(tmp_path: Path) -> None:
             locate(name)
 
 
-def located(hub: StubHub, cache: Path, *names: str, **extra: str) -> list[tuple[str, str]]:
-    """What each name leads to in a fresh process: a path, or an error's class and text."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    variables = {"HF_ENDPOINT": hub.address, "HF_HOME": str(cache), "NO_PROXY": "*", **extra}
-    done = subprocess.run(
-        [sys.executable, "-c", _LOCATE, *names],
-        env=own | variables,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
-
-
-def test_a_file_of_the_hub_is_fetched_once(hub: StubHub, tmp_path: Path) -> None:
-    """It lies in the hub's own cache, whole, and is taken from there without a connection."""
-    ((kind, path),) = located(hub, tmp_path, NAME)
-    assert kind == "path"
-    assert Path(path).read_bytes() == b"content"
-    assert Path(path).is_relative_to(tmp_path)
-    hub.asked.clear()
-    assert located(hub, tmp_path, NAME, HF_HUB_OFFLINE="1") == [("path", path)]
-    assert hub.asked == []
-
-
-def test_what_cannot_be_had_is_a_fault_of_the_settings(hub: StubHub, tmp_path: Path) -> None:
-    """No such file, no such repository, or one with terms; a hub that is away may come back."""
+def test_files_of_the_hub(tmp_path: Path) -> None:
+    """A file is fetched once, into the hub's own cache; what cannot be had is one error."""
+    pytest.importorskip("huggingface_hub", exc_type=ImportError)
+    hub = StubHub({f"{REPO}/{FILE}": b"content"}).start()
     hub.errors = {
         "acme/secret/x.gguf": (401, "RepoNotFound"),
         "acme/gated/x.gguf": (403, "GatedRepo"),
     }
-    names = (f"hub:{REPO}:no.gguf", "hub:acme/secret:x.gguf", "hub:acme/gated:x.gguf")
-    for kind, text in located(hub, tmp_path, *names):
-        assert kind == "ConfigEngineError"
-        assert "does not give it to everybody" in text
-    ((kind, text),) = located(hub, tmp_path, NAME, HF_HUB_OFFLINE="1")
-    assert (kind, "cannot be fetched" in text) == ("TransientEngineError", True)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    own |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path), "NO_PROXY": "*"}
+
+    def located(*names: str, **extra: str) -> list[list[str]]:
+        """What each name leads to in a fresh process: a path, or an error's class and text."""
+        command = [sys.executable, "-c", _LOCATE, *names]
+        done = subprocess.run(command, env=own | extra, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    try:
+        absent = f"hub:{REPO}:no.gguf"
+        found, *refused = located(NAME, absent, "hub:acme/secret:x.gguf", "hub:acme/gated:x.gguf")
+        assert found[0] == "path"
+        assert Path(found[1]).read_bytes() == b"content"
+        assert Path(found[1]).is_relative_to(tmp_path)
+        for kind, text in refused:
+            assert kind == "ConfigEngineError"
+            assert "does not give it to everybody" in text
+        hub.asked.clear()
+        cached, (kind, text) = located(NAME, "hub:acme/new:x.gguf", HF_HUB_OFFLINE="1")
+        assert cached == found
+        assert (kind, "cannot be fetched" in text) == ("TransientEngineError", True)
+        assert hub.asked == []
+    finally:
+        hub.stop()

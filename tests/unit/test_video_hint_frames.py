@@ -12,7 +12,7 @@ from PIL import Image
 
 from promptlift.types import Size
 from promptlift.video.clip import NativeFrame
-from promptlift.video.reader import hint_frames
+from promptlift.video.reader import FrameChoice, hint_frames
 from promptlift.video.source import open_video
 
 if TYPE_CHECKING:
@@ -47,10 +47,6 @@ def _number(frame: Frame) -> int:
 
 def _plain(level: int) -> Callable[[int], Picture]:
     return lambda number: np.full((48, 64, 3), level, np.uint8)
-
-
-def _frozen(number: int) -> Picture:
-    return _numbered(1)
 
 
 def _video(path: Path, pictures: Iterable[Picture], *, fps: int = FPS, group: int = 1000) -> Path:
@@ -110,27 +106,24 @@ def test_scenes_takes_one_of_each_shot(tmp_path: Path) -> None:
 
     pictures = _pieces((shot(0), 20), (shot(180), 60), (shot(90), 40))
     with open_video(_video(tmp_path / "a.mp4", pictures)) as reader:
-        first, second, third = _numbers(hint_frames(reader, box=BOX, strategy="scenes", count=3))
+        first, second, third = _numbers(hint_frames(reader, FrameChoice("scenes", 3), box=BOX))
     assert 2 <= first <= 17
     assert 23 <= second <= 77
     assert 83 <= third <= 117
 
 
 @pytest.mark.parametrize("strategy", ["spread", "first", "fps", "scenes"])
-def test_every_strategy_gives_frames_of_the_box(moving: Path, strategy: str) -> None:
-    """Fitted into the box, or of its very size when told so."""
+def test_every_strategy_gives_frames_of_the_box_in_the_colours_of_the_video(
+    moving: Path, strategy: str
+) -> None:
+    """Fitted into the box, or of its very size when told so; for a clip, as YUV too."""
     with open_video(moving) as reader:
-        for frame in hint_frames(reader, box=Size(40, 40), strategy=strategy):
+        for frame in hint_frames(reader, FrameChoice(strategy), box=Size(40, 40)):
             assert frame.size == Size(40, 30)
-        for frame in hint_frames(reader, box=Size(40, 40), strategy=strategy, stretch=True):
+        for frame in hint_frames(reader, FrameChoice(strategy), box=Size(40, 40), stretch=True):
             assert frame.size == Size(40, 40)
-
-
-@pytest.mark.parametrize("strategy", ["spread", "first", "fps", "scenes"])
-def test_every_strategy_can_keep_the_colours_of_the_video(moving: Path, strategy: str) -> None:
-    """For a clip each frame brings the same picture as YUV too; otherwise it does not."""
     with open_video(moving, native=True) as reader:
-        for frame in hint_frames(reader, box=BOX, strategy=strategy):
+        for frame in hint_frames(reader, FrameChoice(strategy), box=BOX):
             assert isinstance(frame, NativeFrame)
             luma = frame.native.to_ndarray(format="gray").astype(int)
             assert np.abs(luma - frame.image.mean(-1)).mean() < 12
@@ -156,42 +149,28 @@ def test_a_blank_frame_is_replaced_within_its_part(tmp_path: Path) -> None:
     assert _numbers(frames) == [36, 72]
 
 
-@pytest.mark.parametrize("level", [0, 128, 255])
-def test_blank_ends_are_avoided(tmp_path: Path, level: int) -> None:
-    """Whether black, grey or white, half a clip's worth of it at the ends is not shown."""
-    pictures = _pieces((_plain(level), 40), (_numbered, 96), (_plain(level), 40))
+@pytest.mark.parametrize("end", [_plain(0), _plain(128), _plain(255), lambda _: _numbered(1)])
+def test_blank_and_frozen_ends_are_avoided(tmp_path: Path, end: Callable[[int], Picture]) -> None:
+    """Whether black, grey, white or a still picture, half a clip's worth of it is not shown."""
+    pictures = _pieces((end, 40), (_numbered, 96), (end, 40))
     with open_video(_video(tmp_path / "a.mp4", pictures)) as reader:
         for count in (1, 2, 3, 4):
-            frames = hint_frames(reader, box=BOX, count=count)
+            frames = hint_frames(reader, FrameChoice(count=count), box=BOX)
             assert len(frames) == count
             assert all(40 <= number < 136 for number in _numbers(frames))
 
 
-def test_frozen_ends_are_avoided(tmp_path: Path) -> None:
-    """A still picture at the start, which is not blank, is passed over too."""
-    pictures = _pieces((_frozen, 80), (_numbered, 120))
-    with open_video(_video(tmp_path / "a.mp4", pictures)) as reader:
-        frames = hint_frames(reader, box=BOX, count=3)
-    assert all(number >= 78 for number in _numbers(frames))
-
-
 @pytest.mark.parametrize("strategy", ["spread", "first", "fps", "scenes"])
-@pytest.mark.parametrize("count", [1, 2, 8])
-def test_a_short_video_gives_each_frame_once(tmp_path: Path, strategy: str, count: int) -> None:
-    """Of three frames never more than three, and no two the same."""
+def test_a_short_video_gives_each_frame_once(tmp_path: Path, strategy: str) -> None:
+    """Of three frames never more than three, and no two the same; of a still picture itself."""
     with open_video(_video(tmp_path / "a.mp4", _pieces((_numbered, 3)))) as reader:
-        frames = hint_frames(reader, box=BOX, strategy=strategy, count=count, fps=Fraction(48))
-    times = [frame.time for frame in frames]
-    assert 1 <= len(times) <= min(count, 3)
-    assert times == sorted(set(times))
-
-
-@pytest.mark.parametrize("strategy", ["spread", "first", "fps", "scenes"])
-def test_a_still_picture_gives_itself(tmp_path: Path, strategy: str) -> None:
-    """One frame, whatever is asked for."""
-    path = tmp_path / "still.png"
-    Image.fromarray(_numbered(5)).save(path)
-    with open_video(path) as reader:
-        frames = hint_frames(reader, box=BOX, strategy=strategy, count=4)
+        for count in (1, 2, 8):
+            frames = hint_frames(reader, FrameChoice(strategy, count, Fraction(48)), box=BOX)
+            times = [frame.time for frame in frames]
+            assert 1 <= len(times) <= min(count, 3)
+            assert times == sorted(set(times))
+    Image.fromarray(_numbered(5)).save(tmp_path / "still.png")
+    with open_video(tmp_path / "still.png") as reader:
+        frames = hint_frames(reader, FrameChoice(strategy, 4), box=BOX)
     assert _numbers(frames) == [5]
     assert frames[0].time == 0

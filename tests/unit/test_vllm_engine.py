@@ -117,19 +117,6 @@ def test_a_request_that_kills_every_engine_is_given_up(stub: Stub) -> None:
     assert stub.count("start") == 3
 
 
-def test_without_retries_a_failure_is_raised_at_once(stub: Stub) -> None:
-    """For callers who try again by themselves."""
-    stub.behave(failures=5)
-
-    async def use() -> None:
-        async with engine_of(stub, settings={"retries": 0}) as engine:
-            with pytest.raises(TransientEngineError, match="503"):
-                await engine.complete(REQUEST)
-
-    asyncio.run(use())
-    assert stub.calls() == ["start", "/v1/chat/completions"]
-
-
 def test_a_cancelled_start_leaves_nothing(stub: Stub) -> None:
     """Whoever gives up waiting ends what was being started."""
     stub.behave(slow=600)
@@ -219,16 +206,3 @@ def test_one_that_does_not_wake_is_replaced(stub: Stub) -> None:
 
     asyncio.run(use())
     assert stub.count("start") == 2
-
-
-def test_one_without_sleep_mode_cannot_sleep(stub: Stub) -> None:
-    """It says so, and is not asked to."""
-
-    async def use() -> None:
-        async with engine_of(stub, settings={"sleep": False}) as engine:
-            await engine.describe()
-            assert not engine.can_sleep()
-            assert not await engine.sleep()
-
-    asyncio.run(use())
-    assert stub.count("/sleep") == 0

@@ -2,7 +2,7 @@
 
 How it behaves is in ``behaviour.json`` of the model's folder: ``fail`` is printed before it ends;
 ``slow`` seconds pass before it listens, and ``thinks`` before it answers; of the requests
-``deaths`` end it, and ``failures`` are answered with 503; falling asleep takes ``drowsy`` seconds,
+``deaths`` end it; falling asleep takes ``drowsy`` seconds,
 and ``deaf`` times it does not wake. Asked while it sleeps, it fails, as vLLM does at the least.
 Each call is written to ``calls`` in that folder.
 """
@@ -87,9 +87,6 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.folder.one_less("deaths"):
             os._exit(9)
-        if self.folder.one_less("failures"):
-            self._answer({"error": {"message": "not now"}}, 503)
-            return
         message = {"role": "assistant", "content": ANSWER}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": len(body), "completion_tokens": 7, "total_tokens": 0}

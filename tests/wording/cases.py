@@ -6,7 +6,7 @@ from typing import Any, TypeVar, get_args
 
 from hypothesis import strategies as st
 
-from promptlift.facts.model import Camera, Confident, Facts, Light, Movement, Palette
+from promptlift.facts import Camera, Confident, Facts, Light, Movement, Palette
 from promptlift.types import Kind
 
 T = TypeVar("T")

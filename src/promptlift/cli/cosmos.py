@@ -241,7 +241,7 @@ def _check(specs: tuple[Path, ...], root: str | None, as_json: bool, **command: 
     command["root"] = None if root is None else Path(root)
     results = [one for spec in specs for one in check_spec(spec, **command)]
     if as_json:
-        values = [{**asdict(one), "room": one.room} for one in results]
+        values = [asdict(one) for one in results]
         click.echo(json.dumps(values, indent=2, ensure_ascii=False, default=str))
     else:
         click.echo("\n\n".join(_check_text(one) for one in results))

@@ -12,7 +12,7 @@ from promptlift.cli.items import item_option
 from promptlift.instants import DEFAULT_WIDTH, clip_size
 
 if TYPE_CHECKING:
-    from promptlift.facts.model import Facts
+    from promptlift.facts import Facts
 
 __all__ = ["facts", "hint"]
 
@@ -42,20 +42,13 @@ def hint(
     ffmpeg -vf "scale=320:-2:flags=lanczos,fps=2" -vframes 2 -c:v libx264 -crf 18 -preset medium.
     """
     from promptlift.video.export import check_target, write_hints
-    from promptlift.video.reader import hint_frames
+    from promptlift.video.reader import FrameChoice, hint_frames
     from promptlift.video.source import open_video
 
     check_target(output)
     with open_video(video, native=True) as reader:
-        shown = hint_frames(
-            reader,
-            box=clip_size(reader.info.size, width),
-            strategy=strategy,
-            count=frames,
-            fps=fps,
-            exact=exact,
-            stretch=True,
-        )
+        box, choice = clip_size(reader.info.size, width), FrameChoice(strategy, frames, fps, exact)
+        shown = hint_frames(reader, choice, box=box, stretch=True)
     write_hints(shown, output, fps=fps)
     for frame in shown:
         notes = "  (nearest keyframe)" * frame.snapped + "  (damaged)" * frame.corrupt

@@ -58,6 +58,7 @@ class SpecItem:
         region: The part of the picture that the prompt is about; None for the whole.
         region_mask: The mask video that shows that part instead, as written; None for none.
         region_fault: Why the part cannot be known from the spec; empty where it can.
+        warnings: What the generator will refuse or ignore.
         error: Why it cannot be read; None where it can.
     """
 
@@ -70,6 +71,7 @@ class SpecItem:
     region: Box | None = None
     region_mask: str | None = None
     region_fault: str = ""
+    warnings: tuple[str, ...] = ()
     error: SpecError | None = None
 
 
@@ -229,13 +231,21 @@ class _Transfer1Batch(SpecFormat):
         """A line, with the controls and the prompt of the spec where it has none of its own."""
         item = self._item(where, owner)
         hints = dict(base.hints) if base else {}
+        allowed = base.hints if base else CONTROLS
+        warnings = []
         overrides = owner.members.get("control_overrides")
-        allowed = base.hints if base else CONTROLS  # the generator ignores others
+        if overrides is not None and not isinstance(overrides.value, dict):
+            warnings.append("control_overrides is not an object: Cosmos-Transfer1 stops there")
         for key, node in overrides.members.items() if overrides else ():
-            if key in allowed and ("input_control" in node.members or not base):
+            what = f"control_overrides of {key[:40]!r} is"
+            if key not in allowed:
+                warnings.append(f"{what} ignored: the spec has no such control")
+            elif not isinstance(node.value, dict):
+                warnings.append(f"{what} not an object: Cosmos-Transfer1 stops there")
+            elif "input_control" in node.value or not base:
                 hints[key] = _text(node, "input_control") or None
         prompt = base.prompt if item.prompt is None and base else item.prompt
-        yield replace(item, prompt=prompt, hints=hints)
+        yield replace(item, prompt=prompt, hints=hints, warnings=tuple(warnings))
 
 
 class _Transfer25(SpecFormat):

@@ -197,8 +197,9 @@ class ItemResult:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know of how its video was read."""
-        return () if self.record is None else self.record.video.warnings
+        """What a person should know of its line, and of how its video was read."""
+        video = () if self.record is None else self.record.video.warnings
+        return (*self.item.warnings, *video)
 
 
 def plan_item(item: SpecItem, spec: Spec, known: KnownPrompts, options: SpecOptions) -> ItemResult:

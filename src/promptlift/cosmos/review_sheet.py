@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -48,7 +47,7 @@ def render_review_sheet(
     """The page for specs that are upsampled: frames, prompts, reviews and tokens of each item.
 
     A record says which frames were shown; they are decoded again, each video in a process of its
-    own. Of an item whose engine looked at none, two of its video are.
+    own. Of an item whose engine looked at none, those that another would be shown are.
 
     Args:
         specs: What became of them.
@@ -83,10 +82,6 @@ def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
     if item.video is None or item.record is None:
         return ()
     times = [Fraction(frame.exact_seconds) for frame in item.record.frames]
-    probe = item.record.video.probe
-    if not times and probe is not None and probe.duration:
-        duration = Fraction(probe.duration)  # an engine without a model is shown none
-        times = [duration / 4, duration * 3 / 4]
     region = item.item.region or item.mask_path
     try:
         return isolated_call(_decode, item.video_path, region, times, options)
@@ -97,16 +92,16 @@ def _pictures(item: ItemResult, options: Options) -> tuple[_Picture, ...]:
 def _decode(
     video: str, region: Box | str | None, times: Sequence[Fraction], options: Options
 ) -> tuple[_Picture, ...]:
-    """The frames at some times, or those of a region, as data: addresses."""
+    """The frames at some times as data: addresses; without times, or of a region, the chosen."""
     from PIL import Image
 
     choice = FrameChoice(options.strategy, options.frames, options.fps, options.exact)
     source = video if region is None else VideoRegion(video, region, choice)
     with open_video(source) as reader:
-        if region is None:
+        if times and region is None:
             frames = reader.frames_at([Instant.exact(time) for time in times], _PICTURE)
-        else:  # an engine that looks at none was asked
-            frames = hint_frames(reader, box=_PICTURE, **asdict(choice))
+        else:
+            frames = hint_frames(reader, choice, box=_PICTURE)
         pictures = []
         for frame in frames:
             file = io.BytesIO()

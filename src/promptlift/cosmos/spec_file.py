@@ -31,7 +31,6 @@ __all__ = [
     "Node",
     "Spec",
     "apply_edits",
-    "quoted",
     "read_spec",
     "read_text",
     "scan_json",
@@ -152,17 +151,6 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     return "".join([*parts, text[position:]])
 
 
-def quoted(value: str, *, ascii_only: bool) -> str:
-    """A text as JSON, on one line whatever it holds.
-
-    Args:
-        value: The text.
-        ascii_only: Write everything else as an escape, for a file that is plain ASCII so far:
-            the generators read with the locale's encoding, which need not be UTF-8.
-    """
-    return json.dumps(value, ensure_ascii=ascii_only).translate(_BREAKS)
-
-
 def set_member(text: str, owner: Node, key: str, value: str, *, ascii_only: bool) -> Edit:
     """Set a member of an object to a text; a missing one is put first, in the object's style.
 
@@ -171,9 +159,10 @@ def set_member(text: str, owner: Node, key: str, value: str, *, ascii_only: bool
         owner: The object.
         key: The member's name.
         value: The text that it is set to.
-        ascii_only: See `quoted`.
+        ascii_only: Write everything else as an escape, for a file that is plain ASCII so far:
+            the generators read with the locale's encoding, which need not be UTF-8.
     """
-    new = quoted(value, ascii_only=ascii_only)
+    new = json.dumps(value, ensure_ascii=ascii_only).translate(_BREAKS)
     if key in owner.members:
         return Edit(owner.members[key].start, owner.members[key].end, new)
     name = f'"{key}"'

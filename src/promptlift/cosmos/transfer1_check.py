@@ -15,6 +15,7 @@ from promptlift.cosmos.formats import SpecItem
 from promptlift.cosmos.spec_file import Node, Spec, read_spec, read_text
 from promptlift.errors import BudgetError, SpecError, VideoError
 from promptlift.planning import Budget, Cost, make_plan
+from promptlift.text import counted
 from promptlift.tokens import PIXTRAL
 from promptlift.tokens.text import counter_for
 from promptlift.types import Size, VideoInfo, fit
@@ -103,6 +104,7 @@ class CheckResult:
         size: Pixels of each frame that is shown.
         frames: How many frames are shown.
         tokens: Tokens of the whole prompt.
+        room: Tokens left for the answer; below 0 where the prompt alone is too long.
         better: What promptlift would show instead.
     """
 
@@ -116,12 +118,8 @@ class CheckResult:
     size: Size | None = None
     frames: int | None = None
     tokens: int | None = None
+    room: int | None = None
     better: Cost | None = None
-
-    @property
-    def room(self) -> int | None:
-        """Tokens left for the answer; below 0 where the prompt alone is too long."""
-        return None if self.tokens is None else CONTEXT - self.tokens
 
 
 def check_spec(
@@ -175,7 +173,7 @@ def _batch_items(batch: Path, spec: Path) -> tuple[SpecItem, ...]:
     try:
         blank = [line.strip() for line in read_text(batch).splitlines()].count("")
         if blank:
-            raise SpecError(f"{blank} of its lines are blank", remedy="delete them")
+            raise SpecError(f"it has {counted(blank, 'blank line')}", remedy="delete blank lines")
         items = read_spec(batch, form="transfer1-batch", base=spec).items
         for item in items:
             if item.error is not None:
@@ -364,7 +362,7 @@ class _Check:
                 self._add(f"It is shrunk from {source} to fit {BOX}.", f"{AUGMENTORS}:104-125")
         out.frames, text = self._asked(info)
         out.tokens = PIXTRAL.prompt(out.size, out.frames, text)
-        room = CONTEXT - out.tokens
+        out.room = room = CONTEXT - out.tokens
         shown = "Its only frame" if out.frames == 1 else "Its first two frames"
         cost = f"{shown}, {out.size}, and the prompt take {out.tokens:,} tokens of {CONTEXT:,}"
         where = f"{UPSAMPLER}:55; {MISC}:40-55"

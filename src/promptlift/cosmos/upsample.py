@@ -191,9 +191,12 @@ class SpecRows:
         """The rows of one spec, and notes on it."""
         if spec.detected:
             self.note(f"{path}: read as {spec.format.name} (--format)")
+        loader = "at which the generator's loader stops"
         if spec.text.startswith(BOM):
-            what = "it begins with a byte order mark, at which the generator's loader stops"
-            self.note(f"{path}: warning: {what}")
+            self.note(f"{path}: warning: it begins with a byte order mark, {loader}")
+        lines = spec.text.rstrip("\n").split("\n")
+        if spec.items[0].where.startswith("line") and not all(map(str.strip, lines)):
+            self.note(f"{path}: warning: it has blank lines, {loader}")
         kept: Counter[str] = Counter()
         notes: dict[str, None] = {}
         for item in spec.items:

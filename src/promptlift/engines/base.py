@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from promptlift.types import EngineInfo, FinishReason, Sampling
 
 if TYPE_CHECKING:
-    from promptlift.facts.model import Facts
+    from promptlift.facts import Facts
     from promptlift.types import Frame, Kind
 
 __all__ = [

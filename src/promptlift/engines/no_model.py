@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from promptlift.engines.base import Request
-    from promptlift.facts.model import Camera, Facts, Light, Movement, Palette
+    from promptlift.facts import Camera, Facts, Light, Movement, Palette
 
 __all__ = [
     "ANOTHER_LOOK",

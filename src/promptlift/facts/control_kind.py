@@ -10,19 +10,19 @@ hazy, grey, noisy and softened photographs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from promptlift.facts import Confident, Sharpness
 from promptlift.facts.image_ops import codes, luma, spread_indices, tint, upper, window_max
-from promptlift.facts.model import Confident
 from promptlift.types import Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["Sharpness", "Texture", "control_kind", "sharpness", "texture"]
+__all__ = ["Texture", "control_kind", "sharpness", "texture"]
 
 _SAMPLES = 4  # pictures that are looked at
 _SMALLEST = 48  # pixels a side, below which windows and blocks say nothing
@@ -157,29 +157,7 @@ def control_kind(t: Texture | None) -> Confident[Kind] | None:
     drawn = _ramp(t.midtone, 0.25, 0.12)
     drawing = max(0.5, _ramp(t.bands, 4.5, 3.2))  # many bands may be lines of writing
     scatter = (1 - t.flat) / max(t.occupied, 0.01)  # points lie everywhere, lines leave gaps
-    edge = (
-        grey,
-        bright,
-        drawing,
-        _ramp(t.black, 0.42, 0.55),
-        _ramp(t.thinness, 0.9, 0.97),
-        _ramp(t.steepness, 0.6, 0.75),
-        _ramp(t.occupied, 0.08, 0.16),
-        _ramp(t.midtone, 0.2, 0.08),
-        _ramp(t.block_variation, 0.38, 0.28),
-        _ramp(scatter, 0.95, 0.85),
-    )
-    mask = (
-        grey,
-        bright,
-        drawn,
-        _ramp(t.black + t.white, 0.92, 0.97),
-        _ramp(t.thinness, 0.6, 0.3),
-        _ramp(t.steepness, 0.3, 0.42),
-        _ramp(t.black, 0.01, 0.03),
-        _ramp(t.white, 0.002, 0.01),
-    )
-    lines = (
+    lines = min(
         bright,
         drawn,
         drawing,
@@ -189,50 +167,72 @@ def control_kind(t: Texture | None) -> Confident[Kind] | None:
         _ramp(t.hues, 1, 3),
         _ramp(t.occupied, 0.08, 0.16),
     )
-    seg = (
-        bright,
-        drawn,
-        _ramp(t.chroma_90, 80, 140),
-        _ramp(t.flat, 0.4, 0.6),
-        _ramp(t.colours, 24, 14),
-        _ramp(t.hues, 1, 3),
-        _ramp(t.steepness, 0.24, 0.34),
-    )
-    depth = (
-        _ramp(t.chroma_99, 30, 12),
-        bright,
-        _ramp(t.flat, 0.5, 0.65),
-        _ramp(t.detail_75, 1.5, 0.9),
-        _ramp(t.detail_90, 2.4, 1.8),
-        _ramp(t.steepness, 0.24, 0.31),
-        _ramp(t.spread, 22, 34),
-        _ramp(t.colours, 2.5, 4),
-    )
-    points = (  # of a lidar that leaves most of the picture black
-        grey,
-        _ramp(t.gain, 6.5, 5.5),
-        _ramp(t.black, 0.38, 0.46),
-        _ramp(t.thinness, 0.9, 0.97),
-        _ramp(scatter, 0.8, 0.9),
-        _ramp(t.midtone, 0.2, 0.08),
-        _ramp(t.foreground, 0.04, 0.08),
-        _ramp(t.block_variation, 0.1, 0.2),  # near and far differ; writing is all of one level
-        _ramp(t.steepness, 0.6, 0.75),
-    )
-    blur = (
-        _ramp(t.gain, 6, 4),
-        _ramp(t.steepness, 0.155, 0.13),
-        _ramp(t.detail_90, 4, 2),
-        _ramp(t.spread, 5, 12),
-        max(0.5, _ramp(t.chroma_99, 12, 25)),  # a grey one may be a picture that is soft by nature
-    )
     scores: dict[Kind, float] = {
-        "edge": min(edge),
-        "depth": max(min(depth), min(points)),
-        "seg": min(*seg, 1 - min(lines)),  # lines are drawn regions too, and something more
-        "blur": min(blur),
-        "lines": min(lines),
-        "mask": min(mask),
+        "edge": min(
+            grey,
+            bright,
+            drawing,
+            _ramp(t.black, 0.42, 0.55),
+            _ramp(t.thinness, 0.9, 0.97),
+            _ramp(t.steepness, 0.6, 0.75),
+            _ramp(t.occupied, 0.08, 0.16),
+            _ramp(t.midtone, 0.2, 0.08),
+            _ramp(t.block_variation, 0.38, 0.28),
+            _ramp(scatter, 0.95, 0.85),
+        ),
+        "depth": max(
+            min(
+                _ramp(t.chroma_99, 30, 12),
+                bright,
+                _ramp(t.flat, 0.5, 0.65),
+                _ramp(t.detail_75, 1.5, 0.9),
+                _ramp(t.detail_90, 2.4, 1.8),
+                _ramp(t.steepness, 0.24, 0.31),
+                _ramp(t.spread, 22, 34),
+                _ramp(t.colours, 2.5, 4),
+            ),
+            min(  # points of a lidar that leaves most of the picture black
+                grey,
+                _ramp(t.gain, 6.5, 5.5),
+                _ramp(t.black, 0.38, 0.46),
+                _ramp(t.thinness, 0.9, 0.97),
+                _ramp(scatter, 0.8, 0.9),
+                _ramp(t.midtone, 0.2, 0.08),
+                _ramp(t.foreground, 0.04, 0.08),
+                # Near and far differ; writing is all of one level.
+                _ramp(t.block_variation, 0.1, 0.2),
+                _ramp(t.steepness, 0.6, 0.75),
+            ),
+        ),
+        "seg": min(
+            bright,
+            drawn,
+            _ramp(t.chroma_90, 80, 140),
+            _ramp(t.flat, 0.4, 0.6),
+            _ramp(t.colours, 24, 14),
+            _ramp(t.hues, 1, 3),
+            _ramp(t.steepness, 0.24, 0.34),
+            1 - lines,  # lines are drawn regions too, and something more
+        ),
+        "blur": min(
+            _ramp(t.gain, 6, 4),
+            _ramp(t.steepness, 0.155, 0.13),
+            _ramp(t.detail_90, 4, 2),
+            _ramp(t.spread, 5, 12),
+            # A grey one may be a picture that is soft by nature.
+            max(0.5, _ramp(t.chroma_99, 12, 25)),
+        ),
+        "lines": lines,
+        "mask": min(
+            grey,
+            bright,
+            drawn,
+            _ramp(t.black + t.white, 0.92, 0.97),
+            _ramp(t.thinness, 0.6, 0.3),
+            _ramp(t.steepness, 0.3, 0.42),
+            _ramp(t.black, 0.01, 0.03),
+            _ramp(t.white, 0.002, 0.01),
+        ),
     }
     best = max(scores, key=scores.__getitem__)
     score = scores[best]
@@ -246,8 +246,6 @@ def control_kind(t: Texture | None) -> Confident[Kind] | None:
 def _ramp(value: float, against: float, speaks_for: float) -> float:
     return min(max((value - against) / (speaks_for - against), 0.0), 1.0)
 
-
-Sharpness = Literal["sharp", "soft", "blurred"]
 
 _BLURRED, _SOFT, _SHARP = 0.155, 0.24, 0.34  # steepness of the sharpest steps
 _PLAIN = 8.0  # levels of spread below which there is nothing to be sharp

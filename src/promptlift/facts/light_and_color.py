@@ -2,89 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from promptlift.facts import Confident, Contrast, Exposure, Light, Palette, Temperature
 from promptlift.facts.image_ops import lab
-from promptlift.facts.model import Confident, Light, Palette
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["light", "palette"]
 
-# The colours that have a name, as sRGB at the centre of what people call so. Names that cover more
-# than one place stand several times.
+# The colours that have a name, as sRGB at the centres of what people call so.
 _NEUTRALS = frozenset({"black", "charcoal", "dark gray", "gray", "light gray", "white"})
 
-_ANCHORS = (
-    ("black", (10, 10, 10)),
-    ("charcoal", (48, 48, 50)),
-    ("dark gray", (84, 84, 86)),
-    ("gray", (128, 128, 130)),
-    ("light gray", (190, 190, 190)),
-    ("white", (246, 246, 246)),
-    ("dark red", (120, 20, 24)),
-    ("dark red", (139, 0, 0)),
-    ("red", (212, 30, 34)),
-    ("red", (176, 24, 30)),
-    ("coral", (240, 110, 92)),
-    ("pink", (242, 150, 180)),
-    ("pale pink", (236, 206, 208)),
-    ("magenta", (206, 30, 150)),
-    ("dusty rose", (178, 112, 112)),
-    ("burgundy", (84, 18, 36)),
-    ("rust", (168, 66, 30)),
-    ("orange", (244, 130, 24)),
-    ("orange", (214, 104, 30)),
-    ("peach", (246, 196, 158)),
-    ("amber", (232, 168, 30)),
-    ("yellow", (246, 222, 50)),
-    ("pale yellow", (244, 236, 172)),
-    ("gold", (200, 158, 62)),
-    ("dark brown", (62, 40, 26)),
-    ("dark brown", (40, 26, 18)),
-    ("brown", (114, 72, 42)),
-    ("brown", (140, 84, 44)),
-    ("tan", (184, 148, 108)),
-    ("beige", (222, 206, 178)),
-    ("cream", (246, 238, 216)),
-    ("grayish brown", (120, 106, 94)),
-    ("olive", (110, 108, 40)),
-    ("dark olive", (58, 58, 26)),
-    ("lime green", (150, 214, 40)),
-    ("green", (40, 150, 56)),
-    ("green", (60, 120, 60)),
-    ("dark green", (20, 70, 34)),
-    ("dark green", (30, 58, 36)),
-    ("sage green", (146, 166, 134)),
-    ("pale green", (196, 226, 188)),
-    ("mint", (150, 228, 190)),
-    ("bright green", (30, 230, 60)),
-    ("teal", (16, 120, 120)),
-    ("dark teal", (16, 66, 70)),
-    ("turquoise", (60, 204, 200)),
-    ("cyan", (60, 226, 246)),
-    ("sky blue", (120, 184, 232)),
-    ("pale blue", (198, 220, 236)),
-    ("blue", (40, 96, 206)),
-    ("bright blue", (20, 40, 250)),
-    ("navy blue", (22, 32, 86)),
-    ("navy blue", (0, 0, 128)),
-    ("navy blue", (14, 18, 50)),
-    ("slate blue", (84, 104, 136)),
-    ("dark blue gray", (52, 64, 82)),
-    ("blue gray", (146, 162, 178)),
-    ("lavender", (194, 176, 226)),
-    ("purple", (118, 50, 150)),
-    ("purple", (88, 24, 160)),
-    ("dark purple", (56, 26, 76)),
-    ("dark purple", (56, 44, 76)),
-    ("violet", (140, 92, 220)),
-    ("violet", (140, 40, 250)),
-    ("mauve", (150, 116, 146)),
-)
+_COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "black": ((10, 10, 10),),
+    "charcoal": ((48, 48, 50),),
+    "dark gray": ((84, 84, 86),),
+    "gray": ((128, 128, 130),),
+    "light gray": ((190, 190, 190),),
+    "white": ((246, 246, 246),),
+    "dark red": ((120, 20, 24), (139, 0, 0)),
+    "red": ((212, 30, 34), (176, 24, 30)),
+    "coral": ((240, 110, 92),),
+    "pink": ((242, 150, 180),),
+    "pale pink": ((236, 206, 208),),
+    "magenta": ((206, 30, 150),),
+    "dusty rose": ((178, 112, 112),),
+    "burgundy": ((84, 18, 36),),
+    "rust": ((168, 66, 30),),
+    "orange": ((244, 130, 24), (214, 104, 30)),
+    "peach": ((246, 196, 158),),
+    "amber": ((232, 168, 30),),
+    "yellow": ((246, 222, 50),),
+    "pale yellow": ((244, 236, 172),),
+    "gold": ((200, 158, 62),),
+    "dark brown": ((62, 40, 26), (40, 26, 18)),
+    "brown": ((114, 72, 42), (140, 84, 44)),
+    "tan": ((184, 148, 108),),
+    "beige": ((222, 206, 178),),
+    "cream": ((246, 238, 216),),
+    "grayish brown": ((120, 106, 94),),
+    "olive": ((110, 108, 40),),
+    "dark olive": ((58, 58, 26),),
+    "lime green": ((150, 214, 40),),
+    "green": ((40, 150, 56), (60, 120, 60)),
+    "dark green": ((20, 70, 34), (30, 58, 36)),
+    "sage green": ((146, 166, 134),),
+    "pale green": ((196, 226, 188),),
+    "mint": ((150, 228, 190),),
+    "bright green": ((30, 230, 60),),
+    "teal": ((16, 120, 120),),
+    "dark teal": ((16, 66, 70),),
+    "turquoise": ((60, 204, 200),),
+    "cyan": ((60, 226, 246),),
+    "sky blue": ((120, 184, 232),),
+    "pale blue": ((198, 220, 236),),
+    "blue": ((40, 96, 206),),
+    "bright blue": ((20, 40, 250),),
+    "navy blue": ((22, 32, 86), (0, 0, 128), (14, 18, 50)),
+    "slate blue": ((84, 104, 136),),
+    "dark blue gray": ((52, 64, 82),),
+    "blue gray": ((146, 162, 178),),
+    "lavender": ((194, 176, 226),),
+    "purple": ((118, 50, 150), (88, 24, 160)),
+    "dark purple": ((56, 26, 76), (56, 44, 76)),
+    "violet": ((140, 92, 220), (140, 40, 250)),
+    "mauve": ((150, 116, 146),),
+}
 
 _EXPOSURE = (12.0, 28.0, 62.0, 80.0)  # mean L*
 _CONTRAST = (30.0, 82.0)  # L* between the 5th and the 95th percentile
@@ -102,9 +89,8 @@ def light(colours: NDArray[np.float32]) -> Confident[Light]:
     lightness = colours[:, 0]
     mean = float(lightness.mean())
     low, high = np.percentile(lightness, [5, 95])
-    exposures: tuple[Literal["very dark", "dark", "medium", "bright", "very bright"], ...]
-    exposures = ("very dark", "dark", "medium", "bright", "very bright")
-    contrasts: tuple[Literal["low", "normal", "high"], ...] = ("low", "normal", "high")
+    exposures: tuple[Exposure, ...] = get_args(Exposure)
+    contrasts: tuple[Contrast, ...] = get_args(Contrast)
     value = Light(
         exposure=exposures[int(np.searchsorted(_EXPOSURE, mean))],
         contrast=contrasts[int(np.searchsorted(_CONTRAST, high - low))],
@@ -114,7 +100,7 @@ def light(colours: NDArray[np.float32]) -> Confident[Light]:
     return Confident[Light](value=value, confidence=round(min(0.6 + margin / 20, 0.95), 2))
 
 
-def _temperature(colours: NDArray[np.float32]) -> Literal["warm", "neutral", "cool"] | None:
+def _temperature(colours: NDArray[np.float32]) -> Temperature | None:
     """Tell the tint of what is nearly grey; None where little is, or between two words.
 
     Few greys must not contradict the rest of the picture, as cool hills under a warm sky do.
@@ -142,10 +128,10 @@ _GREY = 9.0  # chroma up to which a colour is a grey, whatever its tint
 _TOGETHER = 1024  # colours; more, and OpenBLAS wakes threads that cost more than they do
 _MOST_DOMINANT, _MOST_NEUTRAL, _MOST_ACCENTS = 4, 2, 3
 
-_NAMES = tuple(dict.fromkeys(name for name, _ in _ANCHORS))
-_TABLE = lab(np.array([colour for _, colour in _ANCHORS], dtype=np.uint8))
-_NAME_OF = np.array([_NAMES.index(name) for name, _ in _ANCHORS])  # of each row of the table
-_FIRST = np.array([next(i for i, n in enumerate(_NAME_OF) if n == k) for k in range(len(_NAMES))])
+_NAMES = tuple(_COLOURS)
+_TABLE = lab(np.array([place for places in _COLOURS.values() for place in places], dtype=np.uint8))
+_NAME_OF = np.repeat(range(len(_NAMES)), [*map(len, _COLOURS.values())])  # of each row of the table
+_FIRST = np.searchsorted(_NAME_OF, range(len(_NAMES)))
 _IS_NEUTRAL = np.array([name in _NEUTRALS for name in _NAMES])
 _HUE = np.arctan2(_TABLE[_FIRST, 2], _TABLE[_FIRST, 1]) / (2 * np.pi)  # of each name, in turns
 _SECTOR = np.round(_HUE * 12).astype(int) % 12

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from promptlift.facts import Facts
 from promptlift.facts.control_kind import control_kind, sharpness, texture
 from promptlift.facts.image_ops import halve, lab, luma, spread_indices
 from promptlift.facts.light_and_color import light, palette
-from promptlift.facts.model import Facts
 from promptlift.facts.motion import camera, find_cuts, measure_motion, movement, moving
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from promptlift.facts import Camera, Confident, Movement
     from promptlift.facts.image_ops import Plane
-    from promptlift.facts.model import Camera, Confident, Movement
     from promptlift.types import Thumbnails
 
 __all__ = ["measure_facts"]
@@ -47,12 +47,9 @@ def measure_facts(thumbnails: Thumbnails, motion: Thumbnails | None = None) -> F
         return Facts()
     found = texture(images)
     kind = control_kind(found)
-    control = kind is not None and kind.value != "rgb"
-    if control and kind is not None and kind.value != "blur":
-        return Facts(kind=kind)
     clear = sharpness(found) if found is not None else None
-    if control:
-        return Facts(kind=kind, sharpness=clear)
+    if kind is not None and kind.value != "rgb":
+        return Facts(kind=kind, sharpness=clear if kind.value == "blur" else None)
     how: Confident[Camera] | None = None
     moves: Confident[Movement] | None = None
     cuts: tuple[float, ...] | None = None

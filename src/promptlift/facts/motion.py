@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, reduce
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from promptlift.facts import Amount, Camera, Confident, Move, Movement, Speed, Where
 from promptlift.facts.image_ops import codes, halve, window_max
-from promptlift.facts.model import Camera, Confident, Movement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +37,6 @@ _REACH = 8.0  # pixels; beyond a quarter of a tile too little of it is seen in b
 def _tile_starts(length: int) -> NDArray[np.intp]:
     count = max((length - _SIDE) // _STRIDE + 1, 1)
     return np.linspace(0, length - _SIDE, count).round().astype(np.intp)
-
-
-def _tile_centres(height: int, width: int) -> Vectors:
-    """Centres of the tiles, ``(tiles, 2)`` as x and y pixels from the centre of the picture."""
-    y, x = np.meshgrid(_tile_starts(height), _tile_starts(width), indexing="ij")
-    centres = np.stack([x.ravel(), y.ravel()], axis=-1) + _SIDE / 2
-    return np.asarray(centres - np.array([width / 2, height / 2]), dtype=np.float32)
 
 
 def _tile_spectra(planes: Plane) -> tuple[Spectra, NDArray[np.float32]]:
@@ -281,7 +274,11 @@ def measure_motion(
     filled = (contrast > _TEXTURE).mean(axis=0) > 0.5
     if filled.mean() < _COVERED:
         return None
-    all_centres = _tile_centres(*planes.shape[1:])
+    # Centres of the tiles, as x and y pixels from the centre of the picture.
+    y, x = np.meshgrid(*(_tile_starts(side) for side in planes.shape[1:]), indexing="ij")
+    middle = np.array([width / 2, planes.shape[1] / 2])
+    corners = np.stack([x.ravel(), y.ravel()], axis=-1)
+    all_centres = (corners + _SIDE / 2 - middle).astype(np.float32)
     places = all_centres[:, 0]
     across = float(np.ptp(places[filled]) / max(float(np.ptp(places)), 1))
 
@@ -459,10 +456,6 @@ def _fast(
     )
 
 
-_Move = Literal[
-    "static", "pan left", "pan right", "tilt up", "tilt down", "forward", "backward", "shake"
-]
-
 _MOVING = 1.5  # %/s from which the camera moves
 _MODERATE, _FAST = 6.5, 16.0  # %/s
 _ACROSS = 0.8  # share of the width that must have texture, or it may be a thing that moves
@@ -475,7 +468,7 @@ def camera(motions: list[Motion]) -> Confident[Camera] | None:
     if not answers:
         return None
     total = sum(m.seconds for m in motions)
-    time: dict[tuple[_Move, ...], float] = {}
+    time: dict[tuple[Move, ...], float] = {}
     for seconds, answer in answers:
         time[answer.value.moves] = time.get(answer.value.moves, 0) + seconds
     moves, seconds = max(time.items(), key=lambda item: item[1])
@@ -490,8 +483,8 @@ def camera(motions: list[Motion]) -> Confident[Camera] | None:
 def _answer(m: Motion) -> Confident[Camera] | None:
     """What one run says."""
 
-    def said(confidence: float, moves: tuple[_Move, ...], speed: float | None) -> Confident[Camera]:
-        strength: Literal["slow", "moderate", "fast"] | None = None
+    def said(confidence: float, moves: tuple[Move, ...], speed: float | None) -> Confident[Camera]:
+        strength: Speed | None = None
         if speed is not None:
             strength = "slow" if speed < _MODERATE else "moderate" if speed < _FAST else "fast"
         value = Camera(moves=moves, strength=strength)
@@ -511,7 +504,7 @@ def _answer(m: Motion) -> Confident[Camera] | None:
         return said(min(0.98, 0.5 + m.still / 2), ("static",), None)
     if not steady or m.support < 0.5 or m.across < _ACROSS:
         return None
-    names: dict[str, _Move] = {
+    names: dict[str, Move] = {
         "x": "pan left" if m.right > 0 else "pan right",
         "y": "tilt up" if m.down > 0 else "tilt down",
         "z": "forward" if m.growth > 0 else "backward",
@@ -555,8 +548,7 @@ def moving(grey: Plane) -> NDArray[np.float32] | None:
 
 def movement(share: NDArray[np.float32]) -> Confident[Movement] | None:
     """Say how much moves and in which third; None near the limit between two words."""
-    amounts: tuple[Literal["none", "little", "some", "strong"], ...]
-    amounts = ("none", "little", "some", "strong")
+    amounts: tuple[Amount, ...] = get_args(Amount)
     mean = float(share.mean())
     amount = amounts[int(np.searchsorted(_AMOUNTS, mean))]
     margin = min(abs(np.log2(max(mean, 1e-4) / limit)) for limit in _AMOUNTS)
@@ -567,8 +559,8 @@ def movement(share: NDArray[np.float32]) -> Confident[Movement] | None:
         return None
     thirds = [float(part.sum()) for part in np.array_split(share.sum(axis=0), 3)]
     parts = [part / max(sum(thirds), 1e-9) for part in thirds]
-    names: tuple[Literal["left", "centre", "right"], ...] = ("left", "centre", "right")
-    where: Literal["left", "centre", "right", "throughout"] | None = None
+    names: tuple[Where, ...] = get_args(Where)
+    where: Where | None = None
     if max(parts) >= _ONE_SIDE:
         where = names[int(np.argmax(parts))]
     elif min(parts) >= _EVERYWHERE:

@@ -25,9 +25,7 @@ from promptlift.targets.templates import Turn, template
 from promptlift.text import check_short_prompt, counted
 from promptlift.tokens import Family, counter_for, load_target_counter
 from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
-from promptlift.video.reader import FrameChoice
-from promptlift.video.session import PRELOAD as _VIDEO_MODULES
-from promptlift.video.session import AnalysedError, VideoAnalysis, frame_count
+from promptlift.video.reader import AnalysedError, FrameChoice, VideoAnalysis, frame_count
 from promptlift.video.source import Source, VideoRegion
 
 __all__ = [
@@ -45,7 +43,7 @@ __all__ = [
     "work_key",
 ]
 
-PRELOAD: Final = (*_VIDEO_MODULES, "promptlift.pipeline.prepare")
+PRELOAD: Final = ("promptlift.video.movie", "promptlift.pipeline.prepare")
 """Modules that a worker process may import before its first call."""
 
 Stage: TypeAlias = Literal["prepare", "ask"]
@@ -149,7 +147,7 @@ class _ItemPlan:
     adjustment: Adjustment
 
     def __call__(self, analysis: VideoAnalysis) -> tuple[int, Size]:
-        """See `promptlift.video.session.FramePlan`."""
+        """See `promptlift.video.reader.FramePlan`."""
         plan = self.plan(analysis)
         return plan.chosen.frames, plan.size
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar
 
 from promptlift.errors import PromptliftError
 from promptlift.types import Frame
-from promptlift.video.reader import FrameChoice
-from promptlift.video.session import (
+from promptlift.video.reader import (
     AnalysedError,
     Detail,
+    FrameChoice,
     FramePlan,
     VideoAnalysis,
     analyse,
@@ -99,7 +99,7 @@ class VideoCache:
     async def analyse(
         self, source: Source, *, detail: Detail, isolated: bool = False
     ) -> VideoAnalysis:
-        """Analyse a video; see `promptlift.video.session.analyse`.
+        """Analyse a video; see `promptlift.video.reader.analyse`.
 
         Raises:
             VideoError: It cannot be used.

@@ -25,7 +25,7 @@ from promptlift.targets import Target, estimate_tokens
 from promptlift.tokens import CountText
 
 if TYPE_CHECKING:
-    from promptlift.facts.model import Facts
+    from promptlift.facts import Facts
     from promptlift.types import Kind
 
 __all__ = ["CHECKS", "Check", "CheckName", "Cleaned", "Review", "Verdict", "clean", "review"]

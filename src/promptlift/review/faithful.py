@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from promptlift.facts.model import Facts
+    from promptlift.facts import Facts
 
 __all__ = [
     "KEPT_SHARE",
@@ -550,7 +550,7 @@ def camera_moves(text: str) -> frozenset[str]:
     """Name what a text says of the camera.
 
     Returns:
-        Moves as in `promptlift.facts.model.Camera`, and ``move`` for one without a direction.
+        Moves as in `promptlift.facts.Camera`, and ``move`` for one without a direction.
     """
     moves = {"static"} if _STATIC.search(text) else set[str]()
     for found in _SIDEWAYS.finditer(text):

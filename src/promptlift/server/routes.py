@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from promptlift.errors import PromptliftError
-from promptlift.facts.model import Facts
+from promptlift.facts import Facts
 from promptlift.pipeline import Prepared, prepare, profile_of
 from promptlift.planning import DEFAULT_CONTEXT, Plan, plan
 from promptlift.record import Failure, Record

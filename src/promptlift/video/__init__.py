@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptlift.video.export import write_hints, write_pngs
-    from promptlift.video.reader import FrameChoice, Reader, hint_frames
-    from promptlift.video.session import (
+    from promptlift.video.reader import (
+        AnalysedError,
+        FrameChoice,
+        Reader,
         VideoAnalysis,
         analyse,
         analyse_and_read,
         frame_count,
+        hint_frames,
         read_frames,
     )
     from promptlift.video.source import Limits, Source, VideoRegion, open_video, probe
     from promptlift.video.workers import IsolationLimits, ProcessPool, isolated_call
 
 __all__ = [
+    "AnalysedError",
     "FrameChoice",
     "IsolationLimits",
     "Limits",
@@ -45,7 +49,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    for home in ("source", "workers", "export", "reader", "session") if name in __all__ else ():
+    for home in ("source", "workers", "export", "reader") if name in __all__ else ():
         module = import_module(f"{__name__}.{home}")
         if name in module.__all__:
             return getattr(module, name)

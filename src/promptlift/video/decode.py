@@ -13,12 +13,13 @@ shortly before the wanted one; both give bit for bit what decoding everything wo
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias, cast
 
 import av
 from av.codec.context import CodecContext, ThreadType
@@ -31,7 +32,7 @@ from promptlift.errors import VideoRefused
 from promptlift.video.source import check_video, unreadable_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from av.container import InputContainer
     from av.packet import Packet
@@ -41,16 +42,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
-    "ContainerKeys",
     "Cursor",
     "DecodedFrame",
     "Demuxer",
+    "Key",
     "Keys",
     "PacketEntry",
-    "ScannedKeys",
-    "count_listed_packets",
     "decode_alone",
     "has_full_index",
+    "listed_keys",
     "listed_packets",
     "scan_packets",
 ]
@@ -108,11 +108,6 @@ class Demuxer:
         # For raw streams average_rate is only the demuxer's default, guessed_rate is the stream's.
         return self.stream.guessed_rate or self.stream.average_rate or _RAW_RATE
 
-    @property
-    def reorder_depth(self) -> int:
-        """How many frames may be decoded ahead of the one that is shown."""
-        return self.stream.codec_context.reorder_depth
-
     def close(self) -> None:
         """Close the container; the file stays open."""
         self.container.close()
@@ -162,23 +157,21 @@ class Demuxer:
                 io_open=_refuse_nested,
             )
         except _ERRORS as error:
-            raise self._not_opened(error) from error
+            if self._opened.head[4:8] not in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
+                reason = getattr(error, "strerror", None) or error
+                why = f"it is not a video that can be read ({reason})"
+                raise unreadable_error(self.name, why) from error
+            raise unreadable_error(
+                self.name,
+                "the file was cut off before its index (moov), which holds everything needed"
+                " to read it",
+                "download or copy it again",
+            ) from error
         try:
             self._choose()
         except BaseException:
             self.container.close()
             raise
-
-    def _not_opened(self, error: Exception) -> Exception:
-        if self._opened.head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
-            return unreadable_error(
-                self.name,
-                "the file was cut off before its index (moov), which holds everything needed"
-                " to read it",
-                "download or copy it again",
-            )
-        reason = getattr(error, "strerror", None) or str(error)
-        return unreadable_error(self.name, f"it is not a video that can be read ({reason})")
 
     def _choose(self) -> None:
         # Cover art, chapter thumbnails, and tiles that only make a picture together.
@@ -194,7 +187,14 @@ class Demuxer:
             has_sound = any(stream.type == "audio" for stream in self.container.streams)
             what = "it holds sound but no video" if has_sound else "there is no video in it"
             raise unreadable_error(self.name, what)
-        self.stream = chosen = max(streams, key=_rank)
+        self.stream = chosen = max(
+            streams,
+            key=lambda stream: (
+                stream.codec_context.width * stream.codec_context.height,
+                bool(stream.disposition & Disposition.default),
+                -stream.index,
+            ),
+        )
         for stream in self.container.streams:
             stream.discard = Discard.default if stream is chosen else Discard.all
         width, height = chosen.codec_context.width, chosen.codec_context.height
@@ -204,7 +204,12 @@ class Demuxer:
                 f" {self._max_pixels} pixels",
                 remedy="scale the video down first, or raise the limit",
             )
-        self.decoder = _decoder_of(chosen)
+        self.decoder = chosen.codec_context
+        library = _ALPHA_DECODERS.get(self.decoder.name)
+        if library is not None and chosen.metadata.get("alpha_mode") == "1":
+            # Only libvpx reads the alpha channel.
+            with contextlib.suppress(FFmpegError):
+                self.decoder = cast("VideoCodecContext", CodecContext.create(library, "r"))
         self.decoder.options = self._options
         self.decoder.thread_type = ThreadType.AUTO
 
@@ -212,25 +217,6 @@ class Demuxer:
 def _stamp_of(packet: Packet[VideoStream]) -> int | None:
     """Give the time at which a packet is decoded, or shown where only that is known."""
     return packet.dts if packet.dts is not None else packet.pts
-
-
-def _rank(stream: VideoStream) -> tuple[int, bool, int]:
-    context = stream.codec_context
-    is_default = bool(stream.disposition & Disposition.default)
-    return context.width * context.height, is_default, -stream.index
-
-
-def _decoder_of(stream: VideoStream) -> VideoCodecContext:
-    """Give the stream's decoder; for WebM with alpha libvpx, the only one that reads it."""
-    library = _ALPHA_DECODERS.get(stream.codec_context.name)
-    if library is None or stream.metadata.get("alpha_mode") != "1":
-        return stream.codec_context
-    try:
-        decoder = CodecContext.create(library, "r")
-    except FFmpegError:
-        return stream.codec_context
-    assert isinstance(decoder, VideoCodecContext)
-    return decoder
 
 
 def _refuse_nested(*_: object) -> NoReturn:
@@ -269,44 +255,11 @@ class PacketEntry:
     is_key: bool
 
 
-class ContainerKeys:
-    """Keyframes from the container's index.
+class Keys:
+    """Keyframes in the order in which they are shown."""
 
-    Args:
-        demuxer: The container; its index is looked up anew at each call, because it is gone
-            once the container is opened again.
-        delay: What to add to a time of the index to get the time at which a frame is shown.
-    """
-
-    def __init__(self, demuxer: Demuxer, delay: int) -> None:
-        self._demuxer = demuxer
-        self._delay = delay
-
-    def before(self, time: int) -> Key | None:
-        """Give the last keyframe shown at or before a time."""
-        return self._find(time - self._delay, backward=True)
-
-    def after(self, time: int) -> Key | None:
-        """Give the first keyframe shown after a time."""
-        return self._find(time - self._delay + 1, backward=False)
-
-    def _find(self, stamp: int, *, backward: bool) -> Key | None:
-        entries = self._demuxer.stream.index_entries
-        position = entries.search_timestamp(stamp, backward=backward)
-        if position < 0:
-            return None
-        stamp = entries[position].timestamp
-        return Key(stamp, stamp + self._delay)
-
-
-class ScannedKeys:
-    """Keyframes from a pass over the packets."""
-
-    def __init__(self, entries: tuple[PacketEntry, ...]) -> None:
-        self._keys = sorted(
-            (Key(e.stamp, e.stamp if e.time is None else e.time) for e in entries if e.is_key),
-            key=lambda key: key.time,
-        )
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._keys = sorted(keys, key=lambda key: key.time)
         self._times = [key.time for key in self._keys]
 
     def before(self, time: int) -> Key | None:
@@ -320,7 +273,15 @@ class ScannedKeys:
         return self._keys[position] if position < len(self._keys) else None
 
 
-Keys: TypeAlias = ContainerKeys | ScannedKeys
+def listed_keys(demuxer: Demuxer, delay: int) -> Keys:
+    """Keyframes of the container's index.
+
+    Args:
+        demuxer: The container.
+        delay: What to add to a time of the index to get the time at which a frame is shown.
+    """
+    stamps = [e.timestamp for e in demuxer.stream.index_entries if e.is_keyframe]
+    return Keys(Key(stamp, stamp + delay) for stamp in stamps)
 
 
 def scan_packets(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
@@ -345,15 +306,6 @@ def listed_packets(demuxer: Demuxer) -> tuple[PacketEntry, ...]:
         for e in demuxer.stream.index_entries
         if not e.is_discard
     )
-
-
-def count_listed_packets(demuxer: Demuxer) -> int:
-    """Count what `listed_packets` gives; at once where an edit list changed nothing."""
-    entries = demuxer.stream.index_entries
-    untouched = len(entries) == demuxer.stream.frames
-    if untouched and not (entries[0].is_discard or entries[-1].is_discard):
-        return len(entries)
-    return sum(not entry.is_discard for entry in entries)
 
 
 def has_full_index(demuxer: Demuxer, opened: Opened) -> bool:
@@ -415,7 +367,7 @@ class Cursor:
         self._first = start
         # In the order of decoding, the frame on show stands at most one reordering before the last
         # packet that is decoded by then, which stands at most one before the wanted time.
-        self._margin = max(_MARGIN, 2 * demuxer.reorder_depth + 1)
+        self._margin = max(_MARGIN, 2 * demuxer.stream.codec_context.reorder_depth + 1)
         self._counter = count()
         self._coarsely = False
         self._start()
@@ -528,25 +480,14 @@ class Cursor:
                 stamp = self._line[-1].dts
                 is_far = len(self._line) > self._margin and stamp is not None and stamp <= time
                 skips = self._coarsely or is_far
-            packet = self._line.popleft()
-            self._upcoming.extend(self._decode(packet, "NONREF" if skips else "DEFAULT"))
-            return True
-        if self._is_drained:
+            self._demuxer.decoder.skip_frame = "NONREF" if skips else "DEFAULT"
+        elif self._is_drained:
             return False
-        self._is_drained = True
-        self._upcoming.extend(self._decode(None))
-        return True
-
-    def _decode(
-        self,
-        packet: Packet[VideoStream] | None,
-        skip: Literal["DEFAULT", "NONREF"] = "DEFAULT",
-    ) -> list[DecodedFrame]:
-        """Decode a packet, or what is left in the decoder."""
-        if packet is not None:
-            self._demuxer.decoder.skip_frame = skip
+        self._is_drained = not self._line
+        packet = self._line.popleft() if self._line else None
         frames = _decoded(self._demuxer.decoder, packet)
-        return [DecodedFrame(self._time_of(frame), frame) for frame in frames]
+        self._upcoming.extend([DecodedFrame(self._time_of(frame), frame) for frame in frames])
+        return True
 
     def _time_of(self, frame: VideoFrame) -> int:
         if self._access == "count":

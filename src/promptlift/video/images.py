@@ -136,7 +136,29 @@ class ImageFile(ImageSequence):
             self.picture(0)  # a picture that is cut off fails here, as a video does
         moving = len(durations) > 1
         duration = sum(durations, Fraction(0)) if moving else None
-        self.info = _info(self._image, kind, len(self.times), duration, opened.size)
+        rotation = _ROTATIONS.get(self._image.getexif().get(_EXIF_ORIENTATION, 1), 0)
+        coded, count, mode = Size(*self._image.size), len(self.times), self._image.mode
+        shown = Size(coded.height, coded.width) if rotation % 180 else coded
+        self.info = VideoInfo(
+            container=kind,
+            codec=kind,
+            width=shown.width,
+            height=shown.height,
+            coded_width=coded.width,
+            coded_height=coded.height,
+            rotation=rotation,
+            sample_aspect_ratio=Fraction(1),
+            frame_rate=count / duration if duration else None,
+            duration=duration,
+            frame_count=count,
+            pixel_format=_PIXEL_FORMATS.get(mode, mode.lower()),
+            bit_depth=16 if mode.startswith("I") else 8,
+            transfer="sdr",
+            full_range=True,
+            has_alpha=self._image.has_transparency_data,
+            is_still=count == 1,
+            size_bytes=opened.size,
+        )
         self.content_id = content_id(opened.file, opened.size)
 
     def picture(self, number: int) -> Picture:
@@ -188,32 +210,6 @@ def _damage_is_unreadable(opened: Opened) -> Iterator[None]:
         reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
         why = f"the picture is cut off or damaged{reason}"
         raise unreadable_error(opened.name, why, "copy or download it again") from error
-
-
-def _info(image: Picture, kind: str, count: int, duration: Fraction | None, size: int) -> VideoInfo:
-    rotation = _ROTATIONS.get(image.getexif().get(_EXIF_ORIENTATION, 1), 0)
-    coded = Size(image.width, image.height)
-    shown = Size(coded.height, coded.width) if rotation % 180 else coded
-    return VideoInfo(
-        container=kind,
-        codec=kind,
-        width=shown.width,
-        height=shown.height,
-        coded_width=coded.width,
-        coded_height=coded.height,
-        rotation=rotation,
-        sample_aspect_ratio=Fraction(1),
-        frame_rate=count / duration if duration else None,
-        duration=duration,
-        frame_count=count,
-        pixel_format=_PIXEL_FORMATS.get(image.mode, image.mode.lower()),
-        bit_depth=16 if image.mode.startswith("I") else 8,
-        transfer="sdr",
-        full_range=True,
-        has_alpha=image.has_transparency_data,
-        is_still=count == 1,
-        size_bytes=size,
-    )
 
 
 class ImageList(ImageSequence):

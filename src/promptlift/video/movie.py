@@ -17,16 +17,15 @@ from promptlift.types import Frame, PacketIndex, Size, VideoInfo, fit
 from promptlift.video.clip import with_native
 from promptlift.video.decode import (
     Access,
-    ContainerKeys,
     Cursor,
     DecodedFrame,
     Demuxer,
+    Key,
     Keys,
     PacketEntry,
-    ScannedKeys,
-    count_listed_packets,
     decode_alone,
     has_full_index,
+    listed_keys,
     listed_packets,
     scan_packets,
 )
@@ -58,19 +57,34 @@ _MICROSECOND = Fraction(1, 10**6)
 
 
 @dataclass(frozen=True, slots=True)
-class _Clock:
-    """Turns the stamps of a stream into seconds and back.
+class _StreamInfo:
+    """What a container and its packets say of a video, before any frame is read.
 
     Attributes:
-        tick: Seconds of one unit.
+        tick: Seconds of one unit of its clock.
         origin: The stamp of the first frame shown.
+        first: The first frame shown.
+        keys: Its keyframes; None where it can only be read from the start.
+        access: How a place in it is reached.
+        entries: Its packets in the order of the file; none where only a pass over a large file
+            would tell.
+        rate: Average frames a second; None where unknown.
+        duration: Seconds; None where unknown.
+        count: Number of frames; None where unknown.
     """
 
     tick: Fraction
     origin: int
+    first: VideoFrame
+    keys: Keys | None
+    access: Access
+    entries: tuple[PacketEntry, ...]
+    rate: Fraction | None
+    duration: Fraction | None
+    count: int | None
 
     def seconds(self, stamp: int) -> Fraction:
-        """Give the seconds since the first frame shown."""
+        """Give the seconds from the first frame shown to a stamp."""
         return (stamp - self.origin) * self.tick
 
     def stamp(self, seconds: Fraction) -> int:
@@ -78,64 +92,36 @@ class _Clock:
         return int(seconds // self.tick) + self.origin
 
 
-@dataclass(frozen=True, slots=True)
-class _StreamInfo:
-    """What a container and its packets say of a video, before any frame is read.
-
-    Attributes:
-        clock: Its clock.
-        first: The first frame shown.
-        keys: Its keyframes; None where it can only be read from the start.
-        access: How a place in it is reached.
-        entries: Gives its packets in the order of the file, as long as the demuxer is open;
-            none where only a pass over a large file would tell.
-        rate: Average frames a second; None where unknown.
-        duration: Seconds; None where unknown.
-        count: Number of frames; None where unknown.
-    """
-
-    clock: _Clock
-    first: VideoFrame
-    keys: Keys | None
-    access: Access
-    entries: Callable[[], tuple[PacketEntry, ...]]
-    rate: Fraction | None
-    duration: Fraction | None
-    count: int | None
-
-
 def _stream_info(opened: Opened, demuxer: Demuxer) -> _StreamInfo | None:
     """Read the times of a stream; None where no frame can be decoded."""
     first, delay = _first_frame(demuxer)
     if first is None:
         return None
-    rate = demuxer.stream.average_rate
-    clock = _Clock(demuxer.tick, first.pts or 0)
+    tick, rate, origin = demuxer.tick, demuxer.stream.average_rate, first.pts or 0
     # AVI has no times: those of B-frames are libav's guess.
-    is_guessed = demuxer.container.format.name == "avi" and demuxer.reorder_depth > 0
-    is_timed = first.pts is not None and not is_guessed
-    keys: Keys
-    count: int | None
+    is_avi = demuxer.container.format.name == "avi"
+    is_timed = first.pts is not None and not (
+        is_avi and demuxer.stream.codec_context.reorder_depth > 0
+    )
     if is_timed and has_full_index(demuxer, opened):
-        duration, count = _duration(demuxer, clock, ()), count_listed_packets(demuxer)
-        entries, keys = partial(listed_packets, demuxer), ContainerKeys(demuxer, delay)
-        return _StreamInfo(clock, first, keys, "seek", entries, rate, duration, count)
+        found, duration = listed_packets(demuxer), _duration(demuxer, origin, ())
+        keys = listed_keys(demuxer, delay)
+        return _StreamInfo(tick, origin, first, keys, "seek", found, rate, duration, len(found))
     if is_timed and _has_cues(demuxer, opened):
-        duration, count = _duration(demuxer, clock, ()), demuxer.stream.frames or None
-        keys = ContainerKeys(demuxer, 0)
-        return _StreamInfo(clock, first, keys, "seek", tuple, rate, duration, count)
+        duration, count = _duration(demuxer, origin, ()), demuxer.stream.frames
+        keys = listed_keys(demuxer, 0)
+        return _StreamInfo(tick, origin, first, keys, "seek", (), rate, duration, count or None)
     demuxer.reopen()
     found = scan_packets(demuxer)
     demuxer.reopen()
+    count = len(found)
     if not is_timed:  # a raw stream, or AVI with B-frames: the frames have to be counted
         rate = demuxer.raw_rate
-        clock = _Clock(1 / rate, 0)
-        duration, count = len(found) / rate, len(found)
-        return _StreamInfo(clock, first, None, "count", lambda: found, rate, duration, count)
-    duration, count = _duration(demuxer, clock, found), len(found)
+        return _StreamInfo(1 / rate, 0, first, None, "count", found, rate, count / rate, count)
+    duration = _duration(demuxer, origin, found)
     rate = rate or (count / duration if duration else None)
-    keys = ScannedKeys(found)
-    return _StreamInfo(clock, first, keys, "scan", lambda: found, rate, duration, count)
+    keys = Keys(Key(e.stamp, e.stamp if e.time is None else e.time) for e in found if e.is_key)
+    return _StreamInfo(tick, origin, first, keys, "scan", found, rate, duration, count)
 
 
 def _first_frame(demuxer: Demuxer) -> tuple[VideoFrame | None, int]:
@@ -160,22 +146,22 @@ def _has_cues(demuxer: Demuxer, opened: Opened) -> bool:
     return demuxer.seek(demuxer.stream.start_time or 0) and len(demuxer.stream.index_entries) > 1
 
 
-def _duration(demuxer: Demuxer, clock: _Clock, entries: tuple[PacketEntry, ...]) -> Fraction | None:
+def _duration(demuxer: Demuxer, origin: int, entries: tuple[PacketEntry, ...]) -> Fraction | None:
     """Give the length: as the file claims, unless its packets say otherwise."""
     rate = demuxer.stream.average_rate
     frame = 1 / rate if rate else Fraction(0)
-    stream, length = demuxer.stream, demuxer.container.duration
+    stream, length, tick = demuxer.stream, demuxer.container.duration, demuxer.tick
     claims: list[Fraction] = []
     if stream.duration is not None:
-        start = stream.start_time if stream.start_time is not None else clock.origin
-        claims.append(clock.seconds(start + stream.duration))
+        start = stream.start_time if stream.start_time is not None else origin
+        claims.append((start + stream.duration - origin) * tick)
     if length is not None:
         # Matroska counts from zero, and not from the first frame shown.
-        claims += [length * _MICROSECOND - clock.origin * clock.tick, length * _MICROSECOND]
+        claims += [length * _MICROSECOND - origin * tick, length * _MICROSECOND]
     if not entries:
         return claims[0] if claims else None
     measured = max(
-        clock.seconds(e.stamp if e.time is None else e.time) + (e.duration * clock.tick or frame)
+        ((e.stamp if e.time is None else e.time) - origin) * tick + (e.duration * tick or frame)
         for e in entries
     )
     return next((claim for claim in claims if abs(claim - measured) < frame), measured)
@@ -249,10 +235,8 @@ class MovieReader(Reader):
         except BaseException:
             self.close()
             raise
-        self._entries = stream.entries
-        self._clock = stream.clock
-        self._keys = stream.keys
-        self._cursor = Cursor(self._demuxer, stream.keys, stream.access, stream.clock.origin)
+        self._stream, self._keys = stream, stream.keys
+        self._cursor = Cursor(self._demuxer, stream.keys, stream.access, stream.origin)
         aspect = self.info.sample_aspect_ratio
         self._scaler = Scaler(aspect, self._turn)
         self._thumbnail_scaler = Scaler(aspect, self._turn, Interpolation.BILINEAR)
@@ -273,9 +257,9 @@ class MovieReader(Reader):
     @cached_property
     def index(self) -> PacketIndex:  # type: ignore[override]
         """The packets by the container's index, or by one pass over them."""
-        entries = sorted(self._entries(), key=lambda entry: entry.stamp)
+        entries = sorted(self._stream.entries, key=lambda entry: entry.stamp)
         return PacketIndex(
-            tuple(max(Fraction(0), self._clock.seconds(entry.stamp)) for entry in entries),
+            tuple(max(Fraction(0), self._stream.seconds(entry.stamp)) for entry in entries),
             tuple(entry.size for entry in entries),
             tuple(entry.is_key for entry in entries),
         )
@@ -290,7 +274,7 @@ class MovieReader(Reader):
     def first(self, count: int, box: Size, *, stretch: bool = False) -> tuple[Frame, ...]:
         """The first frames, see `Reader`."""
         decoded = islice(self._cursor.frames(), count)
-        wanted = ((self._clock.seconds(one.time), one, False) for one in decoded)
+        wanted = ((self._stream.seconds(one.time), one, False) for one in decoded)
         return self._frames(wanted, box, stretch=stretch)
 
     def thumbnails(self, *, side: int = 320, keep: Sequence[Instant] = ()) -> Thumbnails:
@@ -338,17 +322,17 @@ class MovieReader(Reader):
         def keep_until(time: Fraction | None) -> None:
             while later and (time is None or later[0].time <= time):
                 instant = later.popleft()
-                decoded = self._cursor.frame_at(self._clock.stamp(instant.time))
+                decoded = self._cursor.frame_at(self._stream.stamp(instant.time))
                 if decoded is not None:
                     self._kept[instant] = decoded
 
-        last, end = self._clock.origin - 1, Fraction(0)
+        last, end = self._stream.origin - 1, Fraction(0)
         for stretch, due in enumerate(dues):
             times = self._from_key(due, end) if skip and stretch else due
             end = times[-1]
             for time in times:
                 keep_until(time)
-                decoded = self._cursor.frame_at(self._clock.stamp(time), coarsely=coarsely)
+                decoded = self._cursor.frame_at(self._stream.stamp(time), coarsely=coarsely)
                 if decoded is not None and decoded.time > last:
                     last = decoded.time
                     yield stretch, decoded
@@ -359,15 +343,15 @@ class MovieReader(Reader):
         if not pictures:
             raise self._no_picture()
         stretches, stamps, images = zip(*pictures, strict=True)
-        return stack(images, [self._clock.seconds(s) for s in stamps], stretches, self.info.size)
+        return stack(images, [self._stream.seconds(s) for s in stamps], stretches, self.info.size)
 
     def _from_key(self, times: Sequence[Fraction], end: Fraction) -> Sequence[Fraction]:
         """Move a stretch back to the keyframe before it, but not into the stretch before.
 
         Decoding then begins with the stretch and not, in the worst case, seconds before it.
         """
-        key = self._keys.before(self._clock.stamp(times[0])) if self._keys is not None else None
-        shown = self._clock.seconds(key.time) if key is not None else end
+        key = self._keys.before(self._stream.stamp(times[0])) if self._keys is not None else None
+        shown = self._stream.seconds(key.time) if key is not None else end
         back = times[0] - shown
         return [time - back for time in times] if shown > end else times
 
@@ -378,12 +362,12 @@ class MovieReader(Reader):
             decoded = self._nearest_key(instant)
             if decoded is not None:
                 return decoded, True
-        return self._cursor.frame_at(self._clock.stamp(instant.time)), False
+        return self._cursor.frame_at(self._stream.stamp(instant.time)), False
 
     def _nearest_key(self, instant: Instant) -> DecodedFrame | None:
         if self._keys is None:
             return None
-        wanted = self._clock.stamp(instant.time)
+        wanted = self._stream.stamp(instant.time)
         around = (self._keys.before(wanted), self._keys.after(wanted))
         inside = (k for k in around if k is not None and self._is_inside(k.time, instant))
         for key in sorted(inside, key=lambda k: abs(k.time - wanted)):
@@ -393,7 +377,7 @@ class MovieReader(Reader):
         return None
 
     def _is_inside(self, stamp: int, instant: Instant) -> bool:
-        return instant.earliest <= self._clock.seconds(stamp) <= instant.latest
+        return instant.earliest <= self._stream.seconds(stamp) <= instant.latest
 
     def _frames(
         self,
@@ -420,7 +404,7 @@ class MovieReader(Reader):
             last = decoded.time
             scale = partial(self._scaler.to_rgb, decoded.frame, box, stretch=stretch)
             image = self._converted(scale)
-            seconds = self._clock.seconds(decoded.time)
+            seconds = self._stream.seconds(decoded.time)
             frame = Frame(seconds, image, time, snapped, decoded.frame.is_corrupt)
             if self._native:
                 frame = with_native(frame, decoded.frame, self.info.sample_aspect_ratio, self._turn)

@@ -1,30 +1,56 @@
-"""What every opened video can do, however it is read, and the hint frames of a strategy."""
+"""What every opened video can do, the hint frames of a strategy, and both in one pass.
+
+The functions at the end open a video once, analyse it, have the frames planned, and read them. They
+take and return plain, picklable values, so that they run in a thread, in `isolated_call` or in a
+`ProcessPool` alike.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 import numpy as np
 
 from promptlift import instants as hints
-from promptlift.types import PacketIndex, Size, Thumbnails
+from promptlift.errors import PromptliftError
+from promptlift.facts import Facts
+from promptlift.facts.measurement import measure_facts
+from promptlift.types import Frame, PacketIndex, Size, Thumbnails, VideoInfo
+from promptlift.video.source import VideoRegion, open_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
-    from promptlift.types import RGB, Frame, Instant, VideoInfo
+    from promptlift.types import RGB, Instant
+    from promptlift.video.source import Source
+
+__all__ = [
+    "AnalysedError",
+    "Detail",
+    "FrameChoice",
+    "FramePlan",
+    "Reader",
+    "VideoAnalysis",
+    "analyse",
+    "analyse_and_read",
+    "due_times",
+    "frame_count",
+    "hint_frames",
+    "read_frames",
+    "stack",
+]
+
+Detail = Literal["full", "low"]
 
 _FPS = 8
 _WHOLE = Fraction(30)  # seconds up to which a video is sampled as a whole
 _LONGEST = Fraction(3)  # seconds of one stretch of a longer one
-
-__all__ = ["FrameChoice", "Reader", "due_times", "exact_instants", "hint_frames", "stack"]
 
 
 class Reader(ABC):
@@ -98,12 +124,7 @@ class Reader(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -118,10 +139,10 @@ class FrameChoice:
         exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
     """
 
-    strategy: str
-    count: int
-    fps: Fraction
-    exact: bool
+    strategy: str = "spread"
+    count: int = 2
+    fps: Fraction = Fraction(2)
+    exact: bool = False
 
 
 def due_times(
@@ -169,53 +190,47 @@ def _grid(start: Fraction, length: Fraction) -> tuple[Fraction, ...]:
     return tuple(start + Fraction(number, _FPS) for number in range(int(count)))
 
 
+_DEFAULT = FrameChoice()
 _SCENE_SIDE = 96
 _SAMPLED_PIXELS = 20_000
 _BLANK_RANGE = 12.0  # levels of 255
 
 
 def hint_frames(
-    reader: Reader,
-    *,
-    box: Size,
-    strategy: str = "spread",
-    count: int = 2,
-    fps: Fraction = Fraction(2),
-    exact: bool = False,
-    stretch: bool = False,
+    reader: Reader, choice: FrameChoice = _DEFAULT, *, box: Size, stretch: bool = False
 ) -> tuple[Frame, ...]:
     """The frames that stand for a video.
 
     Args:
         reader: The video.
+        choice: Which frames.
         box: The most pixels across and down; nothing is enlarged.
-        strategy: See `promptlift.instants.Strategy`.
-        count: How many, at least 1.
-        fps: Frames a second, for the strategy ``fps`` only.
-        exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
         stretch: Give frames of the very size of `box`.
 
     Returns:
-        Frames in order of time, no two the same; fewer than `count` where there are fewer.
+        Frames in order of time, no two the same; fewer than wanted where there are fewer.
 
     Raises:
         OptionError: An unknown strategy, no frames asked for, or a rate that is not above 0.
         VideoUnreadable: No picture can be had.
     """
-    hints.check_options(strategy, count, fps)
-    if strategy == "first":
+    count = choice.count
+    hints.check_options(choice.strategy, count, choice.fps)
+    if choice.strategy == "first":
         return _in_order(reader.first(count, box, stretch=stretch))
-    if strategy == "fps":
-        instants = hints.at_rate(reader.info.duration, count, fps)
-    elif strategy == "scenes":
+    if choice.strategy == "fps":
+        instants = hints.at_rate(reader.info.duration, count, choice.fps)
+    elif choice.strategy == "scenes":
         thumbnails = reader.thumbnails(side=_SCENE_SIDE)
-        instants = hints.scenes(thumbnails.times, _changes(thumbnails), count)
+        # How much each thumbnail differs from the one before it: mean levels of 255.
+        steps = np.abs(np.diff(thumbnails.images.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+        instants = hints.scenes(thumbnails.times, (0.0, *steps.tolist()), count)
     else:
-        return _spread(reader, count, box, exact=exact, stretch=stretch)
+        return _spread(reader, choice, box, stretch=stretch)
     return _in_order(reader.frames_at(instants, box, stretch=stretch))
 
 
-def exact_instants(reader: Reader, choice: FrameChoice) -> tuple[Instant, ...]:
+def _exact_instants(reader: Reader, choice: FrameChoice) -> tuple[Instant, ...]:
     """The ascending instants whose exact frames `hint_frames` will read, where that is certain.
 
     None where a strategy reads from the start, has to see the video first, or takes keyframes,
@@ -229,13 +244,12 @@ def exact_instants(reader: Reader, choice: FrameChoice) -> tuple[Instant, ...]:
     return hints.spread(duration, choice.count, index=reader.index, exact=choice.exact)[0]
 
 
-def _spread(
-    reader: Reader, count: int, box: Size, *, exact: bool, stretch: bool
-) -> tuple[Frame, ...]:
+def _spread(reader: Reader, choice: FrameChoice, box: Size, *, stretch: bool) -> tuple[Frame, ...]:
     duration = _duration(reader)
     if duration is None:
-        return reader.first(count, box, stretch=stretch)
-    centres, retries = hints.spread(duration, count, index=reader.index, exact=exact)
+        return reader.first(choice.count, box, stretch=stretch)
+    exact, index = choice.exact, reader.index
+    centres, retries = hints.spread(duration, choice.count, index=index, exact=exact)
     found = _by_instant(reader.frames_at(centres, box, stretch=stretch))
     for others in retries:
         again = [
@@ -281,8 +295,121 @@ def _is_blank(image: RGB) -> bool:
     return bool((high - low).max() < _BLANK_RANGE)
 
 
-def _changes(thumbnails: Thumbnails) -> tuple[float, ...]:
-    """How much each thumbnail differs from the one before it: mean levels of 255."""
-    pictures = thumbnails.images.astype(np.int16)
-    steps = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
-    return (0.0, *steps.tolist())
+@dataclass(frozen=True, slots=True)
+class VideoAnalysis:
+    """What an analysis gives, before the frames are chosen.
+
+    Attributes:
+        info: What the file says.
+        content: The name of the content, see `Reader.content_id`.
+        facts: What was measured.
+        warnings: What a person should know of how it was read.
+    """
+
+    info: VideoInfo
+    content: str
+    facts: Facts
+    warnings: tuple[str, ...] = ()
+
+
+FramePlan: TypeAlias = Callable[[VideoAnalysis], tuple[int, Size]]
+"""Decides how many frames are read and at which size, or raises a `PromptliftError`. Picklable, to
+run in another process."""
+
+
+class AnalysedError(Exception):
+    """Planning or reading the frames failed once the video was analysed.
+
+    Attributes:
+        error: What failed.
+        analysis: The analysis of the video.
+    """
+
+    def __init__(self, error: PromptliftError, analysis: VideoAnalysis) -> None:
+        super().__init__(error, analysis)
+        self.error = error
+        self.analysis = analysis
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+
+def frame_count(info: VideoInfo, count: int) -> int:
+    """How many frames are read of the `count` that are wanted; 1 of a still."""
+    if info.is_still:
+        return 1
+    return min(count, info.frame_count or count)
+
+
+def analyse(source: Source, *, detail: Detail = "full") -> VideoAnalysis:
+    """Probe a video, hash it and measure it.
+
+    Raises:
+        VideoError: It cannot be used.
+    """
+    with open_video(source) as reader:
+        return _analysis(reader, detail, ())
+
+
+def analyse_and_read(
+    source: Source, choice: FrameChoice, plan: FramePlan, *, detail: Detail = "full"
+) -> tuple[VideoAnalysis, tuple[Frame, ...]]:
+    """Analyse a video, and read its frames as a plan says.
+
+    The pass that measures keeps the decoded frames at the instants of `choice` where it comes
+    across them, so that most videos are decoded once.
+
+    Args:
+        source: The video.
+        choice: Which frames.
+        plan: Called in this process, once the video is analysed.
+        detail: ``full`` measures everything; ``low`` what an engine that sees the frames needs.
+
+    Returns:
+        The analysis; and the frames in order of time, each of the planned size.
+
+    Raises:
+        VideoError: It cannot be used.
+        AnalysedError: The plan failed, or its frames cannot be read.
+    """
+    choice = _settle(source, choice)
+    with open_video(source) as reader:
+        count = frame_count(reader.info, choice.count)
+        keep = _exact_instants(reader, replace(choice, count=count))
+        analysis = _analysis(reader, detail, keep)
+        try:
+            count, size = plan(analysis)
+            chosen = replace(choice, count=count)
+            return analysis, hint_frames(reader, chosen, box=size, stretch=True)
+        except PromptliftError as error:
+            raise AnalysedError(error, analysis) from error
+
+
+def read_frames(source: Source, choice: FrameChoice, size: Size) -> tuple[Frame, ...]:
+    """Read the frames of a video that was analysed before.
+
+    Args:
+        source: The video.
+        choice: Which frames.
+        size: The size of each, stretched to it if need be.
+
+    Raises:
+        VideoError: It cannot be used.
+    """
+    choice = _settle(source, choice)
+    with open_video(source) as reader:
+        chosen = replace(choice, count=frame_count(reader.info, choice.count))
+        return hint_frames(reader, chosen, box=size, stretch=True)
+
+
+def _settle(source: Source, choice: FrameChoice) -> FrameChoice:
+    """A region has no frames but those that were chosen in its video: all of them are read."""
+    return replace(choice, strategy="first") if isinstance(source, VideoRegion) else choice
+
+
+def _analysis(reader: Reader, detail: Detail, keep: Sequence[Instant]) -> VideoAnalysis:
+    if detail == "low":
+        facts = measure_facts(*reader.samples(keep=keep))
+    else:
+        facts = measure_facts(reader.thumbnails(keep=keep))
+    return VideoAnalysis(reader.info, reader.content_id, facts, reader.warnings)

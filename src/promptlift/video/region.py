@@ -9,7 +9,7 @@ video belong together by the number of a frame, whatever rates their files claim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ def open_region(source: VideoRegion, limits: Limits) -> RegionReader:
         SpecError: The mask cannot be used, or next to nothing of the picture is left.
     """
     with open_video(source.video, limits=limits) as video:
-        hints = hint_frames(video, box=_READ_AT, **asdict(source.choice))
+        hints = hint_frames(video, source.choice, box=_READ_AT)
         if isinstance(source.region, Box):
             cut = [_cut(frame, source.region) for frame in hints]
             return RegionReader(cut, video.info, video.content_id, ())

@@ -49,12 +49,12 @@ _PICTURES = (
     (0, b"BM", "bmp"),
 )
 _PLAYLISTS = (
-    (b"#EXTM3U", "an HLS playlist"),
-    (b"ffconcat version", "a concat script"),
-    (b"<?xml", "an XML document"),
-    (b"<MPD", "a DASH playlist"),
-    (b"v=0", "an SDP description"),
-    (b"[playlist]", "a playlist"),
+    (0, b"#EXTM3U", "an HLS playlist"),
+    (0, b"ffconcat version", "a concat script"),
+    (0, b"<?xml", "an XML document"),
+    (0, b"<MPD", "a DASH playlist"),
+    (0, b"v=0", "an SDP description"),
+    (0, b"[playlist]", "a playlist"),
 )
 _OTHERS = (
     (0, b"ID3", "an MP3 sound file"),
@@ -88,11 +88,10 @@ def check_video(name: str, head: bytes) -> None:
         VideoUnreadable: A sound file, a document, an archive, a kind of picture that is not read.
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    for magic, kind in _PLAYLISTS:
-        if text.startswith(magic):
-            raise VideoRefused(
-                f"{name}: it is {kind}, not a video", remedy="give the video file itself"
-            )
+    playlist = _kind_of(text, _PLAYLISTS)
+    if playlist is not None:
+        why = f"{name}: it is {playlist}, not a video"
+        raise VideoRefused(why, remedy="give the video file itself")
     if text[:9].lower() in (b"<!doctype", b"<html>"):
         raise unreadable_error(name, "it is an HTML page, not a video")
     other = _kind_of(head, _OTHERS)
@@ -217,25 +216,22 @@ def _open_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
         _check_regular(name, Path(path).stat().st_mode)
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
-        raise _cannot_open(name, error) from error
+        why, remedy = (
+            f"cannot be opened ({getattr(error, 'strerror', None) or error})",
+            "check the name",
+        )
+        code = getattr(error, "errno", None)
+        if code in (errno.ENOENT, errno.ENOTDIR):
+            why, remedy = "no such file", "check the name and the folder"
+        elif code in (errno.EACCES, errno.EPERM):
+            why, remedy = "no permission to read it", "make the file readable for this user"
+        raise VideoNotFound(f"{name}: {why}", remedy=remedy) from error
     try:
         _check_regular(name, os.fstat(descriptor).st_mode)
     except BaseException:
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb", buffering=0)
-
-
-def _cannot_open(name: str, error: Exception) -> VideoNotFound:
-    code = getattr(error, "errno", None)
-    if code in (errno.ENOENT, errno.ENOTDIR):
-        return VideoNotFound(f"{name}: no such file", remedy="check the name and the folder")
-    if code in (errno.EACCES, errno.EPERM):
-        return VideoNotFound(
-            f"{name}: no permission to read it", remedy="make the file readable for this user"
-        )
-    reason = getattr(error, "strerror", None) or str(error)
-    return VideoNotFound(f"{name}: cannot be opened ({reason})", remedy="check the name")
 
 
 def _check_regular(name: str, mode: int) -> None:

@@ -42,7 +42,6 @@ from promptlift.errors import VideoTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
     from typing import Self
 
 __all__ = ["IsolationLimits", "ProcessPool", "WorkerProcess", "isolated_call"]
@@ -200,8 +199,15 @@ class WorkerProcess:
         status = process.wait()
         if self._killed:
             raise RuntimeError("the process was ended before it had answered")
-        late = expired.is_set()
-        raise VideoTimeout(_exit_reason(status, self._limits, late=late), remedy=_REMEDY)
+        if expired.is_set() or status == -getattr(signal, "SIGALRM", 0):
+            why = f"decoding took longer than {self._limits.wall_seconds:g} s"
+        elif status == -getattr(signal, "SIGXCPU", 0):
+            why = f"decoding took more than {self._limits.cpu_seconds} s of processor time"
+        elif -status in {*signal.Signals}:
+            why = f"the decoder crashed ({signal.Signals(-status).name})"
+        else:
+            why = f"the decoder crashed (exit status {status})"
+        raise VideoTimeout(why, remedy=_REMEDY)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -209,12 +215,16 @@ class WorkerProcess:
                 raise RuntimeError("the process was ended before it had answered")
             if self._process is not None:
                 return self._process
+            path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+            # OpenBLAS allocates memory for every core it sees, and would use up the memory limit on
+            # a large machine before any work is done; nothing in the worker needs it.
+            environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
             self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 [sys.executable, "-P", "-c", _MAIN],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=_environment(),
+                env=environment,
                 # A session of its own: Ctrl-C in a terminal goes to the whole group.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # on Windows
@@ -222,28 +232,6 @@ class WorkerProcess:
         assert process.stdin is not None
         process.stdin.write(pickle.dumps((self._limits, self._preload)))
         return process
-
-
-def _environment() -> dict[str, str]:
-    """Our environment, with the import path that this process has now.
-
-    OpenBLAS allocates memory for every core it sees, and would use up the memory limit on a
-    large machine before any work is done; nothing in the worker needs it.
-    """
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
-
-
-def _exit_reason(status: int, limits: IsolationLimits, *, late: bool) -> str:
-    if late or status == -getattr(signal, "SIGALRM", 0):
-        return f"decoding took longer than {limits.wall_seconds:g} s"
-    if status == -getattr(signal, "SIGXCPU", 0):
-        return f"decoding took more than {limits.cpu_seconds} s of processor time"
-    try:
-        cause = signal.Signals(-status).name
-    except ValueError:
-        cause = f"exit status {status}"
-    return f"the decoder crashed ({cause})"
 
 
 class ProcessPool:
@@ -292,12 +280,7 @@ class ProcessPool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def call(self, function: Callable[..., R], /, *args: object, **kwargs: object) -> R:

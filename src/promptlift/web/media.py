@@ -12,7 +12,7 @@ from promptlift.types import Size
 
 if TYPE_CHECKING:
     from promptlift.types import RGB
-    from promptlift.video.session import VideoAnalysis
+    from promptlift.video.reader import VideoAnalysis
 
 __all__ = ["EXAMPLE_CLIPS", "draw_example", "encode_picture", "first_picture", "fixed_frames"]
 
@@ -63,7 +63,7 @@ def first_picture(path: str, side: int) -> bytes:
 
 
 def fixed_frames(count: int, size: Size, analysis: VideoAnalysis) -> tuple[int, Size]:
-    """A plan of a video's frames that is made already; see `promptlift.video.session`."""
+    """A plan of a video's frames that is made already; see `promptlift.video.reader`."""
     del analysis
     return count, size
 

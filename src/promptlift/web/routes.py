@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from promptlift import __version__
-from promptlift.facts.model import Facts
+from promptlift.facts import Facts
 from promptlift.files import html_templates, write_atomic
 from promptlift.options import ITEM_OPTIONS, Options
 from promptlift.planning import Plan
@@ -36,8 +36,7 @@ from promptlift.server.service import Service
 from promptlift.server.uploads import Upload
 from promptlift.targets import estimate_tokens, target
 from promptlift.text import parse_size
-from promptlift.video.reader import FrameChoice
-from promptlift.video.session import AnalysedError, Detail
+from promptlift.video.reader import AnalysedError, Detail, FrameChoice
 from promptlift.web import media, presenters
 from promptlift.web.presenters import JobView
 

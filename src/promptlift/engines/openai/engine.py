@@ -44,21 +44,18 @@ class OpenAIEngine:
     """A model behind an OpenAI-compatible API.
 
     Args:
-        settings: Where the server is, which model, and how long to wait; or only the address.
+        settings: Where the server is, which model, and how long to wait.
         api_key: The key itself, for programs that made it, such as one that started the server;
             otherwise `OpenAISettings.api_key_env` names the variable that holds it.
         max_images: The most images in one request; a server may take fewer.
 
     Raises:
         ConfigEngineError: The address or the key cannot be used.
-        OptionError: A setting has a value that makes no sense.
     """
 
     def __init__(
-        self, settings: OpenAISettings | str, *, api_key: str | None = None, max_images: int = 64
+        self, settings: OpenAISettings, *, api_key: str | None = None, max_images: int = 64
     ) -> None:
-        if isinstance(settings, str):
-            settings = OpenAISettings(base_url=settings)
         self.settings = settings
         self._client = HttpClient(settings, api_key)
         self._max_images = max_images
