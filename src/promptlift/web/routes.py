@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as InPath
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -23,7 +22,7 @@ from starlette.templating import Jinja2Templates
 
 from promptlift import __version__
 from promptlift.facts import Facts
-from promptlift.files import write_atomic
+from promptlift.files import html_templates, write_atomic
 from promptlift.options import ITEM_OPTIONS, Options
 from promptlift.planning import Plan
 from promptlift.record import Failure, FrameInfo, Record
@@ -112,14 +111,7 @@ def _page_values(request: Request) -> dict[str, Any]:
 
 
 _TEMPLATES = Jinja2Templates(
-    env=Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ),
-    context_processors=[_page_values],
+    env=html_templates("promptlift.web"), context_processors=[_page_values]
 )
 _TEMPLATES.env.filters.update(presenters.FILTERS)
 _TEMPLATES.env.globals.update(presenters.GLOBALS, version=__version__, examples=media.EXAMPLE_CLIPS)
