@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 from promptlift.engines.vllm.launch import GIB, choose_gpu, gib, is_torchrun_variable, read_gpus
 from promptlift.errors import PromptliftError
+from promptlift.files import cache_folder
 
 __all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "check_run"]
 
@@ -55,7 +54,7 @@ def check_core() -> Iterator[Finding]:
     versions = (f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     yield Finding("packages", "ok", ", ".join(versions))
 
-    folder = Path(os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift"))
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

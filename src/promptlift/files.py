@@ -1,4 +1,4 @@
-"""Writing files so that nothing ever leaves half of one, and naming them by their content."""
+"""Files: written whole or not at all, named by their content; the user's cache; templates."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from promptlift.errors import OutputError
 
-__all__ = ["content_id", "replacing", "write_atomic"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["cache_folder", "content_id", "html_templates", "replacing", "write_atomic"]
 
 _WHOLE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 2**20
@@ -119,3 +122,23 @@ def write_atomic(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def cache_folder() -> Path:
+    """The directory of what can be made again: ``PROMPTLIFT_CACHE``, or one in the user's cache."""
+    import platformdirs
+
+    return Path(os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift"))
+
+
+def html_templates(package: str) -> Environment:
+    """The HTML templates of a package; every value is escaped, and a missing one is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -24,39 +24,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "BLANK_PERCENTILES",
-    "BLANK_RANGE",
-    "DEFAULT_COUNT",
-    "DEFAULT_RATE",
     "DEFAULT_WIDTH",
     "LONG_CLIP",
-    "STRATEGIES",
     "Span",
     "Strategy",
     "active_span",
     "at_rate",
     "check_options",
     "clip_size",
-    "is_blank",
     "scenes",
     "spread",
 ]
 
 Strategy = Literal["spread", "first", "fps", "scenes"]
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
-DEFAULT_COUNT = 2
-DEFAULT_RATE = Fraction(2)
 DEFAULT_WIDTH = 320
 
 LONG_CLIP = Fraction(15)
 """Seconds above which ``spread`` takes keyframes: decoding to the exact frame costs too much."""
-
-BLANK_RANGE = 12.0
-"""Levels of 255; a picture whose values all lie within this range shows nothing."""
-
-BLANK_PERCENTILES = (0.5, 99.5)
-"""What "all" means there: specks of compression noise and a station logo's dot are not minded."""
 
 _MOST_TRIMMED = Fraction(2, 5)
 _INACTIVE_SHARE = 0.05
@@ -89,10 +74,9 @@ def check_options(strategy: str, count: int, rate: Fraction) -> None:
     Raises:
         OptionError: An unknown strategy, no frames at all, or a rate that is not above 0.
     """
-    if strategy not in STRATEGIES:
-        raise OptionError(
-            f"there is no strategy {strategy!r}", remedy=f"choose from {', '.join(STRATEGIES)}"
-        )
+    if strategy not in get_args(Strategy):
+        names = ", ".join(get_args(Strategy))
+        raise OptionError(f"there is no strategy {strategy!r}", remedy=f"choose from {names}")
     if count < 1:
         raise OptionError(f"{count} frames were asked for", remedy="ask for 1 or more")
     if rate <= 0:
@@ -244,16 +228,6 @@ def _settled(change: Sequence[float], start: int, end: int) -> int:
         return max(before, after), abs(place - centre)
 
     return min(range(start + margin, end - margin), key=unrest)
-
-
-def is_blank(value_range: float) -> bool:
-    """Whether a picture shows nothing: all black, all white, or any other single colour.
-
-    Args:
-        value_range: Levels between `BLANK_PERCENTILES` of its values, the widest of the three
-            colours, from 0 to 255.
-    """
-    return value_range < BLANK_RANGE
 
 
 def clip_size(source: Size, width: int) -> Size:

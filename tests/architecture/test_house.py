@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
 import subprocess
 import sys
-import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -95,19 +93,9 @@ def docstring_lines(tree: ast.Module) -> Iterator[int]:
 
 def code_lines(text: str, tree: ast.Module) -> int:
     """Lines with code on them."""
-    silent = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    }
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in silent:
-            lines |= set(range(token.start[0], token.end[0] + 1))
-    return len(lines - set(docstring_lines(tree)))
+    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    written = {number for number, line in lines if line and not line.startswith("#")}
+    return len(written - set(docstring_lines(tree)))
 
 
 def public_names(tree: ast.Module) -> Iterator[str]:

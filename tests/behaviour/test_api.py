@@ -83,13 +83,6 @@ def test_plan_of_a_file_is_the_plan_of_its_size(clip: Path) -> None:
     assert of_file.source.prompt_tokens == 509
 
 
-def test_probe_is_public(clip: Path) -> None:
-    """`probe` tells the shape without decoding."""
-    info = promptlift.probe(clip)
-    assert (info.width, info.height, info.frame_count) == (320, 180, 24)
-    assert info.frame_rate == 24
-
-
 def test_pictures_are_a_video(clip: Path, tmp_path: Path) -> None:
     """A list of images is taken as frames."""
     from PIL import Image

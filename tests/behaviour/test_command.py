@@ -107,19 +107,17 @@ def test_number_of_any_length_is_refused_at_once(call: Call, number: str) -> Non
     ids=["general", "alias of Cosmos"],
 )
 def test_template_and_why_are_told(
-    promptlift: Run, model: str, origin: str | None, template: str, reason: str
+    call: Call, model: str, origin: str | None, template: str, reason: str
 ) -> None:
     """On stderr, in the record, and to the model itself."""
     with StubServer(models=[model]) as server:
         server.cards = {model: {"root": origin or model}}
-        done = promptlift(
-            "run", "clip.mp4", PROMPT, "--engine", "openai", "--base-url", server.base_url,
-            "--json", "--attempts", "1",
-        )  # fmt: skip
+        engine = ("--engine", "openai", "--base-url", server.base_url)
+        _, out, error = call("run", "clip.mp4", PROMPT, *engine, "--json", "--attempts", "1")
         (asked,) = server.chats
-    record = Record.model_validate_json(done.stdout)
+    record = Record.model_validate_json(out)
     assert (record.template, record.template_reason) == (template, reason)
-    assert f"promptlift: template {template}: {reason}" in done.stderr.splitlines()
+    assert f"promptlift: template {template}: {reason}" in error.splitlines()
     is_instructed = "You write prompts for a video generator" in json.dumps(asked.body)
     assert is_instructed is (template == "instruct/1")
 
@@ -220,31 +218,14 @@ def test_mistakes_are_one_line_with_a_remedy(call: Call, arguments: list[str], s
     assert said in one_line_error(*call(*arguments))
 
 
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        (b"", "empty.mp4"),
-        (os.urandom(5000), "random.mp4"),
-        (b"<!DOCTYPE html><html><body>not found</body></html>", "page.mp4"),
-        (b"#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n", "list.mp4"),
-        (b"ffconcat version 1.0\nfile '/etc/hostname'\n", "concat.mp4"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_files_that_are_no_video_are_named(
-    call: Call, folder: Path, content: bytes, name: str
-) -> None:
-    """Empty, random, text and playlist files are refused in one line."""
-    (folder / name).write_bytes(content)
-    assert name in one_line_error(*call("run", name, "x"))
-
-
-def test_a_video_cut_off_and_a_pipe_are_named(call: Call, folder: Path) -> None:
-    """A download that stopped half way; and a pipe that nobody writes to, without waiting."""
+def test_files_that_are_no_video_are_named(call: Call, folder: Path) -> None:
+    """Half a download, a web page, a playlist; and a pipe nobody writes to, without waiting."""
     whole = (folder / "clip.mp4").read_bytes()
     (folder / "half.mp4").write_bytes(whole[: len(whole) // 2])
     os.mkfifo(folder / "pipe.mp4")
-    for name in ("half.mp4", "pipe.mp4"):
+    (folder / "page.mp4").write_text("<!DOCTYPE html><html><body>not found</body></html>")
+    (folder / "list.mp4").write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
+    for name in ("half.mp4", "page.mp4", "list.mp4", "pipe.mp4"):
         assert name in one_line_error(*call("run", name, "x"))
 
 
@@ -261,16 +242,14 @@ sys.exit(_run(sys.argv[1:]))
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="others cannot become nobody")
-@pytest.mark.parametrize("command", ["run", "hint", "facts"])
-def test_root_sees_what_others_may_not_read_named(tmp_path: Path, command: str) -> None:
+def test_root_sees_what_others_may_not_read_named(tmp_path: Path) -> None:
     """The same where the tests run as root: as nobody, a file that may not be read is one line."""
     path = tmp_path / "secret.mp4"
     path.write_bytes(b"x")
     path.chmod(0)
     tmp_path.chmod(0o755)
-    more = {"run": ["x", "--engine", "embedded"], "hint": ["-o", "x.png"], "facts": []}[command]
     done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, command, "secret.mp4", *more],
+        [sys.executable, "-c", AS_NOBODY, "run", "secret.mp4", "x", "--engine", "embedded"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -290,16 +269,14 @@ def test_odd_names_are_names(call: Call, folder: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_names_that_are_no_text_work(promptlift: Run, folder: Path) -> None:
+def test_names_that_are_no_text_work(promptlift: Run, call: Call, folder: Path) -> None:
     """A name that is not UTF-8 is opened, and shown with a stand-in where it is shown."""
     name = os.fsdecode(b"bad\xff.mp4")
     (folder / name).write_bytes((folder / "clip.mp4").read_bytes())
     done = promptlift("run", name, PROMPT, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["video"]["name"] == "bad\ufffd.mp4"
-    missing = promptlift("run", os.fsdecode(b"no\xff.mp4"), PROMPT)
-    assert missing.returncode == 2
-    assert "Traceback" not in missing.stderr
+    one_line_error(*call("run", os.fsdecode(b"no\xff.mp4"), PROMPT))
 
 
 def test_failures_leave_no_file_behind(call: Call, folder: Path) -> None:

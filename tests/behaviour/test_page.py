@@ -312,10 +312,10 @@ def test_a_job_can_be_stopped(served: Served, visit: Open, small: Path, model: M
     assert page.get_attribute("#job", "data-state") == "finished"
 
 
-def test_a_text_is_copied_edited_and_reviewed_again(
-    served: Served, visit: Open, small: Path
+def test_a_text_is_copied_saved_edited_and_reviewed_again(
+    served: Served, visit: Open, small: Path, tmp_path: Path
 ) -> None:
-    """An edit is held to the same checks, markup is text, and headline and copy follow it."""
+    """An edit is held to the same checks, markup is text, and headline, copy and file follow it."""
     guest = visit(served)
     page = guest.run(small, PROMPT)
 
@@ -326,12 +326,22 @@ def test_a_text_is_copied_edited_and_reviewed_again(
         found: str = page.evaluate("navigator.clipboard.readText()")
         return found
 
+    def saved(button: str) -> str:
+        with page.expect_download() as caught:
+            page.click(f"text={button}")
+        caught.value.save_as(tmp_path / caught.value.suggested_filename)
+        return (tmp_path / caught.value.suggested_filename).read_text()
+
     assert copied("#head [data-copy]") == copied(".came [data-copy]") == LONG
+    assert saved("Save text") == f"{LONG}\n"
+    record = Record.model_validate_json(saved("Save record"))
+    assert (record.status, record.short_prompt, record.prompt) == ("ok", PROMPT, LONG)
     edit = f"Here is the prompt: {EVIL}"
     page.click("[data-change]")
     assert page.evaluate("document.activeElement.name") == "text"
     page.fill("[data-edit]", edit)
     assert copied(".came [data-copy]") == edit
+    assert saved("Save text") == f"{edit}\n"
     page.click("text=Review the edit")
     page.wait_for_selector(".verdict.rejected")
     assert text(page, "p.long") == edit
@@ -361,28 +371,6 @@ def test_a_prompt_with_markup_is_text_everywhere(served: Served, visit: Open, sm
     assert EVIL in text(page, "#found")
     guest.go("/history?q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E")
     assert "alert(3)" in text(page, ".empty")
-
-
-def test_the_text_and_the_record_are_saved(
-    served: Served, visit: Open, small: Path, tmp_path: Path
-) -> None:
-    """The files are what they should be, edits included."""
-    guest = visit(served)
-    page = guest.run(small, PROMPT)
-
-    def saved(button: str) -> Path:
-        with page.expect_download() as caught:
-            page.click(f"text={button}")
-        path = tmp_path / caught.value.suggested_filename
-        caught.value.save_as(path)
-        return path
-
-    assert saved("Save text").read_text() == f"{LONG}\n"
-    record = Record.model_validate_json(saved("Save record").read_bytes())
-    assert (record.status, record.short_prompt, record.prompt) == ("ok", PROMPT, LONG)
-    page.click("[data-change]")
-    page.fill("[data-edit]", "Ein roter Ballon.")
-    assert saved("Save text").read_text() == "Ein roter Ballon.\n"
 
 
 def test_again_and_variations_ask_with_other_seeds(
@@ -451,26 +439,24 @@ def test_the_keyboard_is_enough(served: Served, visit: Open) -> None:
 # ---- what is wrong and what to do, in words
 
 
-def test_what_is_no_video_is_refused_in_words(served: Served, visit: Open, tmp_path: Path) -> None:
-    """The message and the remedy are read out, and another file can be given at once."""
+def test_what_is_missing_or_malformed_is_said(
+    served: Served, visit: Open, small: Path, tmp_path: Path
+) -> None:
+    """Without a video, or with a file that is none; a wrong number; a job that is not there.
+
+    The message and the remedy are read out, and another file can be given at once.
+    """
     (tmp_path / "notes.mp4").write_text("this is no video at all\n" * 50)
-    guest = visit(served, may_fail="^/v1/uploads$")
+    guest = visit(served, may_fail="^/(page/jobs|v1/uploads)$")
     page = guest.go()
     page.set_input_files("[data-file]", tmp_path / "notes.mp4")
     page.wait_for_selector("#notice .error")
-    assert "What to do:" in text(page, "#notice")
+    assert "it is not a video" in text(page, "#notice")
     assert str(served.data) not in text(page, "#notice")
-    assert page.is_visible("[data-drop]")
     assert guest.flaws() == []
-
-
-def test_what_is_missing_or_malformed_is_said(served: Served, visit: Open, small: Path) -> None:
-    """Without a video; with a size that is none; with a job that is not there."""
-    guest = visit(served, may_fail="^/page/jobs$")
-    page = guest.go()
     page.click(".ask .primary")
-    page.wait_for_selector("#notice .error")
-    assert "There is no video yet. What to do: choose one, record one" in text(page, "#notice")
+    page.wait_for_selector("#notice .error:has-text('There is no video yet')")
+    assert "What to do: choose one, record one" in text(page, "#notice")
     page.set_input_files("[data-file]", small)
     page.wait_for_selector(".clip img")
     assert text(page, "#notice") == ""

@@ -90,16 +90,6 @@ def test_a_good_answer_is_the_result(clip: Path) -> None:
     assert (request.sampling.max_tokens, request.sampling.seed) == (200, 5)
 
 
-def test_prediction_leaves_the_reserve_free_in_every_context(clip: Path) -> None:
-    """Whatever the context, what is sent and what is kept for the answer fit it."""
-    for context in (640, 4096, 9216):
-        record = do(clip, engine=pixtral(context=context)).record
-        assert record.plan is not None
-        assert record.tokens.predicted is not None
-        assert record.plan.context == context
-        assert record.tokens.predicted + record.plan.reserve <= context
-
-
 def test_an_empty_prompt_asks_to_describe(clip: Path) -> None:
     """Without words of the user's the engine is asked as Cosmos asks."""
     engine = pixtral()
@@ -116,8 +106,8 @@ def test_rejected_answers_are_asked_again_and_the_good_one_wins(clip: Path) -> N
     assert [a.verdict for a in record.attempts] == ["rejected", "rejected", "ok"]
     assert "cut" in failed_checks(record)[0]
     assert "loop" in failed_checks(record)[1]
-    seeds = [request.sampling.seed for request in engine.requests]
-    assert seeds == [0, 1, 2]
+    assert [request.sampling.seed for request in engine.requests] == [0, 1, 2]
+    assert [request.sampling.temperature for request in engine.requests] == [0.6, 0.6, 0.3]
     assert record.sampling is not None
     assert record.sampling.seed == 2
 
@@ -166,17 +156,6 @@ def test_key_is_identity_by_content(clip: Path, tmp_path: Path) -> None:
     ]
     assert None not in others
     assert len({key, *others}) == len(others) + 1
-
-
-def test_a_record_survives_the_way_through_json(clip: Path) -> None:
-    """Written and read again it is equal, for a success, a rejection and a failure."""
-    for outcome in (
-        do(clip),
-        do(clip, engine=pixtral(CUT), attempts=1),
-        do(clip.with_name("missing.mp4")),
-    ):
-        text = outcome.record.model_dump_json()
-        assert Record.model_validate_json(text) == outcome.record
 
 
 def test_a_failure_has_a_record_too(clip: Path) -> None:
@@ -247,47 +226,20 @@ def test_plan_only_stops_before_the_engine(clip: Path) -> None:
     assert stages == [("prepare", False), ("prepare", False), ("ask", True)]
 
 
-@pytest.mark.parametrize("model", ["qwen2.5vl:7b", "gpt-4o-mini", "llava:13b"])
-def test_model_that_the_token_counter_does_not_know_is_instructed(clip: Path, model: str) -> None:
-    """How images are counted has nothing to do with what is said."""
-    engine = pixtral(model=model, family=None)
-    record = do(clip, engine=engine, template=None).record
-    assert (record.template, record.template_reason) == (
-        "instruct/1",
-        "a general model needs an instruction",
-    )
-    assert "You write prompts for a video generator" in engine.requests[0].system
-
-
 def test_record_says_why_the_template_was_used(clip: Path) -> None:
-    """The user's choice comes first; the Cosmos upsampler is known in any spelling."""
-    for model in ("nvidia/Cosmos-UpsamplePrompt1-12B-Transfer", "Cosmos Upsampleprompt1 12B"):
-        cosmos = pixtral(model=model)
-        made = do(clip, engine=cosmos, template=None).record
-        assert (made.template, made.template_reason) == (
-            "verbatim/1",
-            "the Cosmos upsampler was trained without an instruction",
-        )
-        chosen = do(clip, engine=cosmos, template="instruct/1").record
-        assert (chosen.template, chosen.template_reason) == ("instruct/1", "chosen with --template")
-    plain = do(clip, engine=EmbeddedEngine(), template=None).record
-    assert (plain.template, plain.template_reason) == (
-        "verbatim/1",
-        "the embedded engine reads no instruction",
-    )
-
-
-def test_a_still_picture_is_one_frame(clip: Path, tmp_path: Path) -> None:
-    """A picture is shown once, whatever number of frames was asked for."""
-    from PIL import Image
-
-    picture = tmp_path / "still.png"
-    Image.new("RGB", (320, 200), (200, 80, 40)).save(picture)
-    record = do(picture, frames=4).record
-    assert record.status == "ok"
-    assert len(record.frames) == 1
-    assert record.plan is not None
-    assert record.plan.chosen.frames == 1
+    """The user's choice comes first; how images are counted has nothing to do with it."""
+    cosmos = pixtral(model="Cosmos Upsampleprompt1 12B")
+    general = "instruct/1", "a general model needs an instruction"
+    cases: list[tuple[Engine, str | None, str, str]] = [
+        (cosmos, None, "verbatim/1", "the Cosmos upsampler was trained without an instruction"),
+        (cosmos, "instruct/1", "instruct/1", "chosen with --template"),
+        (EmbeddedEngine(), None, "verbatim/1", "the embedded engine reads no instruction"),
+        (pixtral(model="gpt-4o-mini", family=None), None, *general),
+        (pixtral(model="llava:13b", family=None), None, *general),
+    ]
+    for engine, template, used, reason in cases:
+        record = do(clip, engine=engine, template=template).record
+        assert (record.template, record.template_reason) == (used, reason)
 
 
 def test_isolated_decoding_gives_the_same_record(clip: Path) -> None:

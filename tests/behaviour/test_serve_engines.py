@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,28 +10,11 @@ import pytest
 
 from promptlift.errors import InputError
 from promptlift.testing import synthetic_video
-from stubs.openai_checks import Asked
-from stubs.openai_server import StubServer
+from stubs.running import GatedServer
 from stubs.served import Served, command, eventually
 
 PROMPT = "a red hot-air balloon drifts over the hills"
 NOWHERE = "http://127.0.0.1:9/v1"
-
-
-class Model:
-    """A model over HTTP that answers once its gate is open."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.gate.set()
-        self.asked: list[str] = []
-
-    def __call__(self, asked: Asked) -> str:
-        """Answer, however long it takes."""
-        self.asked.append(asked.text)
-        self.gate.wait(60)
-        said = asked.text.rpartition(": ")[2]
-        return f"{said}. Seen from a fixed camera, everything happens in one take."
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +25,22 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Model:
+def stub() -> Iterator[GatedServer]:
     """A model for all tests."""
-    return Model()
-
-
-@pytest.fixture
-def model(shared: Model) -> Iterator[Model]:
-    """The model, asked nothing yet, whose gate is opened in the end."""
-    shared.asked.clear()
-    yield shared
-    shared.gate.set()
-
-
-@pytest.fixture(scope="module")
-def stub(shared: Model) -> Iterator[StubServer]:
-    """The server of that model."""
-    with StubServer(reply=shared) as made:
+    with GatedServer() as made:
         yield made
 
 
+@pytest.fixture
+def model(stub: GatedServer) -> Iterator[GatedServer]:
+    """The model, asked nothing yet, whose gate is opened in the end."""
+    stub.received.clear()
+    yield stub
+    stub.gate.set()
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, stub: StubServer) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory, stub: GatedServer) -> Iterator[Served]:
     """The embedded engine first, a model beside it, and one that is not there."""
     also = [
         f"model=openai:base_url={stub.base_url},retries=0",
@@ -88,7 +64,7 @@ def engine_of(answer: Any) -> str:
 
 
 def test_each_is_asked_by_its_name_and_the_first_without(
-    server: Served, clip: Path, model: Model
+    server: Served, clip: Path, model: GatedServer
 ) -> None:
     """As JSON, as a form, in a stream and as a job; each answer is kept under its own key."""
     asked = {"upload_id": server.upload(clip), "prompt": PROMPT}
@@ -153,7 +129,9 @@ def test_a_name_that_nobody_has_is_answered_with_those_there_are(
     assert server.http.delete(f"/v1/uploads/{upload}").status_code == 204
 
 
-def test_one_that_is_slow_or_dead_holds_up_nobody(server: Served, clip: Path, model: Model) -> None:
+def test_one_that_is_slow_or_dead_holds_up_nobody(
+    server: Served, clip: Path, model: GatedServer
+) -> None:
     """With every place of two engines taken, the third answers at once."""
     upload = server.upload(clip)
     model.gate.clear()
@@ -176,14 +154,14 @@ def test_one_that_is_slow_or_dead_holds_up_nobody(server: Served, clip: Path, mo
 
 
 def test_a_job_for_an_engine_that_is_gone_fails_and_asks_no_other(
-    tmp_path: Path, clip: Path, model: Model, stub: StubServer
+    tmp_path: Path, clip: Path, model: GatedServer
 ) -> None:
     """Its label is in the journal; the server that was started without it says why and what to do.
 
     A job that named none is done by whoever is the first now.
     """
     model.gate.clear()
-    also = [f"model=openai:base_url={stub.base_url}"]
+    also = [f"model=openai:base_url={model.base_url}"]
     with Served(tmp_path / "data", also=also) as server:
         upload = server.upload(clip)
         body = {"upload_id": upload, "prompt": PROMPT}

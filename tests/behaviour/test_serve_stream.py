@@ -68,7 +68,7 @@ def test_the_words_come_before_the_answer(server: Served, stub: StubServer, clip
     body = asked(server, clip, 1)
     told: list[tuple[str, Any]] = []
     under_way: list[int] = []
-    stub.piece_seconds = 0.1
+    stub.piece_seconds = 0.04
     with server.http.stream("POST", "/v1/upsample", params={"stream": "1"}, json=body) as answer:
         for name, said in events(answer):
             told.append((name, said))
@@ -133,7 +133,7 @@ def test_a_job_tells_its_draft_to_who_comes_late(
     server: Served, stub: StubServer, clip: Path
 ) -> None:
     """From its beginning, at once, without ids; events with ids are told from where one was."""
-    stub.piece_seconds = 0.1
+    stub.piece_seconds = 0.04
     job = server.http.post("/v1/jobs", json=asked(server, clip, 3)).json()["id"]
     path = f"/v1/jobs/{job}/events"
     with server.http.stream("GET", path) as answer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -158,24 +157,21 @@ def test_json_and_csv_say_the_same() -> None:
 
 
 def test_the_plot_shows_what_matters(tmp_path: Path) -> None:
-    """The drawing names the context, the reserve, every size, the models and the frame counts."""
-    rows = rows_of(SMALL, frames=(1, 2, 8), families=("pixtral", "qwen2.5-vl"))
+    """The context, the reserve, every size, the models, the frame counts, and what was counted.
+
+    The same sweep is the same file.
+    """
+    rows = measured(FakeEngine(count_image=PIXTRAL.image), rows_of(SMALL, frames=(1, 2)))
+    rows += rows_of(SMALL, frames=(8,), families=("qwen2.5-vl",))
     plot(rows, [tmp_path / "sweep.svg", tmp_path / "sweep.png"])
+    plot(rows, [tmp_path / "again.svg"])
     text = {"".join(node.itertext()).strip() for node in ET.parse(tmp_path / "sweep.svg").iter()}
     assert {"context 4,096", "300 reserved for the answer", "pixtral", "qwen2.5-vl"} <= text
     assert {"320×180", "640×480", "1280×720", "1 frame", "2 frames", "8 frames"} <= text
+    assert {"2 frames, as planned", "counted by the engine", "fails"} <= text
+    assert (tmp_path / "sweep.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
     with Image.open(tmp_path / "sweep.png") as picture:
         assert picture.width > 2 * picture.height
-
-
-def test_the_plot_shows_what_the_engine_counted(tmp_path: Path) -> None:
-    """Its counts have marks of their own; the same sweep is the same file."""
-    rows = measured(FakeEngine(count_image=PIXTRAL.image), rows_of(SMALL))
-    plot(rows, [tmp_path / "sweep.svg"])
-    plot(rows, [tmp_path / "again.svg"])
-    text = {"".join(node.itertext()).strip() for node in ET.parse(tmp_path / "sweep.svg").iter()}
-    assert {"2 frames", "2 frames, as planned", "counted by the engine", "fails"} <= text
-    assert (tmp_path / "sweep.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
 
 
 def call(*arguments: str) -> Result:
@@ -233,14 +229,12 @@ def test_a_mistake_is_told_in_one_line(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_without_matplotlib_the_numbers_are_there(tmp_path: Path) -> None:
+def test_without_matplotlib_the_numbers_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The table and the sheets are written; the plot is left out, and stderr says why."""
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from promptlift.cli.main import main\n"
-        f"main(['sweep', '--sizes', '640x360', '-o', {str(tmp_path)!r}])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = call("--sizes", "640x360", "-o", str(tmp_path))
     assert "1,891" in done.stdout
     assert "promptlift[plot]" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sweep.csv", "sweep.json"]

@@ -32,8 +32,7 @@ from promptlift.errors import PromptliftError
 from promptlift.server.run import log_to_stderr, run_server
 from promptlift.server.config import ServerConfig
 said = json.loads(sys.argv[1])
-for name in ("data",):
-    said[name] = Path(said[name])
+said["data"] = Path(said["data"])
 said["allow_paths"] = tuple(map(Path, said.get("allow_paths", ())))
 said["keys"] = tuple(said.get("keys", ()))
 said["also"] = tuple(map(parse_engine, said.get("also", ())))

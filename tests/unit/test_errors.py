@@ -19,11 +19,20 @@ CLASSES = [
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
-def test_every_class_is_public_documented_and_drawn(cls: type[PromptliftError]) -> None:
-    """Each error is exported, has a docstring, and stands in the tree of the module docstring."""
+def test_every_class_keeps_the_promises(cls: type[PromptliftError]) -> None:
+    """Exported, documented, drawn in the module's tree, and whole on the way between processes.
+
+    Engine trouble ends the command with 3, everything else with 2.
+    """
     assert cls.__name__ in errors.__all__
     assert cls.__doc__
     assert re.search(rf"\b{cls.__name__}\b", str(errors.__doc__))
+    assert cls.exit_code == (3 if issubclass(cls, errors.EngineError) else 2)
+    wait = {"wait": 2.5} if cls.retryable else {}
+    error = pickle.loads(pickle.dumps(cls("this is wrong", remedy="do that", **wait)))
+    assert type(error) is cls
+    assert str(error) == "this is wrong. Do that."
+    assert vars(error) == {"message": "this is wrong", "remedy": "do that", **wait}
 
 
 def test_codes_are_unique_and_plain() -> None:
@@ -40,22 +49,6 @@ def test_text_is_one_line_with_the_remedy() -> None:
     assert (error.message, error.remedy) == ("there is no file 'x.mp4'", "check the name")
 
 
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
-def test_errors_survive_the_way_between_processes(cls: type[PromptliftError]) -> None:
-    """A pickled error comes back as its class, with its parts."""
-    wait = {"wait": 2.5} if cls.retryable else {}
-    error = pickle.loads(pickle.dumps(cls("this is wrong", remedy="do that", **wait)))
-    assert type(error) is cls
-    assert str(error) == "this is wrong. Do that."
-    assert vars(error) == {"message": "this is wrong", "remedy": "do that", **wait}
-
-
 def test_only_transient_errors_are_worth_a_retry() -> None:
     """Nothing but a transient engine error says that it may be tried again."""
     assert [cls for cls in CLASSES if cls.retryable] == [TransientEngineError, EngineBusy]
-
-
-@pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
-def test_exit_codes_follow_the_branch(cls: type[PromptliftError]) -> None:
-    """Engine trouble ends the command with 3, everything else with 2."""
-    assert cls.exit_code == (3 if issubclass(cls, errors.EngineError) else 2)

@@ -30,12 +30,6 @@ def test_failure_in_the_middle_keeps_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_missing_folder_is_named(tmp_path: Path) -> None:
-    """The error says which folder is missing."""
-    with pytest.raises(OutputError, match=r"there is no directory '.*nowhere'. Run `mkdir -p"):
-        write_atomic(tmp_path / "nowhere" / "a.txt", b"")
-
-
 def test_full_disk_is_named() -> None:
     """A device without room gives its own reason; /dev/full is one that is always full."""
     full = Path("/dev/full")

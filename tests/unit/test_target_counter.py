@@ -36,18 +36,22 @@ def json_file(tmp_path: Path) -> Path:
     return path
 
 
-def _train(eos_id: int) -> bytes:
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SentencePiece model with an end token."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(_SENTENCES * 20),
         model_writer=model,
         vocab_size=60,
         hard_vocab_limit=False,
-        eos_id=eos_id,
+        eos_id=1,
         bos_id=-1,
         minloglevel=2,
     )
-    return model.getvalue()
+    path = tmp_path_factory.mktemp("models") / "spiece.model"
+    path.write_bytes(model.getvalue())
+    return path
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("a robot arm", 4), ("", 1), ("a zebra", 3)])
@@ -69,23 +73,19 @@ def test_a_file_that_cuts_or_fills_is_counted_without_either(json_file: Path) ->
     assert count("a dog") == 3
 
 
-def test_a_sentencepiece_model_counts_its_pieces_and_the_end_token(tmp_path: Path) -> None:
+def test_a_sentencepiece_model_counts_its_pieces_and_the_end_token(model_file: Path) -> None:
     """T5 appends an end token that its SentencePiece model knows but does not add itself."""
-    path = tmp_path / "spiece.model"
-    path.write_bytes(_train(eos_id=1))
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(path)).encode(_SENTENCES[0])
-    count = load_target_counter(path)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model_file)).encode(_SENTENCES[0])
+    count = load_target_counter(model_file)
     assert count(_SENTENCES[0]) == len(pieces) + 1
     assert count("") == 1
 
 
 @pytest.mark.parametrize("text", ["\ud800 dog", "\x00", "狗\n\n\u200b", "a" * 50_000])
-def test_no_text_is_refused(json_file: Path, tmp_path: Path, text: str) -> None:
+def test_no_text_is_refused(json_file: Path, model_file: Path, text: str) -> None:
     """Lone surrogates, control characters and long texts are counted like any other."""
-    path = tmp_path / "spiece.model"
-    path.write_bytes(_train(eos_id=1))
     assert load_target_counter(json_file)(text) >= 1
-    assert load_target_counter(path)(text) >= 1
+    assert load_target_counter(model_file)(text) >= 1
 
 
 @pytest.mark.parametrize(

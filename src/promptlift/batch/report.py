@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from promptlift import __version__
 from promptlift.batch.status import (
@@ -38,7 +37,7 @@ from promptlift.batch.status import (
     summarise,
 )
 from promptlift.errors import VideoError
-from promptlift.files import write_atomic
+from promptlift.files import html_templates, write_atomic
 from promptlift.store.index import FIT
 from promptlift.store.remote import RunPlace
 from promptlift.store.run_dir import RunDir, open_run
@@ -92,13 +91,7 @@ def write_report(
         if value not in (None, [], "") and name not in settings:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             settings[name.replace("_", " ")] = text
-    environment = Environment(
-        loader=PackageLoader("promptlift.batch"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_templates("promptlift.batch")
     environment.filters |= {
         "counted": counted,
         "duration": format_duration,

@@ -110,12 +110,9 @@ def sweep(
                     f"the engine {profile.info.name!r} counts no tokens",
                     remedy="pass --engine openai, vllm or llamacpp",
                 )
-            limit = context
-            if limit is None:
-                limit = (profile.info.context if profile else None) or DEFAULT_CONTEXT
+            limit = context or (profile and profile.info.context) or DEFAULT_CONTEXT
             known = [name if name in FAMILIES else family_for_model(name) or name for name in names]
-            families = [family(name) for name in known]
-            families = families or [profile.family if profile else PIXTRAL]
+            families = [family(name) for name in known] or [profile.family if profile else PIXTRAL]
             rows = predict(
                 families, frames or (2,), sizes, prompt=prompt, context=limit, reserve=reserve
             )

@@ -52,9 +52,7 @@ def duration(text: str) -> float:
     Raises:
         click.BadParameter: It is something else.
     """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a duration such as 90s, 30m or 2h")
+    match = _matched(_DURATION, text.lower(), "a duration such as 90s, 30m or 2h")
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -64,9 +62,7 @@ def byte_count(text: str) -> int:
     Raises:
         click.BadParameter: It is something else.
     """
-    match = _BYTES.fullmatch(text.strip())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not an amount such as 512M or 2GiB")
+    match = _matched(_BYTES, text, "an amount such as 512M or 2GiB")
     return int(float(match[1]) * 2 ** _POWER[match[2].upper()])
 
 
@@ -93,3 +89,10 @@ def span(text: str) -> tuple[int, int]:
     if least > most:
         raise click.BadParameter(f"{text!r} is not a range such as 2:16, or a number")
     return least, most
+
+
+def _matched(pattern: re.Pattern[str], text: str, kind: str) -> re.Match[str]:
+    match = pattern.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not {kind}")
+    return match

@@ -12,13 +12,12 @@ from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from promptlift import __version__
 from promptlift.cosmos.formats import CONTROLS
 from promptlift.cosmos.plan import ItemResult
 from promptlift.cosmos.upsample import SpecResult
 from promptlift.errors import PromptliftError
+from promptlift.files import html_templates
 from promptlift.language import ENGLISH_FUNCTION_WORDS
 from promptlift.options import Options
 from promptlift.review.faithful import stem
@@ -55,14 +54,7 @@ def render_review_sheet(
         options: The options that their items were upsampled with.
         dry_run: Whether the changes were not written.
     """
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("review_sheet.html.j2")
+    template = html_templates("promptlift.cosmos").get_template("review_sheet.html.j2")
     items = [item for spec in specs for item in spec.items]
     with ThreadPoolExecutor(_DECODERS, thread_name_prefix="review-sheet") as threads:
         pictures = threads.map(partial(_pictures, options=options), items)

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -20,8 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
-
-import platformdirs
 
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import BatchRun, RunSettings
@@ -42,7 +39,7 @@ from promptlift.cosmos.plan import (
 from promptlift.cosmos.spec_file import BOM, Edit, Spec, apply_edits, read_spec, set_member
 from promptlift.engines.base import Engine
 from promptlift.errors import InputError, OptionError, OutputError, SpecError
-from promptlift.files import write_atomic
+from promptlift.files import cache_folder, write_atomic
 from promptlift.options import Options
 from promptlift.record import Record
 from promptlift.store.index import FIT
@@ -280,9 +277,8 @@ async def upsample_specs(
         # The same folder when the same is to be done again.
         identity = [(one.spec, one.options.form, one.options.again) for one in sources]
         text = json.dumps([identity, str(outputs.folder)])
-        cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
         name = hashlib.sha256(text.encode()).hexdigest()[:16]
-        folder = Path(cache) / "cosmos" / name
+        folder = cache_folder() / "cosmos" / name
     else:
         folder = run_dir
     results: list[SpecResult] = []

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from promptlift import __version__
 from promptlift.engines.base import (
@@ -64,12 +64,6 @@ __all__ = ["OnText", "Outcome", "answer", "profile_of", "upsample_item"]
 
 OnText: TypeAlias = Callable[[str | None], None]
 """Called with each piece of an answer as it is written; None begins anew: what came is void."""
-
-
-class _PrepareAgain(Protocol):
-    """Prepares an item again with what the engine taught about its size, as `prepare` does."""
-
-    async def __call__(self, *, adjustment: Adjustment) -> Prepared: ...
 
 
 class Outcome(NamedTuple):
@@ -142,7 +136,7 @@ async def answer(
     prepared: Prepared,
     engine: Engine,
     *,
-    prepare_smaller: _PrepareAgain | None = None,
+    prepare_smaller: Callable[..., Awaitable[Prepared]] | None = None,
     progress: Progress | None = None,
     on_text: OnText | None = None,
 ) -> Outcome:
@@ -151,8 +145,8 @@ async def answer(
     Args:
         prepared: The item. One that could not be prepared gives the record of its failure.
         engine: Who is asked.
-        prepare_smaller: Prepares the item again, where its prompt does not fit; None where that
-            cannot be done, so that what the engine refuses fails.
+        prepare_smaller: Prepares the item again with an ``adjustment``, where its prompt does not
+            fit; None where that cannot be done, so that what the engine refuses fails.
         progress: Called when the stage begins.
         on_text: See `upsample_item`.
 

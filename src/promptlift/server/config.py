@@ -11,7 +11,6 @@ from typing import Any
 
 from promptlift.engines.registry import EngineSpec
 from promptlift.errors import OptionError
-from promptlift.video.source import DEFAULT_LIMITS
 
 __all__ = ["ServerConfig", "default_data_folder", "is_loopback"]
 
@@ -37,8 +36,6 @@ class ServerConfig:
         queue: Most requests that wait for an engine.
         parallel: Most requests that are with an engine at once.
         decoders: Processes that decode videos.
-        decode_seconds: Seconds for one look at a video.
-        decode_bytes: Bytes of memory of a process that decodes.
         deadline: Seconds that a request may take where it names no other, and at most.
         idle_sleep: Seconds without work after which an engine sleeps; None for never.
         upload_bytes: Most bytes of one upload.
@@ -47,7 +44,6 @@ class ServerConfig:
         upload_age: Seconds that an upload is kept.
         keep: Seconds that results and ended jobs are kept; None for ever.
         video_seconds: Longest video that is taken in.
-        video_pixels: Most pixels of one picture.
         rate: Requests a second of one client in the long run; ten times as many at once.
         connections: Most requests that are under way at once, waiting ones included.
         header_seconds: Seconds for the head of a request.
@@ -70,8 +66,6 @@ class ServerConfig:
     queue: int = 1000
     parallel: int = 8
     decoders: int = field(default_factory=lambda: max(2, min(8, os.cpu_count() or 2)))
-    decode_seconds: float = 30.0
-    decode_bytes: int = 4 * GIB
     deadline: float = 600.0
     idle_sleep: float | None = None
     upload_bytes: int = 2 * GIB
@@ -80,7 +74,6 @@ class ServerConfig:
     upload_age: float = 86_400.0
     keep: float | None = None
     video_seconds: float = 4 * 3600.0
-    video_pixels: int = DEFAULT_LIMITS.max_pixels
     rate: float = 200.0
     connections: int = 2000
     header_seconds: float = 15.0

@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from promptlift import errors
 from promptlift.errors import (
     ConfigEngineError,
     EngineError,
@@ -93,6 +94,7 @@ class ApiError(HTTPException):
         return problem_response(self.status_code, self.failure, headers=every)
 
 
+_CLASSES = {cls.code: cls for cls in (getattr(errors, name) for name in errors.__all__)}
 _STATUS: dict[type[PromptliftError], int] = {
     VideoNotFound: 404,
     OutputError: 507,
@@ -109,13 +111,7 @@ _HTTP = {
 
 def status_of(code: str) -> int:
     """The HTTP status of an error of ours, by its code."""
-
-    def find(cls: type[PromptliftError]) -> type[PromptliftError] | None:
-        if cls.code == code:
-            return cls
-        return next(filter(None, map(find, cls.__subclasses__())), None)
-
-    cls = find(PromptliftError) or PromptliftError
+    cls = _CLASSES.get(code, PromptliftError)
     return next((_STATUS[base] for base in cls.__mro__ if base in _STATUS), 500)
 
 

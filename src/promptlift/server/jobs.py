@@ -59,7 +59,6 @@ __all__ = [
     "Event",
     "EventLog",
     "Job",
-    "JobRequest",
     "Jobs",
     "VideoRef",
 ]
@@ -77,30 +76,6 @@ _CANCELLED = Failure(
     remedy="submit the job again",
     retryable=False,
 )
-
-
-@dataclass(frozen=True)
-class JobRequest:
-    """What a client asks for, in a form that outlives the server.
-
-    Attributes:
-        fields: The request; its video is named, not held.
-        owner: The key that it came with.
-        name: What the client calls the video.
-    """
-
-    fields: UpsampleRequest
-    owner: str
-    name: str
-
-    @cached_property
-    def options(self) -> Options:
-        """The options.
-
-        Raises:
-            OptionError: Some of them exclude each other, or name nothing.
-        """
-        return self.fields.options()
 
 
 class VideoRef(NamedTuple):
@@ -214,13 +189,13 @@ class EventLog:
                 yield None
 
 
-async def _key(request: JobRequest, engine: EngineInfo, video: VideoRef) -> str:
-    """The key of a request's result."""
-    prompt = check_short_prompt(request.fields.prompt)
+async def _key(job: Job, engine: EngineInfo, video: VideoRef) -> str:
+    """The key of a job's result."""
+    prompt = check_short_prompt(job.fields.prompt)
     content = video.content
     if content is None:
         content = await asyncio.to_thread(content_of, video.path)
-    return work_key(settings_of(request.options, engine), content=content, short_prompt=prompt)
+    return work_key(settings_of(job.options, engine), content=content, short_prompt=prompt)
 
 
 def _renamed(record: Record, name: str) -> Record:
@@ -252,7 +227,9 @@ class Job(BaseModel):
     Attributes:
         id: 32 random hexadecimal digits.
         client: Who waits in the queue.
-        request: What is to be done.
+        fields: What is to be done; its video is named, not held.
+        owner: The key that it came with.
+        name: What the client calls the video.
         created: Seconds since 1970.
         state: How far it is.
         ended: When it ended; None before.
@@ -270,7 +247,9 @@ class Job(BaseModel):
 
     id: str
     client: str
-    request: JobRequest
+    fields: UpsampleRequest
+    owner: str
+    name: str
     created: float
     state: JobState = "queued"
     ended: float | None = None
@@ -283,10 +262,14 @@ class Job(BaseModel):
     events: Annotated[EventLog, Field(exclude=True)] = Field(default_factory=EventLog)
     task: Annotated[Any, Field(exclude=True)] = None
 
-    @property
-    def owner(self) -> str:
-        """The key that it came with."""
-        return self.request.owner
+    @cached_property
+    def options(self) -> Options:
+        """The options.
+
+        Raises:
+            OptionError: Some of them exclude each other, or name nothing.
+        """
+        return self.fields.options()
 
     @property
     def done(self) -> bool:
@@ -372,19 +355,20 @@ class Jobs:
             OutputError: It cannot be written.
         """
         video = self.video_ref(fields, owner)
-        request = JobRequest(fields, owner, video.name)
         info = self.engines.get(fields.engine).info
-        prompt, goal = check_short_prompt(fields.prompt), request.options.target
         job = Job(
             id=secrets.token_hex(16),
             client=client,
-            request=request,
+            fields=fields,
+            owner=owner,
+            name=video.name,
             created=_now(),
             stored=stored,
             watched=watched,
         )
+        prompt, target = check_short_prompt(fields.prompt), job.options.target
         if info is not None and not (stored or fields.fresh):
-            key = await _key(request, info, video)
+            key = await _key(job, info, video)
             if self._find_result(job, key):
                 job.state = "failed" if job.error else "finished"
                 job.events.close()
@@ -393,7 +377,7 @@ class Jobs:
         self._enqueue(job, start=written)
         if stored:
             try:
-                search = " ".join((request.name, prompt, goal, fields.engine or ""))
+                search = " ".join((job.name, prompt, target, fields.engine or ""))
                 await self.store.add_job(job.id, owner, search, job.to_json())
             except BaseException:
                 del self._open[job.id]
@@ -417,7 +401,7 @@ class Jobs:
                 self._enqueue(job, force=True)
             except ApiError as error:
                 self._open[job.id] = job
-                self.uploads.hold(job.request.fields.upload_id)
+                self.uploads.hold(job.fields.upload_id)
                 self._conclude(job, "failed", error.failure)
         return len(jobs)
 
@@ -457,10 +441,12 @@ class Jobs:
         ]
 
     async def cancel(self, job: Job) -> None:
-        """Take a job out, or end it; one that has ended stays as it is."""
+        """Take a job out, or end it, and store that; one that has ended stays as it is."""
         if job.task is not None:
             job.task.cancel()
             await asyncio.wait([job.task], timeout=_CANCEL_SECONDS)
+            if self._writing:  # a kill from now on does not bring it back
+                await asyncio.wait(self._writing, timeout=_CANCEL_SECONDS)
 
     def record(self, job: Job) -> Record | None:
         """The record of a job that has ended; None where it has none, or another stands."""
@@ -470,7 +456,7 @@ class Jobs:
         record = Record.model_validate_json(text) if text else None
         if record is None or (record.error is None) != (job.error is None):
             return None
-        return _renamed(record, job.request.name)
+        return _renamed(record, job.name)
 
     async def states(self, owner: str, job_ids: Sequence[str]) -> dict[str, str]:
         """The states of a key's jobs by id; where one has finished, the status of its record."""
@@ -496,7 +482,7 @@ class Jobs:
     def _enqueue(
         self, job: Job, *, force: bool = False, start: asyncio.Event | None = None
     ) -> None:
-        fields, longest = job.request.fields, self.config.deadline
+        fields, longest = job.fields, self.config.deadline
 
         async def work() -> None:
             if start is not None:
@@ -554,7 +540,7 @@ class Jobs:
                 await self.store.end_job(job.id, job.state, job.ended, job.key, job.to_json())
             del self._open[job.id]
         finally:
-            self.uploads.release(job.request.fields.upload_id)
+            self.uploads.release(job.fields.upload_id)
 
     async def _answer(self, job: Job) -> None:
         """Do a job, or answer it with what is stored once it has a key.
@@ -563,22 +549,22 @@ class Jobs:
             ApiError: The video does not exist any more.
             PromptliftError: It cannot be done.
         """
-        request, events = job.request, job.events
-        video = self.video_ref(request.fields, request.owner)
-        engine = self.engines.get(request.fields.engine)
+        fields, events = job.fields, job.events
+        video = self.video_ref(fields, job.owner)
+        engine = self.engines.get(fields.engine)
         profile = await profile_of(engine.engine)
         engine.info = profile.info
-        key = await _key(request, profile.info, video)
+        key = await _key(job, profile.info, video)
         # The same work is done by one at a time, so that the others find it done.
         async with self._locks.setdefault(key, asyncio.Lock()):
-            if not request.fields.fresh and self._find_result(job, key):
+            if not fields.fresh and self._find_result(job, key):
                 return
             progress = partial(_add_progress, events) if job.watched else None
             again = partial(
                 prepare,
                 video.path,
-                request.fields.prompt,
-                request.options,
+                fields.prompt,
+                job.options,
                 profile,
                 self.videos,
                 with_frames=job.watched,  # they are shown, also where no model sees them
@@ -605,7 +591,7 @@ class Jobs:
         if (text := self.store.result(key)) is None:
             return False
         self.metrics.cached_results.inc()
-        record = _renamed(Record.model_validate_json(text), job.request.name)
+        record = _renamed(Record.model_validate_json(text), job.name)
         job.key, job.record, job.error, job.cached = key, record, record.error, True
         return True
 

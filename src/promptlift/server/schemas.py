@@ -197,13 +197,9 @@ class JobResponse(BaseModel):
     created: Annotated[float, Field(description="Seconds since 1970.")]
     ended: float | None = None
     video: Annotated[
-        str,
-        Field(
-            validation_alias=AliasPath("request", "name"),
-            description="What the client calls the video.",
-        ),
+        str, Field(validation_alias="name", description="What the client calls the video.")
     ]
-    prompt: Annotated[str, Field(validation_alias=AliasPath("request", "fields", "prompt"))]
+    prompt: Annotated[str, Field(validation_alias=AliasPath("fields", "prompt"))]
     key: Annotated[str | None, Field(description="For `GET /v1/records/{key}`.")] = None
     error: Failure | None = None
     record: Annotated[Record | None, Field(description="Once it is finished, alone.")] = None

@@ -22,8 +22,8 @@ from promptlift.server.metrics import Metrics
 from promptlift.server.scheduler import FairQueue
 from promptlift.server.uploads import Uploads
 from promptlift.types import VideoInfo
-from promptlift.video.source import Limits, probe
-from promptlift.video.workers import IsolationLimits, ProcessPool
+from promptlift.video.source import probe
+from promptlift.video.workers import ProcessPool
 
 __all__ = ["Service"]
 
@@ -60,12 +60,7 @@ class Service:
         self._lock = _lock(config.data)
         self.engines = EnginePool(config)
         self.store = JobStore(config.data / "server.db")
-        limits = IsolationLimits(
-            wall_seconds=config.decode_seconds,
-            cpu_seconds=max(1, round(2 * config.decode_seconds)),
-            memory_bytes=config.decode_bytes,
-        )
-        self.pool = ProcessPool(config.decoders, limits, preload=PRELOAD)
+        self.pool = ProcessPool(config.decoders, preload=PRELOAD)
         self.videos = VideoCache(run=self.pool.call)
         self.uploads = Uploads(config.data / "uploads", config, self.store, self.probe)
         self.decode_queue = FairQueue(config.queue, config.decoders)
@@ -122,8 +117,7 @@ class Service:
         Raises:
             VideoError: It is no video that is accepted.
         """
-        limits = Limits(max_pixels=self.config.video_pixels)
-        return await self.pool.call(partial(probe, limits=limits), str(path))
+        return await self.pool.call(probe, str(path))
 
     async def _delete_old(self) -> None:
         """Delete old uploads, and what is older than ``--keep``; a failure is tried again."""

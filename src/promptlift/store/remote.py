@@ -20,9 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-import platformdirs
-
 from promptlift.errors import OptionError, OutputError
+from promptlift.files import cache_folder
 from promptlift.store.index import PARTS
 from promptlift.store.results import PartName, process_runs, this_host, writer_process
 from promptlift.store.run_dir import INPUTS, RUN_FILE
@@ -64,9 +63,8 @@ class RemoteRun:
         self, url: str, folder: Path | None = None, *, pause_s: float = _FIRST_PAUSE_S
     ) -> None:
         self.url = url.rstrip("/")
-        cache = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
         name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
-        self.folder = folder or Path(cache) / "runs" / name
+        self.folder = folder or cache_folder() / "runs" / name
         self._pause_s = pause_s
         self._files, self._root = _open_store(self.url)
         self._busy = threading.Lock()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import sys
 from array import array
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptlift.errors import ConfigEngineError, OutputError
-from promptlift.files import write_atomic
+from promptlift.files import cache_folder, write_atomic
 
 if TYPE_CHECKING:
     import tiktoken
@@ -128,8 +127,6 @@ def _encoder(table: _Table) -> tiktoken.Encoding:
 def _vocabulary() -> _Table:
     from importlib.metadata import version
 
-    import platformdirs
-
     # Without importing mistral-common, which takes longer than reading its file.
     spec = find_spec("mistral_common")
     folders = (spec.submodule_search_locations if spec else None) or []
@@ -141,8 +138,7 @@ def _vocabulary() -> _Table:
         )
     size = source.stat().st_size
     stamp = f"{TEKKEN} 3 {sys.byteorder} {version('mistral-common')} {size}".encode()
-    home = os.environ.get("PROMPTLIFT_CACHE") or platformdirs.user_cache_dir("promptlift")
-    copy = Path(home) / "tekken.bin"
+    copy = cache_folder() / "tekken.bin"
     with contextlib.suppress(OSError):
         stored = _unpack(copy.read_bytes(), stamp)
         if stored is not None:

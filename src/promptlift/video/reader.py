@@ -133,15 +133,15 @@ class FrameChoice:
     """Which frames stand for a video.
 
     Attributes:
-        strategy: One of `promptlift.instants.STRATEGIES`.
+        strategy: See `promptlift.instants.Strategy`.
         count: How many, at least 1; a video that has fewer gives those.
         fps: Frames a second, for the strategy ``fps`` only.
         exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
     """
 
     strategy: str = "spread"
-    count: int = hints.DEFAULT_COUNT
-    fps: Fraction = hints.DEFAULT_RATE
+    count: int = 2
+    fps: Fraction = Fraction(2)
     exact: bool = False
 
 
@@ -193,6 +193,7 @@ def _grid(start: Fraction, length: Fraction) -> tuple[Fraction, ...]:
 _DEFAULT = FrameChoice()
 _SCENE_SIDE = 96
 _SAMPLED_PIXELS = 20_000
+_BLANK_RANGE = 12.0  # levels of 255
 
 
 def hint_frames(
@@ -284,10 +285,14 @@ def _duration(reader: Reader) -> Fraction | None:
 
 
 def _is_blank(image: RGB) -> bool:
+    """Whether a picture shows nothing: all black, all white, or any other single colour.
+
+    Specks of compression noise and a station logo's dot are not minded.
+    """
     step = max(1, round((image.size / 3 / _SAMPLED_PIXELS) ** 0.5))
     values = image[::step, ::step].reshape(-1, 3)
-    low, high = np.percentile(values, hints.BLANK_PERCENTILES, axis=0)
-    return hints.is_blank(float((high - low).max()))
+    low, high = np.percentile(values, (0.5, 99.5), axis=0)
+    return bool((high - low).max() < _BLANK_RANGE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi import Path as InPath
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -23,7 +22,7 @@ from starlette.templating import Jinja2Templates
 
 from promptlift import __version__
 from promptlift.facts import Facts
-from promptlift.files import write_atomic
+from promptlift.files import html_templates, write_atomic
 from promptlift.options import ITEM_OPTIONS, Options
 from promptlift.planning import Plan
 from promptlift.record import Failure, FrameInfo, Record
@@ -112,14 +111,7 @@ def _page_values(request: Request) -> dict[str, Any]:
 
 
 _TEMPLATES = Jinja2Templates(
-    env=Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ),
-    context_processors=[_page_values],
+    env=html_templates("promptlift.web"), context_processors=[_page_values]
 )
 _TEMPLATES.env.filters.update(presenters.FILTERS)
 _TEMPLATES.env.globals.update(presenters.GLOBALS, version=__version__, examples=media.EXAMPLE_CLIPS)
@@ -265,7 +257,7 @@ def _view(service: Service, job: Job) -> JobView:
 
 
 def _has_video(service: Service, job: Job) -> bool:
-    return found(lambda: service.jobs.video_ref(job.request.fields, job.owner))[0] is not None
+    return found(lambda: service.jobs.video_ref(job.fields, job.owner))[0] is not None
 
 
 def _clip(service: Service, fields: UpsampleRequest | None, owner: str) -> Upload | None:
@@ -281,7 +273,7 @@ async def home_page(request: Request, service: ServiceDep, job: str = "") -> Res
         return key_page(request)
     owner = request.state.owner
     view, problem = found(lambda: _view(service, service.jobs.get(job, owner)) if job else None)
-    asked = view.job.request.fields if view else None
+    asked = view.job.fields if view else None
     return page(
         request,
         "home.html",
@@ -356,7 +348,7 @@ async def stop_job(request: Request, service: ServiceDep, job: JobDep) -> Respon
 async def start_variations(request: Request, service: ServiceDep, job: JobDep) -> Response:
     """The same with several other seeds, side by side."""
     jobs = [
-        await accept_job(service, request, _with_another_seed(job.request.fields))
+        await accept_job(service, request, _with_another_seed(job.fields))
         for _ in range(_VARIATIONS)
     ]
     ids = ",".join(one.id for one in jobs)
@@ -370,7 +362,7 @@ async def review_edited(request: Request, service: ServiceDep, job: JobDep) -> R
     text = (await read_form(request)).get("text", "")[:_LONGEST_TEXT]  # the page sends no more
     goal = target(record.target)
     measured = record.facts.kind.value if record.facts and record.facts.kind else None
-    kind = job.request.options.control or measured
+    kind = job.options.control or measured
     verdict = review(
         text,
         finish_reason="stop",
@@ -401,7 +393,7 @@ async def download_result(request: Request, service: ServiceDep, job: JobDep) ->
     """The text as it stands in the form, or the record."""
     record = _record(service, job)
     form = await read_form(request)
-    stem = _UNSAFE.sub("-", job.request.name.rpartition(".")[0] or job.request.name)[:60]
+    stem = _UNSAFE.sub("-", job.name.rpartition(".")[0] or job.name)[:60]
     if form.get("as") == "record":
         content = record.model_dump_json(indent=2)
         return attachment(content, f"{stem or 'prompt'}.record.json", "application/json")
@@ -420,7 +412,7 @@ async def repeat_job(
     request: Request, service: ServiceDep, job: JobDep, how: Literal["again", "retry"]
 ) -> Response:
     """The same with another seed, or the same once more."""
-    fields = job.request.fields
+    fields = job.fields
     if how == "again":
         fields = _with_another_seed(fields)
     else:
@@ -470,7 +462,7 @@ def _event_html(service: Service, job: Job, event: Event) -> str | None:
             return render_template("_cost.html", plan=_PLAN.validate_python(data), tokens=None)
         case "frames":
             frames = [FrameInfo(**one) for one in data["frames"]]
-            upload = service.uploads.get(job.request.fields.upload_id or "", job.owner)
+            upload = service.uploads.get(job.fields.upload_id or "", job.owner)
             seconds = float(upload.probe.duration) if upload.probe.duration else None
             values = {"frames": frames, "count": len(frames), "seconds": seconds}
             return render_template("_frames.html", job=job, has_video=True, **values)
@@ -490,8 +482,8 @@ async def frame_picture(
     form: Literal["png", "webp"] = "webp",
 ) -> Response:
     """A frame at the size that the model sees; as ``png`` with every pixel as it was."""
-    options = job.request.options
-    video = service.jobs.video_ref(job.request.fields, job.owner)
+    options = job.options
+    video = service.jobs.video_ref(job.fields, job.owner)
     box = parse_size(size)
     if count > options.frames or count * box.pixels > _MOST_PIXELS:
         raise ApiError(422, "invalid", "the job has no such frames", remedy="reload the page")
@@ -512,7 +504,7 @@ async def frame_picture(
 def _detail(service: Service, job: Job) -> Detail:
     """How the video was analysed for its job: the frames are then in the cache."""
     try:
-        info = service.engines.get(job.request.fields.engine).info
+        info = service.engines.get(job.fields.engine).info
     except ApiError:
         return "full"
     return "low" if info and info.reads_text else "full"
@@ -525,7 +517,7 @@ async def job_thumbnail(request: Request, service: ServiceDep, job: JobDep) -> R
     name = hashlib.sha256(((record and record.video.content) or job.id).encode()).hexdigest()[:32]
     path = service.config.data / "page" / "thumbnails" / f"{name}.webp"
     if not path.exists() and _has_video(service, job):
-        video = service.jobs.video_ref(job.request.fields, job.owner).path
+        video = service.jobs.video_ref(job.fields, job.owner).path
         work = partial(service.pool.call, media.first_picture, str(video), _THUMBNAIL_SIDE)
         picture = await service.run_decode(request.state.client, work)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -564,14 +556,14 @@ async def compare_page(
     ids = jobs.split(",")[:_MOST_COLUMNS] if jobs else []
     all_jobs, problem = found(lambda: [service.jobs.get(one, owner) for one in ids])
     shown = all_jobs or []
-    asked = shown[0].request.fields if shown else None
+    asked = shown[0].fields if shown else None
     return page(
         request,
         "compare.html",
         problem=problem,
         asked=asked,
         clip=_clip(service, asked, owner),
-        variants=[job.request.fields for job in shown[: len(_SIDES)]],
+        variants=[job.fields for job in shown[: len(_SIDES)]],
         **_columns(service, shown),
     )
 
@@ -603,8 +595,8 @@ def _columns(service: Service, jobs: list[Job]) -> dict[str, Any]:
     labels = {name: field.label for name, field in presenters.FIELDS.items()}
     settings = []
     for job in jobs:
-        values = {"Engine": job.request.fields.engine or service.engines.first.label}
-        options = job.request.options
+        values = {"Engine": job.fields.engine or service.engines.first.label}
+        options = job.options
         values |= {label: _setting(getattr(options, name)) for name, label in labels.items()}
         settings.append(values)
     differ = [name for name in labels.values() if len({one[name] for one in settings}) > 1]
