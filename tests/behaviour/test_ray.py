@@ -145,8 +145,9 @@ def test_a_wrong_setting_ends_it_with_one_line(
     server.follow(Plan(chances={"401": 1.0}))
     run = batch.start("--quiet", source=str(place / "in.jsonl"))
     assert run.wait() == NO_ENGINE, run.text
-    assert run.text.startswith("promptlift: error: ")
-    assert len(run.text.splitlines()) == 1
+    # Ray may have words of its own about actors that end with the run.
+    (line,) = [line for line in run.text.splitlines() if "(raylet)" not in line]
+    assert line.startswith("promptlift: error: ")
     assert len(server.asked) == 1
     # Rows whose own fault it is need no engine; their numbers come after the others'.
     assert all(take >= ROWS for take in Snapshot(0.0, finished(batch.run_dir)).takes)
@@ -187,7 +188,10 @@ def test_what_is_stopped_or_lost_is_done_by_the_same_command(
     server.follow(SLOW)
     run = batch.start("--engines", "2", source=source)
     await_results(batch.run_dir, run, len(before) + 2)
-    os.kill((cluster.engine_actors() - earlier).pop(), signal.SIGKILL)
+    while not (actors := cluster.engine_actors() - earlier):
+        assert run.running, run.text
+        time.sleep(0.1)
+    os.kill(actors.pop(), signal.SIGKILL)
     await_results(batch.run_dir, run, len(before) + 9)
     cluster.lose_a_node()
     assert run.wait() == code, run.text

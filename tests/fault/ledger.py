@@ -74,9 +74,11 @@ def sent_again(events: Iterable[Event], since: float, at: float) -> set[tuple[st
     """
     events = list(events)
     befallen = {event.number for event in events if event.kind == "fault"}
-    came = [event for event in events if event.kind == "in" and event.number not in befallen]
+    # A probe of the client is no item, and every run may send its own.
+    items = [event for event in events if event.take is not None]
+    came = [event for event in items if event.kind == "in" and event.number not in befallen]
     before = {(event.request, event.seed) for event in came if since <= event.at <= at}
-    after = {(event.request, event.seed) for event in events if event.at > at}
+    after = {(event.request, event.seed) for event in items if event.at > at}
     return before & after
 
 
