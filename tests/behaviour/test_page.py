@@ -346,7 +346,7 @@ def test_a_text_is_copied_saved_edited_and_reviewed_again(
     page.wait_for_selector(".verdict.rejected")
     assert text(page, "p.long") == edit
     assert text(page, "#h-job") == "✕ Edited: Not fit to use"
-    assert "Not fit to use" in (page.text_content("#announcer") or "")
+    eventually(lambda: "Not fit to use" in (page.text_content("#announcer") or ""))
     assert copied("#head [data-copy]") == edit
     assert "This is your own text" in text(page, ".verdict.rejected")
     assert page.locator(".checks li.fail").count() >= 2
@@ -433,7 +433,7 @@ def test_the_keyboard_is_enough(served: Served, visit: Open) -> None:
     guest.finished()
     assert page.evaluate("document.activeElement.id") == "h-job"
     assert "Fit to use" in text(page, "#h-job")
-    assert "Fit to use" in (page.text_content("#announcer") or "")
+    eventually(lambda: "Fit to use" in (page.text_content("#announcer") or ""))
 
 
 # ---- what is wrong and what to do, in words
