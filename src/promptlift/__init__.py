@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptlift.api import Upsampler, upsample
+    from promptlift.api import Upsampler, check, upsample
     from promptlift.client import Client
     from promptlift.errors import (
         BudgetError,
@@ -71,6 +71,7 @@ __all__ = [
     "VideoTimeout",
     "VideoUnreadable",
     "__version__",
+    "check",
     "plan",
     "probe",
     "upsample",
@@ -85,6 +86,7 @@ _HOMES = {
     "Size": "types",
     "Upsampler": "api",
     "VideoInfo": "types",
+    "check": "api",
     "plan": "planning",
     "probe": "video.source",
     "upsample": "api",

@@ -9,12 +9,18 @@ from typing import Any, Self, TypeVar
 
 from promptlift.engines.base import Engine
 from promptlift.engines.registry import make_engine
+from promptlift.facts import Facts
 from promptlift.options import Options
 from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
 from promptlift.record import Record
+from promptlift.review import Review, review
+from promptlift.targets import DEFAULT_TARGET
+from promptlift.targets import target as find_target
+from promptlift.types import FinishReason, Kind
+from promptlift.video.reader import analyse
 from promptlift.video.source import Source
 
-__all__ = ["BackgroundLoop", "Upsampler", "upsample"]
+__all__ = ["BackgroundLoop", "Upsampler", "check", "upsample"]
 
 T = TypeVar("T")
 
@@ -46,6 +52,43 @@ def upsample(
     """
     with Upsampler(engine=engine, engine_settings=engine_settings, **options) as upsampler:
         return upsampler.upsample(video, prompt)
+
+
+def check(
+    text: str,
+    *,
+    short_prompt: str = "",
+    target: str = DEFAULT_TARGET,
+    video: Source | None = None,
+    facts: Facts | None = None,
+    control: Kind | None = None,
+    finish_reason: FinishReason = "stop",
+) -> Review:
+    """Review a prompt that anybody wrote, without any model.
+
+    Args:
+        text: The prompt.
+        short_prompt: What it was made from; empty where there is nothing to compare it with.
+        target: Name of the generator that it is for.
+        video: The clip that it describes, to be measured; None for none.
+        facts: What was measured before; None to measure `video`.
+        control: The kind of control video that it was written from; None to go by the facts.
+        finish_reason: Why its writer ended.
+
+    Raises:
+        OptionError: There is no such target.
+        VideoError: The clip cannot be used.
+    """
+    if facts is None and video is not None:
+        facts = analyse(video).facts
+    return review(
+        text,
+        finish_reason=finish_reason,
+        short_prompt=short_prompt,
+        target=find_target(target),
+        facts=facts,
+        control=control,
+    )
 
 
 class Upsampler:

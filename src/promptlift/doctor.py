@@ -20,7 +20,7 @@ from promptlift.engines.vllm.launch import GIB, choose_gpu, gib, is_torchrun_var
 from promptlift.errors import PromptliftError
 from promptlift.files import cache_folder
 
-__all__ = ["Finding", "Status", "check_core", "check_machine", "check_models", "check_run"]
+__all__ = ["Diagnosis", "Status", "check_core", "check_machine", "check_models", "check_run"]
 
 Status = Literal["ok", "note", "fail"]
 
@@ -29,7 +29,7 @@ _SHM = Path("/dev/shm")  # noqa: S108 - looked at, never written
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """The outcome of one check.
 
     Attributes:
@@ -46,13 +46,13 @@ class Finding:
     remedy: str = ""
 
 
-def check_core() -> Iterator[Finding]:
+def check_core() -> Iterator[Diagnosis]:
     """Python, packages, cache directory and disk, vocabulary."""
     system = f"{platform.system()} {platform.machine()}"
     detail = f"Python {platform.python_version()} on {system}, {sys.executable}"
-    yield Finding("Python", "ok", detail)
+    yield Diagnosis("Python", "ok", detail)
     versions = (f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    yield Finding("packages", "ok", ", ".join(versions))
+    yield Diagnosis("packages", "ok", ", ".join(versions))
 
     folder = cache_folder()
     try:
@@ -61,10 +61,10 @@ def check_core() -> Iterator[Finding]:
             free = shutil.disk_usage(folder).free
     except OSError as error:
         remedy = "set PROMPTLIFT_CACHE to a writable directory; runs work without one, but slower"
-        yield Finding("cache", "note", f"{folder}: {error.strerror}", remedy)
+        yield Diagnosis("cache", "note", f"{folder}: {error.strerror}", remedy)
     else:
         status: Status = "note" if free < GIB else "ok"
-        yield Finding("cache", status, f"{folder}, {gib(free)} free", "free space on that disk")
+        yield Diagnosis("cache", status, f"{folder}, {gib(free)} free", "free space on that disk")
 
     from promptlift.tokens import PIXTRAL, counter_for
 
@@ -73,14 +73,14 @@ def check_core() -> Iterator[Finding]:
     except PromptliftError as error:
         yield _failed("vocabulary", error)
     else:
-        yield Finding("vocabulary", "ok", f"'Test prompt' is {tokens} tokens of tekken")
+        yield Diagnosis("vocabulary", "ok", f"'Test prompt' is {tokens} tokens of tekken")
 
 
-def _failed(name: str, error: PromptliftError, status: Status = "fail") -> Finding:
-    return Finding(name, status, error.message, error.remedy)
+def _failed(name: str, error: PromptliftError, status: Status = "fail") -> Diagnosis:
+    return Diagnosis(name, status, error.message, error.remedy)
 
 
-def check_machine(environ: Mapping[str, str] | None = None) -> Iterator[Finding]:
+def check_machine(environ: Mapping[str, str] | None = None) -> Iterator[Diagnosis]:
     """GPUs and their free memory, torchrun's variables, shared memory in a container."""
     environ = os.environ if environ is None else environ
     try:
@@ -90,23 +90,23 @@ def check_machine(environ: Mapping[str, str] | None = None) -> Iterator[Finding]
         gpus = []
     else:
         if not gpus:
-            yield Finding("GPU", "ok", "none found; the embedded engine and servers need none")
+            yield Diagnosis("GPU", "ok", "none found; the embedded engine and servers need none")
     for gpu in gpus:
         status: Status = "note" if gpu.free < gpu.total * 3 // 4 else "ok"
         detail = f"{gpu.index}: {gpu.name}, {gib(gpu.free)} of {gib(gpu.total)} free"
         remedy = "run nvidia-smi, and end the processes that hold the memory"
-        yield Finding("GPU", status, detail, remedy)
+        yield Diagnosis("GPU", status, detail, remedy)
 
     # An engine that promptlift starts is kept from these; another vLLM would hang on them.
     found = sorted(name for name, value in environ.items() if is_torchrun_variable(name, value))
     detail = f"set: {', '.join(found)}" if found else "none of its variables is set"
     remedy = f"before you start a vLLM of your own: unset {' '.join(found)}"
-    yield Finding("torchrun", "note" if found else "ok", detail, remedy)
+    yield Diagnosis("torchrun", "note" if found else "ok", detail, remedy)
 
     if _SHM.is_dir():
         size = shutil.disk_usage(_SHM).total
         remedy = "in Docker, run with --ipc=host or --shm-size=8g"
-        yield Finding("shared memory", "note" if size < GIB else "ok", gib(size), remedy)
+        yield Diagnosis("shared memory", "note" if size < GIB else "ok", gib(size), remedy)
 
 
 def check_models(
@@ -115,7 +115,7 @@ def check_models(
     vllm_python: str | None = None,
     base_url: str | None = None,
     api_key_env: str | None = None,
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Look at every engine; what was asked for by name must be there.
 
     Args:
@@ -130,10 +130,10 @@ def check_models(
     yield _check_running_engine()
     if importlib.util.find_spec("xllamacpp") is None:
         remedy = "run `pip install 'promptlift[llamacpp]'`"
-        yield Finding("llama.cpp", "note", "not installed; needed for GGUF models", remedy)
+        yield Diagnosis("llama.cpp", "note", "not installed; needed for GGUF models", remedy)
     else:
         version = importlib.metadata.version("xllamacpp")
-        yield Finding("llama.cpp", "ok", f"xllamacpp {version}")
+        yield Diagnosis("llama.cpp", "ok", f"xllamacpp {version}")
     if base_url is not None:
         try:
             yield asyncio.run(_check_server(base_url, api_key_env))
@@ -141,7 +141,7 @@ def check_models(
             yield _failed("server", error)
 
 
-def _check_vllm(python: str | None) -> Finding:
+def _check_vllm(python: str | None) -> Diagnosis:
     from promptlift.engines.vllm.launch import find_installation
 
     try:
@@ -149,10 +149,10 @@ def _check_vllm(python: str | None) -> Finding:
     except PromptliftError as error:
         # A missing vLLM is a failure only where --vllm-python asks for it.
         return _failed("vLLM", error, "note" if python is None else "fail")
-    return Finding("vLLM", "ok", f"{version}, {interpreter}")
+    return Diagnosis("vLLM", "ok", f"{version}, {interpreter}")
 
 
-def _check_checkpoint(folder: Path) -> Iterator[Finding]:
+def _check_checkpoint(folder: Path) -> Iterator[Diagnosis]:
     """The checkpoint must be whole, and is held against the GPU's free memory."""
     from promptlift.engines.settings import VllmSettings
     from promptlift.engines.vllm.checkpoint import open_checkpoint
@@ -161,29 +161,29 @@ def _check_checkpoint(folder: Path) -> Iterator[Finding]:
     settings = VllmSettings(checkpoint_dir=folder)
     try:
         checkpoint = open_checkpoint(None, folder)
-        yield Finding("checkpoint", "ok", f"{checkpoint.name} in {checkpoint.source} is whole")
+        yield Diagnosis("checkpoint", "ok", f"{checkpoint.name} in {checkpoint.source} is whole")
         plan = plan_memory(checkpoint, settings, choose_gpu(read_gpus(), None), free_ram())
     except PromptliftError as error:
         yield _failed("checkpoint", error)
         return
-    yield Finding("memory", "ok", plan.note)
+    yield Diagnosis("memory", "ok", plan.note)
 
 
-def _check_running_engine() -> Finding:
+def _check_running_engine() -> Diagnosis:
     from promptlift.engines.vllm.state import read_state
 
     state = read_state()
     if state is None:
-        return Finding("engine", "ok", "none is up")
+        return Diagnosis("engine", "ok", "none is up")
     minutes = (time.time() - state.since) / 60
     detail = f"{state.model} on vLLM {state.version}, {state.status}, up for {minutes:.0f} min"
     if state.status == "ready" and not state.is_healthy():
         remedy = "see `promptlift engine logs`, or end it with `promptlift engine down`"
-        return Finding("engine", "fail", f"{detail}, but it does not answer", remedy)
-    return Finding("engine", "ok", detail)
+        return Diagnosis("engine", "fail", f"{detail}, but it does not answer", remedy)
+    return Diagnosis("engine", "ok", detail)
 
 
-async def _check_server(base_url: str, api_key_env: str | None) -> Finding:
+async def _check_server(base_url: str, api_key_env: str | None) -> Diagnosis:
     from promptlift.engines.openai import OpenAIEngine
     from promptlift.engines.settings import OpenAISettings
 
@@ -197,10 +197,10 @@ async def _check_server(base_url: str, api_key_env: str | None) -> Finding:
     context = f"context of {info.context:,} tokens" if info.context else "context unknown"
     family = info.family or "unknown"
     detail = f"{info.model} on {info.version}, {context}, family {family}"
-    return Finding("server", "ok", detail)
+    return Diagnosis("server", "ok", detail)
 
 
-def check_run() -> Iterator[Finding]:
+def check_run() -> Iterator[Diagnosis]:
     """A clip is drawn, looked at and described from end to end, with the embedded engine."""
     from promptlift.api import upsample
     from promptlift.testing import synthetic_video
@@ -217,4 +217,4 @@ def check_run() -> Iterator[Finding]:
     words = len((record.prompt or "").split())
     good = record.status in ("ok", "repaired")
     detail = f"{words} words for a clip of one second, {seconds:.1f} s with drawing it"
-    yield Finding("test run", "ok" if good else "fail", detail)
+    yield Diagnosis("test run", "ok" if good else "fail", detail)

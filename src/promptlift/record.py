@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from promptlift.errors import PromptliftError
 from promptlift.facts import Facts
 from promptlift.planning import Plan
-from promptlift.review import Check, Verdict
+from promptlift.review.result import Check, Claim, Finding, Verdict
 from promptlift.types import EngineInfo, Frame, Sampling, VideoInfo
 
 __all__ = [
@@ -109,10 +109,12 @@ class Tokens(_Model):
 
 
 class Reviewed(_Model):
-    """The verdict on the answer and every check behind it."""
+    """What the review said of the best answer; see `promptlift.review.result.Review`."""
 
     verdict: Verdict
     checks: tuple[Check, ...]
+    findings: tuple[Finding, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 class Attempt(_Model):

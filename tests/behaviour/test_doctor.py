@@ -11,15 +11,15 @@ from click.testing import CliRunner
 
 from promptlift import doctor as machine
 from promptlift.cli.main import cli
-from promptlift.doctor import Finding, check_core, check_machine, check_models, check_run
+from promptlift.doctor import Diagnosis, check_core, check_machine, check_models, check_run
 from promptlift.engines.vllm.launch import GIB, Gpu
 from stubs.openai_server import StubServer
 
 
-def found(findings: object, name: str) -> Finding:
+def found(findings: object, name: str) -> Diagnosis:
     """The one finding of that name."""
     (one,) = [f for f in findings if f.name == name]  # type: ignore[attr-defined]
-    assert isinstance(one, Finding)
+    assert isinstance(one, Diagnosis)
     return one
 
 

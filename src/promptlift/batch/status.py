@@ -66,10 +66,12 @@ _REMEDIES = {
     "empty": "ask again with another --seed",
     "cut": "raise --reserve, or ask again",
     "refusal": "word the short prompt otherwise, or use another model",
+    "thinking": "switch the model's thinking off, or raise --reserve",
     "meta": "ask again with another --seed",
     "language": "ask again, or use a model that keeps to English",
     "loop": "raise --temperature, or ask again with another --seed",
     "too_long": "lower --reserve, or ask again",
+    "length": "raise --reserve, or ask again",
     "unfaithful": "compare the short prompt with the video, or use a larger model",
     "artefact": "check what --control says, or leave it out, and ask again",
 }

@@ -331,7 +331,14 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
             target_estimated=options.target_tokenizer is None,
         ),
         facts=analysis.facts if analysis else None,
-        review=Reviewed(verdict=best.review.verdict, checks=best.review.checks) if best else None,
+        review=Reviewed(
+            verdict=best.review.verdict,
+            checks=best.review.checks,
+            findings=best.review.findings,
+            claims=best.review.claims,
+        )
+        if best
+        else None,
         attempts=tuple(one.attempt for one in item.answers),
         sampling=best.attempt.sampling if best else None,
         template=prepared.template,

@@ -5,22 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptlift.review.checks import (
-    CHECKS,
     NO_WORDS,
-    Check,
-    CheckName,
-    Review,
-    Verdict,
     artefact,
     cut,
     empty,
     language,
     loop,
     refusal,
+)
+from promptlift.review.claims import compare
+from promptlift.review.clean import Cleaned, clean, leftover, well_formed
+from promptlift.review.request import understand
+from promptlift.review.result import (
+    CHECKS,
+    Check,
+    CheckName,
+    Claim,
+    Finding,
+    Review,
+    Severity,
+    Verdict,
+    check_of,
     verdict_of,
 )
-from promptlift.review.clean import Cleaned, clean, leftover, well_formed
-from promptlift.review.faithful import unfaithful
 from promptlift.targets import Target, estimate_tokens
 from promptlift.tokens import CountText
 
@@ -28,7 +35,18 @@ if TYPE_CHECKING:
     from promptlift.facts import Facts
     from promptlift.types import Kind
 
-__all__ = ["CHECKS", "Check", "CheckName", "Cleaned", "Review", "Verdict", "clean", "review"]
+__all__ = [
+    "CHECKS",
+    "Check",
+    "CheckName",
+    "Claim",
+    "Cleaned",
+    "Finding",
+    "Review",
+    "Verdict",
+    "clean",
+    "review",
+]
 
 
 def review(
@@ -55,51 +73,69 @@ def review(
     Returns:
         The verdict, the cleaned text, and every check.
     """
-    wanted = " ".join(well_formed(short_prompt).split())
+    request = understand(well_formed(short_prompt))
+    wanted = " ".join(request.text.split())
     cleaned = clean(text, wanted)
-    outcomes = {"empty": (empty(cleaned.text, wanted), "")}
-    if outcomes["empty"][0] != NO_WORDS:
-        outcomes |= _content(cleaned.text, finish_reason, wanted, facts, control)
-        if cleaned.tangled:
-            outcomes["meta"] = ("wrapped too deeply to be cleaned", "")
-        outcomes["too_long"] = _length(cleaned.text, target, count_tokens)
-    checks = tuple(_check(name, *outcomes.get(name, ("", "")), cleaned) for name in CHECKS)
-    return Review(verdict=verdict_of(checks), text=cleaned.text, checks=checks)
+    claims: tuple[Claim, ...] = ()
+    findings: list[Finding] = []
+    if problem := empty(cleaned.text, wanted):
+        findings.append(_error("empty", problem))
+    if problem != NO_WORDS:
+        findings += _form(cleaned, finish_reason, wanted)
+        findings += _length(cleaned.text, target, count_tokens)
+        claims, compared = compare(request, cleaned.text, facts)
+        findings += compared
+        if problem := artefact(cleaned.text, wanted, control or _kind(facts)):
+            findings.append(_error("artefact", problem))
+    checks = tuple(_check(name, findings, cleaned) for name in CHECKS)
+    return Review(
+        verdict=verdict_of(checks),
+        text=cleaned.text,
+        checks=checks,
+        findings=tuple(findings),
+        claims=claims,
+    )
 
 
-def _content(
-    text: str, finish_reason: str, short_prompt: str, facts: Facts | None, control: Kind | None
-) -> dict[str, tuple[str, str]]:
-    return {
-        "cut": (cut(text, finish_reason), ""),
-        "refusal": (refusal(text), ""),
-        "meta": (leftover(text, short_prompt), ""),
-        "language": (language(text, short_prompt), ""),
-        "loop": (loop(text), ""),
-        "unfaithful": unfaithful(text, short_prompt, facts),
-        "artefact": (artefact(text, short_prompt, control or _kind(facts)), ""),
+def _form(cleaned: Cleaned, finish_reason: str, short_prompt: str) -> list[Finding]:
+    text = cleaned.text
+    problems: dict[CheckName, str] = {
+        "cut": cut(text, finish_reason),
+        "refusal": refusal(text),
+        "meta": leftover(text, short_prompt),
+        "language": language(text, short_prompt),
+        "loop": loop(text),
     }
+    if cleaned.tangled:
+        problems["meta"] = "wrapped too deeply to be cleaned"
+    return [_error(name, problem) for name, problem in problems.items() if problem]
+
+
+def _error(name: CheckName, message: str) -> Finding:
+    return Finding(name=name, severity="error", message=message)
 
 
 def _kind(facts: Facts | None) -> Kind | None:
     return facts.kind.value if facts and facts.kind else None
 
 
-def _length(text: str, target: Target, count: CountText | None) -> tuple[str, str]:
+def _length(text: str, target: Target, count: CountText | None) -> list[Finding]:
     tokens = estimate_tokens(text, target) if count is None else count(text)
     note = f"{tokens} of {target.limit} {target.unit}" + (", estimated" if count is None else "")
-    return (note, "") if tokens > target.limit else ("", note)
+    severity: Severity = "error" if tokens > target.limit else "info"
+    return [Finding(name="too_long", severity=severity, message=note)]
 
 
-def _check(name: CheckName, problem: str, note: str, cleaned: Cleaned) -> Check:
+def _check(name: CheckName, findings: list[Finding], cleaned: Cleaned) -> Check:
     removed = ""
     if name == "meta" and cleaned.removed:
         removed = "took off " + ", ".join(cleaned.removed)
     if name == "language" and cleaned.invisible:
         removed = f"took out {cleaned.invisible} invisible characters"
+    own = [finding for finding in findings if check_of(finding.name) == name]
     return Check(
         name=name,
-        passed=not problem,
+        passed=all(finding.severity != "error" for finding in own),
         repaired=bool(removed),
-        detail="; ".join(part for part in (problem, note, removed) if part),
+        detail="; ".join([*(finding.message for finding in own), *filter(None, [removed])]),
     )

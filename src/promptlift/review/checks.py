@@ -1,4 +1,4 @@
-"""The checks of a review, each with a name, and the verdict that follows from them."""
+"""The checks of a review that need nothing but the answer and the language of the request."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, get_args
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING
 
 from promptlift.language import (
     UNSPACED,
@@ -23,12 +21,7 @@ if TYPE_CHECKING:
     from promptlift.types import Kind
 
 __all__ = [
-    "CHECKS",
     "NO_WORDS",
-    "Check",
-    "CheckName",
-    "Review",
-    "Verdict",
     "artefact",
     "cut",
     "empty",
@@ -36,71 +29,8 @@ __all__ = [
     "language",
     "loop",
     "refusal",
-    "verdict_of",
     "wrong_language",
 ]
-
-Verdict = Literal["ok", "repaired", "rejected"]
-CheckName = Literal[
-    "empty",
-    "cut",
-    "refusal",
-    "meta",
-    "language",
-    "loop",
-    "too_long",
-    "unfaithful",
-    "artefact",
-]
-CHECKS: tuple[CheckName, ...] = get_args(CheckName)
-
-
-class Check(BaseModel):
-    """The outcome of one named check.
-
-    Attributes:
-        name: Which check.
-        passed: Whether the cleaned text is free of what the check looks for.
-        repaired: Whether cleaning took something away that the check looks for.
-        detail: What was found, or why nothing could be checked; empty where all is well.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: CheckName
-    passed: bool
-    repaired: bool = False
-    detail: str = ""
-
-
-class Review(BaseModel):
-    """What was made of one answer.
-
-    Attributes:
-        verdict: ``ok`` (fit for use, unchanged), ``repaired`` (fit for use once cleaned) or
-            ``rejected`` (at least one check failed).
-        text: The cleaned answer; the answer itself where the verdict is ``ok``.
-        checks: Every check in the order of `CHECKS`, passed or not.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    verdict: Verdict
-    text: str
-    checks: tuple[Check, ...]
-
-    @property
-    def failed(self) -> tuple[CheckName, ...]:
-        """Names of the checks that failed."""
-        return tuple(check.name for check in self.checks if not check.passed)
-
-
-def verdict_of(checks: tuple[Check, ...]) -> Verdict:
-    """Draw the verdict from the checks."""
-    if not all(check.passed for check in checks):
-        return "rejected"
-    return "repaired" if any(check.repaired for check in checks) else "ok"
-
 
 NO_WORDS = "no words"
 
