@@ -56,7 +56,7 @@ def test_every_fact_has_its_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         sharpness=Confident(value="soft", confidence=0.7),
         cuts=(1.5, 2.25),
     )
-    monkeypatch.setattr("promptlift.facts.measurement.measure_facts", lambda _: everything)
+    monkeypatch.setattr("promptlift.facts.measurement.measure_facts", lambda *_, **__: everything)
     output = CliRunner().invoke(cli, ["facts", str(picture_file(tmp_path))]).output
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in output.splitlines()}
     assert said == {

@@ -142,7 +142,6 @@ def test_an_item_is_prepared_from_its_region(tmp_path: Path) -> None:
     assert item.analysis is not None
     facts = item.analysis.facts
     assert (facts.camera, facts.movement, facts.cuts) == (None, None, None)
-    assert facts.palette is not None
     assert any("comes and goes" in line for line in item.analysis.warnings)
     whole, half = prepared(video, Options()), prepared(video, Options(region="0,0,0.5,1"))
     assert len({item.key, whole.key, half.key}) == 3

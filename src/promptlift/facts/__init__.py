@@ -45,10 +45,12 @@ class Confident(_Model, Generic[T]):
     Attributes:
         value: What was measured.
         confidence: From 0 (no idea) to 1 (certain).
+        evidence: What speaks for it besides the picture, such as the file's name; or empty.
     """
 
     value: T
     confidence: float = Field(ge=0, le=1)
+    evidence: str = ""
 
 
 class Camera(_Model):

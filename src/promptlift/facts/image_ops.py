@@ -13,7 +13,18 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["codes", "halve", "lab", "luma", "spread_indices", "tint", "upper", "window_max"]
+__all__ = [
+    "codes",
+    "halve",
+    "lab",
+    "luma",
+    "oklab",
+    "picture_area",
+    "spread_indices",
+    "tint",
+    "upper",
+    "window_max",
+]
 
 if TYPE_CHECKING:
     Plane = NDArray[np.float32]
@@ -31,6 +42,25 @@ _RGB_TO_XYZ = np.array(  # IEC 61966-2-1 (sRGB), rows divided by the D65 white
     ],
     dtype=np.float32,
 )
+_RGB_TO_LMS = np.array(  # Ottosson (2020), as in CSS Color 4
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ],
+    dtype=np.float32,
+)
+_LMS_TO_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ],
+    dtype=np.float32,
+)
+_STEPS = np.arange(256, dtype=np.float32) / 255
+_LINEAR = np.where(_STEPS <= 0.04045, _STEPS / 12.92, ((_STEPS + 0.055) / 1.055) ** 2.4)
+_LINEAR = _LINEAR.astype(np.float32)
 
 
 def luma(images: NDArray[np.uint8]) -> Plane:
@@ -67,12 +97,37 @@ def upper(values: NDArray[np.float32], percent: float) -> np.float32:
 
 def lab(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
     """CIELAB (D65) of sRGB colours, ``(..., 3)``; L* from 0 to 100."""
-    steps = np.arange(256, dtype=np.float32) / 255
-    linear = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4)
-    xyz = linear.astype(np.float32)[colours] @ _RGB_TO_XYZ.T
+    xyz = _LINEAR[colours] @ _RGB_TO_XYZ.T
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (xyz * 24389 / 27 + 16) / 116)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+
+
+def oklab(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """OKLab of sRGB colours, ``(..., 3)``; lightness from 0 to 1."""
+    oklab: NDArray[np.float32] = np.cbrt(_LINEAR[colours] @ _RGB_TO_LMS.T) @ _LMS_TO_OKLAB.T
+    return oklab
+
+
+_BAR = 24  # level up to which a bar is black, after compression
+_FILLED = 0.5  # of a picture's first line beside a bar, the share that is no bar's black
+
+
+def picture_area(images: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns within the black bars around pictures ``(count, height, width, 3)``.
+
+    A black ground around a shape is no bar: beside a bar most of a line is filled.
+    """
+    lit = images.max(axis=(0, 3)) > _BAR
+    sides = []
+    for axis in (1, 0):
+        share = lit.mean(axis=axis)
+        found = np.flatnonzero(share > 0)
+        first, last = (int(found[0]), int(found[-1])) if found.size else (0, len(share) - 1)
+        # The first line may be half a bar.
+        edges = share[first : first + 2].max(), share[last - 1 : last + 1].max()
+        sides.append(slice(first, last + 1) if min(edges) > _FILLED else slice(0, len(share)))
+    return sides[0], sides[1]
 
 
 def codes(images: NDArray[np.uint8], bits: int) -> NDArray[np.intp]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     Spectra = NDArray[np.complex64]
     Vectors = NDArray[np.float32]
 
-__all__ = ["Motion", "camera", "find_cuts", "measure_motion", "movement", "moving"]
+__all__ = [
+    "LIKE",
+    "Motion",
+    "camera",
+    "find_cuts",
+    "likeness",
+    "measure_motion",
+    "movement",
+    "moving",
+]
 
 _SIDE = 32  # pixels of a tile
 _STRIDE = 16
@@ -68,22 +78,14 @@ def _tile_shifts(spectra: Spectra, first: NDArray[np.intp], gap: int) -> tuple[V
         Pixels right and down, ``(pairs, tiles, 2)``; and from 0 to 1 how well each tile was found
         again, ``(pairs, tiles)``.
     """
-    rows, columns = np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE)[None, :]
-    weight = np.exp(-2 * (np.pi * _SMOOTH) ** 2 * (rows**2 + columns**2)).astype(np.float32)
-    highest = np.float32(np.fft.irfft2(weight, s=(_SIDE, _SIDE))[0, 0])
     shifts, qualities = [], []
     for start in range(0, len(first), _TOGETHER):
         some = first[start : start + _TOGETHER]
-        # In place and by parts: else NumPy rounds complex products by the arrays' sizes.
+        # In place: else NumPy rounds complex products by the arrays' sizes.
         cross = spectra[some].conj()
         np.multiply(cross, spectra[some + gap], out=cross)
-        scale = weight / (np.abs(cross) + 1e-3)
-        cross.real *= scale
-        cross.imag *= scale
-        surface = np.fft.irfft2(cross, s=(_SIDE, _SIDE)).astype(np.float32, copy=False)
-        best = surface.reshape(*surface.shape[:2], -1).argmax(axis=-1)
-        row, column = best // _SIDE, best % _SIDE
-        pairs, tiles = np.indices(best.shape)
+        surface, row, column, quality = _correlate(cross, (_SIDE, _SIDE), _SMOOTH)
+        pairs, tiles = np.indices(row.shape)
         peak = surface[pairs, tiles, row, column]
         across, down = (
             _vertex(
@@ -93,11 +95,38 @@ def _tile_shifts(spectra: Spectra, first: NDArray[np.intp], gap: int) -> tuple[V
             )
             for x, y in ((1, 0), (0, 1))
         )
-        x = np.where(column > _SIDE // 2, column - _SIDE, column) + across
-        y = np.where(row > _SIDE // 2, row - _SIDE, row) + down
+        x, y = _signed(column, _SIDE) + across, _signed(row, _SIDE) + down
         shifts.append(np.stack([x, y], axis=-1).astype(np.float32))
-        qualities.append(peak / highest)
+        qualities.append(quality)
     return np.concatenate(shifts), np.concatenate(qualities)
+
+
+def _correlate(
+    cross: Spectra, shape: tuple[int, int], smooth: float
+) -> tuple[Vectors, NDArray[np.intp], NDArray[np.intp], Vectors]:
+    """The phase correlation of a cross spectrum, which is overwritten.
+
+    Returns:
+        The correlation by shift, ``(..., height, width)``; row and column of its peak, and the
+        peak's height over what a pure shift would give, ``(...)``.
+    """
+    height, width = shape
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    weight = np.exp(-2 * (np.pi * smooth) ** 2 * (rows**2 + columns**2)).astype(np.float32)
+    highest = np.float32(np.fft.irfft2(weight, s=shape)[0, 0])
+    scale = weight / (np.abs(cross) + 1e-3)
+    # By parts: else NumPy rounds complex products by the arrays' sizes.
+    cross.real *= scale
+    cross.imag *= scale
+    surface = np.fft.irfft2(cross, s=shape).astype(np.float32, copy=False)
+    flat = surface.reshape(*surface.shape[:-2], -1)
+    row, column = np.divmod(flat.argmax(axis=-1), width)
+    return surface, row, column, flat.max(axis=-1) / highest
+
+
+def _signed(place: NDArray[np.intp], side: int) -> NDArray[np.intp]:
+    """Shifts of more than half a side are shifts the other way."""
+    return np.where(place > side // 2, place - side, place)
 
 
 def _vertex(before: Vectors, peak: Vectors, after: Vectors) -> Vectors:
@@ -120,30 +149,23 @@ def _whole_shift(planes: Plane) -> tuple[NDArray[np.float32], NDArray[np.float32
     centred = (planes - planes.mean(axis=(1, 2), keepdims=True)) * window.astype(np.float32)
     spectra = np.fft.rfft2(centred).astype(np.complex64)
     cross = spectra[1:] * spectra[:-1].conj()
-    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
-    weight = np.exp(-2 * (np.pi * 1.5) ** 2 * (rows**2 + columns**2)).astype(np.float32)
-    surface = np.fft.irfft2(cross * weight / (np.abs(cross) + 1e-3), s=(height, width))
-    flat = surface.reshape(len(surface), -1)
-    best = flat.argmax(axis=1)
-    down, right = best // width, best % width
-    down = np.where(down > height // 2, down - height, down)
-    right = np.where(right > width // 2, right - width, right)
-    highest = float(np.fft.irfft2(weight, s=(height, width))[0, 0])
-    shift = np.stack([right, down], axis=-1).astype(np.float32)
-    return shift, (flat.max(axis=1) / highest).astype(np.float32)
+    _, row, column, quality = _correlate(cross, (height, width), 1.5)
+    shift = np.stack([_signed(column, width), _signed(row, height)], axis=-1)
+    return shift.astype(np.float32), quality
 
 
-_LIKE = 0.5  # correlation of two pictures, best shift included, above which they show one shot
-_COLOURS = 0.25  # share of the pixels that change colour bin from which the colours are others
-_ISOLATED = 2.5  # times the change beside it
+LIKE = 0.5  # likeness of two pictures above which they show one shot
+_COLOURS = 0.08  # share of the pixels that change colour bin from which the colours are others
+_ISOLATED = 2.0  # times the change beside it
+_RETURNED = 0.5  # of a change, below which the colours are those of before it again
 
 
-def find_cuts(small: NDArray[np.uint8], grey: Plane) -> list[int]:
-    """Find the first picture of each new shot.
+def find_cuts(small: NDArray[np.uint8], likeness: NDArray[np.float32]) -> list[int]:
+    """Find the first picture of each new shot; shots of two pictures and more are found.
 
     Args:
         small: RGB pictures of one stretch, ``(count, height, width, 3)``.
-        grey: Their luma, ``(count, height, width)``.
+        likeness: Of each with the one before, ``(count - 1,)``; see `likeness`.
 
     Returns:
         Indices of pictures that start a new shot, ascending.
@@ -154,16 +176,15 @@ def find_cuts(small: NDArray[np.uint8], grey: Plane) -> list[int]:
     change = np.abs(np.diff(bins, axis=0)).sum(axis=1) / 2
     found = []
     for i in np.flatnonzero(change > _COLOURS):
-        beside = np.concatenate([change[max(i - 2, 0) : i], change[i + 1 : i + 3]])
-        if beside.size and change[i] < _ISOLATED * float(beside.max()):
+        beside = [*change[max(i - 1, 0) : i], *change[i + 1 : i + 2]]
+        if change[i] < _ISOLATED * max(beside, default=0):
             continue
         # Colours that return within half a second, as after a flash, or came so, are no cut.
         after, before = bins[i + 2 : i + 5], bins[max(i - 3, 0) : i]
-        if after.size and np.abs(after - bins[i]).sum(axis=1).min() / 2 < _COLOURS:
+        back = [*np.abs(after - bins[i]).sum(axis=1), *np.abs(before - bins[i + 1]).sum(axis=1)]
+        if min(back, default=2.0) / 2 < _RETURNED * change[i]:
             continue
-        if before.size and np.abs(before - bins[i + 1]).sum(axis=1).min() / 2 < _COLOURS:
-            continue
-        if not _alike(grey[i : i + 2]):
+        if likeness[i] < max(LIKE, min(1.1 * change[i], 0.85)):
             found.append(int(i) + 1)
     return found
 
@@ -175,31 +196,29 @@ def _histograms(small: NDArray[np.uint8]) -> NDArray[np.float32]:
     cubes = np.stack([np.bincount(c.ravel(), minlength=512) for c in code]).reshape(-1, 8, 8, 8)
     smooth = cubes.astype(np.float32) / count
     for axis in (1, 2, 3):
-        before, after = np.roll(smooth, 1, axis), np.roll(smooth, -1, axis)
-        edge = [slice(None)] * 4
-        edge[axis] = slice(0, 1)
-        before[tuple(edge)] = smooth[tuple(edge)]
-        edge[axis] = slice(7, 8)
-        after[tuple(edge)] = smooth[tuple(edge)]
+        before = smooth.take([0, 0, 1, 2, 3, 4, 5, 6], axis)
+        after = smooth.take([1, 2, 3, 4, 5, 6, 7, 7], axis)
         smooth = before / 4 + smooth / 2 + after / 4
     return np.asarray(smooth.reshape(len(small), -1), dtype=np.float32)
 
 
-def _alike(pair: Plane) -> bool:
-    """Whether two pictures correlate once the second is shifted back onto the first."""
-    (shift,), _ = _whole_shift(pair)
-    right, down = int(shift[0]), int(shift[1])
-    height, width = pair.shape[1:]
-    if abs(right) > width // 2 or abs(down) > height // 2:
-        right = down = 0
-    best = 0.0
-    for x, y in {(0, 0), (right, down)}:
-        first = pair[0, max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
-        second = pair[1, max(y, 0) : height - max(-y, 0), max(x, 0) : width - max(-x, 0)]
-        a, b = first - first.mean(), second - second.mean()
-        size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-        best = max(best, float((a * b).sum()) / size if size > 1e-3 else 1.0)
-    return best > _LIKE
+def likeness(planes: Plane) -> NDArray[np.float32]:
+    """Correlation of each picture with the one before, once it is shifted back onto it."""
+    if len(planes) < 2 or not planes.size:  # a picture of one pixel's width has no half
+        return np.ones(max(0, len(planes) - 1), np.float32)
+    shifts, _ = _whole_shift(planes)
+    height, width = planes.shape[1:]
+    answers = []
+    for pair, (right, down) in zip(pairwise(planes), shifts.astype(int).tolist(), strict=True):
+        best = 0.0
+        for x, y in {(0, 0), (right, down)}:
+            first = pair[0][max(-y, 0) : height - max(y, 0), max(-x, 0) : width - max(x, 0)]
+            second = pair[1][max(y, 0) : height - max(-y, 0), max(x, 0) : width - max(-x, 0)]
+            a, b = first - first.mean(), second - second.mean()
+            size = float(np.sqrt((a * a).sum() * (b * b).sum()))
+            best = max(best, float((a * b).sum()) / size if size > 1e-3 else 1.0)
+        answers.append(best)
+    return np.array(answers, np.float32)
 
 
 _STILL = 0.6  # % of the width a second, up to which a tile or a camera stands still
@@ -210,8 +229,13 @@ _FEWEST = 6  # tiles
 _COVERED = 0.35  # share of the tiles that must have texture
 _TEXTURE = 2.0  # levels of contrast below which a tile is blank
 _RESTING = 0.35  # share of the tiles
+_SLOW = 2.0  # % of the width a second, up to which a tile rests from one picture to the next
+_BUSY = 0.15  # share of the time below which a tile never rests, as where a field streams past
+_DIRECTED = 0.5  # share of a path's length that it comes forward, from which it is no shake
+_MOST = 0.6  # share of the parts of a picture
 _STREAM = 0.9  # share of the time in which a tile flows one way, as nothing at rest does
 _FOUND = 0.3  # quality of a tile that was found again
+_SAME = 0.15  # the same of a whole picture or a quarter of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +249,14 @@ class Motion:
         support: Share of the textured tiles that move so.
         still: Share of the textured tiles that do not move.
         rest: Share of the pairs of pictures in which a good part of the tiles does not move.
+        busy: Share of the columns of tiles in which a textured one never rests, or is never found
+            again.
         looming: From -1 to 1: how clearly tiles on both sides keep moving out (in, if negative),
             as they do on a road to a far horizon, where most of the picture hardly moves; 0.75
             where some tiles stream without a break, but not on both sides.
         steadiness: Share of the pairs of pictures in which the motion goes the same way.
-        shake: Root mean square of the fast part of the path, in % of the width.
+        shake: Root mean square of the fast part of the path, in % of the width; 0 where the parts
+            of the picture do not share it, or it leads somewhere.
         across: How far the textured tiles reach from side to side; below 1 where the sides are
             blank, as around a ball that turns before a black ground.
         seconds: Length of the run.
@@ -245,6 +272,7 @@ class Motion:
     growth: float = 0.0
     still: float = 0.0
     rest: float = 0.0
+    busy: float = 0.0
     looming: float = 0.0
 
 
@@ -287,6 +315,9 @@ def measure_motion(
         starts = [number for burst in bursts for number in range(burst.start, burst.stop - gap)]
         first = np.array(starts[:: max(1, len(starts) // _PAIRS)])
         shifts, quality = _tile_shifts(spectra, first, gap)
+        # Pictures are taken at uneven steps where the frame rate is no multiple of theirs.
+        pace = gap * step / np.maximum(seconds[first + gap] - seconds[first], 1e-3)
+        shifts *= pace[:, None, None].astype(np.float32)
         good = (quality > _FOUND) & (contrast[first] > _TEXTURE)
         found = good.mean(axis=0) > 0.5
         shifts = np.where(good[..., None], shifts, np.float32(np.nan))
@@ -320,6 +351,9 @@ def measure_motion(
     counts = [burst.stop - burst.start - 1 for burst in bursts]
     paths = np.split(steps, np.cumsum(counts)[:-1]) if sum(counts) == len(steps) else [steps]
     gap = far.gap if len(bursts) > 1 else max(far.gap // 2, 1)
+    shared = _shared(near.shifts[:, filled], steps)
+    resting_tiles = (_lengths(near.shifts) * 100 / width / step < _SLOW).mean(axis=0)
+    busy = (filled & (resting_tiles < _BUSY)).reshape(y.shape).any(axis=0)
     return Motion(
         right=float(model[0]) * 100 / width * rate,
         down=float(model[1]) * 100 / width * rate,
@@ -327,9 +361,10 @@ def measure_motion(
         support=float(_along(centres, typical, model).mean()),
         still=float((_lengths(typical) * 100 / width * rate < _STILL).mean()),
         rest=float((resting.mean(axis=1) > _RESTING).mean()),
+        busy=float(busy.mean()),
         looming=_looming(field(gap), all_centres, width),
         steadiness=float((along > 0.4).mean()),
-        shake=_roughness([path[np.isfinite(path).all(axis=1)] for path in paths]) * 100 / width,
+        shake=_shake(paths) * 100 / width if shared.mean() > _MOST else 0.0,
         across=across,
         seconds=length,
     )
@@ -357,6 +392,10 @@ def _lengths(vectors: Vectors) -> Vectors:
     return lengths
 
 
+def _complex(vectors: Vectors) -> NDArray[np.complex64]:
+    return np.asarray(vectors[..., 0] + 1j * vectors[..., 1], np.complex64)
+
+
 def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]]:
     """Fit right, down, growth and roll to the tiles, whatever a minority of them does.
 
@@ -367,8 +406,7 @@ def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]
         The model ``(4,)`` and which tiles follow it.
     """
     i, j = np.triu_indices(len(centres), 1)
-    place = centres[:, 0] + 1j * centres[:, 1]
-    move = typical[:, 0] + 1j * typical[:, 1]
+    place, move = _complex(centres), _complex(typical)
     apart = np.abs(place[i] - place[j]) >= _SIDE
     i, j = i[apart], j[apart]
     turn = (move[i] - move[j]) / (place[i] - place[j])
@@ -385,8 +423,7 @@ def _fit(centres: Vectors, typical: Vectors) -> tuple[Vectors, NDArray[np.bool_]
 
 def _along(centres: Vectors, typical: Vectors, model: Vectors) -> NDArray[np.bool_]:
     """Tiles that move the model's way; their speed may differ, as near and far things do."""
-    place = centres[:, 0] + 1j * centres[:, 1]
-    move = typical[:, 0] + 1j * typical[:, 1]
+    place, move = _complex(centres), _complex(typical)
     want = model[0] + 1j * model[1] + (model[2] + 1j * model[3]) * place
     close = np.abs(move - want) < 0.15 + 0.1 * np.abs(move)
     similar = (move * want.conj()).real > 0.85 * np.abs(move) * np.abs(want)
@@ -413,14 +450,36 @@ def _looming(field: _Field, centres: Vectors, width: int) -> float:
     return clear if away > home else -clear
 
 
-def _roughness(paths: Sequence[NDArray[np.floating]]) -> float:
-    """Root mean square distance of the picture's path from a smooth one, in pixels."""
-    squares = []
-    for steps in paths:
+def _shake(paths: Sequence[NDArray[np.floating]]) -> float:
+    """Root mean square distance of the picture's path from a smooth one, in pixels.
+
+    0 where the path leads somewhere: its steps may be uneven because pictures come twice.
+    """
+    squares, way, length = [], np.zeros(2), 0.0
+    for path in paths:
+        steps = path[np.isfinite(path).all(axis=1)]
         if len(steps) >= 5:
             axes = [np.convolve(axis, np.ones(5) / 5, "valid") for axis in steps.T]
             squares.append(((steps[2:-2] - np.stack(axes, axis=-1)) ** 2).sum(axis=-1))
-    return float(np.sqrt(np.concatenate(squares).mean())) if squares else 0.0
+            way += np.abs(steps.sum(axis=0))
+            length += float(np.hypot(*steps.T).sum())
+    if not squares or np.hypot(*way) > _DIRECTED * length:
+        return 0.0
+    return float(np.sqrt(np.concatenate(squares).mean()))
+
+
+def _shared(shifts: Vectors, steps: Vectors) -> NDArray[np.bool_]:
+    """Whether most parts of the picture make each step, ``(pairs,)``.
+
+    Args:
+        shifts: Of each part, ``(pairs, parts, 2)``; NaN where it was not found.
+        steps: Of the picture, ``(pairs, 2)``.
+    """
+    allowed = 0.4 + 0.25 * _lengths(steps)
+    shared: NDArray[np.bool_] = (_lengths(shifts - steps[:, None]) < allowed[:, None]).mean(
+        axis=1
+    ) > _MOST
+    return shared
 
 
 def _median(values: Vectors, axis: int) -> Vectors:
@@ -435,39 +494,54 @@ def _median(values: Vectors, axis: int) -> Vectors:
 def _fast(
     planes: Plane, step: float, length: float, across: float, bursts: Sequence[slice]
 ) -> Motion | None:
-    """A pan, tilt or shake too fast for the tiles, from whole pictures."""
-    parts = [_whole_shift(planes[burst]) for burst in bursts]
-    shifts = np.concatenate([part for part, _ in parts])
-    quality = np.concatenate([part for _, part in parts])
-    sure = quality > 0.15
-    if sure.mean() < 0.6:
+    """A pan, tilt or shake too fast for the tiles, from whole pictures and their quarters."""
+    parts = [_steps(planes[burst]) for burst in bursts]
+    shifts, sure = (np.concatenate(values) for values in zip(*parts, strict=True))
+    if sure.mean() < _MOST:
         return None
     typical = np.median(shifts[sure], axis=0)
     along = (shifts @ typical) / max(float(typical @ typical), 1.0)
-    percent = 100 / planes.shape[2] / step
+    percent = 100 / planes.shape[2]
     return Motion(
-        right=float(typical[0]) * percent,
-        down=float(typical[1]) * percent,
+        right=float(typical[0]) * percent / step,
+        down=float(typical[1]) * percent / step,
         support=float(sure.mean()),
         steadiness=float((sure & (along > 0.4)).mean()),
-        shake=_roughness([part[good > 0.15] for part, good in parts]) * 100 / planes.shape[2],
+        shake=_shake([part[good] for part, good in parts]) * percent,
         across=across,
         seconds=length,
     )
 
 
+def _steps(planes: Plane) -> tuple[Vectors, NDArray[np.bool_]]:
+    """Shift of each picture against the one before, and whether its quarters share it."""
+    shifts, quality = _whole_shift(planes)
+    height, width = (side // 2 for side in planes.shape[1:])
+    quarters = []
+    for y, x in ((0, 0), (0, width), (height, 0), (height, width)):
+        quarter = planes[:, y : y + height, x : x + width]
+        moves, found = _whole_shift(quarter)
+        quarters.append(np.where(found[:, None] > _SAME, moves, np.float32(np.nan)))
+    return shifts, (quality > _SAME) & _shared(np.stack(quarters, axis=1), shifts)
+
+
 _MOVING = 1.5  # %/s from which the camera moves
 _MODERATE, _FAST = 6.5, 16.0  # %/s
+_PASSING = 0.5  # share of the width
 _ACROSS = 0.8  # share of the width that must have texture, or it may be a thing that moves
 _SHAKE, _STEADY = 0.5, 0.3  # % of the width, root mean square around the smooth path
 
 
-def camera(motions: list[Motion]) -> Confident[Camera] | None:
-    """Say what the runs of a clip agree on; None where they do not, or none is clear."""
+def camera(motions: list[Motion], total: float) -> Confident[Camera] | None:
+    """Say what the runs of a clip agree on; None where they do not, or none is clear.
+
+    Args:
+        motions: Of the runs that could be measured.
+        total: Seconds of all runs.
+    """
     answers = [(m.seconds, answer) for m in motions if (answer := _answer(m)) is not None]
     if not answers:
         return None
-    total = sum(m.seconds for m in motions)
     time: dict[tuple[Move, ...], float] = {}
     for seconds, answer in answers:
         time[answer.value.moves] = time.get(answer.value.moves, 0) + seconds
@@ -499,9 +573,10 @@ def _answer(m: Motion) -> Confident[Camera] | None:
         if m.looming == 1:
             return said(0.6, ("forward",), None)
         rests = m.shake <= _STEADY and min(m.still / 0.5, m.rest / 0.7) >= 1
-        if not rests or abs(m.looming) > 0.5:
+        # What never rests from side to side may stream past, however still the sky is.
+        if not rests or abs(m.looming) > 0.5 or m.busy > _PASSING:
             return None
-        return said(min(0.98, 0.5 + m.still / 2), ("static",), None)
+        return said(min(0.98, 0.5 + m.still / 2, 1 - m.busy / 2), ("static",), None)
     if not steady or m.support < 0.5 or m.across < _ACROSS:
         return None
     names: dict[str, Move] = {
@@ -510,8 +585,11 @@ def _answer(m: Motion) -> Confident[Camera] | None:
         "z": "forward" if m.growth > 0 else "backward",
     }
     strongest = sorted(reach, key=lambda axis: -reach[axis])[:2]
+    if strongest[0] == "z":  # the point that it moves to may lie beside the middle
+        strongest = strongest[:1]
     moves = tuple(names[axis] for axis in strongest if reach[axis] >= 0.5 * top)
     sure = min(m.support / 0.8, m.steadiness, 0.5 + 0.5 * (top - _MOVING) / _MOVING, 0.98)
+    sure = min(sure, 0.6 + 0.3 * m.seconds)
     return said(sure, moves, max(abs(m.right), abs(m.down), abs(m.growth)))
 
 

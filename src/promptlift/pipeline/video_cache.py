@@ -19,6 +19,7 @@ from promptlift.video.reader import (
     VideoAnalysis,
     analyse,
     analyse_and_read,
+    named_kind,
     read_frames,
 )
 from promptlift.video.source import Source
@@ -41,9 +42,9 @@ class VideoCache:
     """Remembers analyses and frames by file, until memory is needed for newer ones.
 
     A file is known by what the file system calls it, its size and its time of change, so that a
-    replaced one is read anew. Bytes and lists of pictures are not remembered. Belongs to one
-    event loop: a video that is read for one item is waited for by the others, and goes on being
-    read where the first no longer wants it.
+    replaced one is read anew, and by the kind of video that its name speaks of. Bytes and lists of
+    pictures are not remembered. Belongs to one event loop: a video that is read for one item is
+    waited for by the others, and goes on being read where the first no longer wants it.
 
     Args:
         max_bytes: Bytes of pictures that are kept; 0 to keep nothing.
@@ -122,7 +123,8 @@ class VideoCache:
             status = os.stat(source)  # noqa: PTH116 - a path may be no text, which Path takes badly
         except (OSError, ValueError):
             return None
-        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        named = named_kind(source)
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, named)
 
     async def _once(self, key: Hashable, work: Callable[[], Awaitable[T]]) -> T:
         """What work gives, from memory or done once for all who ask meanwhile."""

@@ -7,6 +7,7 @@ take and return plain, picklable values, so that they run in a thread, in `isola
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import numpy as np
 from promptlift import instants as hints
 from promptlift.errors import PromptliftError
 from promptlift.facts import Facts
+from promptlift.facts.control_kind import kind_hint
 from promptlift.facts.measurement import measure_facts
 from promptlift.types import Frame, PacketIndex, Size, Thumbnails, VideoInfo
 from promptlift.video.source import VideoRegion, open_video
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from promptlift.types import RGB, Instant
+    from promptlift.types import RGB, Instant, Kind
     from promptlift.video.source import Source
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "due_times",
     "frame_count",
     "hint_frames",
+    "named_kind",
     "read_frames",
     "stack",
 ]
@@ -348,7 +351,7 @@ def analyse(source: Source, *, detail: Detail = "full") -> VideoAnalysis:
         VideoError: It cannot be used.
     """
     with open_video(source) as reader:
-        return _analysis(reader, detail, ())
+        return _analysis(reader, source, detail, ())
 
 
 def analyse_and_read(
@@ -376,13 +379,21 @@ def analyse_and_read(
     with open_video(source) as reader:
         count = frame_count(reader.info, choice.count)
         keep = _exact_instants(reader, replace(choice, count=count))
-        analysis = _analysis(reader, detail, keep)
+        analysis = _analysis(reader, source, detail, keep)
         try:
             count, size = plan(analysis)
             chosen = replace(choice, count=count)
             return analysis, hint_frames(reader, chosen, box=size, stretch=True)
         except PromptliftError as error:
             raise AnalysedError(error, analysis) from error
+
+
+def named_kind(source: Source) -> Kind | None:
+    """The kind of control video that the name of a source's file speaks of."""
+    video = source.video if isinstance(source, VideoRegion) else source
+    if not isinstance(video, str | os.PathLike):
+        return None
+    return kind_hint(os.path.basename(os.fsdecode(video)))  # noqa: PTH119 - may be no text
 
 
 def read_frames(source: Source, choice: FrameChoice, size: Size) -> tuple[Frame, ...]:
@@ -407,9 +418,12 @@ def _settle(source: Source, choice: FrameChoice) -> FrameChoice:
     return replace(choice, strategy="first") if isinstance(source, VideoRegion) else choice
 
 
-def _analysis(reader: Reader, detail: Detail, keep: Sequence[Instant]) -> VideoAnalysis:
+def _analysis(
+    reader: Reader, source: Source, detail: Detail, keep: Sequence[Instant]
+) -> VideoAnalysis:
+    hint = named_kind(source)
     if detail == "low":
-        facts = measure_facts(*reader.samples(keep=keep))
+        facts = measure_facts(*reader.samples(keep=keep), hint=hint)
     else:
-        facts = measure_facts(reader.thumbnails(keep=keep))
+        facts = measure_facts(reader.thumbnails(keep=keep), hint=hint)
     return VideoAnalysis(reader.info, reader.content_id, facts, reader.warnings)
