@@ -31,10 +31,6 @@ def word_set(words: str) -> frozenset[str]:
 # Scripts that put no space between words.
 UNSPACED = word_set("han kana thai lao khmer burmese")
 
-_SCRIPTS = word_set("""
-    latin greek cyrillic armenian hebrew arabic devanagari indic thai lao burmese georgian hangul
-    ethiopic khmer han kana
-""")
 # Where Unicode's name of a letter begins with another word than the script is called here.
 _FIRST_WORDS = {
     **dict.fromkeys(("cjk", "ideographic"), "han"),
@@ -51,12 +47,11 @@ def script_of(char: str) -> str:
     """Name the script of one letter or combining mark.
 
     Returns:
-        A lower-case name such as ``latin`` or ``han``; ``other`` where the script is not known.
+        A lower-case name such as ``latin`` or ``han``; ``other`` for a letter without a name.
     """
     name = unicodedata.name(char, "other").lower()
     first = re.split("[ -]", re.sub("^(fullwidth|halfwidth|combining) ", "", name), maxsplit=1)[0]
-    script = _FIRST_WORDS.get(first, first)
-    return script if script in _SCRIPTS else "other"
+    return _FIRST_WORDS.get(first, first)
 
 
 def script_counts(text: str) -> Counter[str]:
@@ -134,18 +129,18 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
 
 ENGLISH_FUNCTION_WORDS = FUNCTION_WORDS["English"]
 
+_LEAST_SHARE = 0.08  # of the words, that must be function words of the language
 _BY_WORD: dict[str, list[str]] = {}
 for _language, _words in FUNCTION_WORDS.items():
     for _word in _words:
         _BY_WORD.setdefault(_word, []).append(_language)
 
 
-def guess_language(words: Iterable[str], *, share: float = 0.08) -> str | None:
+def guess_language(words: Iterable[str]) -> str | None:
     """Guess the language of words in Latin letters by the function words among them.
 
     Args:
         words: Lower-case words.
-        share: The least share of the words that must be function words of the language.
 
     Returns:
         A language of `FUNCTION_WORDS`, or None where no language stands out.
@@ -156,7 +151,7 @@ def guess_language(words: Iterable[str], *, share: float = 0.08) -> str | None:
         for language in _BY_WORD.get(word, ()):
             hits[language] += number
     ranked = hits.most_common(2)
-    if not ranked or ranked[0][1] < share * counts.total():
+    if not ranked or ranked[0][1] < _LEAST_SHARE * counts.total():
         return None
     if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
         return None

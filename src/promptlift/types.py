@@ -6,10 +6,10 @@ All times are seconds as `fractions.Fraction`, counted from the first frame that
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ __all__ = [
     "Thumbnails",
     "Transfer",
     "VideoInfo",
-    "again",
+    "finish_reason",
     "fit",
 ]
 
@@ -223,7 +223,30 @@ Kind = Literal["rgb", "edge", "depth", "seg", "blur", "lines", "mask"]
 Control = Literal["edge", "depth", "seg", "blur", "lines", "mask", "keypoint", "lidar", "upscale"]
 """What a generator can be made to follow; most are also kinds of picture that can be shown."""
 
-FinishReason = Literal["stop", "length", "other"]
+FinishReason: TypeAlias = str
+"""Why an engine ended: ``stop`` by itself, ``length`` at its limit, else the engine's own word."""
+
+_UNNAMED = ("", "none", "null", "unspecified")
+_BY_ITSELF = ("stop", "eos", "end", "complete", "done", "finish", "success", "eot", "normal")
+_AT_A_LIMIT = ("length", "max", "limit", "context", "truncat", "incomplete")
+
+
+def finish_reason(reason: object) -> FinishReason:
+    """One word for each of the many that engines have for the end of an answer.
+
+    Args:
+        reason: What the engine gives; servers of the API's shape also leave it out, or say null.
+
+    Returns:
+        ``stop``, ``length``, or the reason itself where it is neither.
+    """
+    word = "" if reason is None else str(reason).strip()
+    plain = re.sub(r"[^a-z]+", "_", word.lower().removeprefix("finish_reason_")).strip("_")
+    if plain in _UNNAMED:
+        return "stop"
+    if any(part in plain for part in _AT_A_LIMIT) and "rate" not in plain:
+        return "length"
+    return "stop" if plain.startswith(_BY_ITSELF) else word
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,31 +290,3 @@ class Sampling:
     max_tokens: int = 300
     temperature: float = 0.6
     seed: int = 0
-
-
-def again(first: Sampling, attempt: int, *, failed: Collection[str], room: int) -> Sampling:
-    """How to draw the next answer after one was rejected.
-
-    Args:
-        first: How the first answer was drawn.
-        attempt: How many answers there were so far, at least 1.
-        failed: Names of the checks that the last answer failed.
-        room: Tokens left for an answer in the context.
-
-    Returns:
-        A new seed; from the third answer on another temperature as well; and, after an answer
-        that was cut, as much more room as there is, up to twice what was reserved.
-    """
-    temperature = first.temperature
-    if attempt >= 2:
-        # Calmer, for loops and inventions; then livelier, for an answer that is stuck.
-        temperature = 0.9 if attempt % 2 else 0.3
-    elif temperature == 0:
-        temperature = 0.3  # greedy decoding would repeat the rejected answer word for word
-    more = min(room, 2 * first.max_tokens) if "cut" in failed else first.max_tokens
-    return replace(
-        first,
-        seed=first.seed + attempt,
-        temperature=temperature,
-        max_tokens=max(first.max_tokens, more),
-    )

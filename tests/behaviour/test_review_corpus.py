@@ -13,7 +13,7 @@ import pytest
 
 from promptlift.facts import Camera, Confident, Facts
 from promptlift.review import Review, review
-from promptlift.targets import target
+from promptlift.targets import DEFAULT_TARGET, target
 
 _CORPUS = Path(__file__).parents[1] / "corpus"
 
@@ -37,8 +37,9 @@ def _review(case: dict[str, Any]) -> Review:
         case["answer"],
         finish_reason=case.get("finish", "stop"),
         short_prompt=case["prompt"],
-        target=target(),
+        target=target(case.get("target", DEFAULT_TARGET)),
         facts=facts,
+        control=case.get("control"),
     )
 
 

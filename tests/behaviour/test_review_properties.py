@@ -11,6 +11,8 @@ from promptlift.targets import TARGETS, target
 
 # Pieces that the patterns of the review look for, in any order, with arbitrary text between them.
 _PIECES = (
+    *("◁think▷", "</seed:think>", "<|channel|>final<|message|>", "<unused94>", "\\boxed{a}", "~~~"),
+    *("As the video progresses, ", "<prompt>", "</prompt>", "Negative prompt: ", "„"),
     *("<think>", "</think>", "<answer>", "</answer>", "```", "**", "*", "_", "`", "\n", "\n\n"),
     *(
         "# ",
@@ -53,6 +55,9 @@ def test_any_answer_gets_a_review_whose_parts_agree(
     assert result.verdict == ("rejected" if not passed else "repaired" if repaired else "ok")
     assert (result.failed == ()) == passed
     result.text.encode()
+    for finding in result.findings:
+        start, end = finding.span or (0, 0)
+        assert 0 <= start <= end <= len(result.text)
 
 
 @given(answer=_TEXTS, prompt=_TEXTS)
@@ -64,6 +69,23 @@ def test_cleaning_twice_is_cleaning_once(answer: str, prompt: str) -> None:
     assert twice.text == once.text
     assert twice.removed == ()
     assert twice.invisible == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The video shows a sign: **OPEN**. In the video, it rains.",
+        "Prompt: a dog, *very* wet",
+        "1. a dog\n2. a cat",
+        "we see a dog  on the beach",
+        '"Stop" says the man',
+        "note: the dog is wet",
+    ],
+)
+def test_the_users_words_stay_as_typed(words: str) -> None:
+    """Where an answer holds them, cleaning leaves them alone, line breaks and all."""
+    answer = f"{words} The camera stays where it is."
+    assert clean(answer, words, target("wan")).text == answer
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptlift.facts import Camera, Confident, Facts
-from promptlift.review import Review, clean, review
+from promptlift.review import Review, clean, review, understand
 from promptlift.targets import target
 
 _DOG = "A wet dog runs along the beach at dawn, and small waves roll in behind it."
@@ -34,6 +34,21 @@ def _reviewed(answer: str, short_prompt: str = "", **options: object) -> Review:
         ("no camera movement, a dog", "A dog sleeps. The camera stays where it is."),
         ("no red cars, a dog", "A dog sits beside a blue car."),
         ("nobody on the beach", "The beach lies deserted, with no person in sight."),
+        (
+            "1 robot arm hands 1 cup to 1 woman",
+            "A robot arm gives a cup to a woman with both hands.",
+        ),
+        ("a woman at a desk, no other people", "A woman sits at a desk in an empty office."),
+        ("a kitchen, 16:9, 24h, 35mm", "A kitchen with white walls lies in soft light."),
+        ("one person hands a ball to another", "A man gives a ball to a woman."),
+        ("two men talk", "A chef and his friend talk in a kitchen; the friend laughs."),
+        ("no cars, only bicycles", "Bicycles roll along a street without a single car."),
+        ("a sign reads “Café Luna”", 'A sign that reads "Café Luna" hangs over a door.'),
+        ("remove the people from the kitchen", "The kitchen lies empty in the light."),
+        ("change the red car to a blue one", "A blue car drives along a quay."),
+        ("turn the cars into carriages", "Horse-drawn carriages roll by where cars once drove."),
+        ("change the woman into an old man", "An old man with a beard takes the cup."),
+        ("a car painted red", "A scarlet car drives along a quay."),
     ],
 )
 def test_a_faithful_paraphrase_has_no_problem(prompt: str, answer: str) -> None:
@@ -44,14 +59,24 @@ def test_a_faithful_paraphrase_has_no_problem(prompt: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "answer", "says"),
     [
-        ("three cars", "Two cars stand in a yard.", "three"),
-        ("three cars", "Cars stand in a yard.", "number"),
+        ("three cars", "Two cars stand in a yard.", "3 cars"),
+        ("three cars", "Cars stand in a yard.", "how many"),
         ("a red car", "A car stands in a yard.", "red"),
         ("a red car", "A blue car stands by a red door, far from it on the other side.", "red"),
-        ("a woman waves", "A man waves.", "woman"),
         ("nobody on the beach", "A man walks on the beach.", "nobody"),
         ("a truck at night", "A truck drives in bright daylight.", "night"),
         ("a dog", "There is no dog.", "dog"),
+        ("a bed on the left of a tv", "A bed stands to the right of a TV.", "left"),
+        ("a cup on top of a book", "A cup lies under a big book.", "on top of"),
+        ("a white wall, no cars", "A car stands before a white wall.", "no cars"),
+        ('a sign reads "OPEN 24H"', 'A sign reads "OPEN 24" over a door.', "OPEN 24H"),
+        ("remove the people from the kitchen", "Two women cook in a kitchen.", "remove"),
+        ("replace the jar with a bottle", "A jar stands on a table.", "bottle"),
+        ("make the car blue instead of silver", "A silver car drives by.", "silver"),
+        ("make it night", "The street lies in the sun at noon.", "night"),
+        ("a vase, static shot", "A vase. The camera pans to the left.", "static"),
+        ("zwei Hunde am Strand", "Am Strand laufen drei Hunde durch den Sand.", "2 Hunde"),
+        ("一辆红色的汽车", "一辆蓝色的汽车停在街上，夕阳照在车身上。", "red"),
     ],
 )
 def test_a_contradiction_is_named(prompt: str, answer: str, says: str) -> None:
@@ -59,6 +84,79 @@ def test_a_contradiction_is_named(prompt: str, answer: str, says: str) -> None:
     (found,) = [c for c in _reviewed(answer, prompt).checks if c.name == "unfaithful"]
     assert not found.passed
     assert says in found.detail
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "kind", "status"),
+    [
+        ("a woman waves", "A man waves from a balcony.", "object", "changed"),
+        ("a dog and a cat", "A dog lies on a rug in the sun.", "object", "missing"),
+        ("Emily walks in Paris", "Emily walks through a city in the rain.", "name", "missing"),
+        ("a cat, watercolor painting", "A cat sits on a wall.", "style", "missing"),
+        ("a train in the rain", "A train crosses a plain on a sunny day.", "time", "changed"),
+        ("a red door", "A red door. A man walks past.", "person", "added"),
+        ("a red door", "A red door. Suddenly a window shatters.", "event", "added"),
+        ('a sign "OPEN"', "A sign says OPEN in big letters.", "quote", "changed"),
+    ],
+)
+def test_what_may_be_meant_is_a_warning(prompt: str, answer: str, kind: str, status: str) -> None:
+    """A word that is not found may be there in other words, and an addition may be welcome."""
+    result = _reviewed(answer, prompt)
+    assert "unfaithful" not in result.failed
+    (claim,) = [c for c in result.claims if (c.kind, c.status) == (kind, status)]
+    assert claim.found == ("" if claim.found_span is None else answer[slice(*claim.found_span)])
+    assert claim.said == "" or claim.said_span is None or prompt[slice(*claim.said_span)]
+    warnings = [f.name for f in result.findings if f.severity == "warning"]
+    assert kind in warnings
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "She tilts her head up and smiles.",
+        "The robot arm pulls back once she holds the cup.",
+        "She pulls out a chair and sits down.",
+        "A drawer pushes in with a click.",
+        "The gripper tilts the cup down to pour.",
+        "The robot's head pans left.",
+        "She zooms in on her phone.",
+        "A security camera moves on its mount.",
+        "A bus pulls away from the curb.",
+        "A delivery van pulls out ahead of the truck.",
+        "It walks toward the camera and leans closer.",
+    ],
+)
+def test_what_others_do_is_no_move_of_the_camera(sentence: str) -> None:
+    """Only where the camera itself moves is it held to the measurement."""
+    facts = Facts(camera=Confident[Camera](value=Camera(moves=("static",)), confidence=0.9))
+    assert "unfaithful" not in _reviewed(f"{_DOG} {sentence}", "a dog", facts=facts).failed
+    moved = _reviewed(f"{_DOG} The camera slowly pans to the left.", "a dog", facts=facts)
+    assert "unfaithful" in moved.failed
+
+
+def test_a_request_is_read_once() -> None:
+    """Things with their numbers and colors, relations, denials, quotes, names, edits, times."""
+    request = understand("Two red cars to the left of a bus in Paris at night, no people, pan left")
+    assert [(t.noun, t.number, t.colors) for t in request.things[:2]] == [
+        ("car", 2, ("red",)),
+        ("bus", None, ()),
+    ]
+    left = request.relations[0]
+    assert (left.kind, left.subject, left.object) == ("left", "car", "bus")
+    assert [n.words for n in request.negations] == [("person",)]
+    assert [n.text for n in request.names] == ["Paris"]
+    assert [t.text for t in request.times] == ["night"]
+    assert request.camera == {"pan left", "move"}
+    assert request.language == "English"
+    lines = understand("0:00-0:02 a door opens\n0:02-0:05 a dog runs out").timed_lines
+    assert [(t.start, t.end, t.text) for t in lines] == [
+        (0.0, 2.0, "a door opens"),
+        (2.0, 5.0, "a dog runs out"),
+    ]
+    edit = understand("please replace the jar with a bottle").edits[0]
+    assert (edit.kind, edit.gone, edit.there) == ("replace", "the jar", "a bottle")
+    quotes = understand("«Bar» 「店」 'No Entry' and the dog's bowl").quotes
+    assert [q.text for q in quotes] == ["Bar", "店", "No Entry"]
 
 
 def test_the_users_word_on_the_camera_goes_over_the_measurement() -> None:

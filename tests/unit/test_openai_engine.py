@@ -223,7 +223,17 @@ def test_what_is_asked_is_what_is_sent() -> None:
             (9, 4),
         ),
         ({"message": {"content": "half a pair \ud83d!"}}, "half a pair \ufffd!", "stop", (9, 4)),
-        ({"message": {"content": "x"}, "finish_reason": "abort"}, "x", "other", (9, 4)),
+        ({"message": {"content": "x"}, "finish_reason": "abort"}, "x", "abort", (9, 4)),
+        ({"message": {"content": "x"}, "finish_reason": "MAX_TOKENS"}, "x", "length", (9, 4)),
+        ({"message": {"content": [{"type": "output_text", "text": "x"}]}}, "x", "stop", (9, 4)),
+        (
+            {"message": {"content": [{"type": "thinking", "thinking": [{"text": "Hm."}]}]}},
+            "<think>Hm.",
+            "stop",
+            (9, 4),
+        ),
+        ({"message": {"content": None, "refusal": "No."}}, "No.", "refusal", (9, 4)),
+        ({"message": {"content": "", "reasoning": "Hm."}}, "<think>Hm.", "stop", (9, 4)),
         ({"message": {"content": "x"}, "usage": {"prompt_tokens": "9"}}, "x", "stop", (None, None)),
     ],
 )
@@ -235,7 +245,7 @@ def test_every_shape_of_an_answer_is_read(
     with StubServer() as server:
         server.patches = {"choices": [{"finish_reason": "stop", **patches}], "usage": usage}
         completion = ask(server, retries=0)
-    assert completion == Completion(text, reason, *tokens)  # type: ignore[arg-type]
+    assert completion == Completion(text, reason, *tokens)
     completion.text.encode()
     with StubServer() as server:
         server.patches = {"choices": [{"message": None}]}

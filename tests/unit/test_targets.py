@@ -19,6 +19,11 @@ def _lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (_CORPUS / name).read_text("utf-8").splitlines()]
 
 
+def _counted(name: str) -> list[Any]:
+    """Those that the encoders' own tokenizers have counted."""
+    return [case for case in _lines(name) if "tokens" in case]
+
+
 def test_every_target_says_where_its_limit_comes_from_and_advises_what_fits() -> None:
     """A source names a file and a line, and the longest prompt advised is within the limit."""
     assert len(TARGETS) == 11
@@ -54,7 +59,7 @@ def test_the_estimate_is_never_below_the_truth_on_prose(encoder: str) -> None:
 
     The true counts in the corpus were made once with the encoders' own tokenizers.
     """
-    for case in _lines("token_counts.jsonl") + _lines("good.jsonl"):
+    for case in _counted("token_counts.jsonl") + _counted("good.jsonl"):
         text = case.get("text") or case["answer"]
         assert estimate(text, encoder) >= case["tokens"][encoder], text[:60]
 
@@ -62,7 +67,7 @@ def test_the_estimate_is_never_below_the_truth_on_prose(encoder: str) -> None:
 @pytest.mark.parametrize("encoder", ["t5", "qwen2.5", "llama3", "gemma3"])
 def test_the_estimate_of_english_is_not_far_above_the_truth(encoder: str) -> None:
     """English prompts are not rejected for an estimate that is half as long again."""
-    for case in _lines("good.jsonl"):
+    for case in _counted("good.jsonl"):
         if case["answer"].isascii():
             assert estimate(case["answer"], encoder) <= 1.5 * case["tokens"][encoder] + 1
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from promptlift.review.checks import (
-    NO_WORDS,
     artefact,
     cut,
     empty,
+    has_words,
+    keywords,
     language,
+    length,
     loop,
-    refusal,
+    unfinished,
 )
 from promptlift.review.claims import compare
-from promptlift.review.clean import Cleaned, clean, leftover, well_formed
+from promptlift.review.clean import THOUGHTS, Cleaned, clean, thought_tags, well_formed
 from promptlift.review.request import understand
 from promptlift.review.result import (
     CHECKS,
@@ -28,6 +30,7 @@ from promptlift.review.result import (
     check_of,
     verdict_of,
 )
+from promptlift.review.talk import Flaw, meta, refusal, second_person, thinking
 from promptlift.targets import Target, estimate_tokens
 from promptlift.tokens import CountText
 
@@ -46,6 +49,7 @@ __all__ = [
     "Verdict",
     "clean",
     "review",
+    "understand",
 ]
 
 
@@ -63,7 +67,7 @@ def review(
 
     Args:
         text: The answer, as the engine gave it.
-        finish_reason: Why the engine ended: ``stop``, ``length`` or ``other``.
+        finish_reason: Why the engine ended, in its own word: ``stop``, ``max_tokens``, ``SAFETY``.
         short_prompt: The user's words; blank for "describe", to which any answer is faithful.
         target: The generator that the prompt is for.
         count_tokens: The target's own tokenizer; None to estimate its count from above.
@@ -75,61 +79,62 @@ def review(
     """
     request = understand(well_formed(short_prompt))
     wanted = " ".join(request.text.split())
-    cleaned = clean(text, wanted)
+    cleaned = clean(text, request.text, target)
+    text = cleaned.text
     claims: tuple[Claim, ...] = ()
     findings: list[Finding] = []
-    if problem := empty(cleaned.text, wanted):
-        findings.append(_error("empty", problem))
-    if problem != NO_WORDS:
-        findings += _form(cleaned, finish_reason, wanted)
-        findings += _length(cleaned.text, target, count_tokens)
-        claims, compared = compare(request, cleaned.text, facts)
-        findings += compared
-        if problem := artefact(cleaned.text, wanted, control or _kind(facts)):
-            findings.append(_error("artefact", problem))
+
+    def find(name: CheckName, problem: Flaw | None, severity: Severity = "error") -> None:
+        if problem:
+            message, span = problem
+            findings.append(Finding(name=name, severity=severity, message=message, span=span))
+
+    find("empty", empty(text, wanted))
+    if ended := unfinished(finish_reason):
+        find(*ended)
+    if has_words(text):
+        find("cut", cut(text) if ended is None else None)
+        refused = refusal(text)
+        find("refusal", refused)
+        if cleaned.tangled:
+            find("meta", Flaw("wrapped too deeply to be cleaned"))
+        elif not refused:
+            thought = thinking(text, wanted)
+            find("thinking", thought)
+            find("meta", None if thought else meta(text, wanted))
+        find("meta", second_person(text, wanted), "warning")
+        find("meta", None if target.style == "last tags" else keywords(text), "warning")
+        find("language", language(text, request, target))
+        find("loop", loop(text))
+        tokens = estimate_tokens(text, target) if count_tokens is None else count_tokens(text)
+        note = f"{tokens} of {target.limit} {target.unit}"
+        note += ", estimated" if count_tokens is None else ""
+        find("too_long", Flaw(note), "error" if tokens > target.limit else "info")
+        find("length", length(text, target), "warning")
+        if not refused and not thought_tags(text):
+            claims, compared = compare(request, text, facts)
+            findings += compared
+        find("artefact", artefact(text, wanted, control or _kind(facts)))
     checks = tuple(_check(name, findings, cleaned) for name in CHECKS)
     return Review(
         verdict=verdict_of(checks),
-        text=cleaned.text,
+        text=text,
         checks=checks,
         findings=tuple(findings),
         claims=claims,
     )
 
 
-def _form(cleaned: Cleaned, finish_reason: str, short_prompt: str) -> list[Finding]:
-    text = cleaned.text
-    problems: dict[CheckName, str] = {
-        "cut": cut(text, finish_reason),
-        "refusal": refusal(text),
-        "meta": leftover(text, short_prompt),
-        "language": language(text, short_prompt),
-        "loop": loop(text),
-    }
-    if cleaned.tangled:
-        problems["meta"] = "wrapped too deeply to be cleaned"
-    return [_error(name, problem) for name, problem in problems.items() if problem]
-
-
-def _error(name: CheckName, message: str) -> Finding:
-    return Finding(name=name, severity="error", message=message)
-
-
 def _kind(facts: Facts | None) -> Kind | None:
     return facts.kind.value if facts and facts.kind else None
 
 
-def _length(text: str, target: Target, count: CountText | None) -> list[Finding]:
-    tokens = estimate_tokens(text, target) if count is None else count(text)
-    note = f"{tokens} of {target.limit} {target.unit}" + (", estimated" if count is None else "")
-    severity: Severity = "error" if tokens > target.limit else "info"
-    return [Finding(name="too_long", severity=severity, message=note)]
-
-
 def _check(name: CheckName, findings: list[Finding], cleaned: Cleaned) -> Check:
     removed = ""
-    if name == "meta" and cleaned.removed:
-        removed = "took off " + ", ".join(cleaned.removed)
+    if name == "thinking" and THOUGHTS in cleaned.removed:
+        removed = "took off " + THOUGHTS
+    if name == "meta" and (others := [kind for kind in cleaned.removed if kind != THOUGHTS]):
+        removed = "took off " + ", ".join(others)
     if name == "language" and cleaned.invisible:
         removed = f"took out {cleaned.invisible} invisible characters"
     own = [finding for finding in findings if check_of(finding.name) == name]

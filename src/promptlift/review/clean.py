@@ -2,132 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from promptlift.review.request import quotes_in, understand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Cleaned", "clean", "lead_off", "leftover", "well_formed"]
+    from promptlift.targets import Target
 
-_MEDIUM = (
-    r"(?:video(?: clip| footage)?|image|clip|footage|picture|photo|photograph|animation|screenshot)"
-)
-_SHOWING = (
-    r"(?:shows?|depicts?|features?|captures?|displays?|presents?|portrays?|showcases?|illustrates?"
-    r"|contains?|(?:starts?|opens?|begins?|ends?|concludes?|closes?) (?:with|on)|is (?:of|about))"
-)
-_SENTENCE = r"(?:\A|(?<=[.!?]\s)|(?<=\n))"
-_ADJECTIVE = r"(?:(?:short|brief|input|given|provided|whole|entire|above|animated)\s+){0,2}"
-_LEADS = tuple(
-    re.compile(_SENTENCE + pattern + r"(?P<next>\w)", re.IGNORECASE)
-    for pattern in (
-        (
-            rf"(?:the|this|these|our)\s+{_ADJECTIVE}"
-            rf"(?:{_MEDIUM}|scene|sequence|frame|video frame)s?\s+"
-            rf"{_SHOWING}\s+(?!(?:how|what|that|where|why|when|us|him|her|it)\b)"
-        ),
-        (
-            rf"in\s+(?:the|this|these)\s+{_ADJECTIVE}{_MEDIUM}s?\s*,?\s+"
-            r"(?:we|you|i)\s+(?:can\s+)?see\s+"
-            r"(?!(?:that|how)\b)"
-        ),
-        rf"in\s+(?:the|this|these)\s+{_ADJECTIVE}(?:{_MEDIUM}|scene|sequence)s?\s*,\s*",
-        r"(?:we|you|i)\s+(?:can\s+)?see\s+(?!(?:that|how|it)\b)",
-        (
-            rf"as\s+the\s+{_MEDIUM}\s+"
-            r"(?:progresses|continues|unfolds|goes on|plays|begins|ends)\s*,"
-            r"\s*"
-        ),
-        rf"(?:the|this)\s+{_MEDIUM}\s+is\s+(?=(?:shot|filmed|taken|captured|recorded)\b)",
-    )
-)
-_ASIDES = (
-    (re.compile(rf"\b(throughout)\s+(?:the|this)\s+{_MEDIUM}\b", re.IGNORECASE), r"\1"),
-    (
-        re.compile(
-            rf"\b(the (?:start|beginning|end))\s+of\s+(?:the|this)\s+{_MEDIUM}\b", re.IGNORECASE
-        ),
-        r"\1",
-    ),
-    (re.compile(rf"\s+in\s+(?:the|this)\s+{_MEDIUM}(?=[,.;!?])", re.IGNORECASE), ""),
-    (
-        re.compile(
-            r"\b(the|this)((?:\s+overall|\s+entire|\s+whole)?)\s+(?:video|image|clip)"
-            r"(?=\s+(?:is|was|"
-            r"has|appears|seems|feels|looks|ends|begins|starts|opens|continues|concludes|focuses|"
-            r"takes|unfolds|maintains|remains|conveys|shows|depicts|captures|features|transitions|"
-            r"moves|exudes|evokes|highlights|emphasizes|suggests|also|then)\b)",
-            re.IGNORECASE,
-        ),
-        r"\1\2 scene",
-    ),
-)
-_MEDIUM_WORD = re.compile(rf"\b{_MEDIUM}s?\b|\bframes?\b|\bscreen", re.IGNORECASE)
+__all__ = [
+    "MEDIUM",
+    "THOUGHTS",
+    "Cleaned",
+    "clean",
+    "hide_quotes",
+    "regex",
+    "thought_tags",
+    "well_formed",
+]
 
-_LEFTOVERS = {
-    "a code fence": r"```",
-    "an unclosed thought": r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]",
-    "a tag": r"</?[a-z][a-z0-9]{0,15}(?:\s[^<>\n]{0,80})?/?>",
-    "a special token": r"<\|[a-z_0-9]{1,30}\|>|\[/?INST\]",
-    "a chat role": r"(?:\A|[\n.!?]\s?)(?:user|human|assistant|system)\s?:",
-    "data instead of prose": r"\A[\[{]\s*[\"{\[]|[\"']\s?:\s?[\"{\[]",
-    "a table": r"\|[^|\n]{1,80}\|[^|\n]{1,80}\|",
-    "markdown": r"\*\*|(?:\A|\s)#{2,6}\s",
-    "an address": r"\bhttps?://",
-    "several options": r"\b(?:option|version|variant|prompt) (?:1|2|a|b|one|two)\s?:",
-    "the answerer's voice": r"\bI (?:can (?:only )?see|notice|would|think|have|will)\b|\bI['’]ll\b",
-    "talk of the answer": r"\b(?:enhanced|upsampled|refined|rewritten|detailed|revised|original"
-    r"|short|input) prompt\b"
-    r"|\bthe (?:user|prompt) (?:wants|asks|says|describes|mentions|provided)\b"
-    r"|\bbased on the (?:provided |given )?(?:prompt|images?|frames?|video|input)\b",
-}
-_LEFT = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _LEFTOVERS.items()}
-_NUMBERED = re.compile(
-    r"\b(?:frames?|images?|pictures?|screenshots?) ?#?\d\b"
-    r"|\b(?:first|second|third|last|final|next|previous|two|both|provided|given) "
-    r"(?:video )?(?:frame|image|picture|photo|screenshot)s?\b"
-    r"|\b(?:this|these|the) (?:image|screenshot|video clip|photo)s? "
-    r"(?:shows?|depicts?|displays?|illustrates?)\b",
-    re.IGNORECASE,
-)
-_SECTION = re.compile(
-    r"(?:\A|[.!?;]\s+|\s)(?:subject|setting|scene|action|camera|lighting|style|mood|background|"
-    r"foreground|characters?|environment|colou?rs?|atmosphere|movement|motion|composition|details?"
-    r"|location|time|weather|objects?)\s?:",
-    re.IGNORECASE,
-)
-
-
-def lead_off(text: str, short_prompt: str = "") -> str:
-    """Take talk about the picture off the start of sentences.
-
-    Where the user speaks of a video, a picture or the like, only what opens a sentence goes.
-    """
-    for pattern in _LEADS:
-        text = pattern.sub(lambda match: match["next"].upper(), text)
-    if _MEDIUM_WORD.search(short_prompt):
-        return text
-    for pattern, replacement in _ASIDES:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def leftover(text: str, short_prompt: str = "") -> str:
-    """Name what is left in a cleaned text that is no part of a prompt; empty for nothing."""
-    for name, pattern in _LEFT.items():
-        found = pattern.search(text)
-        if found and found[0].strip().lower() not in short_prompt.lower():
-            return f"{name}: {found[0].strip()!r}"
-    if len(list(_SECTION.finditer(text))) > 1 and not _SECTION.search(short_prompt):
-        return "labelled sections instead of prose"
-    numbered = _NUMBERED.search(text)
-    if numbered and not _MEDIUM_WORD.search(short_prompt):
-        return f"talk about the picture: {numbered[0]!r}"
-    return ""
-
+THOUGHTS = "thoughts"
+"""The name in `Cleaned.removed` of a thought that was cut out."""
 
 # Wrappings nest one or two deep in practice; a text that needs more rounds is left alone.
 _ROUNDS = 8
@@ -140,53 +41,10 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _LINE_BREAKS = re.compile(r"(?: ?\n ?)+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_THINK = re.compile(
-    r"<(/?)(?:think|thinking|thought|reasoning|reflection)>|\[(/?)THINK\]", re.IGNORECASE
-)
-_ANSWER = re.compile(r"<(/?)answer>", re.IGNORECASE)
-_MARKER = r"(?:<\|[a-z_0-9]{1,30}\|>|</?s>|\[/?INST\]|<(?:eos|bos|pad|(?:start|end)_of_turn)>|\s)"
-_MARKERS_FIRST = re.compile(rf"\A{_MARKER}+", re.IGNORECASE)
-_MARKERS_LAST = re.compile(rf"(?<!\s){_MARKER}+\Z", re.IGNORECASE)
-_JSON_KEYS = ("prompt", "upsampled_prompt", "enhanced_prompt", "description", "caption", "text")
 
-_PREAMBLE = re.compile(
-    r"\A(?:(?:sure|certainly|of course|absolutely|okay|ok|great|alright)\b[^\n:]{0,80}?[!.,:]\s+)?"
-    r"(?:here(?:['’]s| is| are)|below is|this is (?:a|the|an|your) (?:enhanced|detailed|refined)"
-    r"|hier ist|voici|aquí (?:está|tienes)|вот|以下是|这是)[^\n:：]{0,120}[:：]\s*",
-    re.IGNORECASE,
-)
-_CHATTER = re.compile(
-    r"\A(?:sure|certainly|of course|absolutely|okay|ok|好的)[!,.，！。]\s*", re.IGNORECASE
-)
-_LABEL = re.compile(
-    r"\A[*_#>\s]{0,8}(?:(?:enhanced|upsampled|refined|detailed|final|revised|improved|expanded"
-    r"|rewritten|long|video|image|scene|full|text|english|generated|positive|your|new|the)\s+){0,3}"
-    r"(?:prompt|caption|description|output|answer|response|result|assistant|beschreibung|antwort"
-    r"|описание|промпт|ответ|提示词|描述|视频描述|画面描述)\s{0,3}(?:\([^)\n]{0,40}\))?[*_]{0,3}\s{0,3}"
-    r"[:：][*_]{0,3}\s*",
-    re.IGNORECASE,
-)
-_TITLE = re.compile(r"\A(?:#{1,6}\s+[^\n.!?]{1,80}|\*\*[^\n.!?*]{1,80}\*\*:?)\s*\n+(?=\S)")
-_QUOTES = {'"': '"', "“": "”", "«": "»", "「": "」", "『": "』", "„": "“", "'": "'", "‘": "’"}
-
-_MARKDOWN = (
-    (re.compile(r"\*\*([^*\n]{1,600})\*\*"), r"\1"),
-    (re.compile(r"(?<![\w_])__([^_\n]{1,600})__(?![\w_])"), r"\1"),
-    (re.compile(r"(?<![\w*])\*([^*\s][^*\n]{0,600})\*(?![\w*])"), r"\1"),
-    (re.compile(r"(?<![\w_])_([^_\s][^_\n]{0,600})_(?![\w_])"), r"\1"),
-    (re.compile(r"(?<!`)`([^`\n]{1,600})`(?!`)"), r"\1"),
-    (re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,300}\)"), r"\1"),
-    (re.compile(r"^[ \t]{0,8}(?:#{1,6}|[-*•>])[ \t]+", re.MULTILINE), ""),
-    (re.compile(r"^[ \t]{0,8}\d{1,2}[.)][ \t]+(?=\D)", re.MULTILINE), ""),
-    (re.compile(r"^[ \t]{0,8}(?:-{3,}|\*{3,}|_{3,})[ \t]{0,8}$", re.MULTILINE), ""),
-)
-_TAIL = re.compile(
-    r"(?:(?<=[.!?])\s+|\n)\(?(?:(?:please )?let me know|i hope (?:this|that|it)|would you like"
-    r"|feel free|do you want|if you(?:['’]d| would) like|is there anything|note:|\**note\**:"
-    r"|word count|\d{1,4} words\))[^\0]*\Z",
-    re.IGNORECASE,
-)
-_TAIL_LENGTH = 400
+def regex(pattern: str, flags: re.RegexFlag = re.IGNORECASE) -> re.Pattern[str]:
+    """Compile a pattern whose line breaks, and the indents after them, are for the reader only."""
+    return re.compile(re.sub(r"\n\s*", "", pattern), flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +52,7 @@ class Cleaned:
     """A cleaned answer and what was done to it.
 
     Attributes:
-        text: The cleaned answer, on one line.
+        text: The cleaned answer, on one line unless the short prompt has several.
         removed: What kinds of wrapping were taken off.
         invisible: How many control and invisible characters were taken out.
         tangled: Whether the wrapping was too deep to be taken off; `text` still wears it.
@@ -206,23 +64,27 @@ class Cleaned:
     tangled: bool = False
 
 
-def clean(answer: str, short_prompt: str = "") -> Cleaned:
-    """Clean an answer.
+def clean(answer: str, short_prompt: str = "", target: Target | None = None) -> Cleaned:
+    """Clean an answer. Quoted text and the user's own words, as they were typed, are never edited.
 
     Args:
         answer: As the engine gave it.
-        short_prompt: The user's words; a noun such as "video" that is part of them is no talk
-            about the picture.
+        short_prompt: The user's words, line breaks included. A noun such as "video" that is among
+            them is no talk about the picture; and where they have several lines, or say what
+            happens when, line breaks are kept.
+        target: The generator that the answer is for; openings that its makers use stay.
 
     Returns:
-        The text on one line. A text that is wrapped too deeply keeps its wrapping.
+        The cleaned text. A text that is wrapped too deeply keeps its wrapping.
     """
     text = well_formed(answer)
     text, invisible = _INVISIBLE.subn("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    words = well_formed(short_prompt).strip()
+    steps = _steps(words, target)
     start, removed = text, dict[str, None]()
     for _ in range(_ROUNDS):
         before = text
-        for name, step in _steps(short_prompt):
+        for name, step in steps:
             after = step(text)
             if after != text:
                 removed[name] = None
@@ -237,21 +99,157 @@ def well_formed(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
-def _steps(short_prompt: str) -> tuple[tuple[str, Callable[[str], str]], ...]:
-    return (
-        ("spacing", _tidied),
-        ("think tags", _without_thinking),
+def _steps(words: str, target: Target | None) -> tuple[tuple[str, Callable[[str], str]], ...]:
+    def around(step: Callable[[str], str], *, quotes: bool = True) -> Callable[[str], str]:
+        return lambda text: _edit_around(text, step, words, quotes=quotes)
+
+    steps: list[tuple[str, Callable[[str], str]]] = [
+        ("spacing", around(_tidied, quotes=False)),
+        (THOUGHTS, _without_thoughts),
         ("answer tags", _inside_answer),
-        ("special tokens", _without_markers),
+        ("special tokens", partial(_MARKERS.sub, "")),
         ("code fence", _inside_fence),
         ("JSON", _inside_json),
-        ("chat", _without_chat),
-        ("label", _without_label),
-        ("quotes", _without_quotes),
-        ("markdown", _without_markdown),
-        ("talk about the picture", lambda text: lead_off(text, short_prompt)),
-        ("line breaks", lambda text: " ".join(text.split())),
-    )
+        ("chat", around(_without_chat)),
+        ("label", around(_without_label)),
+        ("quotes", around(_without_quotes, quotes=False)),
+        ("markdown", around(_without_markdown)),
+    ]
+    if not MEDIUM.search(words):
+        steps.append(("talk about the picture", around(lambda text: _without_medium(text, target))))
+    if "\n" not in words and not understand(words).timed_lines:
+        steps.append(("line breaks", around(lambda text: " ".join(text.split()), quotes=False)))
+    return tuple(steps)
+
+
+# ---- what is never edited
+
+_HIDDEN = 0xF0000  # characters for private use, which stand for what is hidden from a step
+_MOST_HIDDEN = 0xFFF0
+_FEWEST_OWN_WORDS = 3  # fewer are no sentence of the user's, but words that anybody uses
+
+
+def hide_quotes(text: str) -> str:
+    """The text with a blank for each character of a quotation, so that places stay the same."""
+    for quote in quotes_in(text):
+        start, end = quote.span
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def _edit_around(text: str, step: Callable[[str], str], words: str, *, quotes: bool) -> str:
+    """Apply a step to all but the user's own words and, with `quotes`, what is quoted."""
+    own = _find_own_words(text, words)
+    locked = [*own, *(quote.span for quote in quotes_in(text))] if quotes else own
+    pieces, hidden, position = list[str](), list[str](), 0
+    for start, end in sorted(locked):
+        if start >= position and len(hidden) < _MOST_HIDDEN:
+            pieces += text[position:start], chr(_HIDDEN + len(hidden))
+            hidden.append(text[start:end])
+            position = end
+    if not hidden or any(ord(char) >= _HIDDEN for char in text):
+        return step(text)
+    edited = step("".join(pieces) + text[position:])
+    return "".join(hidden[ord(char) - _HIDDEN] if ord(char) >= _HIDDEN else char for char in edited)
+
+
+def _find_own_words(text: str, words: str) -> list[tuple[int, int]]:
+    """Where the short prompt stands in the text as it was typed, or with another first letter."""
+    if not words:
+        return []
+    if text[:1].lower() == words[:1].lower() and text[1 : len(words)] == words[1:]:
+        return [(0, len(words))]
+    at = text.find(words) if len(words.split()) >= _FEWEST_OWN_WORDS else -1
+    return [(at, at + len(words))] if at >= 0 else []
+
+
+# ---- thoughts
+
+_TAG = re.compile(
+    r"<[|｜]?([/\w:| ｜]{2,40}?)[|｜]?(?:\s[^<>]{0,60})?>|\[([/\w]{2,20})\]|◁([/\w]{2,20})▷"
+)
+_ESCAPED_TAG = re.compile(r"&lt;(/?\w{2,20})&gt;")
+# An element of any other name before the answer, if it plans; a page's own hold the text itself.
+_FIRST_ELEMENT = re.compile(
+    r"\A\s*<(?!(?:\w+_)?(?:answer|prompt|output|response|result|final|caption|description)>)"
+    r"(?!(?:p|div|span|b|i|em|strong|html|body|h\d|ul|ol|li|br)\b)([a-z]\w{1,30})>"
+    r"([^\0]{1,50000}?)</\1>(?=\s*[^\W\d_])",
+    re.IGNORECASE,
+)
+_PLANS = re.compile(r"\b(?:I|[Ww]e|[Ll]et me|the user|The user|request|prompt|need to)\b|用户")
+_THOUGHT = re.compile(
+    r"(/|end_(?:of_)?|(?:start|begin)_(?:of_)?)?(?:\w{1,20}[:_]|ant)?"
+    r"(?:think(?:ing)?|thoughts?|thought_process|reason(?:ing)?|reflect(?:ion)?|analysis"
+    r"|scratchpad|(?:inner_)?monologue|cot|chain_of_thought|plan(?:ning)?|rationale)(_end|_start)?",
+    re.IGNORECASE,
+)
+# Channels and private tokens, written as the tags that most models use. What goes before the
+# channel of the answer is a thought, whatever it is called.
+_CHANNELS = {
+    "</think>": r"""
+        (?:<\|start\|>\s*\w*\s*)?<\|channel\|>\s*final\b[^<]{0,80}(?:<\|constrain\|>\w*)?<\|message\|>
+        |<unused95>|<channel\|>|\A\s*(?:assistant)?analysis(?=[A-Z])[^\0]*?assistantfinal
+        """,
+    # The last one is that of a server which has left out the special tokens.
+    "<think>": r"""
+        (?:<\|start\|>\s*\w*\s*)?<\|channel\|>\s*\w+[^<]{0,80}<\|message\|>
+        |<unused94>(?:\s*thoughts?\b)?|<\|channel>\s*(?:thoughts?|analysis)\b
+        |\A\s*(?:assistant)?analysis(?=[A-Z])
+        """,
+}
+_CHANNEL_TAGS = {tag: regex(pattern, re.NOFLAG) for tag, pattern in _CHANNELS.items()}
+
+
+def thought_tags(text: str) -> list[tuple[int, int, bool]]:
+    """Start and end of each mark of a thought, and whether it closes one."""
+    tags = []
+    for tag in _TAG.finditer(text):
+        found = _THOUGHT.fullmatch((tag[1] or tag[2] or tag[3]).strip(" |｜"))
+        if found:
+            prefix = (found[1] or "").lower()
+            closes = prefix.startswith(("/", "end")) or found[2] == "_end"
+            tags.append((tag.start(), tag.end(), closes))
+    return tags
+
+
+def _without_thoughts(text: str) -> str:
+    """Drop closed thoughts, and what precedes a closing tag whose opening tag is missing."""
+    marked = _ESCAPED_TAG.sub(r"<\1>", text)
+    for tag, pattern in _CHANNEL_TAGS.items():
+        marked = pattern.sub(tag, marked)
+    kept: list[str] = []
+    position, opened = 0, -1
+    for start, end, closes in thought_tags(marked):
+        if not closes:
+            if opened < 0:
+                kept.append(marked[position:start])
+                opened = end
+        else:
+            if opened < 0:
+                kept.clear()
+            position, opened = end, -1
+    if opened >= 0:
+        return f"{''.join(kept)}<think>{marked[opened:]}"
+    text = "".join(kept) + marked[position:]
+    element = _FIRST_ELEMENT.match(text)
+    return text[element.end() :] if element and _PLANS.search(element[2]) else text
+
+
+# ---- wrappings
+
+_ANSWER = re.compile(
+    r"<(/?)(?:(?!neg)[a-z]{1,12}_)?(?:answer|prompt|output|response|result|final|caption"
+    r"|description|solution)>|<\|(?:(begin_of|start)_|(end_of|end)_)(?:box|solution|response)\|>",
+    re.IGNORECASE,
+)
+_WHOLE_ELEMENT = re.compile(r"\A<([a-z]\w{0,30})(?:\s[^<>]{0,80})?>([^\0]*)</\1>\Z", re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\{(?:\\text\{([^{}]*)\}|([^{}]*))\}")
+_MARKER = r"""
+    (?:<\|[^|<>\s]{1,40}\|>|<｜[^｜<>]{1,40}｜>|</?s>|\[/?INST\]|\[(?:EOS|BOS|PAD|SEP|CLS)\]
+    |<(?:(?:start|end|begin)_of_\w{1,20}|eos|bos|pad|eod|eot|unused\d{1,3})>|\s)+"""
+_MARKERS = regex(rf"\A{_MARKER}|(?<!\s){_MARKER}\Z")
+_FENCE = re.compile(r"(?:\A|\n|(?<=[:：] ))(```|~~~)([^`]+?)\1(?=\s|\Z)")
+_FEWEST_INSIDE = 6  # words of a block that is the answer
 
 
 def _tidied(text: str) -> str:
@@ -259,61 +257,138 @@ def _tidied(text: str) -> str:
     return _LINE_BREAKS.sub("\n", _BLANKS.sub(" ", text)).strip()
 
 
-def _without_thinking(text: str) -> str:
-    """Drop closed thoughts, and what precedes a closing tag whose opening tag is missing."""
-    kept: list[str] = []
-    position, opened = 0, -1
-    for tag in _THINK.finditer(text):
-        if not (tag[1] or tag[2]):
-            if opened < 0:
-                kept.append(text[position : tag.start()])
-                opened = tag.start()
-        else:
-            if opened < 0:
-                kept.clear()
-            position, opened = tag.end(), -1
-    return "".join(kept) + text[opened if opened >= 0 else position :]
-
-
 def _inside_answer(text: str) -> str:
     tags = list(_ANSWER.finditer(text))
-    opens = [at for at, tag in enumerate(tags) if not tag[1]]
-    if not opens:
-        return text
-    at = opens[-1]
-    end = tags[at + 1].start() if at + 1 < len(tags) else len(text)
-    return text[tags[at].end() : end]
-
-
-def _without_markers(text: str) -> str:
-    return _MARKERS_LAST.sub("", _MARKERS_FIRST.sub("", text))
+    opens = [at for at, tag in enumerate(tags) if not tag[1] and not tag[3]]
+    if opens:
+        at = opens[-1]
+        end = tags[at + 1].start() if at + 1 < len(tags) else len(text)
+        return text[tags[at].end() : end]
+    whole = _WHOLE_ELEMENT.match(text)
+    if whole and f"<{whole[1]}" not in whole[2]:
+        return whole[2]
+    boxed = _BOXED.findall(text)
+    return "".join(boxed[-1]) if boxed else text
 
 
 def _inside_fence(text: str) -> str:
-    parts = text.split("```", 3)
-    if len(parts) != 3 or parts[2].strip() or not _is_preamble(parts[0]):
+    """The block that is the answer; what stands around it must be the shorter part."""
+    blocks = [
+        block
+        for block in _FENCE.finditer(text)
+        if "negative" not in text[max(0, block.start() - 40) : block.start()].lower()
+    ]
+    if len(blocks) != 1:
         return text
-    first, newline, rest = parts[1].partition("\n")
-    return rest if newline and len(first) <= 12 and " " not in first.strip() else parts[1]
+    first, newline, rest = blocks[0][2].partition("\n")
+    inside = rest if newline and len(first) <= 12 and " " not in first.strip() else blocks[0][2]
+    around = len(text) - len(blocks[0][0])
+    alone = not text[: blocks[0].start()].strip() and not text[blocks[0].end() :].strip()
+    if alone or (around < len(inside) and len(inside.split()) >= _FEWEST_INSIDE):
+        return inside
+    return text
 
 
-def _is_preamble(text: str) -> bool:
-    return len(text) <= 200 and (not text.strip() or text.rstrip()[-1] in ":：")
+_KEY = re.compile(
+    r"prompt|caption|description|text|answer|output|response|result|content|positive|final"
+)
+_OTHER_KEY = re.compile(r"negative|original|short|input|user|source|query|request")
+_LONGEST_JSON = 100_000
 
 
 def _inside_json(text: str) -> str:
-    if not (text.startswith("{") and text.endswith("}")):
+    """The one text of a JSON value that can be the prompt; the value itself where none can."""
+    if text[:1] + text[-1:] not in ("{}", "[]", '""') or len(text) > _LONGEST_JSON:
         return text
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    found = [fields[key] for key in _JSON_KEYS if isinstance(fields.get(key), str)]
-    return well_formed(found[0]) if len(found) == 1 else text
+    if text[0] == '"' and "\\" not in text:
+        return text  # merely quoted
+    for parse in (partial(json.loads, strict=False), ast.literal_eval):  # Python writes it, too
+        try:
+            found = _prompt_in(parse(text), 8)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return text if found is None else well_formed(found)
+    return text
+
+
+def _prompt_in(value: Any, depth: int) -> str | None:
+    if isinstance(value, str):
+        return value
+    if depth and isinstance(value, list) and len(value) == 1:
+        return _prompt_in(value[0], depth - 1)
+    if not depth or not isinstance(value, dict):
+        return None
+    fields = {str(key).lower(): inner for key, inner in value.items()}
+    named = {key: i for key, i in fields.items() if _KEY.search(key) and not _OTHER_KEY.search(key)}
+    if len(named) > 1:
+        named = {key: inner for key, inner in named.items() if "prompt" in key} or named
+    if not named and len(fields) == 1 and not _OTHER_KEY.search(next(iter(fields))):
+        named = fields
+    if len(named) != 1:
+        return None
+    return _prompt_in(next(iter(named.values())), depth - 1)
+
+
+# ---- remarks
+
+_PREAMBLE = regex(
+    r"""
+    \A(?:(?:sure|certainly|of course|absolutely|okay|ok|great|alright)\b[^\n:]{0,80}?[!.,:]\s+)?
+    (?:here(?:['’]s| is| are| you go)|below is|this is (?:a|the|an|your) (?:enhanced|detailed
+    |refined)|hier ist|voici|aquí (?:está|tienes)|ecco|вот|以下是|这是)[^\n:：]{0,120}[:：]\s*
+    """
+)
+# A small letter goes on with the sentence: "Okay, let me think" is a thought, and not chat.
+_CHATTER = re.compile(
+    r"\A(?i:sure|certainly|of course|absolutely|okay|ok|great|alright|好的)[!,.，！。]"
+    r"\s*(?![a-z\s])"
+)
+_BETTER = "enhanced|upsampled|refined|detailed|final|revised|improved|expanded|rewritten"
+_LABEL = regex(
+    rf"""
+    \A[*_#>\s]{{0,8}}(?:(?:{_BETTER})(?=\s?[:：])|(?:(?:{_BETTER}|long|video|image|scene|full|text
+    |english|generated|positive|your|new|the)\s+){{0,3}}(?:prompt|caption|description|output|answer
+    |response|result|assistant|beschreibung|antwort|описание|промпт|ответ|提示词|(?:视频|画面)?描述))
+    \s{{0,3}}(?:\([^)\n]{{0,40}}\))?[*_]{{0,3}}\s{{0,3}}[:：][*_]{{0,3}}\s*(?:[|>][-+]?\n\s*)?
+    """  # the end is how YAML writes a text of several lines
+)
+_TITLE = re.compile(r"\A(?:#{1,6}\s+[^\n.!?]{1,80}|\*\*[^\n.!?*]{1,80}\*\*:?)\s*\n+(?=\S)")
+_QUOTES = {'"': '"', "“": "”", "«": "»", "「": "」", "『": "』", "„": "“", "'": "'", "‘": "’"}
+
+_MARKDOWN = tuple(
+    regex(pattern, re.MULTILINE)
+    for pattern in (
+        r"\*\*(?P<text>[^*\n]{1,600})\*\*",
+        r"(?<![\w_])__(?P<text>[^_\n]{1,600})__(?![\w_])",
+        r"(?<![\w*])\*(?P<text>[^*\s][^*\n]{0,600})\*(?![\w*])",
+        r"(?<![\w_])_(?P<text>[^_\s][^_\n]{0,600})_(?![\w_])",
+        r"(?<!`)`(?P<text>[^`\n]{1,600})`(?!`)",
+        r"\[(?P<text>[^\[\]\n]{1,200})\]\([^()\s]{1,300}\)",
+        r"""
+        ^[ \t]{0,8}(?:(?:#{1,6}|[-*•>])[ \t]+|\d{1,2}[.)][ \t]+(?=\D)
+        |(?:-{3,}|\*{3,}|_{3,})[ \t]{0,8}$)(?P<text>)
+        """,
+    )
+)
+_NEGATIVE = re.compile(
+    r"(?:\n|(?<=[.!?])\s)[*_#\s]{0,6}negative(?:[ _-]prompts?)?[*_\s]{0,4}[:：][^\0]*\Z",
+    re.IGNORECASE,
+)
+_TAIL = regex(
+    r"""
+    (?:(?<=[.!?])\s+|\n)\(?(?:(?:please )?let me know|i hope (?:this|that|it)|would you like
+    |feel free|do you want|if you(?:['’]d| would) like|is there anything|note:|\**note\**:
+    |word count|\d{1,4} words\)|(?:this|the) (?:enhanced |revised |detailed |expanded )?(?:prompt
+    |version|rewrite|revision) (?:keep|add|maintain|preserve|include|emphasi[sz]e|expand|aim|focuse
+    |provide|incorporate|describe|use|stay|retain)s?\b
+    |i(?:['’]ve| have) (?:added|kept|expanded|included))[^\0]*\Z
+    """
+)
+_TAIL_LENGTH = 400
 
 
 def _without_chat(text: str) -> str:
-    text = _CHATTER.sub("", _PREAMBLE.sub("", text))
+    text = _NEGATIVE.sub("", _CHATTER.sub("", _PREAMBLE.sub("", text)))
     start = max(0, len(text) - _TAIL_LENGTH)
     return text[:start] + _TAIL.sub("", text[start:])
 
@@ -333,6 +408,88 @@ def _without_quotes(text: str) -> str:
 
 
 def _without_markdown(text: str) -> str:
-    for pattern, replacement in _MARKDOWN:
-        text = pattern.sub(replacement, text)
+    for pattern in _MARKDOWN:
+        text = pattern.sub(r"\g<text>", text)
     return _tidied(text)
+
+
+# ---- talk about the picture
+
+_VIDEO = "video(?: clip| footage)?|footage|film"
+_STILL = "image|clip|picture|photo|photograph|animation|screenshot"
+MEDIUM = re.compile(rf"\b(?:{_VIDEO}|{_STILL})s?\b|\bframes?\b|\bscreen", re.IGNORECASE)
+"""Words for the medium; where a user says one, it is part of the scene or asked for."""
+
+_SHOWING = """
+    show|depict|feature|capture|display|present|portray|showcase|illustrate|contain|start|open|begin
+    |end|conclude|close|appear|seem|feel|look|continue|focus|take|unfold|maintain|remain|transition
+    |move|exude|evoke|highlight|emphasize|suggest|follow|reveal|zoom|pan|cut"""
+_KIND = "(?:(?:short|brief|input|given|provided|whole|entire|overall|above|animated) ){0,2}"
+_START = r"(?:\A|(?<=[.!?]\s)|(?<=\n))"
+
+
+def _medium_patterns(medium: str, scene: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Patterns and what takes the place of what they match: always what leaves a sentence.
+
+    Args:
+        medium: Pattern of the nouns that go.
+        scene: The noun that takes their place.
+    """
+    medium = f"(?:{medium})"
+    rules = (
+        (
+            rf"""
+            {_START}(?:the|this) {_KIND}{medium} (?:shows|depicts|presents) an? (?:series|sequence)
+            [ ]of (?:images|frames|pictures) (?:where|in which) (?P<next>\w)
+            """,
+            r"\g<next>",
+        ),
+        (
+            rf"""
+            {_START}(?:this is an? (?:\w+ ){{0,2}}{medium} (?:of|showing|featuring) (?=(?:an?|the
+            |two|three|some|many|several) )|(?:in (?:the|this|these) {_KIND}{medium}s?,? )?(?:we|I)
+            [ ](?:can )?see (?!(?:that|how|it|what|why|where)\b))
+            """,
+            f"The {scene} shows ",
+        ),
+        (rf"{_START}in (?:the|this|these) {_KIND}{medium}s?, (?P<next>\w)", r"\g<next>"),
+        (
+            rf"\bas (?:the|this) {medium} (?:progresses|goes on|advances|proceeds|plays)\b",
+            f"as the {scene} unfolds",
+        ),
+        (
+            rf"""
+            \b(?:the|this)(?P<how> overall| entire| whole)?(?: (?:short|input|given|provided|above
+            |animated))? {medium} (?=(?:is|was|has|also|then|now|(?:{_SHOWING})s?)\b)
+            """,
+            rf"the\g<how> {scene} ",
+        ),
+        (rf"\b(?:the|these) {medium}s (?P<verb>{_SHOWING})\b", rf"the {scene} \g<verb>s"),
+        (
+            rf"""
+            \b(?P<when>throughout|during|(?:mid|half|part)way through|(?:start|beginning|middle|end
+            |rest|course|duration) of) (?:the|this)(?P<how> entire| whole)? {medium}\b
+            """,
+            rf"\g<when> the\g<how> {scene}",
+        ),
+        (rf"\b(?P<the>the|this) {medium}(?=['’]s\b)", rf"\g<the> {scene}"),
+        (rf" in (?:the|this) {medium}(?=[,.;!?])", ""),
+    )
+    return tuple((regex(pattern), replacement) for pattern, replacement in rules)
+
+
+_STILLS_ONLY = _medium_patterns(_STILL, "video")
+_ANY_MEDIUM = _medium_patterns(f"{_VIDEO}|{_STILL}", "scene")
+
+
+def _without_medium(text: str, target: Target | None) -> str:
+    """Speak of the scene, or of the video where the target's makers do, and of nothing else."""
+    for pattern, replacement in _STILLS_ONLY if target and target.openings else _ANY_MEDIUM:
+        text = pattern.sub(partial(_replaced, replacement), text)
+    return text
+
+
+def _replaced(replacement: str, found: re.Match[str]) -> str:
+    """What takes the place of a match, with a capital where that has one."""
+    text = found.expand(replacement)
+    return text[:1].upper() + text[1:] if found[0][0].isupper() else text

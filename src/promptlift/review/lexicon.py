@@ -13,8 +13,24 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["akin", "ancestors", "is_noun", "lemma", "noun_kind", "part_of_speech"]
+from promptlift.language import word_set
 
+__all__ = [
+    "akin",
+    "ancestors",
+    "is_noun",
+    "is_person",
+    "is_thing",
+    "is_word",
+    "lemma",
+    "names_of",
+    "noun_kind",
+    "part_of_speech",
+    "synonyms",
+    "visible_kind",
+]
+
+_MOST_SENSES = 2  # what a noun means in a later sense is seldom meant
 _MOST_STEPS = 24  # the longest chain of hypernyms in WordNet has fewer
 
 
@@ -27,18 +43,25 @@ class _Table(NamedTuple):
 @cache
 def _table() -> _Table:
     packed = files("promptlift.review").joinpath("lexicon.txt.xz").read_bytes()
-    lines = lzma.decompress(packed).decode("ascii").splitlines()
+    text = lzma.decompress(packed).decode("ascii").replace(" ", "\t").replace("_", " ")
+    lines = text.splitlines()
     parts_of_speech: dict[str, str] = {}
     for line in lines[:3]:
-        parts_of_speech.update(dict.fromkeys(line[2:].split(), line[0]))
+        parts_of_speech.update(dict.fromkeys(line[2:].split("\t"), line[0]))
     table = _Table(parts_of_speech, [], {})
+    senses = table.senses
     for number, line in enumerate(lines[3:]):
-        head, *words = line.split()
-        names = []
-        for word in words:
-            name, _, rank = word.replace("_", " ").partition(":")
-            names.append(name)
-            table.senses.setdefault(name, []).append((int(rank or 1), number))
+        head, *names = line.split("\t")
+        first = (1, number)
+        for at, word in enumerate(names):
+            sense = first
+            if ":" in word:
+                word, rank = word.split(":")
+                names[at], sense = word, (int(rank), number)
+            if word in senses:
+                senses[word].append(sense)
+            else:
+                senses[word] = [sense]
         table.synsets.append((head[0], int(head[1:] or -1), names))
     return table
 
@@ -49,6 +72,14 @@ def lemma(word: str) -> str:
     import simplemma
 
     return str(simplemma.lemmatize(word.lower(), lang="en"))
+
+
+@lru_cache(maxsize=8192)
+def is_word(word: str) -> bool:
+    """Whether a word in small letters is English, in any of its forms."""
+    import simplemma
+
+    return simplemma.is_known(word, lang="en") or bool(part_of_speech(lemma(word)))
 
 
 def part_of_speech(word: str) -> str:
@@ -91,15 +122,90 @@ _KINDS = {
 }
 
 
+@lru_cache(maxsize=16384)
 def _synset(noun: str) -> int:
     """Line of a noun's first sense; -1 where that is nothing to be seen."""
     return dict(_table().senses.get(noun, ())).get(1, -1)
+
+
+def visible_kind(noun: str) -> str:
+    """The kind of the first sense of a noun that can be seen, as `noun_kind` names it."""
+    senses = _table().senses.get(noun, ())
+    if not senses:
+        return ""
+    rank, synset = min(senses)
+    return _KINDS[_table().synsets[synset][0]] if rank <= _MOST_SENSES else ""
+
+
+def is_thing(noun: str) -> bool:
+    """Whether any sense of a lemma, or of two words, is something that can be seen."""
+    return noun in _table().senses
+
+
+@lru_cache(maxsize=16384)
+def is_person(noun: str) -> bool:
+    """Whether a lemma mostly names a person or people."""
+    if " " in noun:
+        return is_person(noun.rsplit(" ", 1)[1])
+    if noun in _PEOPLE or noun in _SPIRITS or noun in _ALSO or noun_kind(noun) != "person":
+        return noun in _PEOPLE
+    # A toaster proposes toasts by its first sense, and a chameleon changes its mind: where the
+    # second is a device or an animal, that is meant.
+    second = dict(_table().senses[noun]).get(2, -1)
+    return second < 0 or _table().synsets[second][0] not in "ta"
+
+
+_SPIRITS = word_set(
+    "creature spirit soul presence subject star focus hybrid prey viewer observer hob"
+)
+_PEOPLE = word_set("person people crowd audience couple man individual figure passersby")
+
+
+@lru_cache(maxsize=16384)
+def synonyms(noun: str) -> frozenset[str]:
+    """Other names of what a noun means in its first sense that can be seen."""
+    senses = _table().senses.get(noun, ())
+    return frozenset(_table().synsets[min(senses)[1]][2]) if senses else frozenset()
+
+
+@lru_cache(maxsize=16384)
+def names_of(noun: str) -> frozenset[str]:
+    """All names that a noun stands for: itself, synonyms of any sense, what it is a kind of."""
+    table = _table()
+    same = {name for _, line in table.senses.get(noun, ()) for name in table.synsets[line][2]}
+    return frozenset({noun, *same, *ancestors(noun)})
+
+
+# What these are in common use, and by no sense of WordNet's.
+_ALSO_CALLED = {
+    "cat": "kitten kitty",
+    "dog": "puppy pup",
+    "horse": "foal",
+    "cow": "calf",
+    "sheep": "lamb",
+    "bear": "cub",
+    "pig": "piglet",
+    "chicken": "chick",
+    "duck": "duckling",
+    "deer": "fawn",
+    "rabbit": "bunny",
+    "boat": "yacht",
+    "phone": "smartphone",
+    "watch": "smartwatch",
+    "sea": "ocean",
+    "ocean": "sea",
+    "beach": "seashore shore",
+    "highway": "motorway",
+}
+_ALSO = {word: noun for noun, words in _ALSO_CALLED.items() for word in words.split()}
 
 
 @lru_cache(maxsize=8192)
 def ancestors(noun: str) -> tuple[str, ...]:
     """What a noun is by its first sense, nearest first: ``armchair``: chair, seat, furniture."""
     table, synset, found = _table(), _synset(noun), list[str]()
+    if noun in _ALSO:
+        found.append(_ALSO[noun])
     for _ in range(_MOST_STEPS):
         synset = table.synsets[synset][1] if synset >= 0 else -1
         if synset < 0:

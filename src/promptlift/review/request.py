@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from promptlift.language import dominant_script, guess_language
+from promptlift.language import (
+    ENGLISH_FUNCTION_WORDS,
+    FUNCTION_WORDS,
+    UNSPACED,
+    dominant_script,
+    guess_language,
+    word_set,
+)
+from promptlift.review.camera import camera_mentions
+from promptlift.review.grammar import EMPTY_WORDS, Phrase, Reading, Token, read
+from promptlift.review.lexicon import is_thing, lemma, part_of_speech
 from promptlift.review.result import TextSpan
 
 __all__ = [
+    "SOFT_NOUNS",
     "Action",
     "CameraMove",
     "EditOrder",
@@ -21,7 +34,14 @@ __all__ = [
     "Thing",
     "TimedLine",
     "UserRequest",
+    "language_of",
+    "quotes_in",
+    "reads_as_english",
+    "relations_in",
+    "things_of",
+    "time_families",
     "understand",
+    "without_quotes",
 ]
 
 CameraMove = Literal[
@@ -91,7 +111,7 @@ class Relation:
     """Where one thing is, seen from another.
 
     Attributes:
-        kind: ``left``, ``right``, ``above``, ``below``, ``on``, ``under``, ``in``, ``behind``,
+        kind: ``left``, ``right``, ``above``, ``below``, ``on``, ``in``, ``outside``, ``behind``,
             ``front``, ``between`` or ``beside``.
         subject: The lemma of the thing that is placed.
         object: The lemma of the thing that it is placed by; empty for the picture itself.
@@ -200,7 +220,68 @@ class UserRequest:
     timed_lines: tuple[TimedLine, ...] = ()
 
 
+_QUOTES = re.compile(
+    r"\"(?P<a>[^\"\n]{1,300})\"|“(?P<b>[^”\n]{1,300})”|„(?P<c>[^“”\n]{1,300})[“”]"
+    r"|«\s?(?P<d>[^»\n]{1,300}?)\s?»|»(?P<e>[^«\n]{1,300})«|「(?P<f>[^」\n]{1,300})」"
+    r"|『(?P<g>[^』\n]{1,300})』|‘(?P<h>[^‘’\n]{1,300}(?:’\w[^‘’\n]*)*)’(?!\w)"
+    r"|(?<!\w)'(?P<i>[^'\s](?:[^'\n]|'(?=\w)){0,300}?)'(?!\w)"
+)
+
+
+def quotes_in(text: str) -> tuple[Quote, ...]:
+    """Find text in quotation marks of any sort; apostrophes are none."""
+    found = []
+    for match in _QUOTES.finditer(text):
+        inner = next(group for group in match.groups() if group is not None)
+        if any(char.isalnum() for char in inner):
+            whole = match[0]
+            found.append(Quote(inner, (whole[0], whole[-1]), match.span()))
+    return tuple(found)
+
+
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_MOST_READ = 6000  # characters that are read closely
+_CAPITALIZED_NOUNS = word_set("German")
+_KNOWN = 0.75
+
+
+def language_of(text: str) -> str | None:
+    """The language of a text, or the name of its script; None where neither is known."""
+    return _language(text)[0]
+
+
+def reads_as_english(text: str) -> bool:
+    """Whether a text can be read by the rules of English."""
+    return _language(text)[1]
+
+
+@lru_cache(maxsize=1024)
+def _language(text: str) -> tuple[str | None, bool]:
+    """The language of a text, None where it is not known, and whether English rules may read it."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    script = dominant_script(text)
+    if script != "latin":
+        return script, False
+    guess = guess_language(words)
+    if guess is not None:
+        return guess, guess == "English"
+    names = {word.lower() for word in _WORD.findall(text) if word[0].isupper()}
+    unknown = {word for word in words if not _may_be_english(word)}
+    foreign = next((name for name, own in _NAMED_WORDS.items() if own & unknown), None)
+    if foreign is None and unknown <= names and set(words) - names:
+        # All but names is English: "Machu Picchu, pan left".
+        words = [word for word in words if word not in unknown]
+        unknown = set()
+    known = sum(word not in unknown for word in words)
+    if len(words) > 1 and known >= _KNOWN * len(words):
+        return "English", True
+    return foreign, known > len(words) / 2
+
+
+def _may_be_english(word: str) -> bool:
+    return word.isascii() and bool(
+        word in ENGLISH_FUNCTION_WORDS or part_of_speech(word) or part_of_speech(lemma(word))
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -210,7 +291,537 @@ def understand(text: str) -> UserRequest:
     Args:
         text: The user's words as typed, line breaks included.
     """
-    words = [word.lower() for word in _WORD.findall(text)]
-    script = dominant_script(text)
-    language = script if script != "latin" else guess_language(words)
-    return UserRequest(text=text, language=language, word_count=len(words))
+    language, english = _language(text)
+    quotes = tuple(q for q in quotes_in(text) if q.span[1] - q.span[0] < len(text.strip()))
+    letters = _WORD.findall(text)
+    count = sum(map(len, letters)) if language in UNSPACED else len(letters)
+    request = UserRequest(
+        text=text,
+        language=language,
+        word_count=count,
+        quotes=quotes,
+        names=_names(text, quotes) if language not in _CAPITALIZED_NOUNS else (),
+        timed_lines=_timed_lines(text),
+    )
+    if not english:
+        return replace(request, things=things_of(text, language))
+    reading = read(without_quotes(text)[:_MOST_READ])
+    edits = _edits(reading.text)
+    return replace(
+        request,
+        things=_things(reading, edits),
+        relations=tuple(relations_in(reading)),
+        actions=_actions(reading),
+        negations=_negations(reading),
+        edits=edits,
+        camera=frozenset(move for _, move in camera_mentions(reading.text)),  # type: ignore[misc]
+        times=tuple(
+            Mention(text[slice(*found.span())], found.span())
+            for found in _TIME_WORD.finditer(reading.text)
+        ),
+        styles=tuple(Mention(m[0], m.span()) for m in _STYLE.finditer(reading.text)),
+    )
+
+
+def without_quotes(text: str) -> str:
+    """A text with blanks for the letters of what it quotes, so that places stay the same."""
+    for quote in quotes_in(text):
+        start, end = quote.span
+        if end - start < len(text.strip()):
+            text = text[:start] + re.sub(r"[^\W_]", "_", text[start:end]) + text[end:]
+    return text
+
+
+def _span(reading: Reading, first: int, last: int) -> TextSpan:
+    return reading.tokens[first].start, reading.tokens[last].end
+
+
+# Nouns that speak of the video, of a place in the picture or of an amount, not of a thing in it.
+SOFT_NOUNS = word_set("""
+    video image clip footage scene shot picture photo photograph film movie frame view camera style
+    quality detail background foreground setting environment side front top bottom left right back
+    middle center centre second minute hour lot kind sort type piece part pair couple dozen set way
+    time moment number group bunch thing something anything everything end start beginning
+    perspective angle lens focus zoom pan tilt color colour look effect motion
+    movement action sequence direction distance area one two other another each people's slow
+    transformation process temperature timelapse time-lapse close-up closeup panorama tableau
+    portrait dolly style version mood atmosphere space air day night rest use order place
+""")
+
+
+def _things(reading: Reading, edits: tuple[EditOrder, ...]) -> tuple[Thing, ...]:
+    """List the things asked for; what an edit takes away is none of them."""
+    gone = [_place(reading.text, edit.gone, edit.span) for edit in edits if edit.gone]
+    another = any(token.text in ("another", "other", "others") for token in reading.tokens)
+    found = []
+    for phrase in reading.phrases:
+        token = reading.tokens[phrase.head]
+        if phrase.denied or any(start <= token.start < end for start, end in gone):
+            continue
+        part = phrase.noun in SOFT_NOUNS and not (
+            phrase.noun == "couple" and not reading.text[token.end :].startswith(" of")
+        )
+        if part or not token.text[0].isalpha():
+            continue
+        number = None if phrase.number == 1 and another else phrase.number
+        colors = tuple(t.text for t in map(reading.tokens.__getitem__, phrase.colors) if not t.name)
+        span = token.start, token.end
+        words = reading.text[slice(*span)]
+        found.append(Thing(phrase.noun, words, span, number, colors, phrase.plural))
+    return tuple(found)
+
+
+def _place(text: str, part: str, span: TextSpan) -> TextSpan:
+    start = text.find(part, *span)
+    return (start, start + len(part)) if start >= 0 else (0, 0)
+
+
+_SIDE = (
+    r"(?:to|on|at|in|from|of|along|by)?\s*(?:the|its|his|her|their|your)?\s*"
+    r"(?:far |very |immediate |lower |upper )?"
+)
+_END = r"(?:[- ]?hand)?(?:\s+(?:side|edge|corner|half|part|end))?(?P<of>\s+(?:of|from)\b)?"
+_TOP = r"on top of|(?:on|to|onto|at|along|across) the (?:very )?(?:top|above) of"
+_OVER = r"(?<=flies )over|(?<=flying )over|(?<=passes )over|(?<=hangs )over|(?<=soars )over"
+_BOTTOM = r"(?:on|to|at|near) the (?:very )?(?:bottom|base|foot|below) of"
+_PLACES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(rf"\b{pattern}", re.IGNORECASE))
+    for kind, pattern in (
+        ("left", rf"{_SIDE}left{_END}"),
+        ("right", rf"{_SIDE}right{_END}"),
+        ("above", rf"(?:above(?: of)?|atop|{_TOP}|{_OVER})(?P<of>\s+)"),
+        ("below", rf"(?:below|beneath|underneath|under|{_BOTTOM})(?P<of>\s+)"),
+        ("front", r"(?:in front of|(?:in|to|at) the front(?: of)?)(?P<of>\s+)"),
+        ("behind", r"(?:behind|in back of|(?:to|at|in) the (?:back|behind|rear) of)(?P<of>\s+)"),
+        ("between", r"between(?P<of>\s+)"),
+        ("beside", r"(?:beside|next to|alongside|near|by)(?P<of>\s+)"),
+        ("outside", r"outside(?: of)?(?P<of>\s+)"),
+        ("in", r"(?:in|inside|within)(?P<of>\s+)"),
+        ("on", r"(?:on|onto|upon)(?P<of>\s+)"),
+    )
+)
+_OWNERS = word_set("its his her their")
+_PARTS = word_set(
+    "pair set top side edge piece group couple stack pile row layer rest middle center"
+)
+# "Right beside", "left behind" and "is left" are no sides.
+_NO_SIDE = re.compile(
+    r"\b(?:right (?:beside|next|behind|in|on|above|under|below|away|now|there|here|angle|as|where|"
+    r"outside|inside)\b"
+    r"|left (?:behind|by|over|to (?!right)|in|on|open|alone|it|them|him|her|a |an |the (?!of))"
+    r"|(?:just|is|are|was|were|has|have|had|been|all|what|be|being|who|which|that|he|she|it|they)"
+    r"\s+left(?! of| side))",
+    re.IGNORECASE,
+)
+
+
+def relations_in(reading: Reading) -> list[Relation]:
+    """Find where things are: "a bed on the left of a television"."""
+    text, found = reading.text, list[Relation]()
+    token_starts = [token.start for token in reading.tokens]
+    starts = [token_starts[phrase.head] for phrase in reading.phrases]
+    no_sides = {at for match in _NO_SIDE.finditer(text) for at in range(*match.span())}
+    taken: set[int] = set()
+    for kind, match in ((kind, match) for kind, p in _PLACES for match in p.finditer(text)):
+        start, end = match.span()
+        side, words = kind in ("left", "right"), match[0].lower().split()
+        if start in taken or end - 1 in (taken if not side or "the" in words else no_sides):
+            continue
+        after = reading.phrases[bisect_left(starts, end) :][:4]
+        here = bisect_right(token_starts, start)
+        object_ = _object(reading, after, bisect_left(token_starts, end)) if match["of"] else None
+        if not side and (object_ is None or not is_thing(object_.noun)):
+            continue
+        before = reading.phrases[: bisect_left(starts, start)][-8:]
+        subject = _placed(reading, before, reading.sentences[here])
+        if side and after and object_ is None and text[:start].rstrip()[-1:] in ("", *".,;:"):
+            # "To its right, a chair": the chair is placed by what came before.
+            object_ = None if _OWNERS.isdisjoint(words) else subject
+            subject = after[0]
+        if kind not in ("in", "on"):
+            taken.update(range(start, end))
+        nouns = [phrase.noun if phrase else "" for phrase in (subject, object_)]
+        found.append(Relation(kind, nouns[0], nouns[1], (start, end)))
+    return sorted(found, key=lambda relation: relation.span)
+
+
+def _object(reading: Reading, after: list[Phrase], at: int) -> Phrase | None:
+    """What a preposition governs, past "a pair of"; `at` is the token after the preposition."""
+    while len(after) > 1 and after[0].noun in _PARTS:
+        if reading.tokens[after[0].head + 1].text != "of":
+            break
+        after = after[1:]
+    gap = reading.tokens[at : after[0].first] if after else []
+    barred = any(token.tag in "VXC" or token.text in ".;:!?" for token in gap)
+    return after[0] if after and not barred else None
+
+
+def _placed(reading: Reading, before: list[Phrase], sentence: int) -> Phrase | None:
+    """The thing that stands somewhere: the nearest before, past "side", "top" and the like."""
+    found = None
+    for phrase in reversed(before):
+        if phrase.noun in SOFT_NOUNS or phrase.denied:
+            continue
+        found = found or phrase
+        if reading.sentences[phrase.head] != sentence:
+            return found if reading.sentences[found.head] == sentence else None
+        # What hangs on a preposition is seldom what moves: "from under the table to the right".
+        lead = reading.tokens[phrase.first - 1] if phrase.first else None
+        if lead is None or lead.tag != "P" or lead.text == "with":
+            return phrase
+    return found
+
+
+def _actions(reading: Reading) -> tuple[Action, ...]:
+    return tuple(
+        Action(token.lemma, reading.text[token.start : token.end], (token.start, token.end))
+        for token, denied in zip(reading.tokens, reading.denied, strict=True)
+        if token.tag in "VGE" and token.lemma != "be" and not denied
+    )
+
+
+_SHOWING = word_set("show have include contain feature add depict use see put be display need want")
+
+
+def _negations(reading: Reading) -> tuple[Negation, ...]:
+    found = []
+    tokens = reading.tokens
+    for first, last in reading.denials:
+        if tokens[first].text in ("instead", "than", "of") and "instead" in reading.text.lower():
+            continue
+        span = _span(reading, first, last)
+        found += [
+            Negation(tuple(group), reading.text[slice(*span)], span)
+            for group in _denied_words(tokens[first : last + 1])
+            if group and "camera" not in group
+        ]
+    for phrase in reading.phrases:
+        empty = next(
+            (n for n in range(phrase.first, phrase.head) if tokens[n].text in EMPTY_WORDS), -1
+        )
+        if empty >= 0 and not phrase.denied:
+            span = _span(reading, empty, phrase.head)
+            found.append(Negation(("crowd",), reading.text[slice(*span)], span))
+    return tuple(found)
+
+
+def _denied_words(tokens: list[Token]) -> list[list[str]]:
+    """The content words of a negator's scope; "no people or cars" gives two groups."""
+    groups: list[list[str]] = [[]]
+    for token in tokens:
+        if token.text in ("nobody", "no-one", "one") and len(tokens) <= 2:
+            groups[-1].append("person")
+        elif token.text in ("or", "and", "nor"):
+            groups.append([])
+        elif token.tag == "P" and not groups[-1] and tokens[0].text == "not":
+            break  # "not on the wall" is about the place
+        elif token.tag in "NVGAKE" and token.text not in ENGLISH_FUNCTION_WORDS:
+            if token.tag == "N":
+                # "Do not show any people" denies the people.
+                groups[-1] = [word for word in groups[-1] if word not in _SHOWING]
+            groups[-1].append(token.lemma)
+    return groups
+
+
+_FAMILIES_OF_TIME = {
+    word: family
+    for family, words in {
+        "night": "night nights nighttime midnight nocturnal moonlit moonlight nightfall starlit",
+        "day": "day daytime daylight noon midday",
+        "morning": "morning dawn sunrise daybreak",
+        "evening": "evening dusk sunset twilight sundown",
+        "rain": "rain rainy raining rainfall rainstorm drizzle drizzling downpour",
+        "snow": "snow snowy snowing snowfall snowstorm blizzard",
+        "fog": "fog foggy mist misty haze hazy",
+        "storm": "storm stormy thunderstorm tempest lightning",
+        "sun": "sunny sunshine sunlit cloudless",
+        "overcast": "overcast cloudy",
+        "summer": "summer summery",
+        "winter": "winter wintry",
+        "autumn": "autumn autumnal",
+        "spring": "springtime",
+    }.items()
+    for word in words.split()
+}
+_TIME_WORD = re.compile(
+    rf"(?<![\w-])(?:{'|'.join(_FAMILIES_OF_TIME)}|(?<=in )spring|(?<=in )fall|golden hour|"
+    r"blue hour)(?![\w-])",
+    re.IGNORECASE,
+)
+
+
+def time_families(text: str) -> dict[str, TextSpan]:
+    """Times of day, weather and seasons that a text names, each with its first place."""
+    found: dict[str, TextSpan] = {}
+    for match in _TIME_WORD.finditer(text):
+        word = match[0].lower()
+        other = {"spring": "spring", "fall": "autumn"}.get(word, "evening")
+        found.setdefault(_FAMILIES_OF_TIME.get(word, other), match.span())
+    return found
+
+
+_STYLE = re.compile(
+    r"\bin the style of [^,.;\n]+|\b(?:in (?:an? |the )?)?(?:[\w'’-]+ ){1,2}style\b"
+    r"|\b(?:water\s?colou?r|oil|acrylic|ink) paint(?:ing|ed)?\b|\bwater\s?colou?r\b|\bpixel art\b"
+    r"|\bblack[ -]and[ -]white\b(?= *(?:$|[,.;]|film|photo|video|footage|movie))|\bfilm noir\b"
+    r"|\b(?:anime|cartoon|claymation|cyberpunk|surrealis[mt]|impressionis[mt]|ukiyo[- ]?e?|"
+    r"stop[- ]motion|line art|pencil (?:sketch|drawing)|charcoal drawing|low[- ]poly|"
+    r"vaporwave|steampunk|comic book|monochrome|sepia|(?:8|16|35|70)\s?mm film|3d render)\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(
+    r"(?<![\w'’])[A-ZÀ-ÖØ-Þ][\w'’-]*(?:\s+(?:(?:of|the|de|la|von|van|del|di)\s+){0,2}"
+    r"[A-ZÀ-ÖØ-Þ][\w'’-]*){0,6}"
+)
+_MOSTLY = 0.7
+
+
+def _names(text: str, quotes: tuple[Quote, ...]) -> tuple[Mention, ...]:
+    words = [word for word in _WORD.findall(text) if len(word) > 3]
+    if sum(word[0].isupper() for word in words) > _MOSTLY * len(words) and len(words) > 2:
+        return ()
+    found = []
+    for match in _NAME.finditer(text):
+        start, end = match.span()
+        if any(first <= start < last for first, last in [quote.span for quote in quotes]):
+            continue
+        parts = match[0].split()
+        before = text[:start].rstrip()
+        opens = not before or before[-1] in '.!?:;\n"“«(' or text[len(before) : start].count("\n")
+        # A capital at the start of a sentence says nothing of its word.
+        if opens and (len(parts) < 2 or parts[0].lower() in ENGLISH_FUNCTION_WORDS):
+            start += len(parts[0])
+            start += len(text[start:end]) - len(text[start:end].lstrip())
+            parts = parts[1:]
+        name = text[start:end].strip()
+        if len(name) > 1 and parts and not all(part.isupper() and len(part) < 3 for part in parts):
+            found.append(Mention(name, (start, start + len(name))))
+    return tuple(found)
+
+
+_CLOCK = (
+    r"(?:(?P<{0}m>\d{{1,2}}):(?P<{0}s>\d{{2}}(?:\.\d+)?)"
+    r"|(?P<{0}p>\d{{1,3}}(?:\.\d+)?)\s?s(?:ec(?:onds?)?)?)"
+)
+_TIMED = re.compile(
+    rf"[\[(]?(?<![\d:]){_CLOCK.format('a')}(?:\s*(?:[-–—]|to)\s*{_CLOCK.format('b')})?[\])]?"
+    r"\s*[:,–—-]?\s+(?P<text>[^\n;]+?)(?=\s*(?:[\n;]|[.,]?\s*[\[(]?\d{1,2}:\d{2}\s*[-–—\]:]|$))"
+)
+
+
+def _timed_lines(text: str) -> tuple[TimedLine, ...]:
+    found = []
+    for match in _TIMED.finditer(text):
+        alone = match["bm"] is None and match["bp"] is None
+        opens = (
+            not text[: match.start()].strip() or text[: match.start()].rstrip(" ")[-1:] in "\n;.,"
+        )
+        if alone and not (opens and match["am"]):
+            continue
+        end = None if alone else _seconds(match, "b")
+        found.append(TimedLine(_seconds(match, "a"), end, match["text"].strip(), match.span()))
+    return tuple(found)
+
+
+def _seconds(match: re.Match[str], which: str) -> float:
+    if match[f"{which}p"]:
+        return float(match[f"{which}p"])
+    return 60 * int(match[f"{which}m"]) + float(match[f"{which}s"])
+
+
+_POLITE = (
+    r"(?:(?:please|kindly|now|then|and|also|just|(?:can|could|would|will) you|"
+    r"i(?:['’]d| would) like (?:you )?to|i want (?:you )?to|i want|let['’]s|(?:we|you) should|"
+    r"you need to|you must),?\s+)*"
+)
+_START = rf"(?:^|(?<=[.;!?\n,:])\s*|(?<=\band)\s+|(?<=\bthen)\s+){_POLITE}"
+_STOP = (
+    r"(?=\s*(?:[.;!?\n,]|$|\b(?:and|then)\s+(?:add|insert|put|place|replace|remove|delete|erase|"
+    r"make|change|turn|swap|keep|leave|let|show|paint)\b))"
+)
+_SOME, _THE = r"[^.;!?\n,]+?", "(?:the|all|every|his|her|their|my|its)"
+_GONE, _THERE = r"(?P<gone>[^.;!?\n]+?)", f"(?P<there>{_SOME})"
+_WHERE = (
+    r"(?: (?:from|in|on|at|off|out of|between|around|along|against|behind|near|to|into|onto|"
+    rf"next to|beside|under|over) {_SOME})?"
+)
+_REPLACE = "(?:replace|trade|swap(?: out)?|exchange|switch|substitute)"
+_TURN = "(?:change|turn|transform|convert|switch|morph)"
+_REMOVE = (
+    "(?:remove|delete|erase|eliminate|get rid of|take (?:away|out|off)|clear (?:away|out)|"
+    "cut out|leave out|omit)"
+)
+_MAKE = "(?:make|paint|recolou?r|colou?r|dye|tint|turn|render|set|have|let|keep)"
+_MADE = rf"(?P<there>(?:it|this|everything|(?:all )?{_THE} {_SOME}) {_SOME})"
+_REPLACED = "(?:(?:should|must|to) be )?(?:replaced (?:by|with)|swapped for)"
+_ONE = r"(?P<gone>(?:an? |the )?[\w-]+(?: [\w-]+)??)"
+# Orders by kind; in a pattern a space stands for any white space.
+_ORDERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(_START + pattern.replace(" ", r"\s+") + _STOP, re.IGNORECASE))
+    for kind, pattern in (
+        ("replace", f"{_REPLACE} {_GONE} (?:with|by|for|to|into) {_THERE}"),
+        ("change", f"{_TURN} {_GONE} (?:into|to) {_THERE}(?: (?:instead of|rather than) {_SOME})?"),
+        ("remove", rf"(?:take|move) (?!away|out|off|an?\b){_GONE} (?:away|out(?: of {_SOME})?)\b"),
+        ("remove", f"{_REMOVE} (?P<gone>{_SOME}){_WHERE}"),
+        ("add", f"(?:add|insert|include|introduce|put|place) {_THERE}{_WHERE}"),
+        ("change", f"{_MAKE} {_MADE}(?: (?:instead of|rather than|not) (?P<gone>{_SOME}))?"),
+        ("replace", f"(?:i (?:want|need) )?(?P<gone>{_THE} {_SOME}) {_REPLACED} {_THERE}"),
+        (
+            "replace",
+            rf"instead of {_ONE},? (?P<there>(?:the|an?|there|show|make|use|have)\b{_SOME})",
+        ),
+    )
+)
+_INSTEAD = re.compile(
+    rf"(?P<there>{_SOME})\s+(?:instead of|rather than|in place of)\s+"
+    r"(?P<gone>(?:an? |the )?(?:[\w-]+\s?){1,4}?)"
+    r"(?=\s*(?:[.;!?\n,]|$|\b(?:in|on|at|is|are|hands?|with|and)\b))",
+    re.IGNORECASE,
+)
+_MOST_ORDERED = 600  # characters of a clause; longer ones are no orders
+
+
+def _edits(text: str) -> tuple[EditOrder, ...]:
+    """Find orders to change the video: "replace the jar with a bottle"."""
+    found: list[EditOrder] = []
+    clauses = [m.span() for m in re.finditer(r"[^.;!?\n]+", text) if len(m[0]) < _MOST_ORDERED]
+    orders = (
+        (kind, match)
+        for kind, pattern in _ORDERS
+        for clause in clauses[:40]
+        for match in pattern.finditer(text, *clause)
+    )
+    for kind, match in orders:
+        lead = text[: match.start()].rstrip()
+        if any(edit.span[0] < match.end() and match.start() < edit.span[1] for edit in found):
+            continue
+        if lead.endswith(("and", "then")) and not found:
+            continue
+        groups = match.groupdict()
+        gone, there = groups.get("gone") or "", groups.get("there") or ""
+        if kind == "change" and not gone and not _changes(there, match[0]):
+            continue
+        if match[0].lower().lstrip().startswith("substitute") and " for " in match[0]:
+            gone, there = there, gone
+        start = match.end() - len(match[0].lstrip())
+        found.append(EditOrder(kind, gone.strip(), there.strip(), (start, match.end())))  # type: ignore[arg-type]
+    if not found and len(text) < _MOST_ORDERED:
+        found += [
+            EditOrder("replace", match["gone"].strip(), match["there"].strip(), match.span())
+            for match in _INSTEAD.finditer(text)
+        ]
+    return tuple(sorted(found, key=lambda edit: edit.span))
+
+
+def _changes(there: str, order: str) -> bool:
+    """Whether "make the car blue" changes a thing; "let the sun shine" does not."""
+    verb = re.sub(_POLITE, "", order.lstrip(), flags=re.IGNORECASE).split()[0].lower()
+    whole = there.lower().startswith(("it ", "this ", "everything "))
+    if verb in ("have", "let", "keep", "set", "render") and not there.lower().startswith("it "):
+        return False
+    reading = read(there)
+    if not reading.tokens:
+        return False
+    if whole and (verb == "make" or time_families(there) or _STYLE.search(there)):
+        return True
+    if reading.tokens[-1].tag in "KA":
+        return True
+    more = reading.tokens[-1].tag == "E" or len(reading.phrases) > 1
+    return not whole and (more or bool(re.search(r"\blook\b|\b\w+er\b", there)))
+
+
+# Numbers from two to twelve, colors in the order of `_COLOR_NAMES`, and the ending of both, as
+# patterns of whole words.
+_COLOR_NAMES = "red blue green yellow orange purple pink brown black white gray"
+_FOREIGN = {
+    "German": (
+        "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
+        "rot blau grün gelb orange|orangefarben violett|lila rosa braun schwarz weiß|weiss grau",
+        "(?:e[nmrs]?)?",
+    ),
+    "French": (
+        "deux trois quatre cinq six sept huit neuf dix onze douze",
+        (
+            "rouge bleue? verte? jaune orange violette?|mauve rose brune?|marron noire? "
+            "blanc(?:he)? grise?"
+        ),
+        "s?",
+    ),
+    "Spanish": (
+        "dos tres cuatro cinco seis siete ocho nueve diez once doce",
+        (
+            "roj[oa] azul verde amarill[oa] naranja morad[oa]|violeta rosa marrón|marrones "
+            "negr[oa] blanc[oa] gris"
+        ),
+        "(?:e?s)?",
+    ),
+    "han": (
+        "[两二] 三 四 五 六 七 八 九 十 十一 十二",
+        "红 [蓝] 绿 黄 橙 紫 粉 [棕褐] 黑 白 灰",
+        "",
+    ),
+    "kana": (
+        "[二] 三 四 五 六 七 八 九 十 十一 十二",
+        "赤 青 緑 黄 オレンジ 紫 ピンク 茶 黒 白 灰",
+        "",
+    ),
+}
+# The plain forms of these words, by which a text too short for grammar is known.
+_NAMED_WORDS = {
+    language: set(re.findall(r"\w{4,}", re.sub(r"(\w)\?", r"\1", f"{numbers} {colors}")))
+    | set(re.findall(r"\w{4,}", re.sub(r"\w\?", "", colors)))
+    for language, (numbers, colors, _) in _FOREIGN.items()
+}
+_COUNTERS = "[个只条头匹辆位名张杯朵棵座艘架台人羽枚本株块把件]"
+
+
+def things_of(text: str, language: str | None) -> tuple[Thing, ...]:
+    """Nouns that a text of some other languages counts or colors, by the words beside them."""
+    if language not in _FOREIGN:
+        return ()
+    numbers, colors, ending = _FOREIGN[language]
+    counts = {word: value for value, word in enumerate(numbers.split(), start=2)}
+    shades = dict(zip(colors.split(), _COLOR_NAMES.split(), strict=True))
+    if language not in UNSPACED:
+        return _spaced_things(text, language, counts, shades, ending)
+    before = rf"(?<![一二三四五六七八九十第])(?:{{0}}|{{1}}){_COUNTERS}の?(\w{{{{1,2}}}})"
+    kinds: list[tuple[str, int | None, tuple[str, ...]]] = [
+        (before.format(word, value), value, ()) for word, value in counts.items()
+    ]
+    behind = r"(?:{0})(?:色的?|色の|的|い|の)(\w{{1,2}})"
+    kinds += [(behind.format(word), None, (name,)) for word, name in shades.items()]
+    return tuple(
+        Thing(match[1], match[1], match.span(1), number, own)
+        for pattern, number, own in kinds
+        for match in re.finditer(pattern, text)
+    )
+
+
+def _spaced_things(
+    text: str, language: str, counts: dict[str, int], shades: dict[str, str], ending: str
+) -> tuple[Thing, ...]:
+    def known(word: str, table: Iterable[str]) -> str:
+        patterns = (key for key in table if re.fullmatch(f"(?:{key}){ending}", word, re.IGNORECASE))
+        return next(patterns, "")
+
+    small = FUNCTION_WORDS.get(language, frozenset())
+    words, found = [(match[0], match.span()) for match in _WORD.finditer(text)], list[Thing]()
+    for at, (word, _) in enumerate(words):
+        number, color = counts.get(known(word, counts)), shades.get(known(word, shades))
+        if number is None and color is None:
+            continue
+        # In German the noun follows its color and has a capital; in French and Spanish it stands
+        # before it.
+        follows = color is None or language == "German"
+        places = words[at + 1 : at + 4] if follows else words[max(0, at - 1) : at]
+        nouns = (
+            (noun, span)
+            for noun, span in places
+            if noun not in small
+            and not known(noun, shades)
+            and (language != "German" or noun[0].isupper())
+        )
+        for noun, span in [*nouns][:1]:
+            own = (color,) if color else ()
+            found.append(Thing(noun.lower()[:5], noun, span, number, own))
+    return tuple(found)

@@ -16,6 +16,7 @@ from promptlift.tokens.families import (
     family,
     family_for_model,
     family_from_config,
+    is_reasoning_model,
 )
 from promptlift.tokens.text import counter_for, estimate_text_tokens, load_target_counter
 
@@ -31,5 +32,6 @@ __all__ = [
     "family",
     "family_for_model",
     "family_from_config",
+    "is_reasoning_model",
     "load_target_counter",
 ]

@@ -8,6 +8,7 @@ code, named beside each family.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -27,11 +28,13 @@ __all__ = [
     "family",
     "family_for_model",
     "family_from_config",
+    "is_reasoning_model",
 ]
 
 CountText: TypeAlias = Callable[[str], int]
 """Gives the number of tokens of a text, without any marker."""
 
+_END_OF_ANSWER = 4
 _Chat: TypeAlias = Callable[[str, str, int, CountText], int]
 
 
@@ -66,6 +69,12 @@ class Family:
     def prompt(self, size: Size, frames: int, chat_tokens: int) -> int:
         """Tokens of a whole prompt: `frames` images of one size and the turn around them."""
         return frames * self.image(size) + chat_tokens
+
+    def follow_up(self, answer: str, text: str, count: CountText) -> int:
+        """Tokens, from above, of an answer and a user turn that are added to a conversation."""
+        # A system text is given, lest the template's own be counted again.
+        around = self.chat("-", "", 0, count) + _END_OF_ANSWER
+        return around + count(answer) + count(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -578,6 +587,19 @@ def family_for_model(name: str) -> str | None:
     """The family of a model, by its name or path; None where it tells nothing."""
     lowered = name.lower()
     return next((found for part, found in _FAMILY_OF_NAME.items() if part in lowered), None)
+
+
+# Models that think before they answer unless they are told not to.
+_REASONING = re.compile(
+    r"thinking|cosmos-?reason|reason(?:ing|er)|magistral|qwq|qvq|gpt-oss|mimo-vl|[-_]r1\b|\bo[134]\b|gpt-5"
+    r"|gemini-(?:2\.5|3)|qwen3\.\d|glm-?4\.[156]v",
+    re.IGNORECASE,
+)
+
+
+def is_reasoning_model(*names: str) -> bool:
+    """Whether a model thinks before it answers, by its names, paths or family."""
+    return any(_REASONING.search(name) for name in names)
 
 
 # ---- by a model's files, and by measurement

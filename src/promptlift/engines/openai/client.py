@@ -46,7 +46,7 @@ from urllib.parse import SplitResult, urlsplit
 import httpx2
 
 from promptlift import __version__
-from promptlift.engines.base import Completion, FinishReason
+from promptlift.engines.base import Completion
 from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import (
     ConfigEngineError,
@@ -55,6 +55,7 @@ from promptlift.errors import (
     ItemEngineError,
     TransientEngineError,
 )
+from promptlift.types import finish_reason
 
 __all__ = [
     "NO_SUCH_PAGE",
@@ -380,6 +381,9 @@ def _retry_after(value: str) -> float | None:
 def read_completion(answer: object) -> Completion:
     """The completion in the answer to a chat request: its first choice, without the reasoning.
 
+    An answer that is nothing but reasoning is given as a thought that was never closed, and one
+    that is nothing but a refusal as that.
+
     Raises:
         ValueError: It is no such answer.
     """
@@ -389,8 +393,13 @@ def read_completion(answer: object) -> Completion:
     message = _field(choices[0], "message")
     if not isinstance(message, dict):
         raise ValueError("no message")
-    text = _text(message.get("content"))
-    return _completion(text, _field(choices[0], "finish_reason"), _field(answer, "usage"))
+    return _completion(
+        _text(message.get("content")),
+        _field(choices[0], "finish_reason"),
+        _field(answer, "usage"),
+        thought=_thought(message),
+        refusal=_string(message.get("refusal")),
+    )
 
 
 async def read_events(events: AsyncIterator[object], on_text: Callable[[str], None]) -> Completion:
@@ -403,7 +412,7 @@ async def read_events(events: AsyncIterator[object], on_text: Callable[[str], No
     Raises:
         ValueError: These are no such chunks, or the last one is missing.
     """
-    pieces: list[str] = []
+    pieces, thoughts, refusals = list[str](), list[str](), list[str]()
     reason, usage = None, None
     async for chunk in events:
         choices = _field(chunk, "choices")
@@ -414,22 +423,44 @@ async def read_events(events: AsyncIterator[object], on_text: Callable[[str], No
             if _field(choice, "index") not in (0, None):
                 continue
             reason = _field(choice, "finish_reason") or reason
-            content = _field(_field(choice, "delta"), "content")
-            if isinstance(content, str) and content:
+            delta = _field(choice, "delta")
+            thoughts.append(_thought(delta))
+            refusals.append(_string(_field(delta, "refusal")))
+            content = _field(delta, "content")
+            if not isinstance(content, str):
+                content = _text(content)
+            if content:
                 pieces.append(content)
                 on_text(_text(content))
     if reason is None:
         raise ValueError("the stream ends before the answer does")
-    return _completion(_text("".join(pieces)), reason, usage)
+    return _completion(
+        _text("".join(pieces)),
+        reason,
+        usage,
+        thought="".join(thoughts),
+        refusal="".join(refusals),
+    )
 
 
-def _completion(text: str, reason: object, usage: object) -> Completion:
-    # Servers have more reasons than the API's own, such as vLLM's abort and repetition.
-    finish: FinishReason = "stop" if reason == "stop" else "other"
-    if reason == "length":
-        finish = "length"
+def _completion(
+    text: str, reason: object, usage: object, *, thought: str, refusal: str
+) -> Completion:
+    finish = finish_reason(reason)
+    if not text.strip() and refusal:
+        text, finish = _text(refusal), "refusal"
+    elif not text.strip() and thought:
+        text = f"<think>{_text(thought)}"
     tokens = (_positive(_field(usage, name)) for name in ("prompt_tokens", "completion_tokens"))
     return Completion(text, finish, *tokens)
+
+
+def _thought(message: object) -> str:
+    """What the model thought, under any of the names that servers have for it."""
+    named = (
+        _text(_field(message, name)) for name in ("reasoning_content", "reasoning", "thinking")
+    )
+    return next(filter(None, named), "") or _text(_field(message, "content"), thoughts=True)
 
 
 def read_count(answer: object) -> int | None:
@@ -565,12 +596,23 @@ def _positive(value: object) -> int | None:
     return None
 
 
-def _text(content: object) -> str:
-    """The text of a message's content, which may be missing, a string or a list of parts."""
+def _text(content: object, *, thoughts: bool = False) -> str:
+    """The text of a message's content, which may be missing, a string or one or more parts.
+
+    Args:
+        content: As a server gives it.
+        thoughts: Take the parts that are the model's thoughts, and no others.
+    """
     if isinstance(content, str):
         # JSON can spell half of a surrogate pair, which no file and no terminal takes.
-        return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return "" if thoughts else text
     if isinstance(content, list):
-        parts = (part for part in content if _field(part, "type") == "text")
-        return "".join(_text(_field(part, "text")) for part in parts)
-    return ""
+        return "".join(_text(part, thoughts=thoughts) for part in content)
+    if not isinstance(content, dict):
+        return ""
+    kind = _string(content.get("type")) or "text"
+    names: tuple[str, ...] = ("text", "value") if kind in ("text", "output_text") else ()
+    if thoughts:
+        names = ("thinking", "reasoning", "text") if kind in ("thinking", "reasoning") else ()
+    return next(filter(None, (_text(content.get(name)) for name in names)), "")

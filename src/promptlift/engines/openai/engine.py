@@ -189,10 +189,15 @@ class OpenAIEngine:
         user = {"role": "user", "content": [*parts, {"type": "text", "text": request.text}]}
         # An empty system turn is not sent: some chat templates refuse one.
         system = [{"role": "system", "content": request.system}] if request.system else []
+        later = [
+            {"role": role, "content": text}
+            for turn in request.follow_ups
+            for role, text in (("assistant", turn.answer), ("user", turn.text))
+        ]
         sampling = request.sampling
         return {
             "model": model.name,
-            "messages": [*system, user],
+            "messages": [*system, user, *later],
             self._limit_name: sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": sampling.seed,
