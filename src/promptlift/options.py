@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
@@ -28,11 +29,19 @@ from pydantic_core import ErrorDetails
 
 from promptlift.errors import OptionError
 from promptlift.instants import Strategy
-from promptlift.planning import DEFAULT_RESERVE
 from promptlift.targets import TARGETS
 from promptlift.targets import target as find_target
+from promptlift.targets.templates import Template
 from promptlift.targets.templates import template as find_template
-from promptlift.text import FRACTION_PATTERN, SIZE_PATTERN, parse_box, parse_fraction, parse_size
+from promptlift.template_file import read_template
+from promptlift.text import (
+    FRACTION_PATTERN,
+    SIZE_PATTERN,
+    check_short_prompt,
+    parse_box,
+    parse_fraction,
+    parse_size,
+)
 from promptlift.types import Box, Control, Kind, Size
 
 __all__ = ["ITEM_OPTIONS", "OnReject", "Options", "Strategy"]
@@ -58,6 +67,13 @@ def _no_boolean(value: object) -> object:
 
 
 _Number = BeforeValidator(_no_boolean)
+
+
+def _known_template(value: object) -> object:
+    """Only a path is read: a row or a request, which has texts, opens no file."""
+    if isinstance(value, str):
+        find_template(value)
+    return read_template(value) if isinstance(value, Path) else value
 
 
 class Options(BaseModel):
@@ -110,14 +126,31 @@ class Options(BaseModel):
         description="Context length in tokens, prompt and answer together; by default the "
         "engine's, or 4096 if unknown.",
     )
-    reserve: Annotated[int, _Number] = Field(
-        DEFAULT_RESERVE, ge=1, le=1_000_000, description="Tokens reserved for the answer."
-    )
-    template: str | None = Field(
+    reserve: Annotated[int, _Number] | None = Field(
         None,
-        max_length=100,
+        ge=1,
+        le=1_000_000,
+        description="Tokens reserved for the answer; by default what the target's prompts take, "
+        "at least 300, and more if the model thinks first.",
+    )
+    template: (
+        Annotated[
+            str | InstanceOf[Template],
+            BeforeValidator(_known_template),
+            PlainSerializer(lambda made: getattr(made, "name", made)),
+            WithJsonSchema({"type": "string", "maxLength": 100}),
+        ]
+        | None
+    ) = Field(
+        None,
         description="Prompt template: verbatim/1 (your prompt only; default for the Cosmos "
-        "upsampler) or instruct/1 (with instructions; default for other models).",
+        "upsampler), instruct/2 (with instructions; default for other models), predict1-text/1, "
+        "predict1-video/1, or on the command line a Jinja2 file.",
+    )
+    instruction: Annotated[str, AfterValidator(check_short_prompt)] = Field(
+        "",
+        max_length=2000,
+        description="Instruction to the model, added to those of the template.",
     )
     control: Kind | None = Field(
         None,
@@ -129,6 +162,11 @@ class Options(BaseModel):
         max_length=len(get_args(Control)),
         description="Control signals that the generator also receives; by default detected from "
         "the video.",
+    )
+    nouns: Annotated[tuple[str, ...], BeforeValidator(_parse_names)] = Field(
+        (),
+        max_length=32,
+        description="What is in view, such as a robot arm, a cup; named where no model looks.",
     )
     region: (
         Annotated[
@@ -172,6 +210,11 @@ class Options(BaseModel):
         description="Result if no answer passes: fail without one, the best answer, or your own "
         "prompt.",
     )
+    verify: bool = Field(
+        False,
+        description="Ask the model afterwards whether the prompt keeps each thing that you asked "
+        "for; its answers are only added to the record.",
+    )
     isolated: bool = Field(False, description="Decode in a separate process, for untrusted videos.")
 
     def __init__(self, /, **values: Any) -> None:
@@ -189,8 +232,6 @@ class Options(BaseModel):
             )
         if self.region is not None and self.mask is not None:
             raise OptionError("both a region and a mask are given", remedy="remove one of them")
-        if self.template is not None:
-            find_template(self.template)
         return self
 
     def merged(self, values: Mapping[str, Any]) -> Options:
@@ -202,7 +243,7 @@ class Options(BaseModel):
         if not values:
             return self
         for name in values:
-            if name not in ITEM_OPTIONS and name != "mask":
+            if name not in ITEM_OPTIONS and name not in _ROW_OPTIONS:
                 raise _unknown(name)
         changed = {field: getattr(self, field) for field in self.model_fields_set}
         return Options(**{**changed, **values})
@@ -211,10 +252,13 @@ class Options(BaseModel):
 _RUN_OPTIONS = frozenset({"isolated", "target_tokenizer"})
 """What belongs to a whole run: how videos are decoded, and files of the machine."""
 
+_ROW_OPTIONS = frozenset({"mask", "nouns"})
+"""What only a row sets: a file like its video, and what its spec names."""
+
 ITEM_OPTIONS: Final = tuple(
-    name for name in Options.model_fields if name not in {*_RUN_OPTIONS, "mask"}
+    name for name in Options.model_fields if name not in _RUN_OPTIONS | _ROW_OPTIONS
 )
-"""The names that a row or a request may set; a row may set ``mask`` too, a file like its video."""
+"""The names that a row or a request may set."""
 
 
 def _option_error(error: ErrorDetails) -> OptionError:

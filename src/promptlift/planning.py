@@ -17,20 +17,34 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from promptlift.errors import BudgetError, OptionError
+from promptlift.targets import DEFAULT_TARGET, Target
+from promptlift.targets import target as find_target
 from promptlift.text import check_short_prompt
-from promptlift.tokens import PIXTRAL, Family, counter_for
+from promptlift.tokens import PIXTRAL, Family, counter_for, is_reasoning_model
 from promptlift.tokens import family as token_family
 from promptlift.types import Size, fit
 
 if TYPE_CHECKING:
     from promptlift.video.source import Source
 
-__all__ = ["DEFAULT_CONTEXT", "DEFAULT_RESERVE", "Budget", "Cost", "Plan", "make_plan", "plan"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "DEFAULT_RESERVE",
+    "Budget",
+    "Cost",
+    "Plan",
+    "answer_reserve",
+    "make_plan",
+    "plan",
+]
 
 DEFAULT_CONTEXT = 4096
 """``max_model_len`` in Cosmos-Transfer1: auxiliary/upsampler/model/upsampler.py."""
 DEFAULT_RESERVE = 300
 """``max_tokens`` in the same file."""
+_TOKENS_A_WORD = 1.4  # of English prose
+_TOKENS_A_FOREIGN_WORD = 2.2  # or for the Chinese characters that stand for a word
+_THINKING = 10  # times the answer
 
 MIN_SIDE = 64
 """A frame whose longer side is below this tells a model nothing; the plan fails instead."""
@@ -122,6 +136,26 @@ class Plan:
     def size(self) -> Size:
         """Pixels of each frame as it is shown."""
         return self.chosen.size
+
+
+def answer_reserve(
+    goal: Target,
+    *,
+    language: str = "English",
+    reasons: bool = False,
+    context: int = DEFAULT_CONTEXT,
+) -> int:
+    """Tokens to keep for an answer that is as long as a target's prompts may be.
+
+    Args:
+        goal: The target.
+        language: The language of the answer.
+        reasons: Whether the model thinks before it answers, which takes tokens as well.
+        context: Tokens that prompt and answer may take together; thoughts get half of it at most.
+    """
+    each = _TOKENS_A_WORD if language == "English" else _TOKENS_A_FOREIGN_WORD
+    answer = max(DEFAULT_RESERVE, math.ceil(each * goal.max_words))
+    return max(answer, min(_THINKING * answer, context // 2)) if reasons else answer
 
 
 def make_plan(
@@ -276,7 +310,8 @@ def plan(
     *,
     frames: int = 2,
     context: int = DEFAULT_CONTEXT,
-    reserve: int = DEFAULT_RESERVE,
+    reserve: int | None = None,
+    target: str = DEFAULT_TARGET,
     family: str = "pixtral",
     size: Size | None = None,
     max_side: int | None = None,
@@ -288,7 +323,8 @@ def plan(
         prompt: The text that goes with the frames, as it is sent.
         frames: How many frames are shown.
         context: Tokens that prompt and answer may take together.
-        reserve: Tokens kept for the answer.
+        reserve: Tokens kept for the answer; None for what the target's prompts take.
+        target: The generator that the prompt is for.
         family: The model's family in `promptlift.tokens`.
         size: A box in pixels to fit each frame into, instead of the largest size that fits.
         max_side: Longest side in pixels.
@@ -305,5 +341,8 @@ def plan(
         from promptlift.video.source import probe  # a bare size never loads the decoder
 
         source = probe(video).size
+    if reserve is None:
+        reasons = is_reasoning_model(family)
+        reserve = answer_reserve(find_target(target), reasons=reasons, context=context)
     budget = Budget(counted, context, reserve, chat_tokens)
     return make_plan(source, frames, budget, size=size, max_side=max_side)

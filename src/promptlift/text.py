@@ -1,4 +1,4 @@
-"""Texts: the user's, checked and made one line; numbers with nouns; values as all readers take."""
+"""Texts: the user's, checked; numbers with nouns; values as all readers take."""
 
 from __future__ import annotations
 
@@ -53,15 +53,16 @@ def csv_cell(value: object) -> str:
 
 
 def check_short_prompt(text: str) -> str:
-    """The user's words with runs of white space made one space.
+    """The user's words as typed, without the white space around them; lines end in a line feed.
 
-    An empty prompt is fine and means "describe what is there".
+    Line breaks stay, for a request may have timed lines. An empty prompt is fine and means
+    "describe what is there".
 
     Raises:
         PromptError: It holds a control character, or bytes that are no text.
     """
     if text.isascii() and text.isprintable():
-        return " ".join(text.split())  # most are; a batch checks a million of them
+        return text.strip()  # most are; a batch checks a million of them
     for position, character in enumerate(text):
         category = unicodedata.category(character)
         if category == "Cs":
@@ -76,7 +77,7 @@ def check_short_prompt(text: str) -> str:
                 f"character {position + 1}",
                 remedy="remove that character",
             )
-    return " ".join(text.split())
+    return re.sub(r"\r\n?", "\n", text).strip()
 
 
 def plain_text(text: str) -> str:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
@@ -19,11 +20,20 @@ from promptlift.engines.base import Request
 from promptlift.errors import ConfigEngineError, OptionError, PromptliftError
 from promptlift.options import Options
 from promptlift.pipeline.video_cache import VideoCache
-from promptlift.planning import DEFAULT_CONTEXT, Budget, Plan, make_plan
-from promptlift.targets import target
-from promptlift.targets.templates import Turn, template
+from promptlift.planning import (
+    DEFAULT_CONTEXT,
+    DEFAULT_RESERVE,
+    Budget,
+    Cost,
+    Plan,
+    answer_reserve,
+    make_plan,
+)
+from promptlift.review.request import understand
+from promptlift.targets import prompt_language, target
+from promptlift.targets.templates import Template, TemplateInput, Turn, template
 from promptlift.text import check_short_prompt, counted
-from promptlift.tokens import Family, counter_for, load_target_counter
+from promptlift.tokens import Family, counter_for, is_reasoning_model, load_target_counter
 from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
 from promptlift.video.reader import AnalysedError, FrameChoice, VideoAnalysis, frame_count
 from promptlift.video.source import Source, VideoRegion
@@ -45,6 +55,9 @@ __all__ = [
 
 PRELOAD: Final = ("promptlift.video.movie", "promptlift.pipeline.prepare")
 """Modules that a worker process may import before its first call."""
+
+UPSAMPLER_IMAGES: Final = 2
+"""The most images of a request in Cosmos-Transfer1: auxiliary/upsampler/model/upsampler.py."""
 
 Stage: TypeAlias = Literal["prepare", "ask"]
 Progress: TypeAlias = Callable[[Stage, "Prepared | None"], None]
@@ -123,7 +136,7 @@ class Prepared:
     @property
     def predicted_tokens(self) -> int | None:
         """Tokens of what is sent, by the formula; a clip may give fewer frames than planned."""
-        if self.plan is None or not self.frames:
+        if self.plan is None:
             return None
         assert self.profile is not None, "it was planned for an engine"
         images = sum(self.profile.family.image(frame.size) for frame in self.frames)
@@ -151,16 +164,53 @@ class _ItemPlan:
         plan = self.plan(analysis)
         return plan.chosen.frames, plan.size
 
-    def turn(self, analysis: VideoAnalysis) -> tuple[Turn, Kind | None]:
+    @property
+    def template(self) -> Template:
+        """How the engine is asked."""
+        return choose_template(self.options, self.profile.info)[0]
+
+    @property
+    def frames(self) -> int:
+        """How many frames are read; a model without images is planned for as if it had one."""
+        wanted, most = self.options.frames, self.template.max_images
+        return wanted if most is None else min(wanted, max(1, most))
+
+    def turn(
+        self, analysis: VideoAnalysis, times: tuple[Fraction, ...]
+    ) -> tuple[Turn, Kind | None]:
         """What is said besides the images, and the kind of control video that they show."""
-        kind = self.options.control or (analysis.facts.kind.value if analysis.facts.kind else None)
+        options = self.options
+        kind = options.control or (analysis.facts.kind.value if analysis.facts.kind else None)
         kind = None if kind == "rgb" else kind
-        controls: tuple[Control, ...] = self.options.controls
+        controls: tuple[Control, ...] = options.controls
         if not controls and kind is not None:
             controls = (kind,)
-        words = template(choose_template(self.options, self.profile.info)[0])
-        goal = target(self.options.target)
-        return words.render(self.short_prompt, kind, controls, goal), kind
+        given = TemplateInput(
+            request=understand(self.short_prompt),
+            target=target(options.target),
+            shown=kind,
+            controls=controls,
+            facts=analysis.facts,
+            times=times,
+            duration=None if analysis.info.is_still else analysis.info.duration,
+            is_region=options.region is not None or options.mask is not None,
+            instruction=options.instruction,
+        )
+        return self.template.render(given), kind
+
+    def reserve(self, context: int) -> int:
+        """Tokens kept for the answer."""
+        goal, info = target(self.options.target), self.profile.info
+        return (
+            self.options.reserve
+            or self.template.reserve
+            or answer_reserve(
+                goal,
+                language=prompt_language(goal, understand(self.short_prompt).language),
+                reasons=is_reasoning_model(info.model, info.family or "", info.origin),
+                context=context,
+            )
+        )
 
     def plan(self, analysis: VideoAnalysis) -> Plan:
         """How the frames of the video are shown to the engine.
@@ -171,7 +221,7 @@ class _ItemPlan:
         """
         info, options, family = self.profile.info, self.options, self.profile.family
         adjustment = self.adjustment
-        frames = frame_count(analysis.info, options.frames)
+        frames = frame_count(analysis.info, self.frames)
         if frames > info.max_images:
             raise ConfigEngineError(
                 f"{counted(frames, 'frame')} are to be shown, and {info.name} takes "
@@ -187,15 +237,59 @@ class _ItemPlan:
             )
         if adjustment.context is not None:
             context = adjustment.context
-        turn, _ = self.turn(analysis)
-        chat = family.chat(turn.system, turn.text, frames, counter_for(family))
-        budget = Budget(family, context, options.reserve, chat + adjustment.extra_tokens)
+        # No frame is later than the end, so that no time is longer to write. `exact_plan` counts
+        # the text anew once the frames are read.
+        times = (analysis.info.duration or Fraction(0),) * frames
+        budget = Budget(
+            family,
+            context,
+            self.reserve(context),
+            self._chat_tokens(analysis, times) + adjustment.extra_tokens,
+        )
         plan = make_plan(
             analysis.info.size, frames, budget, size=options.size, max_side=options.max_side
         )
         return replace(
             plan, strategy=options.strategy, exact=options.exact, shrinks=adjustment.shrinks
         )
+
+    def exact_plan(self, plan: Plan, analysis: VideoAnalysis, times: tuple[Fraction, ...]) -> Plan:
+        """The same plan with the tokens of the text that tells the true times of the frames."""
+        text = self._chat_tokens(analysis, times) + self.adjustment.extra_tokens
+        more = text - plan.text_tokens
+
+        def cost(before: Cost) -> Cost:
+            total = before.prompt_tokens + more
+            return replace(before, prompt_tokens=total, fits=total + plan.reserve <= plan.context)
+
+        return replace(plan, text_tokens=text, source=cost(plan.source), chosen=cost(plan.chosen))
+
+    def request(
+        self, analysis: VideoAnalysis, plan: Plan | None, frames: tuple[Frame, ...]
+    ) -> Request:
+        """What the engine is asked."""
+        options = self.options
+        turn, kind = self.turn(analysis, _times(frames))
+        reserve = plan.reserve if plan else options.reserve or DEFAULT_RESERVE
+        settings = settings_of(options, self.profile.info)
+        return Request(
+            text=turn.text,
+            system=turn.system,
+            frames=frames,
+            sampling=Sampling(reserve, options.temperature, options.seed),
+            short_prompt=self.short_prompt,
+            facts=analysis.facts,
+            source_kind=kind,
+            controls=options.controls,
+            nouns=options.nouns,
+            is_region=options.region is not None or options.mask is not None,
+            key=work_key(settings, content=analysis.content, short_prompt=self.short_prompt),
+        )
+
+    def _chat_tokens(self, analysis: VideoAnalysis, times: tuple[Fraction, ...]) -> int:
+        turn, _ = self.turn(analysis, times)
+        family = self.profile.family
+        return family.chat(turn.system, turn.text, len(times), counter_for(family))
 
 
 async def prepare(
@@ -240,7 +334,7 @@ async def prepare(
         if options.target_tokenizer is not None:
             load_target_counter(options.target_tokenizer)  # a wrong file costs no decoding
         item = _ItemPlan(short_prompt, options, profile, adjustment)
-        choice = FrameChoice(options.strategy, options.frames, options.fps, options.exact)
+        choice = FrameChoice(options.strategy, item.frames, options.fps, options.exact)
         region = options.region if options.mask is None else str(options.mask)
         video = source
         if region is not None:
@@ -250,7 +344,7 @@ async def prepare(
                     remedy="cut the pictures",
                 )
             video = VideoRegion(source, region, choice)
-        if info.reads_text or with_frames:
+        if info.reads_text or with_frames or options.verify:
             # The vocabulary is read from disk once; after that it costs less than a thread.
             await asyncio.to_thread(counter_for, profile.family)
             analysis, frames = await videos.read(
@@ -260,29 +354,20 @@ async def prepare(
                 detail="low" if info.reads_text else "full",
                 isolated=options.isolated,
             )
-            plan = item.plan(analysis)
+            frames = frames[: item.template.max_images]
+            plan = item.exact_plan(item.plan(analysis), analysis, _times(frames))
         else:
             analysis = await videos.analyse(video, detail="full", isolated=options.isolated)
+        request = item.request(analysis, plan, frames)
     except AnalysedError as failure:
         analysis, error = failure.analysis, failure.error
     except PromptliftError as failure:
         error = failure
     if analysis is not None:
-        chosen, reason = choose_template(options, info)
+        used, reason = choose_template(options, info)
+        chosen = used.name
         settings = settings_of(options, info)
         key = work_key(settings, content=analysis.content, short_prompt=short_prompt)
-        if error is None:
-            turn, kind = item.turn(analysis)
-            request = Request(
-                text=turn.text,
-                system=turn.system,
-                frames=frames,
-                sampling=Sampling(options.reserve, options.temperature, options.seed),
-                short_prompt=short_prompt,
-                facts=analysis.facts,
-                source_kind=kind,
-                key=key,
-            )
     return Prepared(
         name=source_name(source),
         short_prompt=short_prompt,
@@ -301,17 +386,29 @@ async def prepare(
     )
 
 
-def choose_template(options: Options, info: EngineInfo) -> tuple[str, str]:
-    """The name of the template, and why it is that one."""
-    if options.template is not None:
-        return options.template, "chosen with --template"
-    if not info.reads_text:
-        return "verbatim/1", f"the {info.name} engine reads no instruction"
+def choose_template(options: Options, info: EngineInfo) -> tuple[Template, str]:
+    """The template, with the limits of the model that it is for, and why it is that one."""
     # By name or path; GGUF files, Ollama and the hub's cache each write it their own way.
-    names = (re.sub(r"[^a-z0-9]", "", name.lower()) for name in (info.model, info.origin))
-    if any("cosmosupsampleprompt1" in name for name in names):
-        return "verbatim/1", "the Cosmos upsampler was trained without an instruction"
-    return "instruct/1", "a general model needs an instruction"
+    names = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in (info.model, info.origin)]
+    name = next((name for name in names if "cosmosupsampl" in name), None)
+    if options.template is not None:
+        used, reason = options.template, "chosen with --template"
+    elif not info.reads_text:
+        used, reason = "verbatim/1", f"the {info.name} engine reads no instruction"
+    elif name is None:
+        used, reason = "instruct/2", "a general model needs an instruction"
+    else:
+        kinds = {"text2world": "predict1-text/1", "video2world": "predict1-video/1"}
+        used = next((kinds[kind] for kind in kinds if kind in name), "verbatim/1")
+        reason = "the Cosmos upsampler was trained without an instruction"
+    made = template(used) if isinstance(used, str) else used
+    if made.name == "verbatim/1" and name is not None and info.reads_text:
+        made = replace(made, max_images=UPSAMPLER_IMAGES, reserve=DEFAULT_RESERVE)
+    if made.max_images is not None and options.frames > made.max_images:
+        reason += f", and with at most {counted(made.max_images, 'image')}, not {options.frames}"
+    if options.instruction and not made.takes_instruction:
+        reason += "; it takes no --instruction"
+    return made, reason
 
 
 def options_as_json(options: Options) -> dict[str, Any]:
@@ -338,7 +435,7 @@ def settings_of(options: Options, info: EngineInfo) -> str:
     parts = {
         "options": options_as_json(options),
         "engine": [info.name, info.model, info.revision],
-        "template": choose_template(options, info)[0],
+        "template": choose_template(options, info)[0].name,
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -360,6 +457,10 @@ def work_key(settings: str, *, content: str, short_prompt: str) -> str:
     # By hand, since a resume names each item of a million anew.
     text = f"[{_quoted(settings)},{_quoted(content)},{_quoted(short_prompt)}]"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _times(frames: tuple[Frame, ...]) -> tuple[Fraction, ...]:
+    return tuple(frame.time for frame in frames)
 
 
 def source_name(source: Source) -> str:

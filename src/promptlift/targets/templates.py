@@ -1,20 +1,35 @@
 """What is said to a model: versioned templates.
 
-A template turns the user's short prompt, the kind of picture that is shown and the target into
-a system text and a user text. Its name carries a version; changed words are a new version, so
-that a record always tells which words were used.
+A template turns what is known of an item into a system text and a user text. Its name carries a
+version, or a digest for a file: changed words are another name, so that a record always tells
+which words were used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from promptlift.errors import OptionError
-from promptlift.targets import Target
+from promptlift.targets import Target, prompt_language
 from promptlift.types import Control, Kind
 
-__all__ = ["TEMPLATES", "Template", "Turn", "fixed_by", "free_under", "template"]
+if TYPE_CHECKING:
+    from promptlift.facts import Facts
+    from promptlift.review.request import UserRequest
+
+__all__ = [
+    "TEMPLATES",
+    "Template",
+    "TemplateInput",
+    "Turn",
+    "camera_in_words",
+    "fixed_by",
+    "free_under",
+    "template",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +46,92 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
-    """A way to ask.
+class TemplateInput:
+    """What a template may use.
 
     Attributes:
-        name: Name and version, such as ``verbatim/1``.
-        render: Makes the turn from the short prompt, the kind of picture shown (None for an
-            ordinary one), the controls that the result must obey and the target.
+        request: The short prompt, read once.
+        target: The generator that the prompt is for.
+        shown: The kind of control video that the frames are of; None for a camera picture.
+        controls: What the generator is made to follow.
+        facts: What was measured; None if nothing was.
+        times: Seconds of each frame.
+        duration: Seconds of the video; None for a still, and where it is not known.
+        is_region: Whether the frames show one region of a larger picture.
+        instruction: What the user adds to the template.
+    """
+
+    request: UserRequest
+    target: Target
+    shown: Kind | None = None
+    controls: tuple[Control, ...] = ()
+    facts: Facts | None = None
+    times: tuple[Fraction, ...] = ()
+    duration: Fraction | None = None
+    is_region: bool = False
+    instruction: str = ""
+
+    @property
+    def language(self) -> str:
+        """The language to write in."""
+        return prompt_language(self.target, self.request.language)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A way to ask. Picklable.
+
+    Attributes:
+        name: Name and version, such as ``verbatim/1``; for a file its name and a digest.
+        render: Makes the turn. Raises `OptionError` where a file's template fails.
+        max_images: The most images that the model was trained with; None for any.
+        reserve: Tokens that its makers keep for the answer; None to go by the target.
+        takes_instruction: Whether it says what the user adds.
+        source: The text of a template from a file; empty for a built-in one.
     """
 
     name: str
-    render: Callable[[str, Kind | None, tuple[Control, ...], Target], Turn]
+    render: Callable[[TemplateInput], Turn] = field(repr=False, compare=False)
+    max_images: int | None = None
+    reserve: int | None = None
+    takes_instruction: bool = False
+    source: str = field(default="", repr=False)
 
 
-def _verbatim(
-    short: str, shown: Kind | None, controls: tuple[Control, ...], target: Target
-) -> Turn:
+# ---- models that were trained on one way of asking
+
+
+def _verbatim(given: TemplateInput) -> Turn:
     """Say the user's words and nothing else, as the Cosmos upsampler was trained to be asked.
 
     Source of both: auxiliary/upsampler/model/upsampler.py in Cosmos-Transfer1.
     """
-    del shown, controls, target
-    return Turn("", short or "describe the following images")
+    return Turn("", _one_line(given) or "describe the following images")
 
 
-_SYSTEM = """\
-You write prompts for a video generator. You are shown frames of a video in order of time and a \
-short request. Write one paragraph of plain English in the present tense, {low} to {high} words, \
-that describes the video that is wanted: who or what is there and what it does, the setting, \
-the light, the colours and materials, what moves, and what the camera does.
-Keep everything that the request says: its subjects, numbers, colours, directions and negations. \
-Where the request and the frames differ, the request wins. Take everything else from the frames, \
-and do not invent people, objects or events that are in neither.
-Write about the scene itself, never about "the video", "the image" or "the frame". No title, no \
-list, no quotation marks, no remarks before or after the paragraph."""
+def _predict1_text(given: TemplateInput) -> Turn:
+    """Ask as text2world_prompt_upsampler_inference.py of Cosmos-Predict1 does."""
+    return Turn("", f"Upsample the short caption to a long caption: {_one_line(given)}")
+
+
+_PREDICT1_TASK = """
+Your task is to transform a given prompt into a refined and concise video description, no more \
+than 150 words.
+Focus only on the content, no filler words or descriptions on the style. Never mention things \
+outside the video."""
+
+
+def _predict1_video(given: TemplateInput) -> Turn:
+    """Ask as video2world_prompt_upsampler_inference.py does, which gives no prompt of a user."""
+    short = _one_line(given)
+    return Turn("", f"{_PREDICT1_TASK}\nPrompt: {short}" if short else _PREDICT1_TASK)
+
+
+def _one_line(given: TemplateInput) -> str:
+    return " ".join(given.request.text.split())
+
+
+# ---- general models
 
 # What a control video settles for the generator; the words have the rest to themselves.
 _MOTION = "all motion"
@@ -90,6 +157,20 @@ _SHOWN: dict[Kind, str] = {
     "blur": "a blurred copy of the scene",
     "mask": "a mask of one region of the scene",
 }
+_MOVES = {
+    "static": "is static",
+    "pan left": "pans left",
+    "pan right": "pans right",
+    "tilt up": "tilts up",
+    "tilt down": "tilts down",
+    "forward": "moves forward",
+    "backward": "moves backward",
+    "shake": "shakes",
+}
+_SPEEDS = {"slow": " slowly", "fast": " quickly"}
+_SURE = 0.75  # confidence below which a model is not told how the camera moves
+_MOST_CUTS = 6
+_CHARACTERS_A_WORD = 1.6  # of Chinese, for a word of English
 
 
 def fixed_by(controls: tuple[Control, ...]) -> str:
@@ -98,8 +179,7 @@ def fixed_by(controls: tuple[Control, ...]) -> str:
     if _EVERYTHING in named:
         return _EVERYTHING
     things = [thing for thing in named if thing != _MOTION]
-    things += [_MOTION] if _MOTION in named else []
-    return " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
+    return _listed([*things, *([_MOTION] if _MOTION in named else [])])
 
 
 def free_under(controls: tuple[Control, ...]) -> str:
@@ -110,39 +190,167 @@ def free_under(controls: tuple[Control, ...]) -> str:
     return "materials and fine detail" if _COLOURS in named else _FREE
 
 
-def _instruct(
-    short: str, shown: Kind | None, controls: tuple[Control, ...], target: Target
-) -> Turn:
-    """Give a general model the task, the limits and what the control leaves free."""
-    low, high = target.min_words, target.max_words
-    lines = []
-    if shown in _SHOWN:
-        lines.append(
-            f"The frames are {_SHOWN[shown]}, not a camera picture. Describe the real scene "
-            "behind it. Do not describe lines, flat colours, blur or a black background."
+def camera_in_words(facts: Facts | None) -> str:
+    """How the camera was measured to move, such as ``moves forward slowly``; empty if not sure."""
+    camera = facts.camera if facts is not None else None
+    if camera is None or camera.confidence < _SURE:
+        return ""
+    speed = _SPEEDS.get(camera.value.strength or "", "")
+    return " and ".join(_MOVES[move] for move in camera.value.moves) + speed
+
+
+def _listed(things: list[str]) -> str:
+    return " and ".join([", ".join(things[:-1]), things[-1]] if things[1:] else things)
+
+
+def _instruct(given: TemplateInput) -> Turn:
+    """Give a general model the task, what is known of the clip, and what is free.
+
+    All that differs from one item to the next is in the user text, so that the system text of a
+    batch is the same and a server computes it once.
+    """
+    system = " ".join(_system_sentences(given))
+    if given.instruction:
+        system = f"{system}\n{given.instruction}"
+    lines = [*_clip_lines(given), *_request_lines(given)]
+    short = given.request.text or "describe the scene."
+    lines.append(f"Request:\n{short}" if "\n" in short else f"Request: {short}")
+    return Turn(system, "\n".join(lines))
+
+
+def _system_sentences(given: TemplateInput) -> Iterator[str]:
+    """The task and the form, which follow from the target."""
+    goal, language = given.target, given.language
+    low, high = goal.min_words, goal.max_words
+    if given.is_region:
+        low, high = low // 2, high // 2
+    unit = "words"
+    if language == "Chinese":
+        low, high = (round(count * _CHARACTERS_A_WORD) for count in (low, high))
+        unit = "characters"
+    yield "You turn a short request into one prompt for a video generator."
+    yield "You are shown frames of a video in order of time and told what is known of it."
+    yield (f"Write one paragraph of plain {language} in the present tense, {low} to {high} {unit}.")
+    if goal.style == "first":
+        yield "If the request names a style, begin with it."
+    then = "then shot size and camera angle; " if goal.shot else ""
+    yield (
+        "Begin with the main subject and what it does, and tell the action step by step in its "
+        "order; then the setting and where things are; then light, colours and materials; "
+        f"{then}last the camera, as given below."
+    )
+    heard = " or heard" if goal.sound else ""
+    yield (
+        f"Write only of concrete things that can be seen{heard}: no feelings, no judgement, no "
+        "story."
+    )
+    if goal.sound:
+        yield (
+            "Tell the sounds as they occur; give speech only where the request does, in quotation "
+            "marks."
         )
-    if controls:
-        what = "a control that fixes" if len(controls) == 1 else "controls that fix"
-        told = f"The generator also follows {what} {fixed_by(controls)}: agree with the frames"
-        free = free_under(controls).capitalize()
-        lines.append(
-            f"{told} in these. {free} are free: follow the request, and choose fitting ones "
-            "where it says nothing."
-            if free
-            else f"{told}."
+    yield (
+        "Keep the names, numbers, colours and directions of the request as they are. Say what "
+        "is there, not what is missing, unless the request itself does."
+    )
+    if goal.style == "last tags":
+        yield "End with two to four tags of a word or two for style and light, between commas."
+    pictures = '"the image"' if goal.openings else '"the video", "the image"'
+    yield (
+        f'Never speak of {pictures}, "the frames" or the request. No title, no list, no remarks '
+        "before or after the paragraph."
+    )
+
+
+def _clip_lines(given: TemplateInput) -> Iterator[str]:
+    """What is known of the clip, and what of it the prompt has to keep."""
+    times, duration = given.times, given.duration
+    if duration is not None and times:
+        length = f"of {_seconds(duration)}"
+        if len(times) == 1:
+            yield f"The frame is at {_seconds(times[0])} {length}."
+        else:
+            places = (f"{at} at {_seconds(time)}" for at, time in enumerate(times, start=1))
+            yield f"Frames: {', '.join(places)} {length}."
+    if given.shown in _SHOWN:
+        yield (
+            f"The frames are {_SHOWN[given.shown]}, not a camera picture. Describe the real scene "
+            "behind it, never lines, flat colours, blur or a black background."
         )
-    lines.append(f"Request: {short}" if short else "Request: describe what is there.")
-    return Turn(_SYSTEM.format(low=low, high=high), "\n".join(lines))
+    cuts = given.facts.cuts if given.facts is not None else None
+    if cuts and len(cuts) <= _MOST_CUTS:
+        yield f"The shot changes at {_listed([_seconds(cut) for cut in cuts])}."
+    elif cuts:
+        yield f"The shot changes {len(cuts)} times."
+    yield _camera_line(given)
+    yield _look_line(given)
+    if given.is_region:
+        yield (
+            "The frames are one region of a larger picture. Describe what is in this region only; "
+            "the rest is described elsewhere."
+        )
+
+
+def _camera_line(given: TemplateInput) -> str:
+    if given.request.camera:
+        return "Camera: as the request orders it."
+    if measured := camera_in_words(given.facts):
+        return f"Camera: it {measured}, as was measured."
+    if given.target.camera == "required":
+        return "Camera: say how it moves, or that it is static."
+    return "Camera: say nothing of it."
+
+
+def _look_line(given: TemplateInput) -> str:
+    """What is fixed and what is free, in one place."""
+    shown = given.shown in _SHOWN
+    nothing_else = "Add no people, objects or events that are in neither."
+    if not given.controls:
+        return f"What the request leaves open is as in the frames. {nothing_else}"
+    fixed, free = fixed_by(given.controls), free_under(given.controls).capitalize()
+    what = "a control that fixes" if len(given.controls) == 1 else "controls that fix"
+    told = f"The generator also follows {what} {fixed}: agree with the frames in these."
+    if free:
+        left = "yours to choose" if shown else "as in the frames"
+        told += f" {free} follow the request; what it leaves open is {left}."
+    return f"{told} {nothing_else}"
+
+
+def _request_lines(given: TemplateInput) -> Iterator[str]:
+    """How the kinds of words that are in the request are to be treated."""
+    request = given.request
+    if request.edits:
+        yield (
+            "The request orders a change. Describe the result as if it had always been so, and do "
+            "not mention what is removed or replaced."
+        )
+    if request.quotes:
+        quotes = dict.fromkeys(
+            f"{quote.marks[0]}{quote.text}{quote.marks[1]}" for quote in request.quotes
+        )
+        why = " The generator writes or speaks what stands in them." * given.target.quotes_drawn
+        yield f"Write with these very letters and quotation marks: {', '.join(quotes)}.{why}"
+    if request.timed_lines:
+        yield "The request gives times: keep that order of events, and write no times."
+
+
+def _seconds(time: Fraction | float) -> str:
+    return f"{float(time):.1f} s"
 
 
 TEMPLATES: dict[str, Template] = {
     made.name: made
-    for made in (Template("verbatim/1", _verbatim), Template("instruct/1", _instruct))
+    for made in (
+        Template("verbatim/1", _verbatim),
+        Template("predict1-text/1", _predict1_text, max_images=0, reserve=512),
+        Template("predict1-video/1", _predict1_video, max_images=1, reserve=400),
+        Template("instruct/2", _instruct, takes_instruction=True),
+    )
 }
 
 
 def template(name: str) -> Template:
-    """The template of that name.
+    """The built-in template of that name.
 
     Raises:
         OptionError: There is none.
@@ -151,5 +359,5 @@ def template(name: str) -> Template:
         return TEMPLATES[name]
     except KeyError:
         raise OptionError(
-            f"there is no template {name!r}", remedy=f"use one of: {', '.join(TEMPLATES)}"
+            f"there is no template {name[:80]!r}", remedy=f"use one of: {', '.join(TEMPLATES)}"
         ) from None
