@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Self, TypeVar
 
 from promptlift.engines.base import Engine
-from promptlift.engines.registry import make_engine
+from promptlift.engines.registry import close_engines, make_engine, make_judge
 from promptlift.facts import Facts
 from promptlift.options import Options
 from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
@@ -44,7 +44,8 @@ def upsample(
 
     Returns:
         The record; `Record.prompt` is the result. It is None where `Record.status` is
-        ``rejected``: the engine answered, and no answer was fit to use.
+        ``rejected``: the engine answered, and no answer was fit to use. It is the short prompt
+        itself where the status is ``unchanged``: there is no model, and nothing to add.
 
     Raises:
         InputError: The video, the prompt or an option is at fault.
@@ -101,6 +102,8 @@ class Upsampler:
         engine: ``auto``, the name of an engine, or an engine (which is then the caller's to close).
         engine_settings: What the engine of that name takes.
         starting: Told of the stages of an engine that is started, and the seconds since.
+        judge: Who verifies each result: an engine, or one in a line as for ``--judge``, such as
+            ``openai:base_url=http://localhost:8000/v1``; turns `Options.verify` on.
         **options: The options of every item; see `promptlift.Options`.
 
     Raises:
@@ -113,9 +116,14 @@ class Upsampler:
         engine: str | Engine = "auto",
         engine_settings: Mapping[str, Any] | None = None,
         starting: Callable[[str, float], None] | None = None,
+        judge: str | Engine | None = None,
         **options: Any,
     ) -> None:
+        if judge is not None:
+            options = {**options, "verify": True}
         self.options = Options(**options)
+        self._owns_judge = isinstance(judge, str)
+        self.judge = make_judge(judge) if judge is None or isinstance(judge, str) else judge
         self._owned = isinstance(engine, str)
         self.engine: Engine = (
             make_engine(engine, progress=starting, **(engine_settings or {}))
@@ -150,6 +158,7 @@ class Upsampler:
             plan_only=plan_only,
             with_frames=with_frames,
             videos=self._videos,
+            judge=self.judge,
         )
         return self._loop.run(work)
 
@@ -158,7 +167,13 @@ class Upsampler:
     ) -> Record:
         """Do one item; many may be under way at once."""
         outcome = await upsample_item(
-            video, prompt, self.engine, self.options, progress=progress, videos=self._videos
+            video,
+            prompt,
+            self.engine,
+            self.options,
+            progress=progress,
+            videos=self._videos,
+            judge=self.judge,
         )
         if outcome.error is not None:
             raise outcome.error
@@ -171,8 +186,8 @@ class Upsampler:
 
     async def aclose(self) -> None:
         """The same, from async code."""
-        if self._owned:
-            await self.engine.close()
+        owned = self.engine if self._owned else None
+        await close_engines(owned, self.judge if self._owns_judge else None)
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ from promptlift.engines import (
     Completion,
     EmbeddedEngine,
     EngineInfo,
+    FollowUp,
     LlamaCppEngine,
     LlamaCppSettings,
     OpenAIEngine,
@@ -26,7 +27,7 @@ from promptlift.engines import (
     Request,
     StreamsText,
 )
-from promptlift.errors import EngineError, ItemEngineError
+from promptlift.errors import EngineError, ItemEngineError, PromptError, PromptliftError
 from promptlift.facts import Camera, Confident, Facts, Light, Palette
 from promptlift.testing import FakeEngine
 from promptlift.types import Frame, Sampling
@@ -192,6 +193,12 @@ def test_images_of_any_size_are_accepted(subject: Subject, size: tuple[int, int]
     assert completion.text.strip()
 
 
+def test_what_is_said_to_an_answer_is_accepted(subject: Subject) -> None:
+    """A request goes on from an earlier answer."""
+    (completion,) = answer(subject, request_for(follow_ups=(FollowUp("No.", "Write it again."),)))
+    assert completion.text.strip()
+
+
 def test_no_image_is_accepted(subject: Subject) -> None:
     """A request of text alone is answered."""
     (completion,) = answer(subject, request_for(frames=()))
@@ -282,11 +289,13 @@ def test_a_refusal_says_what_to_do(subject: Subject) -> None:
     """An empty request is answered, or refused with an error of the tree that has a remedy."""
     empty = request_for("", text="", frames=(), facts=None)
 
-    async def use(engine: Engine) -> Completion | EngineError:
+    async def use(engine: Engine) -> Completion | PromptliftError:
         try:
             return await engine.complete(empty)
-        except EngineError as error:
+        except (EngineError, PromptError) as error:
             return error
 
     outcome = with_engine(subject, use)
-    assert outcome.remedy if isinstance(outcome, EngineError) else outcome.finish_reason == "stop"
+    assert (
+        outcome.remedy if isinstance(outcome, PromptliftError) else outcome.finish_reason == "stop"
+    )

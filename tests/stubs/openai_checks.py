@@ -38,6 +38,7 @@ class Asked:
         temperature: As given.
         seed: As given.
         stream: Whether the answer is wanted in pieces.
+        follow_ups: Pairs of an assistant turn and the user turn after it.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Asked:
     temperature: float = 0.0
     seed: int = 0
     stream: bool = False
+    follow_ups: tuple[tuple[str, str], ...] = ()
 
 
 def check_chat(body: Any) -> Asked:
@@ -83,20 +85,23 @@ def check_messages(body: Any) -> Asked:
     """Read the model and the messages of a request.
 
     Raises:
-        Malformed: There are others than one system turn at most, of text, and one user turn of
-            images first and one text last.
+        Malformed: There are others than one system turn at most, of text, one user turn of
+            images first and one text last, and pairs of an assistant's and a user's text.
     """
     model, turns = body.get("model"), body.get("messages")
     _must(isinstance(model, str) and bool(model), f"{model=!r}")
-    _must(isinstance(turns, list) and 1 <= len(turns) <= 2, "not one or two messages")
+    _must(isinstance(turns, list) and bool(turns), "no messages")
+    _must(all(set(turn) == {"role", "content"} for turn in turns), "a turn has other fields")
     system = ""
-    if len(turns) == 2:
-        _must(set(turns[0]) == {"role", "content"}, "the system turn has other fields")
-        _must(turns[0]["role"] == "system", "the first of two turns is not the system's")
+    if turns[0]["role"] == "system":
         system = turns[0]["content"]
         _must(isinstance(system, str) and bool(system), "an empty system turn")
-    user = turns[-1]
-    _must(set(user) == {"role", "content"} and user["role"] == "user", "no user turn at the end")
+        turns = turns[1:]
+    roles = [turn["role"] for turn in turns]
+    _must(roles == ["user", "assistant"] * (len(roles) // 2) + ["user"], f"turns of {roles}")
+    user, *later = turns
+    texts = [turn["content"] for turn in later]
+    _must(all(isinstance(text, str) and text for text in texts), "a later turn has no text")
     _must(isinstance(user["content"], list) and bool(user["content"]), "no parts")
     *images, last = user["content"]
     _must(last.get("type") == "text" and set(last) == {"type", "text"}, "the text is not last")
@@ -108,6 +113,7 @@ def check_messages(body: Any) -> Asked:
         last["text"],
         tuple(size for size, _ in pictures),
         tuple(media for _, media in pictures),
+        follow_ups=tuple(zip(texts[::2], texts[1::2], strict=True)),
     )
 
 

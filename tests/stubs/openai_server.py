@@ -445,7 +445,9 @@ class StubServer:
     def count(self, asked: Asked) -> int:
         """Tokens of a whole prompt, as Pixtral counts."""
         images = sum(map(PIXTRAL.image, asked.sizes))
-        return images + PIXTRAL.chat(asked.system, asked.text, len(asked.sizes), self.count_text)
+        chat = PIXTRAL.chat(asked.system, asked.text, len(asked.sizes), self.count_text)
+        later = (PIXTRAL.follow_up(*turn, self.count_text) for turn in asked.follow_ups)
+        return images + chat + sum(later)
 
     def answer(self, asked: Asked) -> tuple[int, dict[str, Any]]:
         """Status and body for a chat request that is well formed."""

@@ -34,7 +34,7 @@ from promptlift.batch.retrying import CircuitBreaker, EngineDown, RetryingEngine
 from promptlift.batch.rows import OptionsResolver, Row, rows_of
 from promptlift.batch.runner import BatchRun, RunSettings, Stop
 from promptlift.engines.base import Engine
-from promptlift.engines.registry import make_engine
+from promptlift.engines.registry import close_engines, make_engine, make_judge
 from promptlift.errors import OptionError, PromptliftError, TransientEngineError
 from promptlift.pipeline import PRELOAD, EngineProfile, Prepared, VideoCache, prepare, profile_of
 from promptlift.store.results import Line, PartWriter, RowLine
@@ -417,8 +417,14 @@ class _EngineActor:
         self._progress = BatchProgress(workers=settings.workers)
         self._retrying = RetryingEngine(self._engine, self._limit, breaker, self._progress)
         self._pool = job.pool(settings.workers)
+        self._judge = make_judge(job.command.judge)
         self._items = ItemRunner(
-            self._retrying, job.profile, self._pool.call, _collect, memory=settings.memory
+            self._retrying,
+            job.profile,
+            self._pool.call,
+            _collect,
+            memory=settings.memory,
+            judge=self._judge,
         )
         self._resolver = OptionsResolver(job.command.options, job.profile.info)
         self._finished: Any = ray.get(job.finished)  # the processes of a machine share the array
@@ -442,7 +448,7 @@ class _EngineActor:
     async def _close(self) -> None:
         self._reporting.cancel()
         await self._pool.close()
-        await self._engine.close()
+        await close_engines(self._engine, self._judge)
 
     async def _result(
         self, name: str, row: Row, key: str | None, prepared: Prepared | None = None

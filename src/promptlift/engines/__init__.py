@@ -9,7 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from promptlift.engines.base import Completion, Engine, EngineInfo, Request, StreamsText
+    from promptlift.engines.base import (
+        Completion,
+        Engine,
+        EngineInfo,
+        FollowUp,
+        Request,
+        StreamsText,
+    )
     from promptlift.engines.llamacpp import LlamaCppEngine
     from promptlift.engines.no_model import EmbeddedEngine
     from promptlift.engines.openai import OpenAIEngine
@@ -23,6 +30,7 @@ __all__ = [
     "EmbeddedEngine",
     "Engine",
     "EngineInfo",
+    "FollowUp",
     "LlamaCppEngine",
     "LlamaCppSettings",
     "OpenAIEngine",

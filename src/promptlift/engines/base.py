@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from promptlift.types import EngineInfo, FinishReason, Sampling
 
 if TYPE_CHECKING:
     from promptlift.facts import Facts
-    from promptlift.types import Frame, Kind
+    from promptlift.types import Control, Frame, Kind
 
 __all__ = [
     "Completion",
@@ -22,6 +22,7 @@ __all__ = [
     "Engine",
     "EngineInfo",
     "FinishReason",
+    "FollowUp",
     "Request",
     "Sampling",
     "Sleeps",
@@ -29,6 +30,18 @@ __all__ = [
     "Wraps",
     "innermost",
 ]
+
+
+class FollowUp(NamedTuple):
+    """An answer of the engine, and what is said to it.
+
+    Attributes:
+        answer: The assistant turn.
+        text: The user turn after it.
+    """
+
+    answer: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,12 @@ class Request:
         short_prompt: The user's own words, for engines that compose from them.
         facts: What was measured, for engines that compose from it; None if not measured.
         source_kind: The kind of control video that the frames are of; None for a camera picture.
-        key: The item's key, from which deterministic wording is seeded.
+        controls: What the generator is made to follow, as far as the user says.
+        nouns: What is in view, as far as the user says, for engines that compose from it.
+        is_region: Whether the prompt is of a part of the picture only.
+        key: The item's key.
+        follow_ups: Turns after the first user turn, in order; an engine that reads no text
+            ignores them.
     """
 
     text: str
@@ -53,7 +71,11 @@ class Request:
     short_prompt: str = ""
     facts: Facts | None = None
     source_kind: Kind | None = None
+    controls: tuple[Control, ...] = ()
+    nouns: tuple[str, ...] = ()
+    is_region: bool = False
     key: str = ""
+    follow_ups: tuple[FollowUp, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +84,19 @@ class Completion:
 
     Attributes:
         text: As the engine gave it, nothing cleaned.
-        finish_reason: ``stop`` when the engine ended by itself, ``length`` when it was cut.
+        finish_reason: ``stop`` when the engine ended by itself, ``length`` when it was cut, else
+            the engine's own word.
         prompt_tokens: Tokens of the whole prompt as the engine counted them; None if it does not.
         completion_tokens: Tokens of the answer; None if the engine does not count.
+        unchanged: Why the text is the short prompt itself, for an engine that only adds to it;
+            empty for an answer.
     """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    unchanged: str = field(default="", kw_only=True)
 
 
 class Engine(Protocol):

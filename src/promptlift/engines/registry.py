@@ -20,7 +20,9 @@ __all__ = [
     "ENGINES",
     "SETTINGS",
     "EngineSpec",
+    "close_engines",
     "make_engine",
+    "make_judge",
     "parse_engine",
     "resolve_engine",
 ]
@@ -144,6 +146,33 @@ def parse_engine(text: str) -> EngineSpec:
     name = resolve_engine(name, texts)
     settings = _settings_class(name)(**texts)
     return EngineSpec(label or name, name, settings.model_dump(exclude_unset=True))
+
+
+def make_judge(text: str | None) -> Engine | None:
+    """The engine in one line, as `parse_engine` reads it; None for none.
+
+    Raises:
+        OptionError: It cannot be read, or is an engine that answers no questions.
+        ConfigEngineError: A setting cannot be used.
+    """
+    if text is None:
+        return None
+    spec = parse_engine(text)
+    if spec.name == "embedded":
+        raise OptionError(
+            "the embedded engine answers no questions, and cannot be a judge",
+            remedy="name a model, such as openai:base_url=http://127.0.0.1:8000/v1",
+        )
+    # Items wait for it, and its failure is only a note.
+    patience = {"retries": 1} if spec.name == "openai" else {}
+    return make_engine(spec.name, **{**patience, **spec.settings})
+
+
+async def close_engines(*engines: Engine | None) -> None:
+    """Close each engine; None is none."""
+    for engine in engines:
+        if engine is not None:
+            await engine.close()
 
 
 def _settings_class(name: str) -> type[EngineSettings]:

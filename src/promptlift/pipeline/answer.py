@@ -43,9 +43,19 @@ from promptlift.pipeline.prepare import (
     prepare,
     source_name,
 )
+from promptlift.pipeline.repair import repair_request, resample, takes_follow_ups
 from promptlift.pipeline.video_cache import VideoCache
+from promptlift.planning import DEFAULT_CONTEXT
 from promptlift.record import Attempt, Failure, FrameInfo, Record, Reviewed, Status, Tokens, Video
 from promptlift.review import Review, review
+from promptlift.review.verify import (
+    SYSTEM,
+    Verification,
+    agreement,
+    parse_answers,
+    questions_about,
+    verification_text,
+)
 from promptlift.targets import estimate_tokens, target
 from promptlift.text import check_short_prompt
 from promptlift.tokens import (
@@ -54,10 +64,11 @@ from promptlift.tokens import (
     UNKNOWN,
     Family,
     calibrate,
+    counter_for,
     family,
     load_target_counter,
 )
-from promptlift.types import EngineInfo, Frame, Sampling, Size, again
+from promptlift.types import EngineInfo, Frame, Sampling, Size
 from promptlift.video.source import Source
 
 __all__ = ["OnText", "Outcome", "answer", "profile_of", "upsample_item"]
@@ -73,11 +84,13 @@ class Outcome(NamedTuple):
         record: Always there.
         error: Why there is no answer; None where there is one, good or bad.
         frames: The frames as they were shown; empty where they were not read.
+        request: What the engine would be asked, where only a plan was wanted.
     """
 
     record: Record
     error: PromptliftError | None
     frames: tuple[Frame, ...]
+    request: Request | None = None
 
 
 async def upsample_item(
@@ -91,6 +104,7 @@ async def upsample_item(
     plan_only: bool = False,
     with_frames: bool = False,
     videos: VideoCache | None = None,
+    judge: Engine | None = None,
 ) -> Outcome:
     """Turn one video and one short prompt into a record: `prepare`, then `answer`.
 
@@ -108,6 +122,7 @@ async def upsample_item(
         plan_only: Stop before the engine is asked.
         with_frames: Plan and read the frames for an engine that does not look at them, too.
         videos: Reads videos and remembers them; None to remember nothing.
+        judge: Who verifies the result where the options ask for that; None for the engine itself.
     """
     try:
         check_short_prompt(short_prompt)  # a slip of the keyboard should not start an engine
@@ -126,9 +141,14 @@ async def upsample_item(
     )
     prepared = await again_smaller(progress=progress)
     if plan_only:
-        return _outcome(_Item(prepared), prepared.error)
+        return _outcome(_Item(prepared), prepared.error)._replace(request=prepared.request)
     return await answer(
-        prepared, engine, prepare_smaller=again_smaller, progress=progress, on_text=on_text
+        prepared,
+        engine,
+        prepare_smaller=again_smaller,
+        progress=progress,
+        on_text=on_text,
+        judge=judge,
     )
 
 
@@ -139,6 +159,7 @@ async def answer(
     prepare_smaller: Callable[..., Awaitable[Prepared]] | None = None,
     progress: Progress | None = None,
     on_text: OnText | None = None,
+    judge: Engine | None = None,
 ) -> Outcome:
     """Ask an engine about a prepared item, review what it answers, and ask again where it must.
 
@@ -149,6 +170,7 @@ async def answer(
             fit; None where that cannot be done, so that what the engine refuses fails.
         progress: Called when the stage begins.
         on_text: See `upsample_item`.
+        judge: See `upsample_item`.
 
     Raises:
         Exception: Whatever the engine raises that is not a `PromptliftError`.
@@ -167,6 +189,8 @@ async def answer(
             finally:
                 item.ask_seconds += time.perf_counter() - start
             if smaller is None:
+                if item.prepared.options.verify:
+                    item.verification = await _verify(item, engine, judge)
                 return _outcome(item, None)
             assert prepare_smaller is not None, "else it cannot shrink"
             planned = await prepare_smaller(adjustment=smaller)
@@ -197,9 +221,23 @@ class _Item:
     answers: list[_Answer] = field(default_factory=list)
     counted: int | None = None
     refused: ItemEngineError | None = None
+    unchanged: str = ""
+    unchanged_tokens: int | None = None
     asked: bool = False
     prepare_seconds: float = 0.0
     ask_seconds: float = 0.0
+    verification: Verification | None = None
+    verify_seconds: float = 0.0
+
+    @property
+    def best(self) -> _Answer | None:
+        """The best verdict; of equals the one with fewest failed checks, then the first."""
+        order = {"ok": 0, "repaired": 1, "rejected": 2}
+        return min(
+            self.answers,
+            key=lambda one: (order[one.review.verdict], len(one.review.failed)),
+            default=None,
+        )
 
 
 async def _ask_if_it_fits(
@@ -210,7 +248,7 @@ async def _ask_if_it_fits(
     request, plan, profile = prepared.request, prepared.plan, prepared.profile
     assert request is not None, "it was prepared"
     assert profile is not None, "it was prepared for an engine"
-    known, reserve = prepared.adjustment, prepared.options.reserve
+    known, reserve = prepared.adjustment, request.sampling.max_tokens
     can_shrink = can_shrink and known.shrinks < _MOST_SHRINKS
     predicted, room = prepared.predicted_tokens or 0, reserve
     item.counted = None
@@ -221,6 +259,9 @@ async def _ask_if_it_fits(
         room = plan.context - (item.counted or predicted)
         if excess is not None and room < reserve and can_shrink:
             return Adjustment(max(known.extra_tokens, excess), known.context, known.shrinks + 1)
+    if not profile.info.reads_text:
+        await _compose(item, engine, request)
+        return None
     try:
         await _ask(item, engine, request, room, on_text)
     except ItemEngineError as error:
@@ -234,17 +275,61 @@ async def _ask_if_it_fits(
     return None
 
 
+async def _compose(item: _Item, engine: Engine, request: Request) -> None:
+    """Have sentences added to the user's words, which are not reviewed: they are his own.
+
+    Where more than the target takes would come of it, his words stay as they are.
+    """
+    options = item.prepared.options
+    goal, path = target(options.target), options.target_tokenizer
+    count_tokens = load_target_counter(path) if path else partial(estimate_tokens, target=goal)
+    start = time.perf_counter()
+    completion = await engine.complete(request)
+    text, item.unchanged = completion.text, completion.unchanged
+    tokens = count_tokens(text)
+    if tokens > goal.limit and not item.unchanged:
+        item.unchanged = (
+            f"with more it would have {tokens:,} tokens, and {goal.name} takes {goal.limit:,}"
+        )
+    if item.unchanged:
+        item.unchanged_tokens = count_tokens(request.short_prompt)
+        return
+    verdict = Review(verdict="ok", text=text, checks=())
+    attempt = Attempt(
+        text=text,
+        finish_reason=completion.finish_reason,
+        verdict=verdict.verdict,
+        failed=(),
+        sampling=request.sampling,
+        completion_tokens=completion.completion_tokens,
+        seconds=round(time.perf_counter() - start, 6),
+    )
+    item.answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens))
+
+
 async def _ask(
     item: _Item, engine: Engine, request: Request, room: int, on_text: OnText | None
 ) -> None:
-    """Ask until an answer passes, at most as often as the options say."""
-    options, answers = item.prepared.options, item.answers
+    """Ask until an answer passes, at most as often as the options say.
+
+    A general model is told what is wrong with its answer; see `promptlift.pipeline.repair`.
+    """
+    prepared, answers = item.prepared, item.answers
+    options = prepared.options
     goal, path = target(options.target), options.target_tokenizer
     count_tokens = None if path is None else load_target_counter(path)
-    first = request.sampling
+    first, can_repair = request, takes_follow_ups(prepared)
     while True:
         start = time.perf_counter()
-        completion = await _complete(engine, request, on_text)
+        try:
+            completion = await _complete(engine, request, on_text)
+        except ItemEngineError:
+            if not request.follow_ups:
+                raise
+            can_repair = False  # some servers and chat templates refuse more than one turn
+            sampling = _resampled(first, answers, room)
+            request = replace(first, sampling=sampling)
+            continue
         seconds = round(time.perf_counter() - start, 6)
         verdict = review(
             completion.text,
@@ -263,13 +348,24 @@ async def _ask(
             sampling=request.sampling,
             completion_tokens=completion.completion_tokens,
             seconds=seconds,
+            feedback=request.follow_ups[-1].text if request.follow_ups else "",
         )
         tokens = count_tokens(verdict.text) if count_tokens else estimate_tokens(verdict.text, goal)
         answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens))
         if verdict.verdict != "rejected" or len(answers) >= options.attempts:
             return
-        sampling = again(first, len(answers), failed=verdict.failed, room=room)
-        request = replace(request, sampling=sampling)
+        if prepared.plan is not None and completion.prompt_tokens and not request.follow_ups:
+            room = min(room, prepared.plan.context - completion.prompt_tokens)
+        repair = None
+        if can_repair:
+            reviews = [one.review for one in answers]
+            repair = await repair_request(engine, prepared, first, reviews, room)
+        request = repair or replace(first, sampling=_resampled(first, answers, room))
+
+
+def _resampled(first: Request, answers: list[_Answer], room: int) -> Sampling:
+    failed = answers[-1].review.failed
+    return resample(first.sampling, len(answers), failed=failed, room=room)
 
 
 async def _complete(engine: Engine, request: Request, on_text: OnText | None) -> Completion:
@@ -284,19 +380,96 @@ async def _complete(engine: Engine, request: Request, on_text: OnText | None) ->
     return await engine.complete(request)
 
 
+# Most tokens of a judge's answer: it may think before it answers.
+_JUDGE_TOKENS = 1024
+_TOKENS_A_LINE = 12
+
+
+async def _verify(item: _Item, engine: Engine, judge: Engine | None) -> Verification | None:
+    """Ask a judge about the result; its failure is a note in what it would have said.
+
+    Returns:
+        None where no answer of the engine is the result.
+    """
+    best, options = item.best, item.prepared.options
+    if best is None or (best.review.verdict == "rejected" and options.on_reject != "best"):
+        return None
+    start, profile = time.perf_counter(), item.prepared.profile
+    try:
+        if judge is not None:
+            profile = await profile_of(judge)
+        assert profile is not None, "it was prepared for an engine"
+        return await _ask_judge(item.prepared, best.review, judge or engine, profile)
+    except PromptliftError as error:
+        info = profile.info if profile is not None else None
+        return Verification(
+            engine=info.name if info else "", model=info.model if info else "", error=str(error)
+        )
+    finally:
+        item.verify_seconds = time.perf_counter() - start
+
+
+async def _ask_judge(
+    prepared: Prepared, reviewed: Review, judge: Engine, profile: EngineProfile
+) -> Verification:
+    """Show the judge the frames where it takes them, else the words alone."""
+    info, counted_as, request = profile.info, profile.family, prepared.request
+    assert request is not None, "it was prepared"
+    if not info.reads_text:
+        raise ConfigEngineError(
+            f"the {info.name} engine answers no questions",
+            remedy="name a model with --judge, or leave --verify out",
+        )
+    is_same = profile is prepared.profile and prepared.plan is not None
+    context = prepared.plan.context if is_same and prepared.plan else info.context
+    extra = prepared.adjustment.extra_tokens if is_same else 0
+    most = max(_JUDGE_TOKENS, request.sampling.max_tokens)  # as much as a model that thinks takes
+    for frames in (prepared.frames, ()):
+        questions = questions_about(reviewed.claims, frames=bool(frames))
+        text = verification_text(prepared.short_prompt, reviewed.text, questions)
+        tokens = counted_as.chat(SYSTEM, text, len(frames), counter_for(counted_as))
+        tokens += extra + sum(counted_as.image(frame.size) for frame in frames)
+        room = (context or DEFAULT_CONTEXT) - tokens
+        if len(frames) > info.max_images or room < _TOKENS_A_LINE * (len(questions) + 1):
+            continue
+        asked = Request(
+            text=text,
+            frames=frames,
+            system=SYSTEM,
+            sampling=Sampling(min(room, most), 0, prepared.options.seed),
+            short_prompt=prepared.short_prompt,
+            source_kind=request.source_kind,
+            key=request.key,
+        )
+        try:
+            completion = await judge.complete(asked)
+        except ItemEngineError:
+            if not frames:
+                raise
+            continue
+        questions = parse_answers(completion.text, questions)
+        return Verification(
+            engine=info.name,
+            model=info.model,
+            saw_frames=bool(frames),
+            questions=questions,
+            agreed=agreement(questions),
+        )
+    raise BudgetError(
+        f"the prompt and the questions do not fit the context of {info.name}",
+        remedy="name a judge with a larger context",
+    )
+
+
 def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
     """The record of all that is known of an item."""
     prepared = item.prepared
     options, analysis = prepared.options, prepared.analysis
-    # The best verdict; of equals the one with fewest failed checks, then the first.
-    order = {"ok": 0, "repaired": 1, "rejected": 2}
-    best = min(
-        item.answers,
-        key=lambda one: (order[one.review.verdict], len(one.review.failed)),
-        default=None,
-    )
+    best = item.best
     status: Status = "failed" if error else best.review.verdict if best else "planned"
     prompt = None
+    if item.unchanged:
+        status, prompt = "unchanged", prepared.short_prompt
     if best is not None and error is None:
         if status != "rejected" or options.on_reject == "best":
             prompt = best.review.text
@@ -305,6 +478,8 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
     timings = {"prepare": round(item.prepare_seconds + prepared.seconds, 6)}
     if item.asked:
         timings["ask"] = round(item.ask_seconds, 6)
+    if item.verification is not None:
+        timings["verify"] = round(item.verify_seconds, 6)
     record = Record(
         key=prepared.key,
         status=status,
@@ -316,6 +491,7 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
         ),
         short_prompt=prepared.short_prompt,
         prompt=prompt,
+        note=item.unchanged,
         target=options.target,
         # Where the model was loaded from is the machine's business.
         engine=replace(prepared.profile.info, origin="") if prepared.profile else None,
@@ -326,7 +502,7 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
             counted=item.counted,
             actual=best.prompt_tokens if best else None,
             completion=best.attempt.completion_tokens if best else None,
-            target=best.target_tokens if best else None,
+            target=best.target_tokens if best else item.unchanged_tokens,
             target_limit=target(options.target).limit,
             target_estimated=options.target_tokenizer is None,
         ),
@@ -337,12 +513,14 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
             findings=best.review.findings,
             claims=best.review.claims,
         )
-        if best
+        if best and best.review.checks
         else None,
+        verification=item.verification,
         attempts=tuple(one.attempt for one in item.answers),
         sampling=best.attempt.sampling if best else None,
         template=prepared.template,
         template_reason=prepared.template_reason,
+        instruction=options.instruction,
         timings=timings,
         error=Failure.of(error) if error else None,
         promptlift=__version__,
