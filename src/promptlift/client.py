@@ -381,6 +381,11 @@ def _item(upload: RemoteUpload, prompt: str, options: Mapping[str, Any]) -> dict
             raise OptionError(
                 f"{name} names a file of this machine", remedy="leave it out with a server"
             )
+    if not isinstance(options.get("template"), str | None):
+        raise OptionError(
+            "a template from a file cannot be used with a server",
+            remedy="name a built-in one, or add an --instruction",
+        )
     body: dict[str, Any] = {"upload_id": upload.id, "prompt": prompt}
     for name, value in options.items():
         if value is not None and name not in _LOCAL_OPTIONS:

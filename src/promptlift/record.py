@@ -14,6 +14,7 @@ from promptlift.errors import PromptliftError
 from promptlift.facts import Facts
 from promptlift.planning import Plan
 from promptlift.review.result import Check, Claim, Finding, Verdict
+from promptlift.review.verify import Verification
 from promptlift.types import EngineInfo, Frame, Sampling, VideoInfo
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
 SCHEMA_VERSION: Literal[1] = 1
 
 
-Status = Literal["ok", "repaired", "rejected", "failed", "planned"]
+Status = Literal["ok", "repaired", "unchanged", "rejected", "failed", "planned"]
 
 
 class _Model(BaseModel):
@@ -128,6 +129,8 @@ class Attempt(_Model):
         sampling: How it was drawn.
         completion_tokens: As the engine counted; None if it does not.
         seconds: How long the engine took.
+        feedback: What the engine was told to be wrong with an earlier answer; empty where it was
+            asked afresh.
     """
 
     text: str
@@ -137,6 +140,7 @@ class Attempt(_Model):
     sampling: Sampling
     completion_tokens: int | None
     seconds: float
+    feedback: str = ""
 
 
 class Failure(_Model):
@@ -161,22 +165,27 @@ class Record(_Model):
     Attributes:
         schema_version: The version of this schema.
         key: The item's identity by content; None if it failed before there was one.
-        status: ``ok``, ``repaired`` or ``rejected`` by the review, ``failed`` with an `error`, or
+        status: ``ok``, ``repaired`` or ``rejected`` by the review, ``unchanged`` where an engine
+            without a model has nothing to add to the user's words, ``failed`` with an `error`, or
             ``planned`` where the engine was not to be asked.
         video: Which video.
         short_prompt: The user's words.
         prompt: The result; None where there is none fit to use.
+        note: Why the result is ``unchanged``; empty for any other status.
         target: The generator that the prompt is for.
         engine: Who answered.
         plan: Which frames at which size, and what they cost.
         frames: The frames as they were shown.
         tokens: Foretold and counted.
         facts: What was measured.
-        review: The verdict on the best attempt; None without an answer.
+        review: The verdict on the best attempt; None without an answer, and for the user's own
+            words with what was measured.
+        verification: What a model said of the result, claim by claim; None unless asked for.
         attempts: Every time that the engine was asked.
         sampling: How the best attempt was drawn.
         template: Name and version of the words around the user's.
         template_reason: Why it is that template.
+        instruction: What the user added to them; empty for nothing.
         timings: Seconds of each stage.
         error: Why there is no result.
         promptlift: Version of this package.
@@ -188,6 +197,7 @@ class Record(_Model):
     video: Video
     short_prompt: str
     prompt: str | None = None
+    note: str = ""
     target: str
     engine: EngineInfo | None = None
     plan: Plan | None = None
@@ -195,10 +205,18 @@ class Record(_Model):
     tokens: Tokens = Tokens()
     facts: Facts | None = None
     review: Reviewed | None = None
+    verification: Verification | None = None
     attempts: tuple[Attempt, ...] = ()
     sampling: Sampling | None = None
     template: str | None = None
     template_reason: str | None = None
+    instruction: str = ""
     timings: dict[str, float] = {}
     error: Failure | None = None
     promptlift: str
+
+    @property
+    def best_text(self) -> str | None:
+        """The result, or the attempt that was reviewed where none was fit to use."""
+        texts = (one.text for one in self.attempts if one.sampling == self.sampling)
+        return self.prompt if self.prompt is not None else next(texts, None)

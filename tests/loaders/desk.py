@@ -23,7 +23,7 @@ STRICT = {"name": "a", "prompt": SHORT, "video_path": RGB, "edge": {"control_wei
 """A spec of Cosmos-Transfer1, and one of Cosmos-Transfer2.5."""
 
 MORE = (
-    "Soft light falls from the left over a wide counter, and the camera stays where it is while "
+    "Soft light falls from the left over a wide counter, and the coffee stays where it is while "
     "everything in front of it moves slowly."
 )
 
@@ -120,8 +120,8 @@ def entries(sidecar: Path) -> list[dict[str, Any]]:
 
 def make_clips(folder: Path) -> Path:
     """Two small clips: a camera picture, and another that stands for a depth control."""
-    synthetic_video(folder / "rgb.mp4", seconds=0.5, size=(160, 96), fps=8)
-    synthetic_video(folder / "depth.mp4", seconds=0.5, size=(128, 96), fps=8, seed=7)
+    synthetic_video(folder / "rgb.mp4", seconds=1.5, size=(160, 96), fps=8)
+    synthetic_video(folder / "depth.mp4", seconds=1.5, size=(128, 96), fps=8, seed=7)
     return folder
 
 

@@ -27,7 +27,7 @@ from promptlift.testing import FakeEngine, synthetic_video
 
 OPTIONS = Options(attempts=2)
 MORE = (
-    "Soft light falls from the left over a wide counter, and the camera stays where it is while "
+    "Soft light falls from the left over a wide counter, and the coffee stays where it is while "
     "everything in front of it moves slowly."
 )
 PROMPTS = (
@@ -56,7 +56,7 @@ def make_videos(folder: Path, count: int = 2) -> list[Path]:
     """Small clips, and one file that is no video."""
     made = [folder / f"clip{number}.mp4" for number in range(count)]
     for number, path in enumerate(made):
-        synthetic_video(path, seconds=0.5, size=(160, 96), fps=8, seed=number)
+        synthetic_video(path, seconds=1.5, size=(160, 96), fps=8, seed=number)
     (folder / "damaged.mp4").write_bytes(b"\0\0\0\x18ftypmp42 and no more")
     return made
 

@@ -175,7 +175,7 @@ def test_results_of_any_settings_are_recognised(videos: Path, tmp_path: Path) ->
         on_reject="best",
     )
     clip = str(videos / "clip0.mp4")
-    own = {"fps": "30000/1001", "template": "instruct/1", "seed": 3, "size": "32x32"}
+    own = {"fps": "30000/1001", "template": "instruct/2", "seed": 3, "size": "32x32"}
     rows = [Row.of(0, clip, PROMPTS[0]), Row.of(1, clip, PROMPTS[1], options=own)]
     maker = Maker(tmp_path / "run", options=options)
     part = maker.write(rows)

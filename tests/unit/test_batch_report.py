@@ -112,7 +112,6 @@ def test_the_page_counts_and_explains(page: str) -> None:
     assert "promptlift batch retry" in page
     assert "--only failed,rejected" in page
     assert re.search(r"<span>refusal</span><i style=\"width:100.0%\"></i><b>1</b>", page)
-    assert "<span>unfaithful</span>" in page
     assert "<dt>model</dt><dd>scripted</dd>" in page
     assert "<dt>temperature</dt><dd>0.6</dd>" in page
     assert "<td>rows.jsonl</td><td>10</td>" in page
@@ -131,7 +130,7 @@ def test_the_sample_shows_frames_and_prompts(page: str) -> None:
     urls = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', card)
     images = [Image.open(io.BytesIO(base64.b64decode(url))) for url in urls]
     assert [image.size for image in images] == [(160, 96)] * 2
-    assert re.findall(r"<figcaption>(.*?)</figcaption>", card) == ["0.12 s", "0.38 s"]
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", card) == ["0.38 s", "1.12 s"]
     refused = next(card for card in cards if "Rejected: refusal" in card)
     assert "I&#39;m sorry, but I cannot help with that." in refused
 

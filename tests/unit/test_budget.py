@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptlift.errors import BudgetError, OptionError
-from promptlift.planning import MIN_SIDE, Budget, make_plan
+from promptlift.planning import MIN_SIDE, Budget, answer_reserve, make_plan, plan
+from promptlift.targets import target
 from promptlift.tokens import FAMILIES, family
 from promptlift.types import Size, fit
 
@@ -196,3 +197,17 @@ def test_no_plan_rounds_into_a_refused_shape(name: str) -> None:
         plan = make_plan(Size(width, 4), 2, Budget(family(name), 1100))
         assert max(plan.size.width, 1) <= 200 * plan.size.height
         assert plan.chosen.fits
+
+
+def test_reserve_follows_target_language_and_model() -> None:
+    """1.4 tokens a word of English, 2.2 of others, at least 300; thoughts take up to half."""
+    long = target("hunyuan-video-1.5")
+    assert answer_reserve(target("cogvideox")) == 300
+    assert answer_reserve(long) == 420
+    assert answer_reserve(long, language="Chinese") == 660
+    assert answer_reserve(long, reasons=True, context=4096) == 2048
+    assert answer_reserve(long, reasons=True, context=40_960) == 4200
+    size = Size(640, 360)
+    assert plan(size, target="hunyuan-video-1.5").reserve == 420
+    assert plan(size, family="cosmos-reason2", context=8192).reserve == 3000
+    assert plan(size, family="cosmos-reason2", reserve=301).reserve == 301

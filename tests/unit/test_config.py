@@ -12,9 +12,9 @@ from promptlift.options import Options
 
 
 def test_defaults_are_those_of_the_cosmos_upsampler() -> None:
-    """Two frames, 300 tokens of answer and temperature 0.6, as in Cosmos-Transfer1."""
+    """Two frames and temperature 0.6, as in Cosmos-Transfer1."""
     options = Options()
-    assert (options.frames, options.reserve, options.temperature) == (2, 300, 0.6)
+    assert (options.frames, options.temperature) == (2, 0.6)
     assert options.strategy == "spread"
 
 

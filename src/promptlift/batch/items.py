@@ -21,6 +21,7 @@ from promptlift.batch.rows import (
     trouble_content,
     unreadable_content,
 )
+from promptlift.engines.base import Engine
 from promptlift.errors import ConfigEngineError, OptionError, VideoError
 from promptlift.pipeline import (
     EngineProfile,
@@ -157,8 +158,10 @@ class ItemRunner:
         write: Write,
         *,
         memory: int,
+        judge: Engine | None = None,
     ) -> None:
         self._engine = engine
+        self._judge = judge
         self._profile = profile
         self._write = write
         self._videos = VideoCache(memory // 4, run)
@@ -217,7 +220,9 @@ class ItemRunner:
             prepared = prepared or await again()
             held = self._budget.settle(held, prepared.nbytes)
             async with self._unwritten:
-                outcome = await answer(prepared, self._engine, prepare_smaller=again)
+                outcome = await answer(
+                    prepared, self._engine, prepare_smaller=again, judge=self._judge
+                )
                 error, record = outcome.error, outcome.record
                 # What only the row's own options ask for is the row's trouble, not the run's.
                 is_own = item.options.own and "ask" not in record.timings

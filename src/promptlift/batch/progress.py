@@ -96,6 +96,11 @@ class BatchProgress:
         return sum(counts[status] for counts in (self.before, self.now) for status in FIT)
 
     @property
+    def unchanged(self) -> int:
+        """Rows whose short prompt stands as it is."""
+        return self.before["unchanged"] + self.now["unchanged"]
+
+    @property
     def rejected(self) -> int:
         """Rows whose answers all failed the review."""
         return self.before["rejected"] + self.now["rejected"]

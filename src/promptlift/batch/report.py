@@ -60,6 +60,7 @@ _MEASURES: Mapping[str, tuple[str, Callable[[float], str]]] = {
 _STATUS_TEXTS = {
     "ok": "fit to use as answered",
     "repaired": "fit to use once cleaned",
+    "unchanged": "the short prompt itself, as no model was set up",
     "rejected": "rejected by the review",
     "failed": "failed",
     "missing": "no result yet",

@@ -14,6 +14,7 @@ import msgspec
 from promptlift.errors import InputError, OptionError, OutputError, PromptError
 from promptlift.options import Options
 from promptlift.pipeline import settings_of, work_key
+from promptlift.targets.templates import TEMPLATES
 from promptlift.text import check_short_prompt
 from promptlift.types import EngineInfo
 
@@ -252,7 +253,9 @@ class CurrentKeys:
             values = {name: value for name, value in config.options.items() if value is not None}
             info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
             with contextlib.suppress(OptionError):  # by another version, whose options are not ours
-                options = Options(**{**values, "template": config.template})
+                # Of a template from a file no more than its name is in the folder.
+                named = replace(TEMPLATES["verbatim/1"], name=config.template)
+                options = Options(**{**values, "template": named})
                 self._resolver = OptionsResolver(options, info)
 
     def key_of(self, row: Row) -> str | None:

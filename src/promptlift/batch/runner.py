@@ -106,6 +106,7 @@ class BatchRun:
         run_dir: The folder; made where it is missing.
         settings: How the run goes about it.
         command: Is kept in the folder for a retry; None to keep what is there.
+        judge: Who verifies the results; None for the engine itself. The caller's to close.
 
     Attributes:
         progress: What is counted while it runs.
@@ -119,9 +120,11 @@ class BatchRun:
         run_dir: Path,
         settings: RunSettings,
         command: RunCommand | None = None,
+        judge: Engine | None = None,
     ) -> None:
         self.progress = BatchProgress(workers=settings.workers)
         self._engine = engine
+        self._judge = judge
         self._options = options
         self._input = rows
         self._run_dir = run_dir
@@ -152,6 +155,8 @@ class BatchRun:
         self._task = asyncio.current_task()
         settings = self._settings
         profile = await self._reach_engine()
+        if self._judge is not None:
+            await profile_of(self._judge)  # a wrong setting is told before the first item
         create_run_dir(self._run_dir)
         config = RunConfig.of(self._options, profile.info, self._command)
         ensure_config(self._run_dir, config, accept_changes=settings.accept_changes)
@@ -225,7 +230,14 @@ class BatchRun:
         limits = IsolationLimits(wall_seconds=settings.decode_seconds)
         self._pool = pool = ProcessPool(settings.workers, limits, preload=PRELOAD)
         write = partial(self._write, writer)
-        items = ItemRunner(self._retrying, profile, pool.call, write, memory=settings.memory)
+        items = ItemRunner(
+            self._retrying,
+            profile,
+            pool.call,
+            write,
+            memory=settings.memory,
+            judge=self._judge,
+        )
         rows = chain.from_iterable(rows_of(copy, settings.shard) for copy in copies)
 
         def next_chunk() -> FilteredRows | None:

@@ -18,6 +18,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from promptlift.batch.rows import CurrentKeys, Row, rows_of
 from promptlift.errors import OptionError, OutputError
+from promptlift.review.result import check_of
+from promptlift.review.verify import Verification
 from promptlift.store.index import FIT, Index, PartDamage, WriterLog
 from promptlift.store.remote import RunPlace
 from promptlift.store.results import process_runs
@@ -51,15 +53,20 @@ __all__ = [
     "writer_statuses",
 ]
 
-RowStatus: TypeAlias = Literal["ok", "repaired", "rejected", "failed", "missing"]
+RowStatus: TypeAlias = Literal["ok", "repaired", "unchanged", "rejected", "failed", "missing"]
 STATUSES: tuple[RowStatus, ...] = get_args(RowStatus)
-FINISHED: tuple[RowStatus, ...] = ("ok", "repaired", "rejected", "failed")
+FINISHED: tuple[RowStatus, ...] = ("ok", "repaired", "unchanged", "rejected", "failed")
 
 WriterLife: TypeAlias = Literal["live", "ended", "killed"]
 
 _ALIVE_SECONDS = 30.0  # a writer reports every ten
 _RATE_LINES = 6
 _EXAMPLES = 3
+
+_STATUS_NOTES = {
+    "unchanged": "  the short prompt itself: without a model nothing could be added",
+    "missing": "  no result yet",
+}
 
 # What may help, by the check that failed first; see `promptlift.review`.
 _REMEDIES = {
@@ -139,11 +146,15 @@ def reason_of(record: Mapping[str, Any]) -> FailureReason | None:
         return FailureReason(error["code"], error["message"], error["remedy"])
     if record.get("status") != "rejected":
         return None
-    for check in (record.get("review") or {}).get("checks", ()):
-        if not check["passed"]:
-            name = check["name"]
-            message = check.get("detail") or f"the check {name!r} failed"
-            return FailureReason(name, message, _REMEDIES.get(name, "ask again"))
+    review = record.get("review") or {}
+    for name in failed_checks(record) or ():
+        errors = (
+            one["message"].rstrip(".")
+            for one in review.get("findings", ())
+            if one["severity"] == "error" and check_of(one["name"]) == name
+        )
+        message = ". ".join(errors) or f"the check {name!r} failed"
+        return FailureReason(name, message, _REMEDIES.get(name, "ask again"))
     return None
 
 
@@ -299,7 +310,7 @@ def summarise(run: RunDir, *, place: RunPlace | None = None) -> RunSummary:
     for result in row_results(run):
         rows[result.status] += 1
         inputs[result.source] += 1
-        if result.status in FIT or result.status == "missing":
+        if result.status in FIT or result.status in ("unchanged", "missing"):
             continue
         retryable += result.status == "failed" and result.retryable
         which = (result.status, result.code or "unknown", result.retryable)
@@ -347,7 +358,9 @@ def next_steps(summary: RunSummary) -> Iterator[tuple[str, str]]:
             "list what went wrong",
             f"promptlift batch export {folder} -o wrong.csv --only failed,rejected",
         )
-    if summary.fit:
+    if summary.rows["unchanged"]:
+        yield "get a model for what is unchanged", "promptlift doctor"
+    if summary.fit or summary.rows["unchanged"]:
         yield "export the results", f"promptlift batch export {folder} -o prompts.jsonl"
 
 
@@ -498,7 +511,7 @@ def status_text(summary: RunSummary) -> str:
     lines.append(f"  {counted(summary.total, 'row')}{inputs}{unread}")
     for name in STATUSES:
         if count := summary.rows[name]:
-            note = "  no result yet" if name == "missing" else ""
+            note = _STATUS_NOTES.get(name, "")
             lines.append(f"  {count:>10,}  {name:<10}{count / summary.total:7.1%}{note}")
     if summary.live:
         eta = "" if summary.eta_s is None else f", about {format_duration(summary.eta_s)} left"
@@ -546,15 +559,20 @@ def item_text(found: Sequence[RowResult], result: RowResult, record: Mapping[str
             ("error", f"{reason.code}: {reason.message}{again}"),
             ("", f"-> {reason.remedy}"),
         ]
+    if record.get("note"):
+        fields.append(("note", record["note"]))
     for check in (record.get("review") or {}).get("checks", ()):
         if not check["passed"] or check["repaired"]:
             outcome = "repaired" if check["passed"] else "failed"
             fields.append(("check", f"{check['name']} {outcome}: {check['detail']}"))
+    if record.get("verification"):
+        fields.append(("judge", Verification(**record["verification"]).summary))
     lines = [f"{row.id}: {result.status}", *(f"  {name:<8} {value}" for name, value in fields)]
     if record.get("prompt") is not None:
         lines += ["", record["prompt"]]
     else:
         for number, one in enumerate(record.get("attempts", ()), 1):
             head = f"answer {number}, seed {one['sampling']['seed']}"
-            lines += ["", f"{head}, failed: {', '.join(one['failed'])}", one["text"]]
+            told = [f"told: {one['feedback']}"] if one.get("feedback") else []
+            lines += ["", f"{head}, failed: {', '.join(one['failed'])}", *told, one["text"]]
     return "\n".join(lines)

@@ -186,12 +186,14 @@ class PixtralPromptUpsampler:
                 "none",
             )
         options = self.options
-        if not isinstance(video, str | os.PathLike):  # pictures, all of which are shown
+        if not isinstance(video, str | os.PathLike):  # pictures, as many as the model takes
             options = options.merged({"frames": len(video)})
         outcome = await upsample_item(video, short_prompt, await self._load(), options)
         self.last_record = record = outcome.record
         if outcome.error is not None:
             raise outcome.error
+        if record.status == "unchanged":
+            _LOG.warning("the short prompt is used as it is: %s", record.note)
         if record.status == "rejected":
             checks = record.review.checks if record.review is not None else []
             failed = ", ".join(check.name for check in checks if not check.passed)

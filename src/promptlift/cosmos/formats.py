@@ -53,6 +53,8 @@ class SpecItem:
         prompt: The prompt in the file; None where there is none.
         prompt_path: The file that holds the prompt instead, as written; None for none.
         video: The RGB video, as written; None where none is named.
+        detected: What a detector is to find for the ``seg`` control, such as "robotic arms . cup";
+            empty where nothing is named.
         hints: The controls in their order, overrides applied: by its key each one's own video, as
             written; None where the generator makes the control from the RGB video.
         region: The part of the picture that the prompt is about; None for the whole.
@@ -67,6 +69,7 @@ class SpecItem:
     prompt: str | None
     prompt_path: str | None = None
     video: str | None = None
+    detected: str = ""
     hints: Mapping[str, str | None] = field(default_factory=dict)
     region: Box | None = None
     region_mask: str | None = None
@@ -85,6 +88,7 @@ class SpecFormat:
         video: The key of an item's RGB video.
         controls: The keys that are controls.
         control_video: The key of a control's own video.
+        control_prompt: The key of what is to be found for the ``seg`` control.
         prompt_path: Whether a ``prompt_path`` is read where there is no prompt.
         beside: Whether relative paths count from the spec's folder; else from the folder that
             the generator is started in.
@@ -96,6 +100,7 @@ class SpecFormat:
     video: ClassVar[str]
     controls: ClassVar[Collection[str]] = ()
     control_video: ClassVar[str] = "input_control"
+    control_prompt: ClassVar[str] = "input_control_prompt"
     prompt_path: ClassVar[bool] = False
     beside: ClassVar[bool] = False
 
@@ -120,6 +125,7 @@ class SpecFormat:
         if not isinstance(owner.value, dict):
             raise SpecError("it is not an object", remedy="write it in braces")
         hints: dict[str, str | None] = {}
+        detected = ""
         for key, node in owner.value.items():
             if key not in self.controls or node.value is None:
                 continue
@@ -128,9 +134,12 @@ class SpecFormat:
                     f"the control {key!r} is not an object", remedy="write its settings in braces"
                 )
             hints[key] = _text(node, self.control_video) or None
+            if key == "seg":
+                detected = _text(node, self.control_prompt) or ""
         prompt = _text(owner, "prompt")
         file = _text(owner, "prompt_path") if self.prompt_path and prompt is None else None
-        return SpecItem(where, owner, prompt, file or None, _text(owner, self.video) or None, hints)
+        video = _text(owner, self.video) or None
+        return SpecItem(where, owner, prompt, file or None, video, detected, hints)
 
     def _each(self, nodes: Iterable[tuple[str, Node]]) -> Iterator[SpecItem]:
         """The items at several places; one that cannot be read does not stop the others."""
@@ -245,6 +254,7 @@ class _Transfer1Batch(SpecFormat):
             elif "input_control" in node.value or not base:
                 hints[key] = _text(node, "input_control") or None
         prompt = base.prompt if item.prompt is None and base else item.prompt
+        # What the base names is in the base's own video, so `detected` is left empty.
         yield replace(item, prompt=prompt, hints=hints, warnings=tuple(warnings))
 
 
@@ -257,6 +267,7 @@ class _Transfer25(SpecFormat):
     video = "video_path"
     controls = ("edge", "vis", "depth", "seg")
     control_video = "control_path"
+    control_prompt = "control_prompt"
     prompt_path = True
     beside = True
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import partial
@@ -18,9 +17,9 @@ from promptlift.cosmos.plan import ItemResult
 from promptlift.cosmos.upsample import SpecResult
 from promptlift.errors import PromptliftError
 from promptlift.files import html_templates
-from promptlift.language import ENGLISH_FUNCTION_WORDS
 from promptlift.options import Options
-from promptlift.review.faithful import stem
+from promptlift.review.marks import STATUS_SIGNS, marked_texts
+from promptlift.review.result import check_of
 from promptlift.targets.templates import fixed_by, free_under
 from promptlift.text import counted
 from promptlift.types import Box, Instant, Size
@@ -36,7 +35,6 @@ _STATUSES = {
     "rejected": "no answer fit to use",
     "failed": "failed",
 }
-_WORD = re.compile(r"[^\W_]+")
 _PICTURE = Size(480, 4 * 480)
 _DECODERS = 2
 
@@ -65,7 +63,9 @@ def render_review_sheet(
             dry_run=dry_run,
             version=__version__,
             counted=counted,
-            marked=_marked,
+            marked_texts=marked_texts,
+            signs=STATUS_SIGNS,
+            check_of=check_of,
             fixed_by=fixed_by,
             free_under=free_under,
             controls_of=lambda item: tuple(CONTROLS[key][0] for key in item.hints),
@@ -109,18 +109,3 @@ def _decode(
             address = f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
             pictures.append(_Picture(address, float(frame.time)))
         return tuple(pictures)
-
-
-def _marked(long: str, short: str) -> Iterator[tuple[str, bool]]:
-    """The long prompt in pieces, each with whether it is one of the user's own words."""
-    words = map(str.lower, _WORD.findall(short))
-    own = {stem(word) for word in words if word not in ENGLISH_FUNCTION_WORDS}
-    position = 0
-    for match in _WORD.finditer(long):
-        word = match[0].lower()
-        if word in ENGLISH_FUNCTION_WORDS or stem(word) not in own:
-            continue
-        yield long[position : match.start()], False
-        yield match[0], True
-        position = match.end()
-    yield long[position:], False

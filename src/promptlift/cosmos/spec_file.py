@@ -31,6 +31,7 @@ __all__ = [
     "Node",
     "Spec",
     "apply_edits",
+    "parse_values",
     "read_spec",
     "read_text",
     "scan_json",
@@ -226,7 +227,7 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
     chosen = FORMATS.get(form)
     if chosen is not None and layout not in chosen.layouts:
         layout = chosen.layouts[0]
-    parsed = _parse(text, layout)
+    parsed = parse_values(text, layout)
     nodes = [node for _, node in parsed if isinstance(node, Node)]
     if not nodes:
         nothing = SpecError("there is nothing in it", remedy="give a file with at least one item")
@@ -283,8 +284,8 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _parse(text: str, layout: Layout) -> list[tuple[str, Node | SpecError]]:
-    """Where each value stands, and the value."""
+def parse_values(text: str, layout: Layout) -> list[tuple[str, Node | SpecError]]:
+    """Where each value of a file stands, and the value, or why it is none."""
     start = len(BOM) if text.startswith(BOM) else 0
     if layout == "document":
         return [("", scan_json(text, start))]

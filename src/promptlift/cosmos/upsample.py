@@ -38,6 +38,7 @@ from promptlift.cosmos.plan import (
 )
 from promptlift.cosmos.spec_file import BOM, Edit, Spec, apply_edits, read_spec, set_member
 from promptlift.engines.base import Engine
+from promptlift.engines.no_model import HOW_TO_GET_A_MODEL, noun_phrases
 from promptlift.errors import InputError, OptionError, OutputError, SpecError
 from promptlift.files import cache_folder, write_atomic
 from promptlift.options import Options
@@ -108,6 +109,8 @@ def _row_of(plan: ItemResult, spec: Spec, extra: Mapping[str, Any]) -> Row:
     }
     if plan.look_at in CONTROLS and (kind := CONTROLS[plan.look_at][1]):
         options["control"] = kind
+    if nouns := noun_phrases(item.detected):
+        options["nouns"] = list(nouns)
     if item.region:
         options["region"] = list(item.region)
     if plan.mask_path:
@@ -239,6 +242,7 @@ async def upsample_specs(
     engine: Engine,
     options: Options,
     *,
+    judge: Engine | None = None,
     run_dir: Path | None = None,
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -252,6 +256,7 @@ async def upsample_specs(
         specs: The specs, and where their results go.
         engine: Who is asked; the caller's to close. It should not try again by itself.
         options: How items are treated where their specs say nothing.
+        judge: Who verifies the results where the options ask for that; None for the engine itself.
         run_dir: The folder of the run, which stays; None for one in the user's cache, which is
             removed when the results are written.
         dry_run: Write no result.
@@ -298,7 +303,8 @@ async def upsample_specs(
         return results
     # Somebody is waiting: an engine that is away for a minute ends the run.
     settings = RunSettings(retry="all", patience=60.0, accept_changes=True)
-    run = BatchRun(engine, options, replace(rows, note=lambda _: None), folder, settings)
+    quiet_rows = replace(rows, note=lambda _: None)
+    run = BatchRun(engine, options, quiet_rows, folder, settings, judge=judge)
     ticking = asyncio.create_task(tick(run))
     try:
         await run.run()
@@ -504,6 +510,9 @@ def _item_result(
             remedy="run the batch again, which asks only what is new",
         )
     record = Record.model_validate_json(raw)
+    if record.status == "unchanged":
+        reason = f"{record.note}; {HOW_TO_GET_A_MODEL}"
+        return replace(plan, status="kept", reason=reason, record=record)
     status: ItemStatus = "done"
     reason = ""
     failure = reason_of(json.loads(raw))

@@ -44,12 +44,12 @@ __all__ = [
 PARTS: Final = "parts"
 """The folder of the parts in a run's folder."""
 
-RetryPolicy = Literal["failed", "rejected", "all"]
+RetryPolicy = Literal["failed", "rejected", "unchanged", "all"]
 
 FIT: frozenset[str] = frozenset({"ok", "repaired"})
 """The states with a result that is fit to use."""
 
-_RANK: Final[dict[str, int]] = {"failed": 1, "rejected": 2, "repaired": 3, "ok": 3}
+_RANK: Final = {"failed": 1, "rejected": 2, "unchanged": 3, "repaired": 4, "ok": 4}
 _PROGRESS_LINES = 360
 
 
@@ -74,7 +74,8 @@ class KeyState(msgspec.Struct, frozen=True, gc=False):
         """
         if self.status == "failed":
             return not self.retryable and retry not in ("failed", "all")
-        return self.status != "rejected" or retry not in ("rejected", "all")
+        is_fit = self.status not in ("rejected", "unchanged")
+        return is_fit or retry not in (self.status, "all")
 
 
 class _Stored(msgspec.Struct, frozen=True, gc=False):

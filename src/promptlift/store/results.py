@@ -70,7 +70,7 @@ __all__ = [
 SCHEMA: Final = 1
 """Version of the folder's format; grows with a change that an older reader would misunderstand."""
 
-ItemStatus = Literal["ok", "repaired", "rejected", "failed"]
+ItemStatus = Literal["ok", "repaired", "unchanged", "rejected", "failed"]
 
 _PART_BYTES = 8 << 20
 _SYNC_SECONDS = 1.0

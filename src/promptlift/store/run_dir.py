@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from promptlift import __version__
 from promptlift.errors import InputError, OptionError, OutputError
@@ -42,6 +42,7 @@ from promptlift.store.results import (
     this_host,
     writer_process,
 )
+from promptlift.template_file import make_template
 from promptlift.types import EngineInfo
 
 __all__ = [
@@ -74,6 +75,8 @@ class RunCommand(BaseModel):
         engine_settings: What it was made with.
         options: The options of an item.
         addresses: Base URLs that the engines of a cluster are spread over, where there are several.
+        template_source: The text of a template from a file, which may have changed since.
+        judge: The engine that verifies the results, in one line; None for the engine itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +85,20 @@ class RunCommand(BaseModel):
     engine_settings: dict[str, Any]
     options: Options
     addresses: tuple[str, ...] = ()
+    template_source: str = ""
+    judge: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_template(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """In a file the options have no more than the template's name."""
+        options, source = values["options"], values.get("template_source")
+        if isinstance(options, Options):
+            return {**values, "template_source": getattr(options.template, "source", "")}
+        if not source:
+            return values
+        made = make_template(options["template"].rpartition("@")[0], source)
+        return {**values, "options": {**options, "template": made}}
 
     @staticmethod
     def read(run_dir: Path) -> RunCommand:
@@ -142,7 +159,7 @@ class RunConfig(BaseModel):
             engine=info.name,
             model=info.model,
             revision=info.revision,
-            template=choose_template(options, info)[0],
+            template=choose_template(options, info)[0].name,
             command=command,
         )
 
