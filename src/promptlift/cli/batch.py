@@ -11,7 +11,7 @@ import click
 
 from promptlift.cli import types
 from promptlift.cli.cosmos import cosmos
-from promptlift.cli.engines import engine_options, given_settings
+from promptlift.cli.engines import engine_options, given_settings, judge_option
 from promptlift.cli.items import item_options
 from promptlift.options import Options
 
@@ -155,9 +155,12 @@ def batch() -> None:
     "--target", default=_DEFAULTS.target, show_default=True, help="Generator of the prompts."
 )
 @item_options
+@judge_option
 @click.option("--control", help="Kind of the videos, if not detected: rgb, edge, depth, ...")
 @click.option(
-    "--retry", type=click.Choice(["failed", "rejected", "all"]), help="Also repeat these rows."
+    "--retry",
+    type=click.Choice(["failed", "rejected", "unchanged", "all"]),
+    help="Also repeat these rows.",
 )
 @click.option("--accept-changes", is_flag=True, help="Resume with different settings.")
 @_run_options
@@ -178,12 +181,15 @@ def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
     if timeout is not None:
         engine_settings["timeout"] = timeout
     item = {name: options.pop(name) for name in Options.model_fields if name in options}
+    judge = options.pop("judge")
+    item["verify"] |= judge is not None
     item.pop("isolated")  # in a batch every video is decoded in a process that can be killed
     command = RunCommand(
         engine=engine,
         engine_settings=engine_settings,
         options=Options(**item),
         addresses=addresses,
+        judge=judge,
     )
     return run_batch(command, rows, run_dir, options)
 
@@ -277,7 +283,7 @@ def _show(run_dir: RunPlace, item: str, as_json: bool) -> None:
 @click.option(
     "--what",
     "retry",
-    type=click.Choice(["failed", "rejected", "all"]),
+    type=click.Choice(["failed", "rejected", "unchanged", "all"]),
     default="failed",
     show_default=True,
     help="Rows to process again, besides the unfinished ones.",
@@ -324,8 +330,8 @@ def _parse_statuses(text: str) -> tuple[str, ...]:
     "--only",
     type=_parse_statuses,
     metavar="STATUS,...",
-    help="Only rows with these statuses: ok, repaired, rejected, failed, missing.  [default: all "
-    "but missing]",
+    help="Only rows with these statuses: ok, repaired, unchanged, rejected, failed, missing.  "
+    "[default: all but missing]",
 )
 @click.option("--input", "source", metavar="NAME", help="Only rows of this input.")
 @click.option("--no-record", is_flag=True, help="Leave out the record column.")

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from promptlift.batch.retrying import EngineDown
 from promptlift.batch.runner import BatchRun, RunSettings, Stop
 from promptlift.batch.status import format_duration, format_rate
 from promptlift.cli.progress import StatusLine
-from promptlift.engines.registry import make_engine
+from promptlift.engines.registry import close_engines, make_engine, make_judge
 from promptlift.errors import OptionError
 from promptlift.store.remote import RemoteRun
 from promptlift.store.run_dir import create_run_dir
@@ -109,6 +110,7 @@ async def _conduct(
         close = run.close
     else:
         create_run_dir(run_dir)
+        judge = make_judge(command.judge)
         engine = make_engine(
             command.engine,
             progress=lambda stage, seconds: status.update(
@@ -116,8 +118,8 @@ async def _conduct(
             ),
             **command.settings_without_retries,
         )
-        run = BatchRun(engine, command.options, rows, run_dir, settings, command)
-        close = engine.close
+        run = BatchRun(engine, command.options, rows, run_dir, settings, command, judge)
+        close = partial(close_engines, engine, judge)
     interrupts: list[signal.Signals] = []
     progress = run.progress
     why: Stop
@@ -143,13 +145,17 @@ async def _conduct(
         return _INTERRUPTED
     if why == "engine_down" or progress.again or progress.left != 0:
         return _WORK_IS_LEFT
-    return 0 if progress.fit == progress.finished else _SOME_UNFIT
+    return 0 if progress.fit + progress.unchanged == progress.finished else _SOME_UNFIT
 
 
 def _report_end(why: Stop, progress: BatchProgress, place: RunPlace) -> None:
     _say(f"{_STOP_TEXTS[why]}: {_counts(progress)} in {format_duration(progress.seconds)}")
     if progress.failed or progress.rejected:
         _say(f"why they failed: promptlift batch status {place}")
+    if progress.unchanged:
+        from promptlift.engines.no_model import HOW_TO_GET_A_MODEL
+
+        _say(f"unchanged prompts could not be extended without a model; {HOW_TO_GET_A_MODEL}")
     if progress.again or progress.left != 0:
         _say("the same command again goes on from here")
 
@@ -209,6 +215,7 @@ async def _show(progress: BatchProgress, status: StatusLine) -> None:
 def _counts(progress: BatchProgress) -> str:
     total = "?" if progress.total is None else f"{progress.total:,}"
     parts = [f"{progress.finished:,} of {total} finished", f"{progress.fit:,} fit to use"]
+    parts += [f"{progress.unchanged:,} unchanged"] if progress.unchanged else []
     parts += [f"{progress.rejected:,} rejected"] if progress.rejected else []
     parts += [f"{progress.failed:,} failed"] if progress.failed else []
     return ", ".join(parts)

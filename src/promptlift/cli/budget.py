@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from promptlift.cli import types
-from promptlift.planning import DEFAULT_CONTEXT, DEFAULT_RESERVE
+from promptlift.planning import DEFAULT_CONTEXT
+from promptlift.targets import DEFAULT_TARGET
 from promptlift.types import Size
 
 if TYPE_CHECKING:
@@ -30,7 +31,17 @@ __all__ = ["budget"]
     help="Context length in tokens, prompt and answer together.",
 )
 @click.option(
-    "--reserve", default=DEFAULT_RESERVE, show_default=True, help="Tokens reserved for the answer."
+    "--reserve",
+    type=int,
+    show_default="what the target's prompts take",
+    help="Tokens reserved for the answer.",
+)
+@click.option(
+    "--target",
+    default=DEFAULT_TARGET,
+    show_default=True,
+    metavar="NAME",
+    help="Generator that the prompt is for.",
 )
 @click.option(
     "--size", type=types.size, metavar="WxH", help="Fit each frame into this box instead."
@@ -43,7 +54,8 @@ def budget(
     frames: int,
     prompt: str,
     context: int,
-    reserve: int,
+    reserve: int | None,
+    target: str,
     size: Size | None,
     max_side: int | None,
     family: str,
@@ -63,6 +75,7 @@ def budget(
         frames=frames,
         context=context,
         reserve=reserve,
+        target=target,
         family=family,
         size=size,
         max_side=max_side,

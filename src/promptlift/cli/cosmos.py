@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptlift.cli.engines import engine_options, given_settings
+from promptlift.cli.engines import engine_options, given_settings, judge_option
 from promptlift.cli.items import item_options
 from promptlift.cli.progress import StatusLine
+from promptlift.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,7 @@ def cosmos() -> None:
     help="Write an HTML page with frames, prompts and reviews.",
 )
 @engine_options()
+@judge_option
 @item_options
 @click.option("--quiet", "-q", is_flag=True, help="Print errors only on stderr.")
 def _upsample(
@@ -105,6 +107,7 @@ def _upsample(
     dry_run: bool,
     review_sheet: Path | None,
     engine: str,
+    judge: str | None,
     quiet: bool,
     **values: Any,
 ) -> int:
@@ -118,7 +121,7 @@ def _upsample(
     from promptlift.cosmos.plan import SpecOptions
     from promptlift.cosmos.upsample import Outputs, SpecRows, upsample_specs
     from promptlift.engines.no_model import NO_MODEL_NOTICE
-    from promptlift.engines.registry import make_engine
+    from promptlift.engines.registry import close_engines, make_engine, make_judge
     from promptlift.options import Options
 
     if in_place and output_dir is not None:
@@ -127,6 +130,7 @@ def _upsample(
     if engine == "openai" or "base_url" in settings:
         settings["retries"] = 0  # the run knows when to try again
     spec_options = SpecOptions(**{name: values.pop(name) for name in _SPEC_OPTIONS})
+    values["verify"] |= judge is not None
     values.pop("isolated")  # every video is decoded in a process that can be killed
     options = Options(**{name: value for name, value in values.items() if value is not None})
 
@@ -135,6 +139,7 @@ def _upsample(
             click.echo(f"promptlift: {text}", err=True)
 
     async def work(line: StatusLine) -> list[SpecResult]:
+        second = make_judge(judge)
         asked = make_engine(engine, **settings)
         outputs = Outputs(output_dir, in_place=in_place)
         try:
@@ -142,20 +147,21 @@ def _upsample(
                 SpecRows(specs, spec_options, outputs, note),
                 asked,
                 options,
+                judge=second,
                 run_dir=run_dir,
                 dry_run=dry_run,
                 progress=lambda done, total: line.update(f"{done} of {total} items"),
             )
         finally:
-            await asked.close()
+            await close_engines(asked, second)
 
     with StatusLine("reading specs", quiet=quiet) as line:
         results = asyncio.run(work(line))
     for result in results:
         _report(result, note, dry_run=dry_run)
     items = [item for result in results for item in result.items]
-    engines = {item.record.engine.name for item in items if item.record and item.record.engine}
-    if "embedded" in engines:
+    records = [item.record for item in items if item.status != "kept" and item.record]
+    if any(one.engine and one.engine.name == "embedded" and one.attempts for one in records):
         note(NO_MODEL_NOTICE)
     if review_sheet is not None:
         from promptlift.cosmos.review_sheet import render_review_sheet
@@ -192,6 +198,12 @@ def _report(result: SpecResult, note: Callable[[str], None], *, dry_run: bool) -
                 f"{where}: {before} -> {after} words, {about}{tokens.target} of "
                 f"{tokens.target_limit} tokens, looking at {shown}"
             )
+            if item.record.verification is not None:
+                note(f"{where}: {item.record.verification.summary}")
+    # What was kept for what is known beforehand was said before the others were asked.
+    unchanged = Counter(one.reason for one in result.items if one.status == "kept" and one.record)
+    for reason, times in unchanged.items():
+        note(f"{name}: {counted(times, 'item')} kept: {reason}")
     for change in result.changes:
         if dry_run:
             _show_change(change)

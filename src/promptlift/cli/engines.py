@@ -16,7 +16,7 @@ from promptlift.errors import OptionError
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = ["engine_options", "given_settings", "key_from", "vllm_options"]
+__all__ = ["engine_options", "given_settings", "judge_option", "key_from", "vllm_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +64,14 @@ def engine_options(
         return command
 
     return add
+
+
+judge_option = click.option(
+    "--judge",
+    metavar="ENGINE",
+    help="Engine that verifies the prompts, in one line such as openai:base_url=URL,model=NAME; "
+    "implies --verify.",
+)
 
 
 def given_settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from promptlift.options import Options
+from promptlift.targets.templates import TEMPLATES
 
 __all__ = ["item_option", "item_options"]
 
@@ -20,18 +22,22 @@ _METAVARS = {
     "region": "L,T,R,B",
     "mask": "FILE",
     "target": "NAME",
+    "template": "NAME|FILE",
+    "instruction": "TEXT",
     "control": "KIND",
     "target_tokenizer": "FILE",
 }
-# Commands describe these three themselves, as they concern more than one item.
-_BY_HAND = ("control", "controls", "target")
+# Commands describe these themselves where they take them.
+_BY_HAND = ("control", "controls", "nouns", "target")
 
 
 def item_option(name: str) -> Callable[[F], F]:
     """What adds one option of an item, made from its field, to a command."""
     field = Options.model_fields[name]
 
-    def value(text: str) -> object:
+    def value(text: str | Path) -> object:
+        if name == "template" and text not in TEMPLATES:
+            text = Path(text)
         return getattr(Options(**{name: text}), name)  # an `OptionError` says what to do
 
     flags = (f"--{name.replace('_', '-')}", *((_SHORT[name],) if name in _SHORT else ()))
@@ -50,7 +56,7 @@ def item_option(name: str) -> Callable[[F], F]:
         type=value,
         metavar=_METAVARS.get(name),
         default=None if field.default is None else str(field.default),
-        show_default=field.default is not None,
+        show_default=field.default not in (None, ""),
         help=field.description,
     )
 

@@ -25,6 +25,8 @@ COMMANDS = {
     "hint": ("media", "Write the frames of VIDEO that a model would be shown."),
     "sweep": ("sweep", "Show which frame sizes fit into a model's context, and why."),
     "facts": ("media", "Measure VIDEO without a model: camera motion, light, colours, cuts."),
+    "check": ("check", "Review prompts in files, without a model."),
+    "bench": ("bench", "Score the review on labelled answers, or upsamplers by their answers."),
     "cosmos": ("cosmos", "Upsample and check the spec files of NVIDIA's Cosmos generators."),
     "engine": ("engine", "Start, monitor and stop a vLLM server."),
     "serve": ("serve", "Serve the HTTP API and the web page, on this machine or for a team."),

@@ -64,10 +64,11 @@ def facts(video: str, as_json: bool) -> None:
     Each fact has a confidence from 0 to 1; uncertain facts are left out.
     """
     from promptlift.facts.measurement import measure_facts
+    from promptlift.video.reader import named_kind
     from promptlift.video.source import open_video
 
     with open_video(video) as reader:
-        measured = measure_facts(reader.thumbnails())
+        measured = measure_facts(reader.thumbnails(), hint=named_kind(video))
     click.echo(measured.model_dump_json(indent=2) if as_json else _as_list(measured))
 
 
@@ -86,7 +87,11 @@ def _as_list(measured: Facts) -> str:
         dominant = [", ".join(palette.value.dominant)] if palette.value.dominant else []
         texts["palette"] = "; ".join(dominant + accents)
     rows = [
-        (name, texts.get(name) or str(fact.value), f"({fact.confidence:.2f})")
+        (
+            name,
+            texts.get(name) or str(fact.value),
+            _joined(f"({fact.confidence:.2f})", fact.evidence),
+        )
         for name in ("kind", "camera", "movement", "light", "palette", "sharpness")
         if (fact := getattr(measured, name)) is not None
     ]

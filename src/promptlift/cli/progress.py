@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,7 +67,7 @@ class RunNotes(StatusLine):
     """Progress, the plan and warnings of one item.
 
     Args:
-        quiet: Print nothing.
+        quiet: Print errors only.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -91,9 +92,11 @@ class RunNotes(StatusLine):
     def about(self, outcome: Outcome, *, dry_run: bool) -> None:
         """Print the plan, and what a person should know of the result."""
         self.close()
-        if self.quiet:
-            return
         record, plan = outcome.record, outcome.record.plan
+        if self.quiet:
+            for line in _review_lines(record, errors_only=True):
+                click.echo(f"promptlift: {line}", err=True)
+            return
         if (self.shown or dry_run) and plan is not None:
             times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
             click.echo(
@@ -102,29 +105,52 @@ class RunNotes(StatusLine):
                 "reserved for the answer",
                 err=True,
             )
+        if outcome.request is not None and record.engine and record.engine.reads_text:
+            request = outcome.request
+            images = f"[{counted(len(request.frames), 'image')}]" if request.frames else ""
+            for role, words in (("system", request.system), (f"user {images}", request.text)):
+                if words:
+                    click.echo(f"{role.rstrip()}:\n{textwrap.indent(words, '  ')}", err=True)
         for line in _notes(record):
             click.echo(f"promptlift: {line}", err=True)
+        if record.verification is not None:
+            click.echo(f"promptlift: {record.verification.summary}", err=True)
 
 
 def _notes(record: Record) -> Iterator[str]:
     no_model = record.engine is not None and record.engine.name == "embedded"
     if no_model:
-        if record.attempts:
-            from promptlift.engines.no_model import NO_MODEL_NOTICE
+        from promptlift.engines.no_model import HOW_TO_GET_A_MODEL, NO_MODEL_NOTICE
 
+        if record.status == "unchanged":
+            yield f"the prompt is unchanged: {record.note}; {HOW_TO_GET_A_MODEL}"
+        elif record.attempts:
             yield NO_MODEL_NOTICE
     elif record.template is not None:
         yield f"template {record.template}: {record.template_reason}"
     if any(frame.corrupt for frame in record.frames):
         yield "warning: the video is damaged; a frame may be garbled"
-    if record.review is not None and record.status in ("rejected", "repaired"):
-        for check in record.review.checks:
-            if not check.passed or check.repaired:
-                yield f"{record.status} ({check.name}): {check.detail}"
+    yield from _review_lines(record)
     if record.status == "rejected" and record.prompt is None:
         yield (
             "no answer passed the review; see every attempt with --json, allow more with "
             "--attempts, or keep your own words with --on-reject original"
         )
-        if no_model:
-            yield "without a model only English prompts can be extended; pass --engine for others"
+
+
+def _review_lines(record: Record, *, errors_only: bool = False) -> Iterator[str]:
+    """What the review found, a line each: errors, warnings and what was removed."""
+    review = record.review
+    if review is None:
+        return
+    for finding in review.findings:
+        if finding.severity == "error" and record.status == "rejected":
+            yield f"rejected ({finding.name}): {finding.message}"
+    if errors_only:
+        return
+    for finding in review.findings:
+        if finding.severity == "warning":
+            yield f"warning: {finding.message}"
+    for check in review.checks:
+        if check.repaired and record.status == "repaired":
+            yield f"repaired ({check.name}): {check.detail}"

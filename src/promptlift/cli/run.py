@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from promptlift.cli.engines import engine_options, given_settings, key_from
+from promptlift.cli.engines import engine_options, given_settings, judge_option, key_from
 from promptlift.cli.items import item_option, item_options
 from promptlift.errors import OptionError, OutputError
 
@@ -27,6 +27,7 @@ REJECTED = 1
 @item_option("target")
 @item_options
 @item_option("control")
+@judge_option
 @click.option("--json", "as_json", is_flag=True, help="Print the full record as JSON.")
 @click.option(
     "--output",
@@ -58,6 +59,7 @@ def run(
     output: Path | None,
     save_hints: Path | None,
     dry_run: bool,
+    judge: str | None,
     server: str | None,
     server_key_env: str | None,
     quiet: bool,
@@ -91,9 +93,10 @@ def run(
             from promptlift.client import Client
             from promptlift.pipeline import Outcome
 
-            if settings or save_hints is not None or dry_run:
+            if settings or save_hints is not None or dry_run or judge is not None:
                 raise OptionError(
-                    "--server does not work with --dry-run, --save-hints or options of an engine",
+                    "--server does not work with --dry-run, --save-hints, --judge or options of "
+                    "an engine",
                     remedy="remove those options, or --server",
                 )
             key = key_from(server_key_env) if server_key_env else None
@@ -108,7 +111,11 @@ def run(
             from promptlift.api import Upsampler
 
             made = Upsampler(
-                engine=engine, engine_settings=settings, starting=notes.starting, **options
+                engine=engine,
+                engine_settings=settings,
+                starting=notes.starting,
+                judge=judge,
+                **options,
             )
             outcome = stack.enter_context(closing(made)).attempt(
                 video,

@@ -12,9 +12,10 @@ from promptlift.cli import types
 from promptlift.cli.engines import engine_options, given_settings
 from promptlift.cli.items import item_option
 from promptlift.errors import OptionError, OutputError
-from promptlift.planning import DEFAULT_CONTEXT
+from promptlift.planning import DEFAULT_CONTEXT, answer_reserve
+from promptlift.targets import target
 from promptlift.text import check_short_prompt
-from promptlift.tokens import FAMILIES, PIXTRAL, family, family_for_model
+from promptlift.tokens import FAMILIES, PIXTRAL, family, family_for_model, is_reasoning_model
 from promptlift.types import Size
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def sweep(
     names: tuple[str, ...],
     prompt: str,
     context: int | None,
-    reserve: int,
+    reserve: int | None,
     engine: str | None,
     answers: bool,
     json_output: bool,
@@ -113,8 +114,12 @@ def sweep(
             limit = context or (profile and profile.info.context) or DEFAULT_CONTEXT
             known = [name if name in FAMILIES else family_for_model(name) or name for name in names]
             families = [family(name) for name in known] or [profile.family if profile else PIXTRAL]
+            models = [*names, profile.info.model if profile else ""]
+            kept = reserve or answer_reserve(
+                target(), reasons=is_reasoning_model(*models), context=limit
+            )
             rows = predict(
-                families, frames or (2,), sizes, prompt=prompt, context=limit, reserve=reserve
+                families, frames or (2,), sizes, prompt=prompt, context=limit, reserve=kept
             )
             if asked is None or profile is None:
                 return rows

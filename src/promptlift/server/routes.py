@@ -368,6 +368,7 @@ async def post_budget(request: Request, service: ServiceDep) -> Plan:
             frames=options.frames,
             context=options.context or DEFAULT_CONTEXT,
             reserve=options.reserve,
+            target=options.target,
             family=fields.model,
             size=options.size,
             max_side=options.max_side,

@@ -41,7 +41,7 @@ R = TypeVar("R", bound="VideoFields")
 _LONGEST_PROMPT = 20_000
 _ID = "4f0c5d1e9a7b4c3f8e2d6a1b0c9f8e7d"
 _PROMPT = "a robot arm hands a cup to a woman"
-_BUDGET_OPTIONS = ("frames", "size", "max_side", "context", "reserve")
+_BUDGET_OPTIONS = ("frames", "size", "max_side", "context", "reserve", "target")
 _HINTS_OPTIONS = (*_BUDGET_OPTIONS, "strategy", "fps", "exact", "region")
 _Prompt = Annotated[
     str, Field(max_length=_LONGEST_PROMPT, description="The short prompt; empty to describe.")

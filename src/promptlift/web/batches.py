@@ -180,7 +180,7 @@ async def export_batch(
         lines: list[dict[str, Any]] = [
             {"visual_input": one.video, "prompt": one.record.prompt}
             for one in rows
-            if one.record and one.record.prompt and one.state in ("ok", "repaired")
+            if one.record and one.record.prompt and one.state in ("ok", "repaired", "unchanged")
         ]
         stem += ".cosmos"
     else:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from promptlift.language import ENGLISH_FUNCTION_WORDS
 from promptlift.options import ITEM_OPTIONS, Options
 from promptlift.record import Failure, Record, Reviewed
 from promptlift.review import Review
-from promptlift.review.faithful import stem
+from promptlift.review.marks import STATUS_SIGNS, MarkedTexts, marked_texts
+from promptlift.review.result import check_of
 from promptlift.server.jobs import Job
 from promptlift.targets import TARGETS
 from promptlift.targets.templates import TEMPLATES
@@ -23,12 +22,13 @@ __all__ = [
     "GLOBALS",
     "JobView",
     "job_view",
-    "marked_prompts",
+    "marked_texts",
 ]
 
 _STATES = {
     "ok": "fit to use",
     "repaired": "fit, cleaned",
+    "unchanged": "your own words",
     "rejected": "not fit to use",
     "failed": "failed",
     "cancelled": "stopped",
@@ -106,61 +106,6 @@ _SCHEMA = Options.model_json_schema()["properties"]
 FIELDS: Final = {name: _form_field(name, _SCHEMA[name]) for name in ITEM_OPTIONS}
 """The fields of the form by option."""
 
-# ---- the words of the short prompt in the long one
-
-_WORD = re.compile(r"[^\W_]+")
-
-
-class MarkedText(NamedTuple):
-    """A piece of a text, and whether it is a word of the other prompt: ``kept``, ``lost`` or ''."""
-
-    text: str
-    mark: str = ""
-
-
-class MarkedPrompts(NamedTuple):
-    """Both prompts in pieces.
-
-    Attributes:
-        short: The short prompt; words that are not in the long one are ``lost``.
-        long: The long prompt; words of the short one are ``kept``.
-        kept: How many words of the short prompt are in the long one.
-        total: How many words the short prompt has, without function words.
-    """
-
-    short: list[MarkedText]
-    long: list[MarkedText]
-    kept: int
-    total: int
-
-
-def marked_prompts(short: str, long: str) -> MarkedPrompts:
-    """Mark the words that two prompts share; endings and function words do not count."""
-    wanted, given = ({root for _, root in _words(text)} for text in (short, long))
-    kept = wanted & given
-    return MarkedPrompts(
-        _marked(short, dict.fromkeys(wanted - given, "lost") | dict.fromkeys(kept, "kept")),
-        _marked(long, dict.fromkeys(kept, "kept")),
-        len(kept),
-        len(wanted),
-    )
-
-
-def _words(text: str) -> list[tuple[re.Match[str], str]]:
-    found = ((match, match[0].lower()) for match in _WORD.finditer(text))
-    return [(match, stem(word)) for match, word in found if word not in ENGLISH_FUNCTION_WORDS]
-
-
-def _marked(text: str, marks: dict[str, str]) -> list[MarkedText]:
-    pieces, place = [], 0
-    for match, root in _words(text):
-        if root in marks:
-            pieces += [MarkedText(text[place : match.start()]), MarkedText(match[0], marks[root])]
-            place = match.end()
-    pieces.append(MarkedText(text[place:]))
-    return [piece for piece in pieces if piece.text]
-
-
 # ---- a job
 
 
@@ -187,9 +132,12 @@ class JobView:
     review: Reviewed | Review | None = None
 
     @property
-    def marked(self) -> MarkedPrompts:
-        """Both prompts with the words that they share."""
-        return marked_prompts(self.record.short_prompt if self.record else "", self.text or "")
+    def marked(self) -> MarkedTexts:
+        """Both prompts with what became of their words."""
+        claims = self.review.claims if self.review else ()
+        return marked_texts(
+            claims, self.record.short_prompt if self.record else "", self.text or ""
+        )
 
     @property
     def failure(self) -> Failure | None:
@@ -213,12 +161,15 @@ def job_view(job: Job, record: Record | None, *, has_video: bool) -> JobView:
     """Everything that is known of a job now."""
     if record is None:
         return JobView(job, None, has_video)
-    # Where no answer was fit to use, the review is of the attempt with that sampling.
-    texts = (one.text for one in record.attempts if one.sampling == record.sampling)
-    text = record.prompt if record.prompt is not None else next(texts, None)
     tokens = record.tokens
     return JobView(
-        job, record, has_video, text, tokens.target, tokens.target_estimated, record.review
+        job,
+        record,
+        has_video,
+        record.best_text,
+        tokens.target,
+        tokens.target_estimated,
+        record.review,
     )
 
 
@@ -248,6 +199,9 @@ FILTERS: Final = {"ago": _ago, "clock": _clock, "count": counted, "size": _size}
 
 GLOBALS: Final = {
     "states": _STATES,
+    "signs": STATUS_SIGNS,
+    "check_of": check_of,
+    "marked_texts": marked_texts,
     "strategies": _STRATEGIES,
     "fields": FIELDS,
     "defaults": Options(),

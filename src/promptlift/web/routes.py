@@ -397,7 +397,7 @@ async def download_result(request: Request, service: ServiceDep, job: JobDep) ->
     if form.get("as") == "record":
         content = record.model_dump_json(indent=2)
         return attachment(content, f"{stem or 'prompt'}.record.json", "application/json")
-    text = " ".join(form.get("text", record.prompt or "").split())
+    text = form.get("text", record.prompt or "").replace("\r\n", "\n").strip()
     return attachment(f"{text}\n", f"{stem or 'prompt'}.txt", "text/plain")
 
 
