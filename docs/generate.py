@@ -15,7 +15,7 @@ import click
 from promptlift import errors
 from promptlift.cli.main import COMMANDS, cli
 from promptlift.record import Record
-from promptlift.targets import TARGETS
+from promptlift.targets import TARGETS, Target
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
@@ -58,14 +58,33 @@ def error_codes() -> str:
 
 
 def targets() -> str:
-    """What each generator reads, with the source of its limit."""
+    """What each generator reads and wants, with the source of its limit."""
     rows = [
-        f"| `{t.name}` | {t.limit} {t.unit} | {t.min_words} to {t.max_words} | {t.source} "
-        f"| {t.note} |"
+        f"| `{t.name}` | {t.limit} {t.unit} | {t.min_words} to {t.max_words} "
+        f"| {', '.join(t.languages)} | {_wants(t)} | {t.source} | {t.note} |"
         for t in TARGETS.values()
     ]
-    head = "| target | limit | words of a good prompt | source | note |\n|---|---|---|---|---|"
-    return "\n".join([NOTE, "# Targets\n", head, *rows, ""])
+    head = (
+        "| target | limit | words of a good prompt | languages | besides | source | note |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    end = "\n[What the model is told](../how-to/templates.md) says how this is used.\n"
+    return "\n".join([NOTE, "# Targets\n", head, *rows, end])
+
+
+def _wants(goal: Target) -> str:
+    """What a target wants besides length and language, in words."""
+    wants = {
+        "the camera": goal.camera == "required",
+        "no camera motion that was neither ordered nor measured": goal.camera == "only asked",
+        "shot size and angle": goal.shot,
+        "sound": goal.sound,
+        "the style first": goal.style == "first",
+        "tags of style last": goal.style == "last tags",
+        "words to be drawn or spoken in quotation marks": goal.quotes_drawn,
+        'may open with "The video shows"': goal.openings,
+    }
+    return "; ".join(words for words, is_wanted in wants.items() if is_wanted)
 
 
 def record_schema() -> str:

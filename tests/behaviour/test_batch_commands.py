@@ -14,6 +14,7 @@ from loaders.run_dirs import PROMPTS, Maker, make_run_of_ended_process, make_vid
 from promptlift.cli.main import _run
 from promptlift.cosmos import SpecRows
 from promptlift.store import Index
+from stubs.openai_server import StubServer
 
 TRANSFER1 = {"video_path": "assets/rgb.mp4", "edge": {"control_weight": 1.0}}
 Capture = pytest.CaptureFixture[str]
@@ -58,6 +59,71 @@ def test_run_then_mend_then_retry(
     assert capsys.readouterr() == ("", "")
     assert batch("status", "run") == 0
     assert "run: finished\n  2 rows\n           2  ok         100.0%\n" in capsys.readouterr().out
+
+
+def test_a_template_from_a_file_is_kept_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """A retry needs no file; another content is another run; a row opens no file."""
+    monkeypatch.chdir(tmp_path)
+    make_videos(tmp_path)
+    template, listing = tmp_path / "mine.j2", tmp_path / "in.jsonl"
+    template.write_text("{{ short_prompt }}")
+    rows = [
+        {"video": "clip0.mp4", "prompt": "a red balloon\ndrifts"},
+        {"video": "clip0.mp4", "prompt": "x", "options": {"template": "mine.j2"}},
+    ]
+    listing.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    run = ("run", listing, "-o", "run", "--engine", "embedded", "--quiet", "--template")
+    assert batch(*run, template) == 1
+    template.unlink()
+    assert batch("retry", "run", "--quiet") == 1
+    template.write_text("Do it: {{ short_prompt }}")
+    assert batch(*run, template) == 2
+    assert "template is mine.j2@" in capsys.readouterr().err
+    with Index(tmp_path / "run") as index:
+        records = [json.loads(index.raw_record(key)) for key, _ in index.items()]
+    fine, wrong = sorted(records, key=lambda record: bool(record["error"]))
+    assert fine["short_prompt"] == "a red balloon\ndrifts"
+    assert fine["template"].startswith("mine.j2@")
+    assert "there is no template 'mine.j2'" in wrong["error"]["message"]
+
+
+def test_rows_that_nothing_is_added_to_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Without a model they keep their words, a state of its own that is no failure: nothing is
+    asked again, the export has them, and the same rows with a model are done by it.
+    """
+    monkeypatch.chdir(tmp_path)
+    make_videos(tmp_path)
+    rows = ["a red balloon", "ein roter Ballon steigt über die Hügel", "remove the balloon"]
+    listing = tmp_path / "in.csv"
+    listing.write_text("video,prompt\n" + "".join(f"clip0.mp4,{row}\n" for row in rows))
+    run = ("run", listing, "-o", "run")
+    assert batch(*run, "--engine", "embedded") == 0
+    err = capsys.readouterr().err
+    assert "3 of 3 finished, 1 fit to use, 2 unchanged in " in err
+    assert "promptlift doctor" in err
+    assert batch("status", "run") == 0
+    out = capsys.readouterr().out
+    assert "run: finished\n" in out
+    assert "2  unchanged   66.7%  the short prompt itself" in out
+    assert "seed" not in out
+    assert "retry" not in out
+    assert batch("retry", "run", "--what", "all", "-q") == 0
+    assert batch("export", "run", "-o", "out.jsonl", "-q", "--only", "unchanged") == 0
+    found = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [(one["long_prompt"], one["status"]) for one in found] == [
+        (row, "unchanged") for row in rows[1:]
+    ]
+    assert batch("show", "run", found[0]["id"]) == 0
+    assert "it is in German" in capsys.readouterr().out
+    assert batch("report", "run", "-o", "run.html", "--no-frames") == 0
+    with StubServer() as server:
+        engine = ("--engine", "openai", "--base-url", server.base_url, "--on-reject", "best")
+        batch(*run, *engine, "--accept-changes", "-q")
+        assert len(server.chats) >= 3
 
 
 @pytest.mark.parametrize(
@@ -168,7 +234,7 @@ def test_show_what_went_wrong(folder: Path, tmp_path: Path, capsys: Capture) -> 
     wanted = {
         "refused": [
             "check    refusal failed: ",
-            "answer 2, seed 1, failed: refusal, unfaithful\nI'm sorry",
+            "answer 2, seed 1, failed: refusal\nI'm sorry",
         ],
         "later": ["engine_transient: the engine at port 8000 is gone (a rerun tries again)"],
         broken: ["spec: line 10 is no JSON object", "video    (none)"],
@@ -209,7 +275,10 @@ def test_export_names_the_file_and_counts(folder: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "good"], "'good' is none of ok, repaired, rejected, failed, missing"),
+        (
+            ["--only", "good"],
+            "'good' is none of ok, repaired, unchanged, rejected, failed, missing",
+        ),
         ([], "pass --output FILE"),
         (["-o", "a.xml"], "the form of 'a.xml' is not clear from its name"),
         (["-o", "a.csv", "--in-place"], "--in-place needs --form cosmos"),

@@ -74,8 +74,7 @@ def test_stdout_holds_the_long_prompt_and_nothing_else(promptlift: Run) -> None:
     """One paragraph on stdout; on stderr one note that no model is set up."""
     done = promptlift("run", "clip.mp4", PROMPT)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("A red hot-air balloon drifts over the hills")
-    assert done.stdout.count("\n") == 1
+    assert done.stdout == f"{PROMPT}. The camera pans slowly to the right.\n"
     assert done.stderr.count("no vision-language model is set up") == 1
     assert len(done.stderr.splitlines()) == 1
 
@@ -96,15 +95,19 @@ def test_number_of_any_length_is_refused_at_once(call: Call, number: str) -> Non
 @pytest.mark.parametrize(
     ("model", "origin", "template", "reason"),
     [
-        ("qwen2.5vl:7b", None, "instruct/1", "a general model needs an instruction"),
+        ("qwen2.5vl:7b", None, "instruct/2", "a general model needs an instruction"),
         (
             "upsampler",
             "/checkpoints/models--nvidia--Cosmos-UpsamplePrompt1-12B-Transfer/snapshots/0f3a",
             "verbatim/1",
             "the Cosmos upsampler was trained without an instruction",
         ),
+        *(
+            (name, None, "verbatim/1", "the Cosmos upsampler was trained without an instruction")
+            for name in ("hub/Cosmos.UpsamplePrompt1:Q4_K_M.gguf", "cosmos-upsampler")
+        ),
     ],
-    ids=["general", "alias of Cosmos"],
+    ids=["general", "origin", "file", "alias"],
 )
 def test_template_and_why_are_told(
     call: Call, model: str, origin: str | None, template: str, reason: str
@@ -118,23 +121,22 @@ def test_template_and_why_are_told(
     record = Record.model_validate_json(out)
     assert (record.template, record.template_reason) == (template, reason)
     assert f"promptlift: template {template}: {reason}" in error.splitlines()
-    is_instructed = "You write prompts for a video generator" in json.dumps(asked.body)
-    assert is_instructed is (template == "instruct/1")
+    is_instructed = "one prompt for a video generator" in json.dumps(asked.body)
+    assert is_instructed is (template == "instruct/2")
 
 
 def test_same_call_gives_the_same_text(promptlift: Run, call: Call) -> None:
-    """Two processes agree to the letter, and -q is silent; another seed words it differently."""
+    """Two processes agree to the letter, whatever the seed, and -q is silent."""
     text = promptlift("run", "clip.mp4", PROMPT).stdout
     assert call("run", "-q", "clip.mp4", PROMPT) == (0, text, "")
-    others = {call("run", "clip.mp4", PROMPT, "--seed", str(n))[1] for n in range(1, 7)}
-    assert others - {text}  # one seed may by chance choose the same words
+    assert call("run", "clip.mp4", PROMPT, "--seed", "7")[1] == text
 
 
 def test_prompt_from_stdin_or_none_at_all(promptlift: Run, call: Call) -> None:
     """A dash reads the prompt from stdin; without a prompt what was measured is described."""
     piped = promptlift("run", "clip.mp4", "-", stdin=f"{PROMPT}\n")
     assert piped.stdout == call("run", "clip.mp4", PROMPT)[1]
-    assert len(call("run", "clip.mp4")[1].split()) > 20
+    assert call("run", "clip.mp4")[1].startswith("The camera pans slowly to the right. The colors")
 
 
 def test_json_is_the_record(call: Call) -> None:
@@ -180,15 +182,49 @@ def test_dry_run_shows_the_plan(call: Call) -> None:
     assert "of 4,096 tokens, 300 reserved for the answer" in error
 
 
-def test_rejected_answer_exits_with_1(call: Call) -> None:
-    """An answer too long for its target is rejected: exit code 1, nothing on stdout, and why."""
-    long = "a red balloon drifts over green hills and " * 40 + "a lake"
-    code, out, error = call("run", "clip.mp4", long, "--target", "cogvideox", "--context", "9000")
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_rejected_answer_exits_with_1(call: Call, quiet: tuple[str, ...]) -> None:
+    """A refusal is no prompt: exit code 1, nothing on stdout, and why on stderr, with -q too."""
+    with StubServer(reply="I'm sorry, but I cannot help with that.") as server:
+        engine = ("--engine", "openai", "--base-url", server.base_url, "--attempts", "1")
+        code, out, error = call("run", "clip.mp4", PROMPT, *engine, *quiet)
     assert (code, out) == (1, "")
-    assert "rejected (too_long)" in error
-    code, out, _ = call("run", "clip.mp4", long, "--target", "cogvideox", "--on-reject", "original")
-    assert code == 0
-    assert out.startswith("a red balloon drifts over green hills")
+    assert "refusal" in error
+    assert len(error.splitlines()) == 1 or not quiet
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["a robot", "--control", "depth"], "control video (depth)"),
+        (["Ein Arm gibt einer Frau in einem Büro einen Becher"], "German"),
+        (["机械臂把咖啡杯递给一个女人"], "han"),
+        (["remove the people from the hills"], "describes the result"),
+        (["the camera tilts up over\nred hills"], "nothing was measured"),
+        (["a balloon and a lake " * 60, "--target", "cogvideox"], "tokens"),
+    ],
+)
+def test_words_that_nothing_is_added_to_come_back_as_they_are(
+    call: Call, arguments: list[str], why: str
+) -> None:
+    """Without a model that is no failure: exit code 0, and a line that says why and what helps."""
+    code, out, error = call("run", "clip.mp4", *arguments)
+    assert (code, out) == (0, f"{arguments[0].strip()}\n")
+    assert why in error
+    assert "promptlift doctor" in error
+    assert len(error.splitlines()) == 1
+    record = Record.model_validate_json(call("run", "clip.mp4", *arguments, "--json", "-q")[1])
+    assert (record.status, record.prompt) == ("unchanged", record.short_prompt)
+    assert why in record.note
+    assert record.review is None
+
+
+def test_neither_a_prompt_nor_anything_to_say_is_a_wrong_use(call: Call) -> None:
+    """A control video without a prompt gives nothing to begin with: exit code 2, with -q too."""
+    code, out, error = call("run", "-q", "clip.mp4", "--control", "edge")
+    assert (code, out) == (2, "")
+    assert "yours is empty" in error
+    assert "give a short prompt" in error.lower()
 
 
 @pytest.mark.parametrize(
@@ -360,3 +396,19 @@ def test_a_defect_has_an_exit_code_of_its_own(
     said = capsys.readouterr().err
     assert "the house is upside down" in said
     assert "please report it" in said
+
+
+@pytest.mark.parametrize(("color", "code"), [("red", 0), ("blue", 1)])
+def test_each_finding_is_a_line(call: Call, color: str, code: int) -> None:
+    """Errors reject and are said even with -q; warnings are said and do not reject."""
+    with StubServer(
+        reply=f"A {color} hot-air balloon drifts over the hills. A man waves."
+    ) as server:
+        run = ("run", "clip.mp4", PROMPT, "--engine", "openai", "--base-url", server.base_url)
+        found, out, error = call(*run)
+        quiet = call(*run, "-q")[2]
+    assert (found, bool(out)) == (code, not code)
+    assert any("warning: " in line and "man" in line for line in error.splitlines())
+    errors = [line for line in error.splitlines() if "rejected (" in line]
+    assert errors == quiet.splitlines()
+    assert [line.split(": ")[1] for line in errors] == ["rejected (color)"] * code

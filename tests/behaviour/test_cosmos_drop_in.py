@@ -95,7 +95,7 @@ def test_every_size_works_as_cosmos_calls_it(
 
 
 def test_a_list_of_pictures_is_shown_whole(clip: Path, tmp_path: Path) -> None:
-    """As in Cosmos's standalone program: each picture is shown, in order, none left out."""
+    """As in Cosmos's standalone program, in order; of more than its model takes, two are shown."""
     with open_video(clip) as reader:
         write_pngs(hint_frames(reader, FrameChoice("first"), box=Size(320, 180)), tmp_path)
     pictures = sorted(map(str, tmp_path.glob("*.png")))
@@ -103,8 +103,11 @@ def test_a_list_of_pictures_is_shown_whole(clip: Path, tmp_path: Path) -> None:
     for shown in (pictures, pictures[:1]):
         assert upsampler(engine)._prompt_upsample("a red balloon", shown) == ANSWER
     assert [len(request.frames) for request in engine.requests] == [2, 1]
-    with pytest.raises(ConfigEngineError, match="3 frame"):
-        upsampler(engine)._prompt_upsample("a red balloon", [*pictures, pictures[0]])
+    made = upsampler(engine, on_reject="best")
+    made._prompt_upsample("a red balloon", [*pictures, pictures[0]])
+    assert made.last_record is not None
+    assert len(made.last_record.frames) == 2
+    assert "at most 2 images, not 3" in str(made.last_record.template_reason)
 
 
 def test_without_a_prompt_what_is_there_is_described_and_without_a_video_nobody_asked(

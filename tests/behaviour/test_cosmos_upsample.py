@@ -177,7 +177,7 @@ def test_the_rgb_video_is_shown_or_the_control_where_that_is_wanted(desk: Desk) 
     """The control is told in words, or is shown with what it is; an item under another control is
     another item.
     """
-    desk.options = {"template": "instruct/1"}
+    desk.options = {"template": "instruct/2"}
     spec = desk.put("spec.json", {**SPEC, "depth": {"input_control": DEPTH}})
     desk.run(spec)
     assert shown(desk) == (160, 96)
@@ -357,7 +357,7 @@ def test_a_rejected_answer_leaves_the_prompt(desk: Desk) -> None:
     desk.engine = FakeEngine(["I cannot help with that."], context=None)
     done = desk.run(desk.put("spec.json", SPEC))
     assert statuses(done) == ["rejected"]
-    assert "only 5 words. Ask again" in reasons(done)[0]
+    assert "'I cannot'. Word the short prompt otherwise" in reasons(done)[0]
     assert not (desk.folder / "spec.upsampled.json").exists()
 
 

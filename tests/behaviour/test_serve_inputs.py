@@ -32,7 +32,7 @@ ROUTES: dict[str, type[BaseModel]] = {
     "/v1/facts": FactsRequest,
     "/v1/budget": BudgetRequest,
 }
-TEXTS = {"prompt", "page"}
+TEXTS = {"prompt", "instruction", "page"}
 """What holds any text by its nature, and so is done."""
 
 

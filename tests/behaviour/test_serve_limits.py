@@ -144,7 +144,7 @@ def test_no_job_is_lost_when_the_server_is_killed_or_ended(
             assert record.short_prompt == job["prompt"]
             assert str(record.prompt).startswith(record.short_prompt)
         assert len({job["key"] for job in jobs}) == 28
-        assert server.memory("VmHWM") < idle + 50
+        assert server.memory("VmHWM") < idle + 50 + 70, "the words of the review take 65 MB once"
         asked = Counter(model.asked)
         assert sorted(asked.values()) == [1] * 26 + [3] * 3
         again = submitted(server, upload, 1)[0]

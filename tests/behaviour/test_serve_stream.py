@@ -98,7 +98,7 @@ def test_without_a_stream_none_is_asked_for(server: Served, stub: StubServer, cl
 
 def test_a_failure_is_a_problem_with_its_record(server: Served, clip: Path) -> None:
     """The record says how far the item came; our client raises what the library would."""
-    body = {**asked(server, clip, 5), "frames": 64, "context": 400}
+    body = {**asked(server, clip, 5), "context": 310}
     answer = server.http.post("/v1/upsample", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "budget")
     assert answer.headers["content-type"] == "application/problem+json"
@@ -108,8 +108,8 @@ def test_a_failure_is_a_problem_with_its_record(server: Served, clip: Path) -> N
     assert record.facts is not None
     with server.client() as client:
         with pytest.raises(BudgetError):
-            client.upsample(clip, "x", frames=64, context=400)
-        failed, error = client.attempt(clip, "x", frames=64, context=400)
+            client.upsample(clip, "x", context=310)
+        failed, error = client.attempt(clip, "x", context=310)
     assert isinstance(error, BudgetError)
     assert failed is not None
     assert failed.status == "failed"

@@ -5,6 +5,7 @@ It implements `promptlift.engines.base.Engine` and passes its conformance suite.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from promptlift.engines.base import Completion, EngineInfo, Request
@@ -106,7 +107,8 @@ class FakeEngine:
                 f"{images} images are more than the {info.max_images} that the model takes",
                 remedy="ask for fewer frames",
             )
-        tokens = self._count_text(request.system) + self._count_text(request.text)
+        texts = (request.system, request.text, *chain.from_iterable(request.follow_ups))
+        tokens = sum(map(self._count_text, texts))
         if self._count_image is not None:
             tokens += sum(self._count_image(frame.size) for frame in request.frames)
         if info.context is not None and tokens + request.sampling.max_tokens > info.context:
