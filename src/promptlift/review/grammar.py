@@ -87,7 +87,6 @@ _DETERMINERS = word_set(
     "many few another both either much more most other such what which whose various multiple "
     "numerous countless own"
 )
-_PLURAL_DETERMINERS = word_set("several many few these those various multiple numerous countless")
 _PREPOSITIONS = word_set("""
     about above across after against along alongside amid amidst among around as at atop before
     behind below beneath beside besides between beyond by despite down during for from in inside
