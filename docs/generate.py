@@ -15,7 +15,7 @@ import click
 from promptlift import errors
 from promptlift.cli.main import COMMANDS, cli
 from promptlift.record import Record
-from promptlift.targets import TARGETS, Target
+from promptlift.targets import Target, all_targets
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
@@ -62,7 +62,7 @@ def targets() -> str:
     rows = [
         f"| `{t.name}` | {t.limit} {t.unit} | {t.min_words} to {t.max_words} "
         f"| {', '.join(t.languages)} | {_wants(t)} | {t.source} | {t.note} |"
-        for t in TARGETS.values()
+        for t in all_targets()
     ]
     head = (
         "| target | limit | words of a good prompt | languages | besides | source | note |\n"
@@ -81,7 +81,7 @@ def _wants(goal: Target) -> str:
         "sound": goal.sound,
         "the style first": goal.style == "first",
         "tags of style last": goal.style == "last tags",
-        "words to be drawn or spoken in quotation marks": goal.quotes_drawn,
+        "words to be drawn or spoken in quotation marks": goal.quotes,
         'may open with "The video shows"': goal.openings,
     }
     return "; ".join(words for words, is_wanted in wants.items() if is_wanted)

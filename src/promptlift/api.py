@@ -14,7 +14,7 @@ from promptlift.options import Options
 from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
 from promptlift.record import Record
 from promptlift.review import Review, review
-from promptlift.targets import DEFAULT_TARGET
+from promptlift.targets import DEFAULT_TARGET, Target
 from promptlift.targets import target as find_target
 from promptlift.types import FinishReason, Kind
 from promptlift.video.reader import analyse
@@ -59,7 +59,7 @@ def check(
     text: str,
     *,
     short_prompt: str = "",
-    target: str = DEFAULT_TARGET,
+    target: str | Target = DEFAULT_TARGET,
     video: Source | None = None,
     facts: Facts | None = None,
     control: Kind | None = None,

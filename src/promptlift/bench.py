@@ -30,7 +30,7 @@ from promptlift.review import Review, review
 from promptlift.review.lexicon import akin, lemma
 from promptlift.review.request import understand
 from promptlift.review.result import CLAIM_KINDS
-from promptlift.targets import DEFAULT_TARGET, TARGETS
+from promptlift.targets import DEFAULT_TARGET, TARGET_NAMES
 from promptlift.targets import target as find_target
 
 __all__ = [
@@ -380,7 +380,7 @@ def read_data(folder: Path, result: BenchResult) -> dict[str, list[Answer]]:
     if systems:
         return systems
     names = {_squeezed(name): form.target for name, form in FORMATS.items()}
-    names |= {_squeezed(name): name for name in TARGETS}
+    names |= {_squeezed(name): name for name in TARGET_NAMES}
     for path, found in read_folder(folder):
         for prompt in found if isinstance(found, list) else ():
             top = path.relative_to(folder).parts[0]

@@ -29,7 +29,7 @@ from pydantic_core import ErrorDetails
 
 from promptlift.errors import OptionError
 from promptlift.instants import Strategy
-from promptlift.targets import TARGETS
+from promptlift.targets import DEFAULT_TARGET, TARGET_NAMES, Target, read_target
 from promptlift.targets import target as find_target
 from promptlift.targets.templates import Template
 from promptlift.targets.templates import template as find_template
@@ -74,6 +74,13 @@ def _known_template(value: object) -> object:
     if isinstance(value, str):
         find_template(value)
     return read_template(value) if isinstance(value, Path) else value
+
+
+def _known_target(value: object) -> object:
+    """As for templates, only a path is read. A name gets its own spelling: one target, one key."""
+    if isinstance(value, str):
+        return find_target(value).name
+    return read_target(value) if isinstance(value, Path) else value
 
 
 class Options(BaseModel):
@@ -183,11 +190,15 @@ class Options(BaseModel):
         None,
         description="Show only the part of the frame where this mask video is white.",
     )
-    # By the target's own spelling, so that one target is one key.
-    target: Annotated[str, AfterValidator(lambda name: find_target(name).name)] = Field(
-        "cosmos-transfer1",
-        max_length=100,
-        description=f"Generator that the prompt is for: {', '.join(TARGETS)}.",
+    target: Annotated[
+        str | InstanceOf[Target],
+        BeforeValidator(_known_target),
+        PlainSerializer(lambda goal: find_target(goal).label),
+        WithJsonSchema({"type": "string", "maxLength": 100}),
+    ] = Field(
+        DEFAULT_TARGET,
+        description=f"Generator that the prompt is for: {', '.join(TARGET_NAMES)}, or on the "
+        "command line a TOML file.",
     )
     target_tokenizer: Path | None = Field(
         None,

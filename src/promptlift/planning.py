@@ -311,7 +311,7 @@ def plan(
     frames: int = 2,
     context: int = DEFAULT_CONTEXT,
     reserve: int | None = None,
-    target: str = DEFAULT_TARGET,
+    target: str | Target = DEFAULT_TARGET,
     family: str = "pixtral",
     size: Size | None = None,
     max_side: int | None = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from promptlift.cosmos.formats import CONTROLS, Layout, SpecItem
 from promptlift.cosmos.spec_file import BOM, Node, Spec, parse_values, read_spec, read_text
 from promptlift.errors import SpecError
-from promptlift.targets import TARGETS
+from promptlift.targets import TARGET_NAMES
 
 if TYPE_CHECKING:
     from promptlift.types import Kind
@@ -193,7 +193,7 @@ def _below(
     result = texts.get("long_prompt") if "prompt" in own else None
     short = own.get("short_prompt") or (own["prompt"] if result else "")
     named = own.get("target")
-    target = named if named in TARGETS else None
+    target = named if named in TARGET_NAMES else None
     is_record = "long_prompt" in members or {"short_prompt", "schema_version"} <= members.keys()
     wanted = (
         [result or texts.get("prompt")]

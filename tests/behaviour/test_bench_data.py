@@ -8,7 +8,7 @@ from collections import Counter
 from importlib.resources import files
 from typing import Any
 
-from promptlift.targets import TARGETS
+from promptlift.targets import TARGET_NAMES
 
 ERRORS = {"color", "number", "relation", "negation", "edit", "quote", "camera", "scene"}
 ERRORS |= {"cut", "refusal", "thinking", "loop", "meta", "language"}
@@ -51,7 +51,7 @@ def test_every_defect_can_be_made() -> None:
     """Each replacement finds its words in the good answer and changes it."""
     ids = {line["id"] for line in REQUESTS}
     for line in REQUESTS:
-        assert line["target"] in TARGETS
+        assert line["target"] in TARGET_NAMES
         for defect in line["defects"]:
             assert (defect["severity"] == "error") == (defect["finding"] in ERRORS)
             text = line["good"][0]
@@ -64,5 +64,5 @@ def test_every_defect_can_be_made() -> None:
 def test_controls_cover_every_target_and_form() -> None:
     """Each target has two prompts that pass, and each form one that has its defect."""
     passing = Counter(line["target"] for line in CONTROLS if not line["findings"])
-    assert {name for name in TARGETS if passing[name] < 2} == set()
+    assert {name for name in TARGET_NAMES if passing[name] < 2} == set()
     assert {name for line in CONTROLS for name in line["findings"]} == FORMS

@@ -22,7 +22,7 @@ from promptlift.facts import Camera, Confident, Facts, Light, Movement, Palette
 from promptlift.options import ITEM_OPTIONS, OnReject, Options, Strategy
 from promptlift.record import Record
 from promptlift.review import CHECKS, Claim
-from promptlift.targets import TARGETS
+from promptlift.targets import TARGET_NAMES
 from promptlift.targets.templates import TEMPLATES
 from promptlift.testing import synthetic_video
 from promptlift.types import Control, Kind
@@ -729,7 +729,7 @@ def test_every_option_of_an_item_is_a_field(served: Served) -> None:
         assert f' name="{name}"' in form
     assert "target_tokenizer" not in form
     assert "isolated" not in form
-    for choice in (*TARGETS, *TEMPLATES, *get_args(Strategy), *get_args(OnReject)):
+    for choice in (*TARGET_NAMES, *TEMPLATES, *get_args(Strategy), *get_args(OnReject)):
         assert f'<option value="{choice}"' in form
     for control in get_args(Control):
         assert f'name="controls" value="{control}"' in form

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from promptlift.review import CHECKS, clean, review
-from promptlift.targets import TARGETS, target
+from promptlift.targets import TARGET_NAMES, target
 
 # Pieces that the patterns of the review look for, in any order, with arbitrary text between them.
 _PIECES = (
@@ -40,7 +40,7 @@ _TEXTS = st.one_of(
 _REASONS = st.sampled_from(["stop", "length", "other", "abort"])
 
 
-@given(answer=_TEXTS, prompt=_TEXTS, reason=_REASONS, name=st.sampled_from(sorted(TARGETS)))
+@given(answer=_TEXTS, prompt=_TEXTS, reason=_REASONS, name=st.sampled_from(TARGET_NAMES))
 @settings(max_examples=150)
 @example(answer="\ud800", prompt="\udfff", reason="stop", name="wan")
 @example(answer='{"prompt": "\\ud800"}', prompt="", reason="stop", name="wan")
@@ -48,7 +48,7 @@ def test_any_answer_gets_a_review_whose_parts_agree(
     answer: str, prompt: str, reason: str, name: str
 ) -> None:
     """No text makes a review fail; it lists every check, and the verdict follows from them."""
-    result = review(answer, finish_reason=reason, short_prompt=prompt, target=TARGETS[name])
+    result = review(answer, finish_reason=reason, short_prompt=prompt, target=target(name))
     assert tuple(check.name for check in result.checks) == CHECKS
     passed = all(check.passed for check in result.checks)
     repaired = any(check.repaired for check in result.checks)

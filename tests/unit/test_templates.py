@@ -13,7 +13,7 @@ from promptlift.errors import OptionError
 from promptlift.facts import Camera, Confident, Facts
 from promptlift.options import Options
 from promptlift.review.request import EditOrder, Quote, TimedLine, UserRequest
-from promptlift.targets import TARGETS, target
+from promptlift.targets import TARGET_NAMES, target
 from promptlift.targets.templates import (
     TEMPLATES,
     TemplateInput,
@@ -85,7 +85,7 @@ def test_a_target_is_asked_for_what_it_wants(name: str, words: str) -> None:
         assert words not in ask(goal="cogvideox").system
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", TARGET_NAMES)
 def test_no_target_makes_a_model_guess_the_camera(name: str) -> None:
     """What was measured is told, an order of the user comes first, and else nothing is said."""
     assert "Camera: it is static, as was measured." in ask(goal=name, facts=STATIC).text

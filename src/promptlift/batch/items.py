@@ -34,6 +34,7 @@ from promptlift.pipeline import (
 from promptlift.record import Failure, Record, Video
 from promptlift.store.index import Index, RetryPolicy
 from promptlift.store.results import ItemStatus, ResultLine, RowLine, VideoLine, path_text
+from promptlift.targets import target
 from promptlift.video.source import content_of
 
 __all__ = ["BatchItem", "FilteredRows", "ItemRunner", "ResumeFilter", "Write"]
@@ -208,7 +209,7 @@ class ItemRunner:
                 status="failed",
                 video=Video(name=Path(row.video).name),
                 short_prompt=row.prompt,
-                target=options.target,
+                target=target(options.target).label,
                 error=Failure(code=code, message=message, remedy=remedy, retryable=False),
                 promptlift=__version__,
             )

@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from promptlift.errors import InputError, OptionError, OutputError, PromptError
 from promptlift.options import Options
 from promptlift.pipeline import settings_of, work_key
+from promptlift.targets import DEFAULT_TARGET, target
 from promptlift.targets.templates import TEMPLATES
 from promptlift.text import check_short_prompt
 from promptlift.types import EngineInfo
@@ -250,12 +252,17 @@ class CurrentKeys:
         self._index = index
         self._resolver: OptionsResolver | None = None
         if config is not None:
-            values = {name: value for name, value in config.options.items() if value is not None}
+            values: dict[str, Any] = {
+                name: value for name, value in config.options.items() if value is not None
+            }
             info = EngineInfo(config.engine, config.model, config.revision, "", None, None, 1)
             with contextlib.suppress(OptionError):  # by another version, whose options are not ours
-                # Of a template from a file no more than its name is in the folder.
-                named = replace(TEMPLATES["verbatim/1"], name=config.template)
-                options = Options(**{**values, "template": named})
+                # Of a template or a target from a file no more than its name is in the folder.
+                values["template"] = replace(TEMPLATES["verbatim/1"], name=config.template)
+                name, _, digest = str(values.get("target", DEFAULT_TARGET)).rpartition("@")
+                if name:
+                    values["target"] = structs.replace(target(), name=name, digest=digest)
+                options = Options(**values)
                 self._resolver = OptionsResolver(options, info)
 
     def key_of(self, row: Row) -> str | None:

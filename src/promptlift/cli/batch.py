@@ -12,7 +12,7 @@ import click
 from promptlift.cli import types
 from promptlift.cli.cosmos import cosmos
 from promptlift.cli.engines import engine_options, given_settings, judge_option
-from promptlift.cli.items import item_options
+from promptlift.cli.items import item_option, item_options
 from promptlift.options import Options
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ __all__ = ["batch"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_DEFAULTS = Options()
 _RUN_OPTIONS = (
     click.option(
         "--concurrency",
@@ -151,9 +150,7 @@ def batch() -> None:
 @click.option(
     "--timeout", type=types.duration, metavar="TIME", help="openai: request timeout (5m)."
 )
-@click.option(
-    "--target", default=_DEFAULTS.target, show_default=True, help="Generator of the prompts."
-)
+@item_option("target")
 @item_options
 @judge_option
 @click.option("--control", help="Kind of the videos, if not detected: rgb, edge, depth, ...")

@@ -21,7 +21,7 @@ _METAVARS = {
     "size": "WxH",
     "region": "L,T,R,B",
     "mask": "FILE",
-    "target": "NAME",
+    "target": "NAME|FILE",
     "template": "NAME|FILE",
     "instruction": "TEXT",
     "control": "KIND",
@@ -36,7 +36,8 @@ def item_option(name: str) -> Callable[[F], F]:
     field = Options.model_fields[name]
 
     def value(text: str | Path) -> object:
-        if name == "template" and text not in TEMPLATES:
+        is_file = name == "template" and text not in TEMPLATES
+        if is_file or (name == "target" and str(text).endswith(".toml")):
             text = Path(text)
         return getattr(Options(**{name: text}), name)  # an `OptionError` says what to do
 

@@ -492,7 +492,7 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
         short_prompt=prepared.short_prompt,
         prompt=prompt,
         note=item.unchanged,
-        target=options.target,
+        target=target(options.target).label,
         # Where the model was loaded from is the machine's business.
         engine=replace(prepared.profile.info, origin="") if prepared.profile else None,
         plan=prepared.plan,

@@ -51,6 +51,7 @@ from promptlift.server.metrics import Metrics
 from promptlift.server.scheduler import deadline_error
 from promptlift.server.schemas import JobState, UpsampleRequest, VideoFields
 from promptlift.server.uploads import Uploads, allowed_path
+from promptlift.targets import target as find_target
 from promptlift.text import check_short_prompt
 from promptlift.types import EngineInfo
 from promptlift.video.source import content_of
@@ -366,7 +367,7 @@ class Jobs:
             stored=stored,
             watched=watched,
         )
-        prompt, target = check_short_prompt(fields.prompt), job.options.target
+        prompt, goal = check_short_prompt(fields.prompt), find_target(job.options.target)
         if info is not None and not (stored or fields.fresh):
             key = await _key(job, info, video)
             if self._find_result(job, key):
@@ -377,7 +378,7 @@ class Jobs:
         self._enqueue(job, start=written)
         if stored:
             try:
-                search = " ".join((job.name, prompt, target, fields.engine or ""))
+                search = " ".join((job.name, prompt, goal.name, fields.engine or ""))
                 await self.store.add_job(job.id, owner, search, job.to_json())
             except BaseException:
                 del self._open[job.id]

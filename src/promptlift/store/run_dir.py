@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from promptlift import __version__
@@ -42,6 +43,7 @@ from promptlift.store.results import (
     this_host,
     writer_process,
 )
+from promptlift.targets import Target
 from promptlift.template_file import make_template
 from promptlift.types import EngineInfo
 
@@ -76,6 +78,7 @@ class RunCommand(BaseModel):
         options: The options of an item.
         addresses: Base URLs that the engines of a cluster are spread over, where there are several.
         template_source: The text of a template from a file, which may have changed since.
+        target_contract: A target from a file, likewise.
         judge: The engine that verifies the results, in one line; None for the engine itself.
     """
 
@@ -86,19 +89,27 @@ class RunCommand(BaseModel):
     options: Options
     addresses: tuple[str, ...] = ()
     template_source: str = ""
+    target_contract: dict[str, JsonValue] | None = None
     judge: str | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _with_template(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """In a file the options have no more than the template's name."""
-        options, source = values["options"], values.get("template_source")
+    def _with_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Of a template or a target from a file the options have no more than its name."""
+        options = values["options"]
         if isinstance(options, Options):
-            return {**values, "template_source": getattr(options.template, "source", "")}
-        if not source:
-            return values
-        made = make_template(options["template"].rpartition("@")[0], source)
-        return {**values, "options": {**options, "template": made}}
+            is_own = isinstance(options.target, Target)
+            return {
+                **values,
+                "template_source": getattr(options.template, "source", ""),
+                "target_contract": msgspec.to_builtins(options.target) if is_own else None,
+            }
+        options = dict(options)
+        if source := values.get("template_source"):
+            options["template"] = make_template(options["template"].rpartition("@")[0], source)
+        if contract := values.get("target_contract"):
+            options["target"] = msgspec.convert(contract, Target)
+        return {**values, "options": options}
 
     @staticmethod
     def read(run_dir: Path) -> RunCommand:

@@ -1,47 +1,90 @@
-"""What each downstream generator wants: form, length and languages of a prompt, and its limit.
+"""What each generator wants: the contract that a prompt for it has to meet.
 
-Every one of these generators cuts a longer prompt without a word. The limits are those of the
+A contract is one file in ``contracts/``. The template, the token budget, the review, the engine
+without a model, the page and the reference read it; nothing about a target stands anywhere else.
+Most of these generators cut a longer prompt without a word. The limits are those of the
 generator's own code, named in `Target.source`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+import tomllib
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from promptlift.errors import OptionError
 from promptlift.tokens.text import estimate
 
 __all__ = [
     "DEFAULT_TARGET",
-    "TARGETS",
+    "TARGET_NAMES",
     "Encoder",
+    "Example",
+    "GeneratedVideo",
     "Target",
+    "all_targets",
     "estimate_tokens",
     "prompt_language",
+    "read_target",
     "target",
 ]
 
 Encoder = Literal["t5", "umt5", "qwen2.5", "llama3", "gemma3"]
+"""Families of text encoders' tokenizers, as `promptlift.tokens.text` estimates them."""
+
+_MAX_FILE_BYTES = 262_144
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class GeneratedVideo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The videos that a generator makes, as far as its prompts tell of them.
+
+    Attributes:
+        fps: Frames per second where none are asked for; None where prompts do not tell.
+        seconds: The shortest and the longest video; None where prompts do not tell.
+        default_seconds: Its length where none is asked for.
+        frames: Step and rest of a possible number of frames: 17 and 5 for 17k + 5; None for any.
+        sizes: Possible sizes, such as ``1280x720``, the usual one first; empty for any.
+    """
+
+    fps: float | None = None
+    seconds: tuple[float, float] | None = None
+    default_seconds: float | None = None
+    frames: tuple[int, int] | None = None
+    sizes: tuple[str, ...] = ()
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A short prompt and a prompt made of it that meets the contract; written for promptlift."""
+
+    short: str
+    prompt: str
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A generator that prompts are written for.
 
     Attributes:
         name: As the user writes it, such as ``cosmos-transfer1``.
+        encoder: The family of the text encoder's tokenizer.
         limit: The most tokens that the prompt may take, counted by `encoder`'s tokenizer with
             the special tokens that it adds.
-        encoder: The family of the text encoder's tokenizer.
         unit: What the limit counts, in words for a reader.
         source: The file of the generator's project that sets the limit.
+        max_characters: The most characters that a hosted generator takes; None for any number.
+        form: ``prose`` for a paragraph, ``json`` for one JSON object, ``sections`` for a text of
+            named sections.
+        document: The structure where `form` is not prose; see `promptlift.targets.documents`.
         min_words: Fewest words of English that make a good prompt.
         max_words: Most words of English that make a good prompt.
-        note: What else is worth knowing; may be empty.
         languages: English names of the languages that it reads; the first is written where the
             user's own is not among them.
+        writes: The language that is written unless the user asks for one, whatever the short
+            prompt's; empty to follow the short prompt.
         openings: Whether its makers' own prompts open with words such as "The video shows".
         camera: Whether a prompt must say what the camera does, may say it, or must not unless
             the user orders it or it was measured.
@@ -49,155 +92,113 @@ class Target:
         sound: Whether it makes sound, so that a prompt describes what is heard.
         style: Where its makers name the style: ``first`` in the prompt where the user asks for
             one, as ``last tags`` after the description, or nowhere in particular.
-        quotes_drawn: Whether it draws or speaks what stands in quotation marks.
+        quotes: What it does with words in quotation marks: ``drawn``, ``spoken``, both, or
+            nothing in particular.
+        instructions: Sentences that a model is told besides the common ones.
+        negative: A negative prompt to start from; empty where it takes none.
+        extender: How to switch off the generator's own prompt extension, which would rewrite the
+            prompt; empty where it has none.
+        video: The videos that it makes.
+        note: What else is worth knowing; may be empty.
+        examples: Prompts that meet the contract.
+        digest: Tells files of the user's apart; empty for a target of promptlift.
     """
 
     name: str
-    limit: int
     encoder: Encoder
+    limit: int
     unit: str
     source: str
+    max_characters: int | None = None
+    form: Literal["prose", "json", "sections"] = "prose"
+    document: Literal["cosmos3", "minimax-h3", ""] = ""
     min_words: int = 60
     max_words: int = 200
-    note: str = ""
     languages: tuple[str, ...] = ("English",)
+    writes: str = ""
     openings: bool = False
     camera: Literal["required", "welcome", "only asked"] = "welcome"
     shot: bool = False
     sound: bool = False
     style: Literal["first", "last tags", ""] = ""
-    quotes_drawn: bool = False
+    quotes: Literal["drawn", "spoken", "drawn and spoken", ""] = ""
+    instructions: tuple[str, ...] = ()
+    negative: str = ""
+    extender: str = ""
+    video: GeneratedVideo = GeneratedVideo()
+    note: str = ""
+    examples: tuple[Example, ...] = ()
+    digest: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name by which a record tells the contract: with a digest for a file of the user's."""
+        return f"{self.name}@{self.digest}" if self.digest else self.name
 
 
-_T5 = "T5 tokens, end token included"
-_TRANSFER25 = Target(
-    name="cosmos-transfer2.5",
-    limit=488,
-    encoder="qwen2.5",
-    unit="Cosmos-Reason1 (Qwen2.5-VL) tokens",
-    source="cosmos-transfer2.5 _src/predict2/text_encoders/text_encoder.py:34,143-179",
-    min_words=80,
-    note="512 less the 24 or so that the chat template and the system prompt take",
-    openings=True,
-)
-_ALL = (
-    Target(
-        name="cosmos-transfer1",
-        limit=512,
-        encoder="t5",
-        unit=_T5,
-        source="cosmos-transfer1 cosmos_transfer1/utils/t5_text_encoder.py:49-95",
-        note="longer prompts are silently truncated",
-        openings=True,
-    ),
-    Target(
-        name="cosmos-predict1",
-        limit=512,
-        encoder="t5",
-        unit=_T5,
-        source="cosmos-predict1 cosmos_predict1/auxiliary/t5_text_encoder.py:50-95",
-        note="the model card asks for fewer than 300 words",
-        openings=True,
-    ),
-    _TRANSFER25,
-    replace(
-        _TRANSFER25,
-        name="cosmos-predict2.5",
-        source="cosmos-predict2.5 _src/predict2/text_encoders/text_encoder.py:32,168-175",
-    ),
-    Target(
-        name="wan",
-        limit=512,
-        encoder="umt5",
-        unit="umT5 tokens, end token included",
-        source="Wan2.1 and Wan2.2 wan/configs/shared_config.py:11",
-        note="users report poorer results past some 320 to 350 tokens",
-        languages=("English", "Chinese"),
-        shot=True,
-        style="first",
-        quotes_drawn=True,
-    ),
-    Target(
-        name="hunyuan-video",
-        limit=256,
-        encoder="llama3",
-        unit="LLaVA-Llama-3 tokens",
-        source="HunyuanVideo hyvideo/config.py:102,166-170",
-        min_words=5,
-        max_words=80,
-        note="its second encoder, CLIP, reads only the first 77 tokens",
-        languages=("English", "Chinese"),
-        style="last tags",
-    ),
-    Target(
-        name="hunyuan-video-1.5",
-        limit=1000,
-        encoder="qwen2.5",
-        unit="Qwen2.5-VL tokens",
-        source="HunyuanVideo-1.5 hunyuan_video_pipeline.py:1592,109",
-        min_words=80,
-        max_words=300,
-        note="words to be drawn as letters go to byT5, which reads 256 tokens",
-        languages=("English", "Chinese"),
-        camera="only asked",
-        quotes_drawn=True,
-    ),
-    Target(
-        name="ltx-video",
-        limit=256,
-        encoder="t5",
-        unit=_T5,
-        source="LTX-Video pipeline_ltx_video.py:318,359",
-        max_words=140,
-        note="its own enhancer stops at 256 tokens too",
-    ),
-    Target(
-        name="ltx-2",
-        limit=1024,
-        encoder="gemma3",
-        unit="Gemma tokens",
-        source="LTX-2 gemma_assets.py:162",
-        min_words=100,
-        camera="only asked",
-        sound=True,
-        style="first",
-        quotes_drawn=True,
-    ),
-    Target(
-        name="cogvideox",
-        limit=226,
-        encoder="t5",
-        unit=_T5,
-        source="CogVideo README.md:240",
-        max_words=120,
-    ),
-    Target(
-        name="open-sora",
-        limit=512,
-        encoder="t5",
-        unit=_T5,
-        source="Open-Sora configs 256px.py:69,75",
-        min_words=80,
-        note="its second encoder, CLIP, reads only the first 77 tokens",
-    ),
-)
-
-TARGETS: dict[str, Target] = {item.name: item for item in _ALL}
+_FOLDER = Path(__file__).parent / "contracts"
+TARGET_NAMES: tuple[str, ...] = tuple(sorted(file.stem for file in _FOLDER.glob("*.toml")))
 DEFAULT_TARGET = "cosmos-transfer1"
 
 
-def target(name: str = DEFAULT_TARGET) -> Target:
+def target(name: str | Target = DEFAULT_TARGET) -> Target:
     """Look up a target by its name; case, spaces and underscores do not matter.
 
     Raises:
         OptionError: There is no such target; the remedy names the nearest, or all.
     """
+    if isinstance(name, Target):
+        return name
     wanted = "-".join(name.lower().replace("_", " ").split())
-    if wanted in TARGETS:
-        return TARGETS[wanted]
-    near = get_close_matches(wanted, TARGETS, n=1, cutoff=0.6)
-    remedy = f"did you mean {near[0]!r}" if near else f"use one of {', '.join(TARGETS)}"
+    if wanted in TARGET_NAMES:
+        return _built_in(wanted)
+    near = get_close_matches(wanted, TARGET_NAMES, n=1, cutoff=0.6)
+    remedy = f"did you mean {near[0]!r}" if near else f"use one of {', '.join(TARGET_NAMES)}"
     raise OptionError(f"there is no target {name[:80]!r}", remedy=remedy)
+
+
+@cache
+def _built_in(name: str) -> Target:
+    return _parse((_FOLDER / f"{name}.toml").read_bytes())
+
+
+def all_targets() -> list[Target]:
+    """Every target, by name."""
+    return [_built_in(name) for name in TARGET_NAMES]
+
+
+def read_target(path: Path) -> Target:
+    """Read a contract from a TOML file of the user's.
+
+    Raises:
+        OptionError: It cannot be read, or is no contract; the message names the field.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+        if len(content) > _MAX_FILE_BYTES:
+            raise ValueError(f"it has more than {_MAX_FILE_BYTES:,} bytes")
+        made = _parse(content)
+    except FileNotFoundError:
+        raise OptionError(
+            f"there is no target file {str(path)!r}",
+            remedy=f"name a file, or use one of {', '.join(TARGET_NAMES)}",
+        ) from None
+    except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors
+        raise OptionError(
+            f"the target {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}",
+            remedy="correct it; docs/how-to/targets.md lists the fields",
+        ) from None
+    return msgspec.structs.replace(made, digest=hashlib.sha256(content).hexdigest()[:12])
+
+
+def _parse(content: bytes) -> Target:
+    made = msgspec.convert(tomllib.loads(content.decode()), Target)
+    if not 0 < made.min_words < made.max_words:
+        raise ValueError(f"min_words is {made.min_words} and max_words {made.max_words}")
+    if made.limit < 1 or not made.languages:
+        raise ValueError("a limit of at least 1 and a language are needed")
+    return made
 
 
 def prompt_language(goal: Target, requested: str | None) -> str:
@@ -208,8 +209,11 @@ def prompt_language(goal: Target, requested: str | None) -> str:
         requested: The language of the short prompt, or its script; None where neither is known.
 
     Returns:
-        The user's own where the generator reads it, else the first that it reads.
+        The one that the target always writes, else the user's own where the generator reads it,
+        else the first that it reads.
     """
+    if goal.writes:
+        return goal.writes
     language = "Chinese" if requested == "han" else requested
     return language if language in goal.languages else goal.languages[0]
 

@@ -328,7 +328,7 @@ def _request_lines(given: TemplateInput) -> Iterator[str]:
         quotes = dict.fromkeys(
             f"{quote.marks[0]}{quote.text}{quote.marks[1]}" for quote in request.quotes
         )
-        why = " The generator writes or speaks what stands in them." * given.target.quotes_drawn
+        why = " The generator writes or speaks what stands in them." * bool(given.target.quotes)
         yield f"Write with these very letters and quotation marks: {', '.join(quotes)}.{why}"
     if request.timed_lines:
         yield "The request gives times: keep that order of events, and write no times."

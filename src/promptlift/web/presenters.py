@@ -12,7 +12,7 @@ from promptlift.review import Review
 from promptlift.review.marks import STATUS_SIGNS, MarkedTexts, marked_texts
 from promptlift.review.result import check_of
 from promptlift.server.jobs import Job
-from promptlift.targets import TARGETS
+from promptlift.targets import all_targets
 from promptlift.targets.templates import TEMPLATES
 from promptlift.text import counted
 
@@ -48,7 +48,7 @@ _STRATEGIES = {
 }
 _CHOICES = {
     "strategy": _STRATEGIES,
-    "target": {name: f"{name}, {one.limit:,} tokens" for name, one in TARGETS.items()},
+    "target": {one.name: f"{one.name}, {one.limit:,} tokens" for one in all_targets()},
     "template": {name: name for name in TEMPLATES},
 }
 _BOUNDS = {"minimum": "min", "ge": "min", "maximum": "max", "le": "max"}
