@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promptlift.engines.base import Completion, Request
+from promptlift.engines.vllm.engine import VllmEngine
 from promptlift.record import Record
 from promptlift.store.index import Index
 from promptlift.sweep import LADDER
@@ -84,6 +87,28 @@ def test_the_pieces_are_the_answer_and_come_before_it(ready: Machine, tmp_path: 
         followed = _streamed(server, "GET", f"/v1/jobs/{again}/events")
         assert REPLY.startswith(_pieces(followed))
         assert followed[-1][1]["prompt"] == record.prompt
+    assert ready.status()
+
+
+def test_an_answer_is_held_to_a_schema(ready: Machine) -> None:
+    """A model that knows one sentence writes JSON all the same, and ends."""
+    schema = {
+        "type": "object",
+        "properties": {"sky": {"enum": ["snow", "rain"]}, "sun": {"type": "boolean"}},
+        "required": ["sky", "sun"],
+        "additionalProperties": False,
+    }
+
+    async def ask() -> Completion:
+        engine = VllmEngine()
+        try:
+            return await engine.complete(Request("Weather?", (), schema=schema))
+        finally:
+            await engine.close()
+
+    answer = asyncio.run(ask())
+    assert set(json.loads(answer.text)) == {"sky", "sun"}
+    assert answer.finish_reason == "stop"
     assert ready.status()
 
 

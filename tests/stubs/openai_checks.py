@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image, UnidentifiedImageError
 
@@ -14,7 +15,13 @@ from promptlift.types import Size
 
 __all__ = ["Asked", "Malformed", "check_chat", "check_messages"]
 
-_FIELDS = {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "seed"}
+_LIMITS = {"max_tokens", "max_completion_tokens"}
+_SWITCHES = {
+    "reasoning_effort": "none",
+    "chat_template_kwargs": {"enable_thinking": False},
+    "thinking_token_budget": 0,
+}
+_FIELDS = {"model", "messages", "temperature", "seed", "response_format", *_LIMITS, *_SWITCHES}
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG"}
 
@@ -39,6 +46,8 @@ class Asked:
         seed: As given.
         stream: Whether the answer is wanted in pieces.
         follow_ups: Pairs of an assistant turn and the user turn after it.
+        schema: JSON schema of the answer; None for plain text.
+        switches: Fields that switch thinking off.
     """
 
     model: str
@@ -52,10 +61,16 @@ class Asked:
     seed: int = 0
     stream: bool = False
     follow_ups: tuple[tuple[str, str], ...] = ()
+    schema: dict[str, Any] | None = None
+    switches: frozenset[str] = frozenset()
 
 
-def check_chat(body: Any) -> Asked:
+def check_chat(body: Any, refuses: Collection[str] = ()) -> Asked:
     """Read the body of a request for an answer.
+
+    Args:
+        body: The JSON value.
+        refuses: Fields that the server does not take, and that may be left out.
 
     Raises:
         Malformed: It has something wrong, missing or unknown.
@@ -65,20 +80,38 @@ def check_chat(body: Any) -> Asked:
     fields = _FIELDS | set(_STREAMED) if stream else _FIELDS
     _must(set(body) <= fields, f"unknown fields {set(body) - fields}")
     _must(not stream or all(body.get(name) == want for name, want in _STREAMED.items()), "stream")
-    limits = [name for name in ("max_tokens", "max_completion_tokens") if name in body]
+    limits = sorted(_LIMITS & set(body))
     _must(len(limits) == 1, f"the answer's limit is given {len(limits)} times")
-    limit, temperature, seed = body[limits[0]], body.get("temperature"), body.get("seed")
+    limit, temperature, seed = body[limits[0]], body.get("temperature", 1.0), body.get("seed", 0)
+    missing = {"temperature", "seed"} - set(body) - set(refuses)
+    _must(not missing, f"{missing} are missing")
     _must(type(limit) is int and limit > 0, f"a limit of {limit!r}")
     _must(type(temperature) in (int, float) and 0 <= temperature <= 2, f"{temperature=!r}")
     _must(type(seed) is int, f"{seed=!r}")
+    switches = frozenset(set(_SWITCHES) & set(body))
+    _must(all(body[name] == _SWITCHES[name] for name in switches), "another switch")
     return replace(
         check_messages(body),
+        switches=switches,
         max_tokens=limit,
         limit_name=limits[0],
         temperature=float(temperature),
         seed=seed,
         stream=stream,
+        schema=_schema(body.get("response_format")),
     )
+
+
+def _schema(wanted: Any) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    _must(set(wanted) == {"type", "json_schema"}, f"response_format {wanted}")
+    _must(wanted["type"] == "json_schema", f"response_format {wanted}")
+    named = wanted["json_schema"]
+    _must(set(named) == {"name", "strict", "schema"}, f"json_schema {named}")
+    schema = named["schema"]
+    _must(isinstance(schema, dict) and schema.get("type") == "object", f"schema {schema}")
+    return cast("dict[str, Any]", schema)
 
 
 def check_messages(body: Any) -> Asked:

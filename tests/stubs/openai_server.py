@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = json.loads(raw)
             if counts or self.path == CHAT:
-                asked = check_messages(body) if counts else check_chat(body)
+                asked = check_messages(body) if counts else check_chat(body, self.stub.refusals)
         except (ValueError, Malformed) as error:
             self.stub.violations.append(str(error))
             self._send(400, error_body(400, str(error)))
@@ -154,6 +154,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         if asked is None:
             self._send(404, error_body(404, "Not Found"))
+        elif refused := [name for name in self.stub.refusals if name in body]:
+            said = self.stub.refusals[refused[0]]
+            body = error_body(400, said) if isinstance(said, str) else said
+            self._send(body.get("status", 400), body)
         elif counts:
             count = self.stub.count(asked)
             page = {"count": count, "max_model_len": self.stub.context, "tokens": [*range(count)]}
@@ -318,6 +322,11 @@ class StubServer:
         lists: Whether there is a list of models.
         tls: File with a certificate and its key, for https.
         new_limit_only: The answer's limit must be called ``max_completion_tokens``.
+        thought: What the model thinks before it answers, and all that it gives; empty for a model
+            that does not think.
+        switch: The field that switches its thinking off; empty for none.
+        refusals: What the server says of each field that it refuses: the body of a 400, or its
+            message.
         count_text: Counts the tokens of a text.
         streams: What is done where pieces are wanted: ``yes``, ``whole`` (the answer comes whole
             all the same), or ``refused``.
@@ -345,6 +354,9 @@ class StubServer:
     lists: bool = True
     tls: Path | None = None
     new_limit_only: bool = False
+    thought: str = ""
+    switch: str = ""
+    refusals: dict[str, Any] = field(default_factory=dict)
     count_text: CountText = lambda text: len(text.split())
     streams: str = "yes"
     piece_seconds: float = 0.0
@@ -470,6 +482,8 @@ class StubServer:
         shown = words[: min(limit, room)]
         message = {"role": "assistant", "content": " ".join(shown), "reasoning_content": None}
         reason = "stop" if shown == words else "length"
+        if self.thought and self.switch not in asked.switches:
+            message, reason = {"content": None, "reasoning": self.thought}, "length"
         return 200, {
             "id": "chatcmpl-1",
             "object": "chat.completion",

@@ -30,6 +30,8 @@ from promptlift.errors import (
     OptionError,
     TransientEngineError,
 )
+from promptlift.targets import target
+from promptlift.targets.documents import VideoParameters, document_form, video_format
 from promptlift.types import Frame, Sampling
 from stubs.gguf_models import (
     SENTENCE,
@@ -126,6 +128,26 @@ def test_the_answer_depends_on_pictures_text_and_seed() -> None:
     )
     assert said[0] == said[1]
     assert len({one.text for one in said}) == 6
+
+
+@pytest.mark.parametrize("speech", ["scripted", "random"])
+def test_an_answer_is_held_to_a_schema(speech: Speech) -> None:
+    """Whatever the model would say."""
+    words = {"enum": ["snow", "rain"]}
+    schema = {"type": "object", "properties": {"sky": words}, "required": ["sky"]}
+    (answer,) = answers(engine(speech), replace(request(most=200), schema=schema))
+    assert json.loads(answer.text)["sky"] in words["enum"]
+
+
+def test_a_json_prompt_has_its_form() -> None:
+    """The schema of Cosmos3, with texts short enough for a tiny model's context."""
+    goal = target("cosmos3")
+    form, video = document_form(goal), video_format(goal, VideoParameters(seconds=5))
+    assert form is not None
+    (answer,) = answers(engine(), replace(request(most=3900), schema=form.schema(video, 400)))
+    parsed = form.parse(answer.text, video)
+    assert parsed.data["resolution"] == {"W": 1280, "H": 720}
+    assert {one.name for one in parsed.findings} <= {"thin", "unordered"}
 
 
 def test_a_prompt_over_the_context_is_the_items_fault() -> None:

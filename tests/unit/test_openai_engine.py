@@ -263,9 +263,120 @@ def test_the_newer_name_of_the_limit_is_found() -> None:
         assert [one.text for one in using(server, use)] == [ANSWER] * 6
     names = [(chat.asked.text, chat.asked.limit_name) for chat in server.chats if chat.asked]
     assert [name for text, name in names if text == "last"] == ["max_completion_tokens"]
-    error = {"code": "unsupported_parameter", "param": "seed"}
-    with StubServer(faults=[Fault("status", 400, error=error)]) as server:
-        assert isinstance(failing(server), ItemEngineError), "nothing is left out in silence"
+
+
+PYDANTIC = {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs", "input": 5}
+SCHEMA = {
+    "type": "object",
+    "properties": {"prompt": {"type": "string"}},
+    "required": ["prompt"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        {"seed": {"object": "error", "message": {"detail": [PYDANTIC]}}},
+        {"seed": {"detail": [PYDANTIC]}},
+        {"seed": "Unrecognized request argument supplied: seed"},
+        {"seed": {"error": {"message": "Unsupported.", "param": "seed"}}, "temperature": "Only 1."},
+        {"seed": {"error": "unknown field `seed`"}, "response_format": "Grammar error: no such"},
+        {"response_format": "Invalid schema for response_format 'answer'"},
+        {"response_format": {"status": 500, "error": "Unexpected empty grammar stack"}},
+    ],
+)
+def test_what_a_server_does_not_take_is_left_out(refusals: dict[str, Any]) -> None:
+    """The field that a refusal names is left out, and from then on in every request."""
+    if "temperature" in refusals:
+        refusals["temperature"] = "'temperature' does not support 0.6, only the default (1)."
+
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        return [await engine.complete(question(schema=SCHEMA)) for _ in range(2)]
+
+    with StubServer("hosted", refusals=refusals) as server:
+        assert [one.text for one in using(server, use)] == [ANSWER] * 2
+    *refused, first, second = (chat.body for chat in server.chats)
+    assert len(refused) == len(refusals)
+    assert first == second == {k: v for k, v in refused[0].items() if k not in refusals}
+
+
+def test_what_is_left_out_for_nothing_is_not_remembered() -> None:
+    """A refusal that stays has another reason, and is the item's."""
+
+    async def use(engine: OpenAIEngine) -> None:
+        with pytest.raises(ItemEngineError, match="of 4096") as caught:
+            await engine.complete(question(images=0))
+        assert type(caught.value) is ItemEngineError
+        server.refusals = {}
+        await engine.complete(question(images=0))
+
+    refusals = {"seed": "'seed' or so: 5000 of 4096", "temperature": "5000 of 4096"}
+    with StubServer(refusals=refusals) as server:
+        using(server, use)
+    assert ["seed" in chat.body for chat in server.chats] == [True, False, True]
+    said = {"message": "max_tokens or max_completion_tokens is too large: 5000 of 4096"}
+    with StubServer(faults=[Fault("status", 400, error=said)]) as server:
+        assert type(failing(server, question(images=0))) is ItemEngineError
+
+
+MISTRAL = "chat_template is not supported for Mistral tokenizers."
+NO_BUDGET = "thinking_token_budget is set but reasoning_config is not configured."
+
+
+@pytest.mark.parametrize("model", ["Qwen3.5-VL-9B", "no-name"])
+@pytest.mark.parametrize(
+    ("style", "switch", "refusals"),
+    [
+        ("vllm-0.32", "chat_template_kwargs", {}),
+        ("vllm-0.32", "reasoning_effort", {"chat_template_kwargs": MISTRAL}),
+        ("vllm-0.32", "thinking_token_budget", {"reasoning_effort": "reasoning_effort: none?"}),
+        ("llama-server", "chat_template_kwargs", {}),
+        ("vllm-0.32", "reasoning_effort", {"thinking_token_budget": NO_BUDGET}),
+        ("hosted", "reasoning_effort", {"chat_template_kwargs": "Unknown: chat_template_kwargs"}),
+    ],
+)
+def test_thinking_is_switched_off(
+    model: str, style: str, switch: str, refusals: dict[str, str]
+) -> None:
+    """At once where the name says that it thinks, else after a thought; what is refused is not."""
+
+    async def use(engine: OpenAIEngine) -> list[Completion]:
+        return [await engine.complete(question(schema=SCHEMA)) for _ in range(2)]
+
+    options: dict[str, Any] = {"thought": "Hm.", "switch": switch, "refusals": refusals}
+    with StubServer(style, models=[model], **options) as server:
+        assert [one.text for one in using(server, use, model=model)] == [ANSWER] * 2
+    *tries, last = (chat.body for chat in server.chats)
+    assert len(tries) == len(refusals) + 1 + (model == "no-name")
+    assert switch in last
+    assert not refusals.keys() & last.keys()
+    assert "include_reasoning" not in last
+
+
+def test_a_model_that_thinks_all_the_same_gives_its_thought() -> None:
+    """It is asked once more not to think, and no field is refused in vain without a name."""
+    with StubServer(models=["no-name"], thought="Hm.") as server:
+        assert ask(server).text == "<think>Hm."
+    assert ["reasoning_effort" in chat.body for chat in server.chats] == [False, True]
+    refusals = dict.fromkeys(("reasoning_effort", "response_format"), "No.")
+    with StubServer("hosted", models=["qwq"], refusals=refusals) as server:
+        assert ask(server, question(schema=SCHEMA)).text == ANSWER
+    assert len(server.chats) == 2
+    with StubServer() as server:
+        ask(server)
+    assert not server.chats[0].asked or not server.chats[0].asked.switches
+
+
+def test_an_answer_is_held_to_a_schema() -> None:
+    """The schema is sent as it is; without one nothing is said of the answer's form."""
+    with StubServer() as server:
+        ask(server, question(schema=SCHEMA))
+        ask(server)
+    held, free = server.chats
+    assert held.asked is not None
+    assert held.asked.schema == SCHEMA
+    assert "response_format" not in free.body
 
 
 # ---- pictures

@@ -127,6 +127,10 @@ def test_every_version_gets_the_cosmos_model(version: str) -> None:
     assert "--api-key" not in arguments
     # 0.9.2 logs every prompt by default; later ones refuse this flag.
     assert ("--disable-log-requests" in arguments) is (version == "0.9.2")
+    guidance = (
+        None if version == "0.9.2" else '{"backend": "guidance", "disable_any_whitespace": true}'
+    )
+    assert _value(arguments, "--structured-outputs-config") == guidance
 
 
 def test_other_models_and_devices() -> None:

@@ -6,14 +6,15 @@ A new engine is a class with three async methods; it is done when it passes the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from promptlift.types import EngineInfo, FinishReason, Sampling
 
 if TYPE_CHECKING:
     from promptlift.facts import Facts
+    from promptlift.targets.documents import VideoFormat
     from promptlift.types import Control, Frame, Kind
 
 __all__ = [
@@ -62,6 +63,12 @@ class Request:
         key: The item's key.
         follow_ups: Turns after the first user turn, in order; an engine that reads no text
             ignores them.
+        schema: JSON schema of an object that the answer is to be; None for plain text. An engine
+            that can holds the model to it while it writes; the text must ask for the same, and
+            the answer must be checked, as others cannot and an answer may be cut. Portable are
+            ``type``, ``properties``, ``required``, ``additionalProperties``, ``items``, ``enum``,
+            ``minItems``, ``maxItems`` and ``maxLength``.
+        video: The video to be generated; None where the answer need not agree with it.
     """
 
     text: str
@@ -76,6 +83,8 @@ class Request:
     is_region: bool = False
     key: str = ""
     follow_ups: tuple[FollowUp, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    video: VideoFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,11 @@ class Completion:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     unchanged: str = field(default="", kw_only=True)
+
+    @property
+    def is_thought(self) -> bool:
+        """Whether it ends, or was cut, before the model came to its answer."""
+        return self.text.lstrip().startswith("<think>") and "</think>" not in self.text
 
 
 class Engine(Protocol):

@@ -36,7 +36,7 @@ import random
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -60,8 +60,8 @@ from promptlift.types import finish_reason
 __all__ = [
     "NO_SUCH_PAGE",
     "HttpClient",
+    "RefusedRequest",
     "ServedModel",
-    "UnsupportedLimit",
     "find_model",
     "read_completion",
     "read_count",
@@ -282,26 +282,25 @@ class HttpClient:
         """The error for an answer with a status that is not 2xx."""
         status, wait = answer.status_code, _retry_after(answer.headers.get("retry-after", ""))
         value = _json_or_text(answer)
-        fields = value if isinstance(value, dict) else {}
-        error = fields["error"] if isinstance(fields.get("error"), dict) else fields
         kind: type[EngineError] = ItemEngineError
         if status == 429 or (status == 503 and wait is not None):
             kind = EngineBusy
+        elif status >= 500 and _refused_fields(value) == {"response_format"}:
+            kind = ItemEngineError  # llama.cpp, of a schema that it cannot make a grammar of
         elif status in _TRANSIENT or status >= 500:
             kind = TransientEngineError
         elif status in _CONFIG or status < 400:
             kind = ConfigEngineError
         what, remedy = _BY_CLASS[kind]
         message = f"{self.host} {what} (status {status})"
-        words = error.get("message")
+        words = "" if isinstance(value, str) else _message(value)
         # Servers repeat the key, whole or in part, when they refuse it.
-        if isinstance(words, str) and status not in (401, 403):
+        if words and status not in (401, 403):
             message += f": {self._quote(words)}"
         if issubclass(kind, TransientEngineError):
             return kind(message, remedy=remedy, wait=wait)
-        unsupported = error.get("code") == "unsupported_parameter"
-        if status == 400 and unsupported and error.get("param") == "max_tokens":
-            kind = UnsupportedLimit
+        if kind is ItemEngineError:
+            return RefusedRequest(message, remedy=remedy, fields=_refused_fields(value))
         return kind(message, remedy=remedy)
 
     def _quote(self, words: str) -> str:
@@ -350,8 +349,65 @@ async def _json_events(answer: httpx2.Response) -> AsyncIterator[object]:
 # ---- errors
 
 
-class UnsupportedLimit(ItemEngineError):
-    """The API does not know ``max_tokens``; its error's fields say so."""
+class RefusedRequest(ItemEngineError):
+    """The server refuses this request.
+
+    Args:
+        message: What is wrong.
+        remedy: What to do about it.
+        fields: Names of the request's fields that it names as what it does not take.
+    """
+
+    def __init__(self, message: str, *, remedy: str, fields: frozenset[str] = frozenset()) -> None:
+        super().__init__(message, remedy=remedy)
+        self.fields = fields
+
+
+# Fields that an API may not take, by the words of a refusal that is about them.
+_REFUSED_FIELDS = {
+    "seed": re.compile(r"\bseed\b"),
+    "temperature": re.compile(r"\btemperature\b"),
+    "response_format": re.compile(r"response.?format|schema|grammar|guided|structured.?output"),
+    "chat_template_kwargs": re.compile(r"chat.?template|enable_thinking"),
+    "reasoning_effort": re.compile(r"reasoning.?effort"),
+    "thinking_token_budget": re.compile(r"thinking_token_budget"),
+}
+# A limit that is too large has a refusal that names it as well.
+_UNKNOWN_LIMIT = re.compile(
+    r"(?=.*\bmax_tokens\b)"
+    r".*(?:not support|unsupport|unknown|unrecogni|unexpected|extra|permitted|deprecated)",
+    re.DOTALL,
+)
+
+
+def _refused_fields(error: object) -> frozenset[str]:
+    words = " ".join(_words(error)).lower()
+    named = {name for name, pattern in _REFUSED_FIELDS.items() if pattern.search(words)}
+    return frozenset(named | ({"max_tokens"} if _UNKNOWN_LIMIT.match(words) else set()))
+
+
+def _words(error: object) -> Iterator[str]:
+    """Every text in a refusal, but for what it repeats of the request."""
+    if isinstance(error, str):
+        yield error
+    elif isinstance(error, list):
+        for part in error:
+            yield from _words(part)
+    elif isinstance(error, dict):
+        for name, part in error.items():
+            if name != "input":
+                yield name
+                yield from _words(part)
+
+
+def _message(error: object) -> str:
+    """What a refusal says to people, in any of the shapes that servers give it."""
+    if isinstance(error, list):
+        return "; ".join(filter(None, map(_message, error)))
+    if isinstance(error, dict):
+        names = ("message", "msg", "detail", "error", "errors")
+        return next(filter(None, (_message(error.get(name)) for name in names)), "")
+    return _string(error)
 
 
 _TRANSIENT = frozenset({408, 409, 425})

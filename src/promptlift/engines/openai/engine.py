@@ -20,8 +20,8 @@ from promptlift.engines.base import Completion, EngineInfo, Request
 from promptlift.engines.openai.client import (
     NO_SUCH_PAGE,
     HttpClient,
+    RefusedRequest,
     ServedModel,
-    UnsupportedLimit,
     find_model,
     read_completion,
     read_count,
@@ -29,13 +29,18 @@ from promptlift.engines.openai.client import (
 )
 from promptlift.engines.settings import OpenAISettings
 from promptlift.errors import ConfigEngineError, EngineError, ItemEngineError
-from promptlift.tokens import family_for_model
+from promptlift.tokens import family_for_model, is_reasoning_model
 from promptlift.types import Frame, Sampling
 
 __all__ = ["OpenAIEngine"]
 
 _FEW_COLOURS = 256
 _JPEG_QUALITY = 95
+# Switches for a model that thinks; which of them counts depends on the server and on the model's
+# chat template. ``include_reasoning`` is none: it hides the thought, and does not spare it.
+_NO_THINKING = {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": False}}
+# What a server may refuse without naming it.
+_NOT_EVERYWHERE = frozenset({*_NO_THINKING, "thinking_token_budget", "response_format"})
 
 
 class OpenAIEngine:
@@ -58,7 +63,8 @@ class OpenAIEngine:
         self._client = HttpClient(settings, api_key)
         self._max_images = max_images
         self._model: ServedModel | None = None
-        self._limit_name = "max_tokens"
+        self._left_out: frozenset[str] = frozenset()
+        self._thinks = False
         self._accepts: dict[int, bool] = {}
         self._describing = asyncio.Lock()
         self._probing = asyncio.Lock()
@@ -169,6 +175,9 @@ class OpenAIEngine:
                         remedy=f"ask for at most {model.context}, or start the server with more",
                     )
                 self._model = model
+                self._thinks = is_reasoning_model(
+                    model.name, model.origin, self.settings.family or ""
+                )
             return self._model
 
     def _check_images(self, images: int, model: ServedModel) -> None:
@@ -195,13 +204,22 @@ class OpenAIEngine:
             for role, text in (("assistant", turn.answer), ("user", turn.text))
         ]
         sampling = request.sampling
-        return {
+        body: dict[str, Any] = {
             "model": model.name,
             "messages": [*system, user, *later],
-            self._limit_name: sampling.max_tokens,
+            "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": sampling.seed,
         }
+        if request.schema is not None:
+            # The one spelling that vLLM, llama.cpp, SGLang and hosted APIs share.
+            schema = {"name": "answer", "strict": True, "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if self._thinks:
+            body |= _NO_THINKING
+            if model.software == "vllm":  # ends the thought of a model that has no switch
+                body["thinking_token_budget"] = 0
+        return body
 
     async def _chat(
         self,
@@ -209,22 +227,35 @@ class OpenAIEngine:
         model: ServedModel,
         events: Callable[[AsyncIterator[object]], Awaitable[Completion]] | None = None,
     ) -> Completion:
-        """Send; where an API knows the answer's limit by its newer name only, send it so."""
+        """Send; fields that a refusal names are left out, and from then on if that helps.
+
+        A model that gives nothing but a thought is asked again not to think, from then on at once.
+        """
+        body = await self._body(request, model)
+        if events is not None:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        left_out = self._left_out
         while True:
-            body = await self._body(request, model)
-            if events is not None:
-                body |= {"stream": True, "stream_options": {"include_usage": True}}
+            sent = {name: value for name, value in body.items() if name not in left_out}
+            if "max_tokens" in left_out:
+                sent["max_completion_tokens"] = body["max_tokens"]
             try:
                 completion = await self._client.call(
-                    "/chat/completions", body, read=read_completion, read_events=events
+                    "/chat/completions", sent, read=read_completion, read_events=events
                 )
-            except UnsupportedLimit:
-                if "max_tokens" not in body:
-                    raise
-                self._limit_name = "max_completion_tokens"
+            except RefusedRequest as error:
+                refusal = error
             else:
                 assert completion is not None, "only a status in `absent` gives None"
-                return completion
+                self._left_out |= left_out
+                if "reasoning_effort" in body or not completion.is_thought:
+                    return completion
+                self._thinks = True
+                return await self._chat(request, model, events)
+            refused = refusal.fields & sent.keys() or _NOT_EVERYWHERE & sent.keys()
+            if not refused:
+                raise ItemEngineError(refusal.message, remedy=refusal.remedy)
+            left_out |= refused
 
     async def _accepts_images(self, images: int, model: ServedModel) -> bool:
         """Whether the item, and not the model, is the reason for a refusal.

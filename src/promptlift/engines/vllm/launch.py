@@ -329,6 +329,10 @@ def serve_arguments(plan: LaunchPlan, port: int) -> list[str]:
     arguments += ["--middleware", "promptlift_auth.AuthMiddleware"]
     if release < (0, 11):
         arguments.append("--disable-log-requests")  # which has prompts; later the default
+    else:
+        # By default an answer that is held to a schema may be white space without an end.
+        guidance = {"backend": "guidance", "disable_any_whitespace": True}
+        arguments += ["--structured-outputs-config", json.dumps(guidance)]
     arguments += ["--enable-prefix-caching", "--max-num-seqs", str(settings.sequences)]
     arguments += ["--limit-mm-per-prompt", json.dumps({"image": settings.images})]
     if checkpoint.mistral:
