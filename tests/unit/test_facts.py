@@ -107,6 +107,7 @@ def test_the_sample_clips_are_measured_right(
     if name in CAMERAS and (found.camera is not None or detail == "full"):
         assert found.camera is not None
         assert found.camera.value.moves[0] == CAMERAS[name]
+        assert detail == "low" or found.camera.confidence >= 0.9
 
 
 @pytest.mark.clips
@@ -181,6 +182,30 @@ def test_what_is_said_with_confidence_is_true(seed: int) -> None:
                     assert found.camera.value.moves == (move,)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_clear_evidence_is_said(seed: int) -> None:
+    """A slow move over a long way, and a camera that stands while a large thing goes by."""
+    for move, speed in (("pan right", 2.5), ("tilt up", 3), ("forward", 4), ("backward", 5)):
+        found = measure_facts(strip_of(filmed(photograph(seed), move, speed, seed=seed))).camera
+        assert found is not None
+        assert (found.value.moves, found.confidence >= 0.9) == ((move,), True)
+    film = filmed(photograph(seed), "static", seed=seed)
+    leaves = np.asarray(photograph(seed + 5))
+    for number, frame in enumerate(film):
+        frame[40:150, 8 * number : 8 * number + 90] = leaves[:110, :90]
+    found = measure_facts(strip_of(film)).camera
+    assert found is not None
+    assert (found.value.moves, found.confidence >= 0.9) == (("static",), True)
+
+
+def test_a_pan_that_turns_back_is_not_sure() -> None:
+    """Neither the way there nor a shake is said for certain."""
+    film = filmed(photograph(0), "pan left", 12, seconds=4)
+    for turn in (17, 20, 24):
+        found = measure_facts(strip_of(np.concatenate([film[:turn], film[turn:4:-1]]))).camera
+        assert found is None or found.confidence < 0.9
+
+
 @pytest.mark.parametrize("length", [2, 3])
 def test_views_of_a_quarter_second_are_joined_by_cuts(length: int) -> None:
     """Six views within two seconds are six shots, and no camera that shakes."""
@@ -253,6 +278,22 @@ def test_black_that_a_renderer_or_a_bar_leaves_is_none_of_the_colours() -> None:
         found = value_of(picture, "palette")
         assert found.dominant
         assert "black" not in found.dominant
+
+
+def test_a_picture_without_color_is_black_and_white() -> None:
+    """A grey film is; a dull one in color is not."""
+    grey = small(photograph(2).convert("L").convert("RGB"))
+    assert value_of(grey, "palette").dominant == ("black and white",)
+    dull = grey.astype(int) + np.array([6, 0, -6])
+    assert "black and white" not in value_of(np.clip(dull, 0, 255).astype(np.uint8), "palette")
+
+
+def test_a_void_around_a_scene_does_not_make_it_dim() -> None:
+    """What is black through and through is no light."""
+    void = np.zeros((180, 320, 3), dtype=np.uint8)
+    void[60:120, 100:220] = 150
+    found = measure_facts(strip_of(void)).light
+    assert found is None or found.confidence < 0.9
 
 
 def test_a_golden_glow_is_not_neutral() -> None:

@@ -94,6 +94,7 @@ def test_camera(camera: Camera, sentence: str) -> None:
         ({"light": sure(Light(exposure="very dark", contrast="low"))}, "The light is very dim."),
         ({"light": sure(Light(exposure="dark", contrast="low"), 0.7)}, ""),
         ({"palette": sure(Palette(dominant=("black", "beige"), accents=("red",)))}, ""),
+        ({"palette": sure(Palette(dominant=("black and white",)))}, "is black and white."),
         ({"palette": sure(Palette(dominant=("teal",)))}, "The colors are mostly teal."),
         ({"palette": sure(Palette(dominant=("teal",)), 0.8)}, ""),
     ],
@@ -223,6 +224,7 @@ def test_nouns_that_are_given_are_named_unless_the_user_does() -> None:
     assert "In view: a counter" in added("Two arms hand a cup to a barista", nouns=nouns)
     assert "a woman" not in added("a nurse waits", nouns=nouns)
     assert "In view" not in added("an armchair", nouns=("chair",))
+    assert "robot," not in added("a vase", nouns=("robotic arms", "robot", "cup"))
 
 
 @pytest.mark.parametrize(

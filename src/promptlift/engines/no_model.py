@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from promptlift.engines.base import Completion, EngineInfo
 from promptlift.errors import PromptError
 from promptlift.language import ENGLISH_FUNCTION_WORDS, word_set
-from promptlift.review.lexicon import akin, ancestors, lemma, noun_kind, part_of_speech
+from promptlift.review.lexicon import (
+    akin,
+    ancestors,
+    is_word,
+    lemma,
+    noun_kind,
+    part_of_speech,
+)
 from promptlift.review.request import UserRequest, understand
 
 if TYPE_CHECKING:
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HOW_TO_GET_A_MODEL", "NO_MODEL_NOTICE", "REVISION", "EmbeddedEngine", "noun_phrases"]
 
-REVISION: Final = "2"
+REVISION: Final = "3"
 
 HOW_TO_GET_A_MODEL: Final = "for more, set up a vision-language model: see `promptlift doctor`"
 
@@ -77,7 +84,9 @@ def _light_sentence(light: Light) -> str:
 
 
 def _color_sentence(palette: Palette) -> str:
-    """The colors that are no greys; nothing where greys lead, as in most videos."""
+    """The colors that are no greys; nothing where greys lead, as in most videos, or no color."""
+    if palette.dominant == ("black and white",):
+        return "The picture is black and white."
     dominant = [name for name in palette.dominant if not _is_grey(name)][:_MOST_DOMINANT]
     if not dominant or palette.dominant[0] != dominant[0]:
         return ""
@@ -228,7 +237,7 @@ def _other_language(request: UserRequest) -> str | None:
     # Too few small words to tell by: English where most words are, apart from names.
     words = _WORD.findall(request.text)
     words = [word for word in words if word[0].islower()] or words
-    known = sum(map(_is_english_word, words))
+    known = sum(is_word(word.lower()) for word in words)
     return None if known * 2 > len(words) else "not known to be English"
 
 
@@ -253,10 +262,14 @@ def noun_phrases(text: str) -> tuple[str, ...]:
 def _noun_sentence(nouns: Sequence[str], lemmas: frozenset[str]) -> str:
     """The nouns that the user does not name, himself or by a word of the same meaning."""
     left = []
+    named = set(lemmas)
     for phrase in nouns:
-        head = lemma(phrase.split()[-1])
-        if not any(akin(head, word) for word in lemmas) and not _both_persons(head, lemmas):
+        head = lemma(phrase.split()[-1].lower())
+        # With robotic arms there is a robot.
+        known = any(akin(head, word) or word.startswith(f"{head:4}") for word in named)
+        if not known and not _both_persons(head, lemmas):
             left.append(_with_article(phrase))
+            named |= {lemma(word) for word in phrase.lower().split()}
     return f"In view: {_joined(left)}." if left else ""
 
 
@@ -266,12 +279,6 @@ def _both_persons(head: str, lemmas: frozenset[str]) -> bool:
         noun_kind(word) == "person" or not part_of_speech(lemma(word))
         for word in lemmas - ENGLISH_FUNCTION_WORDS
     )
-
-
-def _is_english_word(word: str) -> bool:
-    import simplemma
-
-    return bool(simplemma.is_known(word.lower(), lang="en"))
 
 
 def _with_article(phrase: str) -> str:
@@ -289,7 +296,7 @@ def _sentences(request: Request, user: UserRequest) -> Iterator[str]:
     """What is added to the user's words."""
     measured = [(topic, sentence) for topic, sentence in _measured(request) if sentence]
     if not (measured or request.nouns):
-        return  # the lexicon, which takes half a second to read, is not needed
+        return
     topics = _Topics(user)
     if nouns := _noun_sentence(request.nouns, topics.lemmas):
         yield nouns
@@ -322,9 +329,9 @@ def _keeps_still(facts: Facts) -> bool:
 
 
 def _why_nothing(request: Request) -> str:
-    kind = request.source_kind or (
-        request.facts and request.facts.kind and request.facts.kind.value
-    )
+    if request.facts is None:
+        return "there is no video to measure, and nothing is invented without a model"
+    kind = request.source_kind or (request.facts.kind and request.facts.kind.value)
     if kind and kind != "rgb":
         return f"the video is a control video ({kind}), which does not show the scene itself"
     return "nothing was measured for certain that your words leave open and that is worth saying"

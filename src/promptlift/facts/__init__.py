@@ -89,7 +89,7 @@ class Palette(_Model):
     """Named colours, most area first.
 
     Attributes:
-        dominant: Colours that cover most of the picture.
+        dominant: Colours that cover most of the picture; "black and white" where it has none.
         accents: Vivid colours that cover a little of it.
     """
 

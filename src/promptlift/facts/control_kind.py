@@ -20,6 +20,7 @@ from promptlift.facts.image_ops import (
     codes,
     luma,
     picture_area,
+    ramp,
     spread_indices,
     tint,
     upper,
@@ -221,8 +222,8 @@ def control_kind(t: Texture | None, hint: Kind | None = None) -> Confident[Kind]
     # Regions filled with one colour each, or shapes before a void, may be drawn as well as filmed.
     score = max(
         score,
-        min(_ramp(t.flat, 0.7, 0.8), _ramp(t.midtone, 0.25, 0.15), _ramp(t.labels, 0.5, 0.8)),
-        min(_ramp(t.black, 0.4, 0.55), _ramp(t.midtone, 0.25, 0.12)),
+        min(ramp(t.flat, 0.7, 0.8), ramp(t.midtone, 0.25, 0.15), ramp(t.labels, 0.5, 0.8)),
+        min(ramp(t.black, 0.4, 0.55), ramp(t.midtone, 0.25, 0.12)),
     )
     if score <= _CAMERA and t.black < _EMPTY:
         if hint is not None:  # one of the two is wrong
@@ -235,93 +236,89 @@ def control_kind(t: Texture | None, hint: Kind | None = None) -> Confident[Kind]
 
 def _scores(t: Texture) -> dict[Kind, float]:
     """How well the texture fits each kind of control, from 0 to 1."""
-    grey = _ramp(t.chroma_99, 40, 15)
-    bright = _ramp(t.gain, 4, 3)
-    drawn = _ramp(t.midtone, 0.25, 0.12)
-    drawing = max(0.5, _ramp(t.bands, 4.5, 3.2))  # many bands may be lines of writing
+    grey = ramp(t.chroma_99, 40, 15)
+    bright = ramp(t.gain, 4, 3)
+    drawn = ramp(t.midtone, 0.25, 0.12)
+    drawing = max(0.5, ramp(t.bands, 4.5, 3.2))  # many bands may be lines of writing
     scatter = (1 - t.flat) / max(t.occupied, 0.01)  # points lie everywhere, lines leave gaps
     lines = min(
         bright,
         drawn,
         drawing,
-        _ramp(t.black, 0.5, 0.65),
-        _ramp(t.chroma_99, 120, 180),
-        _ramp(t.thinness, 0.08, 0.15),
-        _ramp(t.hues, 1, 3),
-        _ramp(t.occupied, 0.08, 0.16),
+        ramp(t.black, 0.5, 0.65),
+        ramp(t.chroma_99, 120, 180),
+        ramp(t.thinness, 0.08, 0.15),
+        ramp(t.hues, 1, 3),
+        ramp(t.occupied, 0.08, 0.16),
     )
     return {
         "edge": min(
             grey,
             bright,
             drawing,
-            _ramp(t.black, 0.42, 0.55),
-            _ramp(t.thinness, 0.9, 0.97),
-            _ramp(t.steepness, 0.6, 0.75),
-            _ramp(t.occupied, 0.08, 0.16),
-            _ramp(t.midtone, 0.2, 0.08),
-            _ramp(t.block_variation, 0.38, 0.28),
-            _ramp(scatter, 0.95, 0.85),
+            ramp(t.black, 0.42, 0.55),
+            ramp(t.thinness, 0.9, 0.97),
+            ramp(t.steepness, 0.6, 0.75),
+            ramp(t.occupied, 0.08, 0.16),
+            ramp(t.midtone, 0.2, 0.08),
+            ramp(t.block_variation, 0.38, 0.28),
+            ramp(scatter, 0.95, 0.85),
         ),
         "depth": max(
             min(
-                _ramp(t.chroma_99, 30, 12),
+                ramp(t.chroma_99, 30, 12),
                 bright,
-                _ramp(t.flat, 0.5, 0.65),
-                _ramp(t.detail_75, 1.5, 0.9),
-                _ramp(t.detail_90, 2.4, 1.8),
-                _ramp(t.steepness, 0.24, 0.31),
-                _ramp(t.spread, 22, 34),
-                _ramp(t.colours, 2.5, 4),
+                ramp(t.flat, 0.5, 0.65),
+                ramp(t.detail_75, 1.5, 0.9),
+                ramp(t.detail_90, 2.4, 1.8),
+                ramp(t.steepness, 0.24, 0.31),
+                ramp(t.spread, 22, 34),
+                ramp(t.colours, 2.5, 4),
             ),
             min(  # points of a lidar that leaves most of the picture black
                 grey,
-                _ramp(t.gain, 6.5, 5.5),
-                _ramp(t.black, 0.38, 0.46),
-                _ramp(t.thinness, 0.9, 0.97),
-                _ramp(scatter, 0.8, 0.9),
-                _ramp(t.midtone, 0.2, 0.08),
-                _ramp(t.foreground, 0.04, 0.08),
+                ramp(t.gain, 6.5, 5.5),
+                ramp(t.black, 0.38, 0.46),
+                ramp(t.thinness, 0.9, 0.97),
+                ramp(scatter, 0.8, 0.9),
+                ramp(t.midtone, 0.2, 0.08),
+                ramp(t.foreground, 0.04, 0.08),
                 # Near and far differ; writing is all of one level.
-                _ramp(t.block_variation, 0.1, 0.2),
-                _ramp(t.steepness, 0.6, 0.75),
+                ramp(t.block_variation, 0.1, 0.2),
+                ramp(t.steepness, 0.6, 0.75),
             ),
         ),
         "seg": min(
             bright,
             drawn,
-            _ramp(t.chroma_90, 80, 140),
-            _ramp(t.flat, 0.4, 0.6),
-            _ramp(t.colours, 24, 14),
-            _ramp(t.colours, 1, 1.9),  # one alone is the ground that something is written on
-            _ramp(t.labels, 0.55, 0.75),
-            _ramp(t.hues, 1, 3),
-            _ramp(t.steepness, 0.24, 0.34),
+            ramp(t.chroma_90, 80, 140),
+            ramp(t.flat, 0.4, 0.6),
+            ramp(t.colours, 24, 14),
+            ramp(t.colours, 1, 1.9),  # one alone is the ground that something is written on
+            ramp(t.labels, 0.55, 0.75),
+            ramp(t.hues, 1, 3),
+            ramp(t.steepness, 0.24, 0.34),
             1 - lines,  # lines are drawn regions too, and something more
         ),
         "blur": min(
-            _ramp(t.gain, 6, 4),
-            _ramp(t.steepness, 0.155, 0.13),
-            _ramp(t.detail_90, 4, 2),
-            _ramp(t.spread, 5, 12),
+            ramp(t.gain, 6, 4),
+            ramp(t.steepness, 0.155, 0.13),
+            ramp(t.detail_90, 4, 2),
+            ramp(t.spread, 5, 12),
             # A grey one may be a picture that is soft by nature.
-            max(0.5, _ramp(t.chroma_99, 12, 25)),
+            max(0.5, ramp(t.chroma_99, 12, 25)),
         ),
         "lines": lines,
         "mask": min(
             grey,
             bright,
-            _ramp(t.black + t.white, 0.85, 0.92),
-            _ramp(t.thinness, 0.6, 0.3),
-            max(min(drawn, _ramp(t.steepness, 0.3, 0.42)), _ramp(t.flat, 0.7, 0.85)),
-            _ramp(t.black, 0.01, 0.03),
-            _ramp(t.white, 0.002, 0.01),
+            ramp(t.black + t.white, 0.85, 0.92),
+            ramp(t.thinness, 0.6, 0.3),
+            max(min(drawn, ramp(t.steepness, 0.3, 0.42)), ramp(t.flat, 0.7, 0.85)),
+            ramp(t.black, 0.01, 0.03),
+            ramp(t.white, 0.002, 0.01),
         ),
     }
-
-
-def _ramp(value: float, against: float, speaks_for: float) -> float:
-    return min(max((value - against) / (speaks_for - against), 0.0), 1.0)
 
 
 _BLURRED, _SOFT, _SHARP = 0.155, 0.26, 0.42  # steepness

@@ -20,6 +20,7 @@ __all__ = [
     "luma",
     "oklab",
     "picture_area",
+    "ramp",
     "spread_indices",
     "tint",
     "upper",
@@ -166,3 +167,8 @@ def spread_indices(count: int, wanted: int) -> NDArray[np.intp]:
     if count <= wanted:
         return np.arange(count)
     return ((np.arange(wanted) + 0.5) * count / wanted).astype(np.intp)
+
+
+def ramp(value: float, against: float, speaks_for: float) -> float:
+    """How much a value says for something, from 0 where it speaks against it to 1."""
+    return min(max((value - against) / (speaks_for - against), 0.0), 1.0)

@@ -47,6 +47,8 @@ _FAMILIES: tuple[tuple[float, str, str, _Cells], ...] = (
 )  # fmt: skip
 _DARK, _PALE = 0.45, 0.76  # OKLab lightness
 
+_COLORLESS, _CONTRASTING = 0.01, 0.3  # OKLab chroma; span of lightness
+
 _EXPOSURE = (12.0, 28.0, 62.0, 80.0)  # mean L*
 _CONTRAST = (30.0, 82.0)  # L* between the 5th and the 95th percentile
 _WARM, _COOL, _NEUTRAL = 6.0, -5.0, 3.0  # b* of the greys
@@ -73,6 +75,10 @@ def light(pixels: NDArray[np.uint8]) -> Confident[Light]:
         temperature=_temperature(colours),
     )
     margin = min(abs(mean - limit) for limit in _EXPOSURE)
+    # A black void around a rendered scene does not make its light dim.
+    void = pixels.max(axis=1) <= _VOID
+    if 0 < void.mean() < 1 and float(lightness[~void].mean()) > _EXPOSURE[1] > mean:
+        margin = 0
     return Confident[Light](value=value, confidence=round(min(0.6 + margin / 20, 0.95), 2))
 
 
@@ -154,6 +160,8 @@ def palette(pixels: NDArray[np.uint8]) -> Confident[Palette] | None:
     dominant = dominant[:_MOST_DOMINANT]
     # What stands out against the rest is an accent; its hue goes by the name of the most vivid.
     chroma = np.hypot(colours[:, 1], colours[:, 2])
+    if np.percentile(chroma, 99) < _COLORLESS and np.ptp(colours[:, 0]) > _CONTRASTING:
+        return Confident[Palette](value=Palette(dominant=("black and white",)), confidence=0.95)
     vivid = chroma > min(max(float(np.median(chroma)) + _STANDS_OUT, _DULL), _VIVID)
     accented: dict[str, float] = {}
     for group in np.unique(_GREYISH):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from promptlift.facts import Amount, Camera, Confident, Move, Movement, Speed, Where
-from promptlift.facts.image_ops import codes, halve, window_max
+from promptlift.facts.image_ops import codes, halve, ramp, window_max
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,19 +246,22 @@ class Motion:
         right: How fast the scene moves right; a camera that pans left makes this positive.
         down: How fast the scene moves down; a camera that tilts up makes this positive.
         growth: How fast things grow, in % of their size a second.
+        turn: How fast the picture turns about its middle, in % of a radian a second.
         support: Share of the textured tiles that move so.
         still: Share of the textured tiles that do not move.
+        back: Share of the pairs of pictures in which the motion goes the other way.
         rest: Share of the pairs of pictures in which a good part of the tiles does not move.
         busy: Share of the columns of tiles in which a textured one never rests, or is never found
             again.
+        least: Share of the tiles that stand still, in the row of tiles where it is least.
         looming: From -1 to 1: how clearly tiles on both sides keep moving out (in, if negative),
             as they do on a road to a far horizon, where most of the picture hardly moves; 0.75
             where some tiles stream without a break, but not on both sides.
         steadiness: Share of the pairs of pictures in which the motion goes the same way.
-        shake: Root mean square of the fast part of the path, in % of the width; 0 where the parts
-            of the picture do not share it, or it leads somewhere.
-        across: How far the textured tiles reach from side to side; below 1 where the sides are
-            blank, as around a ball that turns before a black ground.
+        shake: Size of the fast part of the path, in % of the width; 0 where the parts of the
+            picture do not share it, or it leads somewhere.
+        across: How far the tiles that move so reach from side to side; below 1 where the sides
+            are blank, as around a ball that turns before a black ground.
         seconds: Length of the run.
     """
 
@@ -273,6 +276,9 @@ class Motion:
     still: float = 0.0
     rest: float = 0.0
     busy: float = 0.0
+    least: float = 0.0
+    turn: float = 0.0
+    back: float = 0.0
     looming: float = 0.0
 
 
@@ -352,20 +358,31 @@ def measure_motion(
     paths = np.split(steps, np.cumsum(counts)[:-1]) if sum(counts) == len(steps) else [steps]
     gap = far.gap if len(bursts) > 1 else max(far.gap // 2, 1)
     shared = _shared(near.shifts[:, filled], steps)
+    still = _lengths(typical) * 100 / width * rate < _STILL
+    follows = _along(centres, typical, model)
+    # Of each row of tiles the share that stands still most of the time.
+    standing = np.zeros(len(filled))
+    standing[far.found] = still & (resting.mean(axis=0) > 0.5)
+    in_row = np.maximum(filled, standing > 0).reshape(y.shape).sum(axis=1)
+    of_row = standing.reshape(y.shape).sum(axis=1) / np.maximum(in_row, 1)
     resting_tiles = (_lengths(near.shifts) * 100 / width / step < _SLOW).mean(axis=0)
     busy = (filled & (resting_tiles < _BUSY)).reshape(y.shape).any(axis=0)
+    whole = in_row >= 0.3 * y.shape[1]
     return Motion(
         right=float(model[0]) * 100 / width * rate,
         down=float(model[1]) * 100 / width * rate,
         growth=float(model[2]) * 100 * rate,
-        support=float(_along(centres, typical, model).mean()),
-        still=float((_lengths(typical) * 100 / width * rate < _STILL).mean()),
+        turn=float(model[3]) * 100 * rate,
+        support=float(follows.mean()),
+        still=float(still.mean()),
         rest=float((resting.mean(axis=1) > _RESTING).mean()),
         busy=float(busy.mean()),
+        least=float(of_row[whole].min()) if whole.any() else 0.0,
         looming=_looming(field(gap), all_centres, width),
         steadiness=float((along > 0.4).mean()),
+        back=float((along < -0.4).mean()),
         shake=_shake(paths) * 100 / width if shared.mean() > _MOST else 0.0,
-        across=across,
+        across=float(np.ptp(centres[follows | inliers, 0]) / max(float(np.ptp(places)), 1)),
         seconds=length,
     )
 
@@ -451,7 +468,7 @@ def _looming(field: _Field, centres: Vectors, width: int) -> float:
 
 
 def _shake(paths: Sequence[NDArray[np.floating]]) -> float:
-    """Root mean square distance of the picture's path from a smooth one, in pixels.
+    """Typical distance of the picture's path from a smooth one, in pixels.
 
     0 where the path leads somewhere: its steps may be uneven because pictures come twice.
     """
@@ -465,7 +482,8 @@ def _shake(paths: Sequence[NDArray[np.floating]]) -> float:
             length += float(np.hypot(*steps.T).sum())
     if not squares or np.hypot(*way) > _DIRECTED * length:
         return 0.0
-    return float(np.sqrt(np.concatenate(squares).mean()))
+    # By the median: one turn is no shake.
+    return float(np.sqrt(np.median(np.concatenate(squares)) / np.log(2)))
 
 
 def _shared(shifts: Vectors, steps: Vectors) -> NDArray[np.bool_]:
@@ -507,6 +525,7 @@ def _fast(
         down=float(typical[1]) * percent / step,
         support=float(sure.mean()),
         steadiness=float((sure & (along > 0.4)).mean()),
+        back=float((sure & (along < -0.4)).mean()),
         shake=_shake([part[good] for part, good in parts]) * percent,
         across=across,
         seconds=length,
@@ -525,11 +544,10 @@ def _steps(planes: Plane) -> tuple[Vectors, NDArray[np.bool_]]:
     return shifts, (quality > _SAME) & _shared(np.stack(quarters, axis=1), shifts)
 
 
-_MOVING = 1.5  # %/s from which the camera moves
+_MOVING = 1.0  # %/s from which the camera moves
 _MODERATE, _FAST = 6.5, 16.0  # %/s
-_PASSING = 0.5  # share of the width
-_ACROSS = 0.8  # share of the width that must have texture, or it may be a thing that moves
-_SHAKE, _STEADY = 0.5, 0.3  # % of the width, root mean square around the smooth path
+_ACROSS = 0.8  # share of the width over which the tiles must move so, or it may be a thing
+_SHAKE, _STEADY = 0.5, 0.3  # % of the width, around the smooth path
 
 
 def camera(motions: list[Motion], total: float) -> Confident[Camera] | None:
@@ -556,41 +574,68 @@ def camera(motions: list[Motion], total: float) -> Confident[Camera] | None:
 
 def _answer(m: Motion) -> Confident[Camera] | None:
     """What one run says."""
-
-    def said(confidence: float, moves: tuple[Move, ...], speed: float | None) -> Confident[Camera]:
-        strength: Speed | None = None
-        if speed is not None:
-            strength = "slow" if speed < _MODERATE else "moderate" if speed < _FAST else "fast"
-        value = Camera(moves=moves, strength=strength)
-        return Confident[Camera](value=value, confidence=round(confidence, 2))
-
-    reach = {"x": abs(m.right), "y": abs(m.down), "z": abs(m.growth) / 2}
-    top = max(reach.values())
+    top = max(abs(m.right), abs(m.down), abs(m.growth) / 2)
     steady = top >= _MOVING and m.steadiness >= 0.6
     if m.shake > _SHAKE and not steady:
-        return said(min(0.5 + m.shake / 4, 0.9), ("shake",), 10 * m.shake)
+        return _said(ramp(m.shake, 0, 1.8), ("shake",), 10 * m.shake)
     if top < _STILL:
-        if m.looming == 1:
-            return said(0.6, ("forward",), None)
-        rests = m.shake <= _STEADY and min(m.still / 0.5, m.rest / 0.7) >= 1
-        # What never rests from side to side may stream past, however still the sky is.
-        if not rests or abs(m.looming) > 0.5 or m.busy > _PASSING:
-            return None
-        return said(min(0.98, 0.5 + m.still / 2, 1 - m.busy / 2), ("static",), None)
-    if not steady or m.support < 0.5 or m.across < _ACROSS:
+        return _far_or_static(m, top)
+    # Where much turns about the middle, the camera rolls.
+    if not steady or m.support < 0.5 or abs(m.turn) > top:
         return None
+    return _moves(m, top)
+
+
+def _said(sure: float, moves: tuple[Move, ...], speed: float | None = None) -> Confident[Camera]:
+    strength: Speed | None = None
+    if speed is not None:
+        strength = "slow" if speed < _MODERATE else "moderate" if speed < _FAST else "fast"
+    value = Camera(moves=moves, strength=strength)
+    return Confident[Camera](value=value, confidence=round(0.5 + 0.48 * sure, 2))
+
+
+def _far_or_static(m: Motion, top: float) -> Confident[Camera] | None:
+    """What a run says in which most of the picture hardly moves."""
+    # People who leave on both sides do not take a whole row with them, or the rest stands.
+    if m.looming == 1:
+        passing = max(ramp(m.busy, 0.5, 0.8), ramp(m.rest, 0.5, 0.7))
+        return _said(max(0.2, min(ramp(m.least, 0.2, 0), passing)), ("forward",))
+    if m.shake > _STEADY or m.still < 0.5 or m.rest < 0.7 or abs(m.turn) / 2 > _STILL:
+        return None
+    # What never rests from side to side may stream past, however still the sky is.
+    held = max(ramp(m.least, 0, 0.3), ramp(m.busy, 0.5, 0.2))
+    slow = ramp(top, _STILL, _STILL / 2)
+    whole = min(ramp(m.still, 0.3, 0.7), ramp(m.across, 0.3, 0.7))
+    sure = min(whole, held, slow, ramp(abs(m.looming), 1, 0.5))
+    return _said(sure, ("static",)) if sure > 0 else None
+
+
+def _moves(m: Motion, top: float) -> Confident[Camera] | None:
+    """What a run says that goes one way."""
+    reach = {"x": abs(m.right), "y": abs(m.down), "z": abs(m.growth) / 2}
     names: dict[str, Move] = {
         "x": "pan left" if m.right > 0 else "pan right",
         "y": "tilt up" if m.down > 0 else "tilt down",
         "z": "forward" if m.growth > 0 else "backward",
     }
     strongest = sorted(reach, key=lambda axis: -reach[axis])[:2]
-    if strongest[0] == "z":  # the point that it moves to may lie beside the middle
+    through = strongest[0] == "z"
+    if through:  # the point that it moves to may lie beside the middle
         strongest = strongest[:1]
+    # The sides have to agree.
+    if m.looming * m.growth <= 0 if through else abs(m.looming) == 1:
+        return None
+    if m.across < (0.5 if through else _ACROSS):
+        return None
+    sure = min(
+        ramp(m.support, *((0.3, 0.7) if through else (0.4, 0.75))),
+        ramp(m.steadiness, 0.5, 0.75),
+        ramp(m.back, 0.2, 0.05),
+        ramp(top * m.seconds, 0.5, 3),
+        ramp(m.seconds, 0.2, 1.2),
+    )
     moves = tuple(names[axis] for axis in strongest if reach[axis] >= 0.5 * top)
-    sure = min(m.support / 0.8, m.steadiness, 0.5 + 0.5 * (top - _MOVING) / _MOVING, 0.98)
-    sure = min(sure, 0.6 + 0.3 * m.seconds)
-    return said(sure, moves, max(abs(m.right), abs(m.down), abs(m.growth)))
+    return _said(sure, moves, max(abs(m.right), abs(m.down), abs(m.growth)))
 
 
 _CHANGE = 10.0  # levels, mean of a block, beyond what noise and compression do
