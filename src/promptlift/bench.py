@@ -28,9 +28,9 @@ from promptlift.language import FUNCTION_WORDS, UNSPACED, dominant_script
 from promptlift.prompt_files import read_folder
 from promptlift.review import Review, review
 from promptlift.review.lexicon import akin, lemma
-from promptlift.review.request import understand
+from promptlift.review.request import reads_as_english, understand
 from promptlift.review.result import CLAIM_KINDS
-from promptlift.targets import DEFAULT_TARGET, TARGET_NAMES
+from promptlift.targets import DEFAULT_TARGET, TARGET_NAMES, all_targets
 from promptlift.targets import target as find_target
 
 __all__ = [
@@ -150,6 +150,10 @@ def run_bench() -> BenchResult:
     result = BenchResult()
     for row in read_shipped("controls", result):
         _control(result, row)
+    for goal in all_targets():
+        for number, example in enumerate(goal.examples):
+            row = {"id": f"{goal.name} {number}", "target": goal.name, "findings": []}
+            _control(result, {**row, "short": example.short, "text": example.prompt})
     rows = read_shipped("requests", result)
     good = {row["id"]: row["good"] for row in rows}
     answers = []
@@ -317,7 +321,8 @@ def measure_answers(answers: Iterable[Answer]) -> dict[str, Any]:
         if dominant_script(found.text) not in UNSPACED:
             totals.add("words in range", chosen.min_words <= len(words) <= chosen.max_words)
             for name, value in _richness(found.text, words).items():
-                totals.add(name, value)
+                if name != "aspects" or reads_as_english(found.text):  # its patterns are English
+                    totals.add(name, value)
     pairs = int(totals.sums["length"][1])
     per_1000 = {name: round(1000 * count / max(1, pairs), 1) for name, count in causes.items()}
     asked = claims.total() - claims["added"]
@@ -373,7 +378,7 @@ def read_data(folder: Path, result: BenchResult) -> dict[str, list[Answer]]:
             ) from None
         for row in rows:
             if isinstance(row, dict) and {"run", "short", "long"} <= row.keys():
-                target = "hunyuan-video" if "hunyuan" in row["run"] else "wan"
+                target = "hunyuan-video" if "hunyuan" in row["run"] else "wan-2.2"
                 objects = tuple(_objects(row.get("key") or {}))
                 systems[row["run"]].append(Answer(row["short"], row["long"], target, objects))
                 result.data[path.name] = hashlib.sha256(content).hexdigest()[:32]

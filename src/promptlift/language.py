@@ -17,6 +17,7 @@ __all__ = [
     "UNSPACED",
     "dominant_script",
     "guess_language",
+    "language_name",
     "script_counts",
     "script_of",
     "word_set",
@@ -72,6 +73,34 @@ def dominant_script(text: str) -> str | None:
     if counts["kana"]:
         counts["kana"] += counts.pop("han", 0)
     return max(counts, key=counts.__getitem__) if counts else None
+
+
+# ISO 639-1, 639-2 (both codes where there are two), and the English name.
+_CODES = """
+ar ara Arabic, bg bul Bulgarian, bn ben Bengali, ca cat Catalan, cs ces cze Czech, da dan Danish,
+de deu ger German, el ell gre Greek, en eng English, es spa Spanish, et est Estonian,
+fa fas per Persian, fi fin Finnish, fr fra fre French, he heb Hebrew, hi hin Hindi,
+hr hrv Croatian, hu hun Hungarian, id ind Indonesian, it ita Italian, ja jpn Japanese,
+ko kor Korean, lt lit Lithuanian, lv lav Latvian, ms msa may Malay, nb nob no nor Norwegian,
+nl nld dut Dutch, pl pol Polish, pt por Portuguese, ro ron rum Romanian, ru rus Russian,
+sk slk slo Slovak, sl slv Slovenian, sr srp Serbian, sv swe Swedish, ta tam Tamil, te tel Telugu,
+th tha Thai, tl tgl Tagalog, tr tur Turkish, uk ukr Ukrainian, ur urd Urdu, vi vie Vietnamese,
+zh zho chi cmn Chinese
+"""
+_NAME_OF = {
+    code: words[-1] for part in _CODES.split(",") for words in [part.split()] for code in words[:-1]
+}
+
+
+def language_name(text: str) -> str:
+    """The English name of a language, from a name in any case or a code such as ``pt-BR``.
+
+    What is not known is returned as it is.
+    """
+    given = text.strip()
+    code = re.split("[-_]", given.lower(), maxsplit=1)[0]
+    names = {name.lower(): name for name in _NAME_OF.values()}
+    return _NAME_OF.get(code) or names.get(given.lower(), given)
 
 
 # Words that carry grammar, not content, by language; used to tell languages apart and to leave

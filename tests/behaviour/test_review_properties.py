@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from promptlift.review import CHECKS, clean, review
+from promptlift.review import CHECKS, clean_answer, review
 from promptlift.targets import TARGET_NAMES, target
 
 # Pieces that the patterns of the review look for, in any order, with arbitrary text between them.
@@ -42,8 +42,8 @@ _REASONS = st.sampled_from(["stop", "length", "other", "abort"])
 
 @given(answer=_TEXTS, prompt=_TEXTS, reason=_REASONS, name=st.sampled_from(TARGET_NAMES))
 @settings(max_examples=150)
-@example(answer="\ud800", prompt="\udfff", reason="stop", name="wan")
-@example(answer='{"prompt": "\\ud800"}', prompt="", reason="stop", name="wan")
+@example(answer="\ud800", prompt="\udfff", reason="stop", name="wan-2.2")
+@example(answer='{"prompt": "\\ud800"}', prompt="", reason="stop", name="wan-2.2")
 def test_any_answer_gets_a_review_whose_parts_agree(
     answer: str, prompt: str, reason: str, name: str
 ) -> None:
@@ -64,8 +64,8 @@ def test_any_answer_gets_a_review_whose_parts_agree(
 @settings(max_examples=150)
 def test_cleaning_twice_is_cleaning_once(answer: str, prompt: str) -> None:
     """A cleaned answer is clean: nothing more is taken off it."""
-    once = clean(answer, prompt)
-    twice = clean(once.text, prompt)
+    once = clean_answer(answer, prompt)
+    twice = clean_answer(once.text, prompt)
     assert twice.text == once.text
     assert twice.removed == ()
     assert twice.invisible == 0
@@ -85,7 +85,7 @@ def test_cleaning_twice_is_cleaning_once(answer: str, prompt: str) -> None:
 def test_the_users_words_stay_as_typed(words: str) -> None:
     """Where an answer holds them, cleaning leaves them alone, line breaks and all."""
     answer = f"{words} The camera stays where it is."
-    assert clean(answer, words, target("wan")).text == answer
+    assert clean_answer(answer, words, target("wan-2.2")).text == answer
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptlift.facts import Camera, Confident, Facts
-from promptlift.review import Review, clean, review, understand
+from promptlift.review import Review, clean_answer, review, understand
 from promptlift.targets import target
 
 _DOG = "A wet dog runs along the beach at dawn, and small waves roll in behind it."
@@ -59,7 +59,7 @@ def test_a_faithful_paraphrase_has_no_problem(prompt: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("prompt", "answer", "says"),
     [
-        ("three cars", "Two cars stand in a yard.", "3 cars"),
+        ("three cars", "Two cars stand in a yard.", "three cars"),
         ("three cars", "Cars stand in a yard.", "how many"),
         ("a red car", "A car stands in a yard.", "red"),
         ("a red car", "A blue car stands by a red door, far from it on the other side.", "red"),
@@ -73,6 +73,14 @@ def test_a_faithful_paraphrase_has_no_problem(prompt: str, answer: str) -> None:
         ("remove the people from the kitchen", "Two women cook in a kitchen.", "remove"),
         ("replace the jar with a bottle", "A jar stands on a table.", "bottle"),
         ("make the car blue instead of silver", "A silver car drives by.", "silver"),
+        ("a cup on a saucer", "Beside a saucer stands a cup.", "on"),
+        ("make the wooden bridge a stone bridge", "A wooden bridge spans a brook.", "stone bridge"),
+        ("a man first opens a box, then closes it", "He closes a box. Then he opens it.", "before"),
+        (
+            "man in a red hat, woman in a blue hat",
+            "A man in a blue hat and a woman in a red hat.",
+            "red hat",
+        ),
         ("make it night", "The street lies in the sun at noon.", "night"),
         ("a vase, static shot", "A vase. The camera pans to the left.", "static"),
         ("zwei Hunde am Strand", "Am Strand laufen drei Hunde durch den Sand.", "2 Hunde"),
@@ -197,5 +205,5 @@ def test_a_counted_length_is_held_to_the_limit_exactly(tokens: int, passed: bool
 def test_what_is_wrapped_too_deeply_is_rejected_and_left_alone() -> None:
     """Cleaning gives up after some rounds; what it could not finish is no prompt."""
     answer = "Prompt: " * 20 + _DOG
-    assert clean(answer).text == answer
+    assert clean_answer(answer).text == answer
     assert "meta" in _reviewed(answer).failed

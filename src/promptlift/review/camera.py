@@ -63,7 +63,8 @@ _MANNER = (
 )
 # Orders without a subject: "pan left", "a slow zoom in", "tracking shot", "dolly forward".
 _NOMINAL = re.compile(
-    rf"(?P<lead>(?:^|[.,;:!?(\n]\s?(?:and |then |with )?|\b(?:{_MANNER}),? |"
+    rf"(?P<lead>(?:(?:^|[.,;:!?(\n])\s?(?:and |then |with |before |as it (?=pan|tilt|zoom))?|"
+    rf"\b(?:{_MANNER}),? |"
     rf"\b(?:in|with|through|during|via) an? (?:\w+,? )?)(?:(?:{_MANNER}),? ){{0,3}})"
     rf"(?P<move>(?:pan|tilt|zoom|doll(?:y|ies)|push|pull|track|truck|crane|orbit|arc|boom|fly|"
     rf"move|rotate|circle|pedestal)(?:s|ing|ning|ming)?)[- ]?"
@@ -71,12 +72,6 @@ _NOMINAL = re.compile(
     rf"out|in|up|down|upwards?|downwards?|back|backwards?|away|forwards?|left|right|leftwards?|"
     rf"rightwards?|across|around|over|through|along|closer|into|effect|of|a|view)\b)*)",
     re.IGNORECASE,
-)
-_GOING = re.compile(
-    r"\b(?:(?P<it>it) )?(?:\w+ly )?"
-    r"(?P<verb>(?(it)(?:pans|tilts|zooms)|(?:panning|tilting|zooming)))"
-    r" (?:\w+ly )?(?P<way>(?:to the )?(?:left|right)|upwards?|downwards?|up|down|in|out|"
-    r"from (?:the )?(?:left|right))\b"
 )
 _TRACKING = re.compile(
     r"\b(?:tracking|dolly|crane|panning|tilting|orbiting|follow(?:ing)?|trucking|fly-?through|"
@@ -108,18 +103,15 @@ def camera_mentions(text: str) -> list[tuple[TextSpan, str]]:
 
     The moves are those of `promptlift.facts.Camera`, and ``move`` for one without a direction.
     """
-    found = []
-    spoken = False
-    for sentence in _SENTENCE.finditer(text):
-        start = sentence.start()
-        for (first, last), move in _mentions(sentence[0], spoken=spoken):
-            found.append(((start + first, start + last), move))
-        spoken = "camera" in sentence[0].lower() or (spoken and " it " in sentence[0].lower())
-    return found
+    return [
+        ((sentence.start() + first, sentence.start() + last), move)
+        for sentence in _SENTENCE.finditer(text)
+        for (first, last), move in _mentions(sentence[0])
+    ]
 
 
-def _mentions(text: str, *, spoken: bool) -> list[tuple[TextSpan, str]]:
-    """The same in one sentence; `spoken` says whether the last one was of the camera."""
+def _mentions(text: str) -> list[tuple[TextSpan, str]]:
+    """The same in one sentence."""
     found: list[tuple[TextSpan, str]] = []
     for subject in _SUBJECT.finditer(text):
         if not _is_the_camera(text, subject):
@@ -129,7 +121,6 @@ def _mentions(text: str, *, spoken: bool) -> list[tuple[TextSpan, str]]:
             found.append(((subject.start("noun"), still.end()), "static"))
             continue
         found += _moves_of(text, subject)
-    found += _participles(text, spoken=spoken)
     found += [(static.span(), "static") for static in _STATIC.finditer(text)]
     for nominal in _NOMINAL.finditer(text):
         verb, rest = nominal["move"].lower(), nominal["rest"].lower()
@@ -142,22 +133,6 @@ def _mentions(text: str, *, spoken: bool) -> list[tuple[TextSpan, str]]:
     for shot in _TRACKING.finditer(text):
         moves = {"move"} | ({"shake"} if re.search("hand|sha|trem|jit", shot[0]) else set())
         found += [(shot.span(), move) for move in moves]
-    return found
-
-
-def _participles(text: str, *, spoken: bool) -> list[tuple[TextSpan, str]]:
-    """Find "before panning left", and "it tilts up" of a camera that was spoken of."""
-    found: list[tuple[TextSpan, str]] = []
-    for going in _GOING.finditer(text):
-        sentence = text[: going.start()]
-        known = bool(re.search(r"\b(?:camera|shot|view|drone|lens)\b", sentence, re.IGNORECASE))
-        if going["it"]:
-            known = known or spoken
-        elif not known and re.search(r"\b(?:he|she|they|who|it)\b", sentence, re.IGNORECASE):
-            continue
-        if known or (going["verb"][0] in "pz" and sentence.rstrip()[-1:] in ",;:)"):
-            moves = _directions(going["verb"], f" {going['way']} ")
-            found += [(going.span(), move) for move in moves]
     return found
 
 
@@ -177,11 +152,6 @@ def _is_the_camera(text: str, subject: re.Match[str]) -> bool:
     words = subject["adj"].lower().split()
     before = text[max(0, subject.start() - 14) : subject.start()].lower()
     determiner = (subject["det"] or "").lower()
-    for at, word in enumerate(words):
-        if word in ("a", "an", "the", "his", "her"):
-            before, determiner = f"{before}{determiner} {' '.join(words[:at])} ", word
-            words = words[at + 1 :]
-            break
     if re.search(
         r"(?:'s|’s|\bof|\bto|\btowards?|\bat|\binto|\bfor|\bby|\ba|\bher|\bhis|\btheir)\s+$", before
     ):

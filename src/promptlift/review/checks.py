@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from promptlift.language import (
     ENGLISH_FUNCTION_WORDS,
+    FUNCTION_WORDS,
     UNSPACED,
     dominant_script,
     script_counts,
@@ -36,6 +37,7 @@ __all__ = [
     "language",
     "length",
     "loop",
+    "nearly_equal",
     "unfinished",
 ]
 
@@ -287,6 +289,24 @@ def _packs_too_well(text: str) -> Flaw | None:
     return None
 
 
+_RUN = 3
+_NEARLY = 0.6
+
+
+def nearly_equal(text: str, other: str) -> bool:
+    """Whether two texts share most of their runs of three words.
+
+    Where a script has no spaces, runs of three characters.
+    """
+    runs = []
+    for one in (text, other):
+        words = _WORD.findall(one.lower())
+        if dominant_script(one) in UNSPACED:
+            words = [char for char in one if char.isalnum()]
+        runs.append({tuple(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1)})
+    return len(runs[0] & runs[1]) > _NEARLY * len(runs[0] | runs[1])
+
+
 # ---- language
 
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -311,6 +331,13 @@ _SCRIPTS_OF = {
     "Japanese": {"kana", "han"},
     "Korean": {"hangul"},
     "Russian": {"cyrillic"},
+    "Ukrainian": {"cyrillic"},
+    "Arabic": {"arabic"},
+    "Persian": {"arabic"},
+    "Hindi": {"devanagari"},
+    "Hebrew": {"hebrew"},
+    "Greek": {"greek"},
+    "Thai": {"thai"},
 }
 # T5's vocabulary spells these, and makes one unknown token of a word in any other.
 _T5_SCRIPTS = frozenset({"latin", "cyrillic"})
@@ -320,10 +347,12 @@ def language(text: str, request: UserRequest, target: Target) -> Flaw | None:
     """Find what is wrong with an answer's language.
 
     The answer may be in any language of the target, in that of the short prompt, or in English,
-    as long as the target's encoder has letters for it.
+    as long as the target's encoder has letters for it; where the target is written in one
+    language and no other, it must be in that.
     """
     return (
         _garbled(text)
+        or _not_as_ordered(text, target)
         or _wrong_script(text, request, target)
         or _wrong_language(text, request, target)
     )
@@ -361,17 +390,32 @@ def _unpronounceable(text: str) -> Flaw | None:
     return None
 
 
+def _not_as_ordered(text: str, target: Target) -> Flaw | None:
+    if not target.writes or target.languages != (target.writes,):
+        return None
+    words = hide_quotes(text)  # which may have to stay in another language
+    script, found = dominant_script(words), language_of(words)
+    known = target.writes in FUNCTION_WORDS
+    scripts = _SCRIPTS_OF.get(target.writes, {"latin"} if known else set())
+    if script is not None and scripts and script not in scripts:
+        return Flaw(f"in {script} script; it is to be in {target.writes}", (0, len(text)))
+    others = FUNCTION_WORDS.keys() - {target.writes} if known else {"English"}
+    if found in others and len(_LETTERS.findall(words)) >= _FEWEST_LATIN_WORDS:
+        return Flaw(f"in {found}; it is to be in {target.writes}", (0, len(text)))
+    return None
+
+
 def _wrong_script(text: str, request: UserRequest, target: Target) -> Flaw | None:
     script = dominant_script(text)
     if script is None:
         return None
     whole = (0, len(text))
-    if target.encoder == "t5" and script not in _T5_SCRIPTS:
-        return Flaw(f"in {script} script, of which {target.name}'s T5 encoder has nothing", whole)
     # Han is part of Japanese, and other scripts borrow Latin letters for names.
     wanted = {dominant_script(request.text) or "latin"}
     asked = set(script_counts(request.text)) | ({"han"} if "kana" in wanted else set())
     read = {"latin"}.union(*(_SCRIPTS_OF.get(name, ()) for name in target.languages))
+    if target.encoder == "t5" and script not in _T5_SCRIPTS | read:
+        return Flaw(f"in {script} script, of which {target.name}'s T5 encoder has nothing", whole)
     if script not in asked | read:
         return Flaw(f"in {script} script; {_expected(request, target)}", whole)
     counts = script_counts(text)

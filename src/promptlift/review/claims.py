@@ -12,13 +12,12 @@ from promptlift.review.camera import (
     camera_mentions,
     moves_in_words,
 )
-from promptlift.review.english import MOST_READ, compare_english
+from promptlift.review.english import MOST_READ, compare_english, find_style
 from promptlift.review.request import (
     UserRequest,
     language_of,
     quotes_in,
     reads_as_english,
-    things_of,
     without_quotes,
 )
 from promptlift.review.result import Claim, ClaimKind, ClaimStatus, Finding, Severity, TextSpan
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from promptlift.facts import Facts
     from promptlift.review.request import Thing
 
-__all__ = ["compare"]
+__all__ = ["compare", "style_claim"]
 
 # A longer request tells a story, which an answer retells in its own way: there only lost text and
 # another scene are errors.
@@ -36,9 +35,15 @@ _SPOKEN = 12  # letters of a quote from which it is a sentence, which may end in
 
 
 def compare(
-    request: UserRequest, text: str, facts: Facts | None = None
+    request: UserRequest, text: str, facts: Facts | None = None, *, camera_apart: bool = False
 ) -> tuple[tuple[Claim, ...], tuple[Finding, ...]]:
     """Compare a cleaned answer with the user's words and with what was measured.
+
+    Args:
+        request: The user's words.
+        text: The answer.
+        facts: What was measured; None if nothing was.
+        camera_apart: Whether it may say nothing of the camera but what the user says.
 
     Returns:
         A claim for each thing that was asked for or added, and a finding for each that matters.
@@ -46,12 +51,34 @@ def compare(
     ledger = _Ledger(request, text)
     _quotes(ledger)
     _names(ledger)
-    if reads_as_english(request.text) and reads_as_english(text):
-        compare_english(request, without_quotes(text)[:MOST_READ], ledger.add)
+    plain = without_quotes(text)
+    if reads_as_english(without_quotes(request.text)) and reads_as_english(plain):
+        compare_english(request, plain[:MOST_READ], ledger.add)
     elif request.text.strip():
         _other_languages(ledger)
     _camera(ledger, facts)
+    if camera_apart:
+        _no_camera(ledger)
     return tuple(ledger.claims), tuple(ledger.findings)
+
+
+def style_claim(style: str, text: str) -> Claim | None:
+    """What became of a style that is asked for besides the short prompt.
+
+    Returns:
+        None where it is not found in a text that may name it in another language.
+    """
+    place = find_style(style, text)
+    is_foreign = language_of(text) not in (None, "English", language_of(style))
+    if not place and (is_foreign or dominant_script(style) != dominant_script(text)):
+        return None
+    return Claim(
+        kind="style",
+        said=style,
+        found=text[slice(*place)] if place else "",
+        status="kept" if place else "missing",
+        found_span=place,
+    )
 
 
 class _Ledger:
@@ -154,7 +181,7 @@ def _camera(ledger: _Ledger, facts: Facts | None) -> None:
     known = asked or measured
     if not known:
         return
-    mentions = camera_mentions(without_quotes(ledger.text)[:MOST_READ])
+    mentions = _camera_words(ledger)
     said = ", ".join(sorted(asked - {"move"} or asked)), None
     problem = camera_contradiction({move for _, move in mentions}, known)
     if problem:
@@ -171,12 +198,25 @@ def _camera(ledger: _Ledger, facts: Facts | None) -> None:
             ledger.note("camera", f"{message}{moves_in_words(measured)}.", "warning")
 
 
-_FOREIGN_EDIT = re.compile(
-    r"\b(?:ersetz|entfern|lösch|füg|änder|verwandl|enl[eè]v|remplac|supprim|ajout|chang|transform|"
-    r"retir|quit|elimin|reemplaz|añad|cambi|convi?ert|borr)\w*"
-    r"|去掉|删除|移除|替换|加上|添加|[换改变]成|変え|消し|削除|追加|置き換え|取り除",
-    re.IGNORECASE,
-)
+def _camera_words(ledger: _Ledger) -> list[tuple[TextSpan, str]]:
+    """What the text says of the camera's movement, in its language."""
+    text, language = without_quotes(ledger.text)[:MOST_READ], language_of(ledger.text)
+    if language is None or reads_as_english(ledger.text):
+        return camera_mentions(text)
+    from promptlift.review.languages import camera_in_language
+
+    return camera_in_language(text, str(language))
+
+
+def _no_camera(ledger: _Ledger) -> None:
+    """The first word on the camera that is not the user's."""
+    for span, move in _camera_words(ledger):
+        if move not in ledger.request.camera:
+            message = "The camera's movement is ordered apart from the prompt; the text adds to it."
+            ledger.note("camera", message, "error", span)
+            return
+
+
 _NUMERAL = re.compile(r"(?<![\w.,])\d{1,6}(?![\w.,]*\d)(?![a-z%])", re.IGNORECASE)
 _MOST_SPELLED = 20  # smaller numbers may be written as words
 # A share of the words (or pairs of characters) that an answer in the same language must keep.
@@ -193,6 +233,13 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 def _other_languages(ledger: _Ledger) -> None:
     """Compare by numerals, and in one language by counted and colored nouns and by words."""
+    from promptlift.review.languages import (
+        compare_in_language,
+        is_order,
+        nouns_in,
+        without_camera,
+    )
+
     request, text = ledger.request, ledger.text
     kept = set(_NUMERAL.findall(text))
     for match in _NUMERAL.finditer(request.text):
@@ -207,17 +254,20 @@ def _other_languages(ledger: _Ledger) -> None:
             f"numerals above {_MOST_SPELLED}, quotes and names were compared",
         )
         return
-    found = things_of(text, answered)
+    text_read = without_quotes(text)[:MOST_READ]
+    compare_in_language(request, text_read, answered, ledger.add)
+    found = nouns_in(text, answered)
     for thing in request.things:
         _counted_or_colored(ledger, thing, [other for other in found if other.noun == thing.noun])
     how = "pairs of characters" if asked in UNSPACED else "the starts of words"
     ledger.note(None, f"compared by {how}")
+    scene = without_camera(request.text, asked)
     if asked in UNSPACED:
-        lost, wanted = _lost_pairs(text, request.text)
+        lost, wanted = _lost_pairs(text, scene)
     else:
-        lost, wanted = _lost_words(text, request.text, asked)
+        lost, wanted = _lost_words(text, scene, asked)
     share = _KEPT_PAIRS if asked in UNSPACED else _KEPT_WORDS
-    if wanted - len(lost) < share * wanted and not _FOREIGN_EDIT.search(request.text):
+    if wanted - len(lost) < share * wanted and not is_order(request.text, asked):
         message = f"The text tells of another scene: {len(lost)} of the user's {wanted} words are "
         message += f"missing: {', '.join(lost[:6])}"
         ledger.add("scene", "missing", (request.text[:80], None), None, message, "error")

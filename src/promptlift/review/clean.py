@@ -18,17 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MEDIUM",
-    "THOUGHTS",
     "Cleaned",
-    "clean",
+    "clean_answer",
     "hide_quotes",
     "regex",
     "thought_tags",
     "well_formed",
 ]
-
-THOUGHTS = "thoughts"
-"""The name in `Cleaned.removed` of a thought that was cut out."""
 
 # Wrappings nest one or two deep in practice; a text that needs more rounds is left alone.
 _ROUNDS = 8
@@ -53,7 +49,7 @@ class Cleaned:
 
     Attributes:
         text: The cleaned answer, on one line unless the short prompt has several.
-        removed: What kinds of wrapping were taken off.
+        removed: What was taken off: ``thoughts`` and kinds of wrapping.
         invisible: How many control and invisible characters were taken out.
         tangled: Whether the wrapping was too deep to be taken off; `text` still wears it.
     """
@@ -64,7 +60,7 @@ class Cleaned:
     tangled: bool = False
 
 
-def clean(answer: str, short_prompt: str = "", target: Target | None = None) -> Cleaned:
+def clean_answer(answer: str, short_prompt: str = "", target: Target | None = None) -> Cleaned:
     """Clean an answer. Quoted text and the user's own words, as they were typed, are never edited.
 
     Args:
@@ -105,7 +101,7 @@ def _steps(words: str, target: Target | None) -> tuple[tuple[str, Callable[[str]
 
     steps: list[tuple[str, Callable[[str], str]]] = [
         ("spacing", around(_tidied, quotes=False)),
-        (THOUGHTS, _without_thoughts),
+        ("thoughts", _without_thoughts),
         ("answer tags", _inside_answer),
         ("special tokens", partial(_MARKERS.sub, "")),
         ("code fence", _inside_fence),

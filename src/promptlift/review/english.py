@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from functools import lru_cache
+from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
-from promptlift.language import ENGLISH_FUNCTION_WORDS, word_set
+from promptlift.language import ENGLISH_FUNCTION_WORDS, UNSPACED, dominant_script, word_set
 from promptlift.review.camera import camera_mentions
 from promptlift.review.grammar import (
     BASIC_COLORS,
@@ -14,6 +16,8 @@ from promptlift.review.grammar import (
     Reading,
     Token,
     color_families,
+    english_tables,
+    english_words,
     number_of,
     read,
 )
@@ -22,22 +26,39 @@ from promptlift.review.lexicon import (
     is_noun,
     is_person,
     is_thing,
+    lemma,
     names_of,
     noun_kind,
     synonyms,
     visible_kind,
 )
-from promptlift.review.request import SOFT_NOUNS, relations_in, time_families, without_quotes
+from promptlift.review.request import (
+    SOFT_NOUNS,
+    actions_in,
+    owner_of,
+    relations_in,
+    time_families,
+    without_quotes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from promptlift.review.request import EditOrder, Negation, Relation, Thing, UserRequest
+    from promptlift.review.request import Action, EditOrder, Negation, Relation, Thing, UserRequest
     from promptlift.review.result import ClaimStatus, TextSpan
 
-__all__ = ["MOST_READ", "compare_english"]
+__all__ = ["MOST_READ", "compare_english", "find_style"]
 
 MOST_READ = 12_000  # characters of an answer that are read closely
+_MOST_THINGS = 100  # what a longer text asks for is compared no further
+_STORY = 60  # words; a longer request tells a story, which need not be told with every thing
+_SCENE = 0.3  # the share of a request that another scene does not reach
+_ROOMY = 65  # words of an answer; a shorter one has no room for all that was asked
+_NOTHING = 0.15  # the same share in such an answer
+_FEWEST_FOR_SCENE = 40  # words of an answer in which another scene is an error
+_FEWEST_FOR_NOTHING = 12  # the same where more than one thing was asked for
+_MORE_THAN_ONE = 1.2  # weight; one word may be told in quite other words: "a pizza"
+_EARLY = 30  # words in which an answer has named its subject
 
 
 def compare_english(request: UserRequest, text: str, add: Callable[..., None]) -> None:
@@ -59,9 +80,25 @@ def compare_english(request: UserRequest, text: str, add: Callable[..., None]) -
     comparison.times()
     comparison.styles()
     comparison.actions()
+    comparison.order()
     comparison.scene()
     comparison.persons()
     comparison.events()
+
+
+def find_style(style: str, text: str) -> TextSpan | None:
+    """Where a text has a word of a style, if it has half of them; of any script."""
+    lower = text.casefold()
+    unspaced = dominant_script(style) in UNSPACED
+    words = re.findall(r"[^\W_]{1,2}" if unspaced else r"[^\W_]{2,}", style.casefold())
+    words = [word for word in words if word not in {"style", *ENGLISH_FUNCTION_WORDS}]
+    places = []
+    for word in words:
+        names = {word[: max(4, len(word) - 3)], *synonyms(lemma(word))}
+        either = "|".join(map(re.escape, names))
+        if found := re.search(either if unspaced else rf"\b(?:{either})", lower):
+            places.append(found.span())
+    return min(places) if places and len(places) * 2 >= len(words) else None
 
 
 class _Answer(NamedTuple):
@@ -73,6 +110,7 @@ class _Answer(NamedTuple):
         lemmas: Lemmas of its words that it does not deny, each with the first token's index.
         names: All names that its nouns stand for, each with the first phrase.
         words: Those words as they stand.
+        places: Where things are.
     """
 
     reading: Reading
@@ -80,6 +118,7 @@ class _Answer(NamedTuple):
     lemmas: dict[str, int]
     names: dict[str, Phrase]
     words: dict[str, int]
+    places: list[Relation]
 
 
 @lru_cache(maxsize=64)
@@ -98,25 +137,14 @@ def _answer(text: str) -> _Answer:
             names.setdefault(name, phrase)
         head = reading.tokens[phrase.head].lemma
         names.setdefault(head, phrase)
-    return _Answer(reading, phrases, lemmas, names, words)
+    return _Answer(reading, phrases, lemmas, names, words, relations_in(reading))
 
 
-# Words by which a person is meant without being named.
-_PERSON_HINTS = word_set(
-    "he she him her his hers they them their someone hand face group team couple pair both"
-)
+_PERSON_HINTS = english_words("classes", "hints_of_people")
 _FEMALE = word_set("woman girl lady female she her hers mother daughter sister queen bride")
 _MALE = word_set("man boy gentleman male he him his father son brother king groom guy")
 _GENERAL = 4  # steps up from a thing to a word that may still stand for it
-_TOO_GENERAL = word_set(
-    "artifact artefact instrumentality instrumentation animal creature beast object thing "
-    "structure construction substance material matter device organism living plant "
-    "group grouping part piece "
-    "food equipment implement covering phenomenon way body person individual somebody someone soul "
-    "mortal fauna brute young male female natural whole unit area region container adult female "
-    "worker being mammal vertebrate chordate carnivore vessel furniture furnishing stuff solid "
-    "fluid room set water produce establishment facility article ware commodity event happening"
-)
+_TOO_GENERAL = english_words("nouns", "general")
 
 
 def _find(answer: _Answer, noun: str) -> Phrase | int | None:
@@ -189,6 +217,13 @@ class _Comparison:
         self.request, self.text, self.add = request, text, add
         self.answer = _answer(text)
         self.tokens = self.answer.reading.tokens
+        denied = {
+            t.start for t, no in zip(self.tokens, self.answer.reading.denied, strict=True) if no
+        }
+        self.light = {
+            family: span for family, span in time_families(text).items() if span[0] not in denied
+        }
+        self.places = [place for place in self.answer.places if not place.denied]
 
     def where(self, at: int | Phrase | None) -> TextSpan | None:
         """The place of a token, or of a phrase's head."""
@@ -226,7 +261,7 @@ class _Comparison:
             elif denied:
                 message = f"The request asks for {first.text!r}; the text says that there is none."
                 self.add("object", "changed", said, self.span_of(denied[0]), message, "error")
-            elif _is_concrete(noun) and first.text.lower() not in edited:
+            elif is_thing(noun) and first.text.lower() not in edited:
                 self._lost_thing(first)
             counted = {thing.number: thing for thing in reversed(things)}
             for number, thing in counted.items():
@@ -244,12 +279,14 @@ class _Comparison:
             message = f"The request speaks of a {thing.noun}; the text of a {people[0].noun}."
             self.add("object", "changed", said, self.where(people[0]), message)
             return
-        severity = "warning" if self.request.word_count <= _STORY else "info"
+        # A noun that mostly means what cannot be pictured, as "reflection", may be told by a verb.
+        sure = self.request.word_count <= _STORY and _is_concrete(thing.noun)
+        severity = "warning" if sure else "info"
         message = f"The request asks for {thing.text!r}; the text has none."
         self.add("object", "missing", said, None, message, severity)
 
     def _number(self, thing: Thing, wanted: int, place: Phrase | int | None) -> None:
-        said = f"{wanted} {thing.text}", thing.span
+        said = self.request.text[slice(*thing.phrase)], thing.phrase
         same = self.same_things(thing.noun)
         given = [p for p in same if p.number is not None]
         exact = [p for p in given if p.noun in synonyms(thing.noun) | {thing.noun}]
@@ -291,13 +328,9 @@ class _Comparison:
         return not _PAIRED.isdisjoint(self.answer.words) or len(heads) > 1 or len(new) > 1
 
     def _color(self, thing: Thing, color: str, place: Phrase | int | None) -> None:
-        said = f"{color} {thing.text}", thing.span
+        said = self.request.text[slice(*thing.phrase)], thing.phrase
         families, tokens = color_families(color), self.tokens
         kin = self.same_things(thing.noun)
-        if isinstance(place, Phrase):
-            heads = {p.head for p in kin}
-            same = [p for p in self.answer.phrases if p.noun == place.noun]
-            kin += [p for p in same if p.head not in heads]
         owners = {at: p for p in self.answer.phrases for at in p.colors}
         own = {at: p for p in kin for at in p.colors}
         named = [
@@ -321,7 +354,11 @@ class _Comparison:
             if at in own or at not in owners or tokens[at].text in {*BASIC_COLORS, color}
         ]
         wrong = self._wrong_color(thing, kin, place)
-        if sure or (plain and not wrong):
+        swapped = self._swapped(thing, kin, families)
+        if swapped:
+            message = f"The request gives {said[0]!r} to the {thing.owner}; the text to another."
+            self.add("color", "changed", said, self.span_of(swapped), message, "error")
+        elif sure or (plain and not wrong):
             at = (sure or sorted(plain, key=lambda at: at not in own))[0]
             self.add("color", "kept", said, self.span_of(own[at]) if at in own else self.where(at))
         elif wrong:
@@ -330,7 +367,9 @@ class _Comparison:
             severity = "error" if color in BASIC_COLORS else "warning"
             self.add("color", "changed", said, self.span_of(wrong[0]), message, severity)
         else:
+            # A thing of several colors may be described by one of them.
             there = color in BASIC_COLORS and (bool(kin) or place is not None)
+            there = there and len(thing.colors) == 1
             message = f"The request says that the {thing.text} is {color}; the text does not name "
             severity = "error" if there else "warning"
             self.add("color", "missing", said, self.where(place), f"{message}this color.", severity)
@@ -351,10 +390,32 @@ class _Comparison:
         )
         return next(wrong, None)
 
+    def _swapped(self, thing: Thing, kin: list[Phrase], families: frozenset[str]) -> Phrase | None:
+        """The thing in its color with an owner to whom the request gives another color."""
+        same = [other for other in self.request.things if other.noun == thing.noun]
+        rivals = {other.owner for other in same} - {"", thing.owner}
+        reading = self.answer.reading
+        owned = [
+            (owner_of(reading, phrase), phrase)
+            for phrase in kin
+            if any(color_families(self.tokens[at].text) & families for at in phrase.colors)
+        ]
+        if not thing.owner or any(_kin(thing.owner, owner) for owner, _ in owned):
+            return None
+        wrong = (p for owner, p in owned if owner and any(_kin(rival, owner) for rival in rivals))
+        return next(wrong, None)
+
     def negation(self, negation: Negation) -> None:
         """What the user denied and the answer has."""
         said = negation.text, negation.span
-        head = negation.words[-1]
+        head, where = negation.words[-1], negation.place
+        if where:
+            wrong = [p for p in self.places if p.kind == where.kind and _kin(head, p.object)]
+            message = f"The request says {said[0]!r}; the text says it."
+            status: ClaimStatus = "changed" if wrong else "kept"
+            span = wrong[0].span if wrong else None
+            self.add("negation", status, said, span, message, "error")
+            return
         found = self.affirmed(head, set(negation.words[:-1]))
         wanted = {thing.noun for thing in self.request.things}
         if found is None or any(_kin(head, noun) or _kin(noun, head) for noun in wanted):
@@ -367,6 +428,8 @@ class _Comparison:
     def affirmed(self, head: str, rest: set[str]) -> Phrase | int | None:
         """Where an answer has what was denied, with the words that narrow it down."""
         words = self.answer.words
+        for family in time_families(head).keys() & self.light.keys():
+            return bisect_left([token.start for token in self.tokens], self.light[family][0])
         if head == "crowd":
             busy = [words[word] for word in _BUSY if word in words]
             return min(busy) if busy else None
@@ -381,15 +444,18 @@ class _Comparison:
                 any(color_families(color) & family for family in own) for color in colors
             ):
                 return phrase
+        if head == "person" and all(noun_kind(p.noun) != "animal" for p in self.answer.phrases):
+            return next((words[word] for word in _PRONOUNS if word in words), None)
         at = self.answer.lemmas.get(head)
-        if at is None or rest:
+        does = at is not None and self.tokens[at].tag == "V"
+        if at is None or (rest and not (does and all(_find(self.answer, w) for w in rest))):
             return None
         plain = not is_thing(head) or not is_noun(head)
         return at if plain or self.tokens[at].tag in "VG" else None
 
     def relations(self) -> None:
         """Where things are, seen from one another."""
-        text, reading = self.request.text, self.answer.reading
+        text = self.request.text
         orders = [span for span, _ in camera_mentions(text[:MOST_READ])]
         asked = [
             r
@@ -399,27 +465,30 @@ class _Comparison:
             and not re.search(r"\bfrom\W*$", text[: r.span[0]])
             and not text[slice(*r.span)].lower().startswith("from")
         ]
-        if not asked:
-            return
-        denied = {t.start for t, no in zip(reading.tokens, reading.denied, strict=True) if no}
-        found = [r for r in relations_in(reading) if r.span[0] not in denied]
         for relation in asked[:_MOST_THINGS]:
-            place, status = self._placed(relation, asked, found)
+            place, status = self._placed(relation, asked)
             words = self.request.text[slice(*relation.span)].strip()
             said = f"{relation.subject} {words} {relation.object}".strip(), relation.span
             message = f"The request says {said[0]!r}; the text says {self.words_of(place)}."
-            if status:
+            if status and (place or "over" not in words):  # "over" need not be above
                 severity = "error" if status == "changed" else "warning"
                 self.add("relation", status, said, place, message if place else "", severity)
 
     def _placed(
-        self, asked: Relation, others: list[Relation], found: list[Relation]
+        self, asked: Relation, others: list[Relation]
     ) -> tuple[TextSpan | None, ClaimStatus | None]:
         """What became of a relation, and where that shows; no status where that is open."""
-        opposite = _OPPOSITES.get(asked.kind, "")
-        own = [r for r in found if r.kind == asked.kind or r.kind in _CONFLICTS[asked.kind]]
+        found, opposite = self.places, _OPPOSITES.get(asked.kind, "")
+        loose = self.request.text[slice(*asked.span)].strip().lower() == "over"
+        own = [
+            r
+            for r in found
+            if r.kind == asked.kind or r.kind in _CONFLICTS[asked.kind]
+            if loose or self.text[slice(*r.span)].strip() != "over"  # which need not be above
+        ]
         sides = (asked.kind, opposite)
-        order = [r.kind for r in others if r.kind in sides and r.object == asked.object]
+        near = (r for r in others if r.object == asked.object or r.subject == asked.subject)
+        order = [r.kind for r in near if r.kind in sides]
         answered = [r.kind for r in own if _kin(asked.object, r.object)]
         if len(order) == 2 and answered == order[::-1] != order:
             return own[0].span, "changed"  # "from the left to the right of the box" the other way
@@ -430,7 +499,7 @@ class _Comparison:
         worst = min(scores, default=(0, None))
         if best[0] > 0 and best[0] >= -worst[0]:
             return best[1], "kept"
-        if worst[0] < 0 and not both:
+        if worst[0] < 0 and (not both or all(r.kind != opposite for r in own)):
             return worst[1], "changed"
         if not opposite:  # an answer may say it in many ways
             return None, None
@@ -462,17 +531,10 @@ class _Comparison:
 
     def styles(self) -> None:
         """The look that is asked for."""
-        lower = self.text.lower()
         for style in self.request.styles:
-            words = re.findall(r"[^\W_]{3,}", style.text.lower())
-            words = [w for w in words if w not in ENGLISH_FUNCTION_WORDS and w != "style"]
-            at = next((p for w in words if (p := lower.find(w[: max(4, len(w) - 3)])) >= 0), -1)
-            said = style.text, style.span
-            if at >= 0:
-                self.add("style", "kept", said, (at, at + len(words[0])))
-            elif words:
-                message = f"The request asks for the style {style.text!r}; the text has none."
-                self.add("style", "missing", said, None, message)
+            place, said = find_style(style.text, self.text), (style.text, style.span)
+            message = f"The request asks for the style {style.text!r}; the text has none."
+            self.add("style", "kept" if place else "missing", said, place, message)
 
     def actions(self) -> None:
         """What is done; synonyms of verbs are endless, so that nothing follows from a lost one."""
@@ -481,6 +543,33 @@ class _Comparison:
             at = _relative(self.answer, action.verb) if at is None else at
             status: ClaimStatus = "missing" if at is None else "kept"
             self.add("action", status, (action.text, action.span), self.where(at))
+
+    def order(self) -> None:
+        """Whether what is done one after another is told the other way round."""
+        text, words = self.request.text, _ORDER_WORDS
+        if self.request.word_count > _STORY:
+            return
+        explicit = bool(words.search(text))
+        asked = [action for action in self.request.actions if _is_step(text, action)]
+        told: dict[str, list[tuple[int, TextSpan]]] = {}
+        for rank, action in enumerate(actions_in(self.answer.reading)):
+            told.setdefault(action.verb, []).append((rank, action.span))
+        for first, second in combinations(asked[:_MOST_THINGS], 2):
+            early, late = told.get(first.verb), told.get(second.verb)
+            if not early or not late or first.verb == second.verb or late[-1] >= early[0]:
+                continue
+            between = self.text[late[-1][1][1] : early[-1][1][0]]
+            at_once = re.search(r"\b(?:as|while|when)\b", text[first.span[1] : second.span[0]])
+            if at_once or not (explicit or words.search(between)):
+                continue
+            span = (first.span[0], second.span[1]) if first.span < second.span else None
+            said = f"{first.text} ... {second.text}", span
+            message = f"The request has {first.text!r} before {second.text!r}; the text has it "
+            message += "the other way round."
+            sure = explicit and len(early) == len(late) == 1
+            severity = "error" if sure else "warning"
+            self.add("order", "changed", said, late[-1][1], message, severity)
+            return
 
     def scene(self) -> None:
         """Whether almost nothing of the request is there."""
@@ -575,55 +664,124 @@ class _Comparison:
         """Whether an order to change the video was carried out."""
         said = self.request.text[slice(*edit.span)].strip(), edit.span
         problem, place = self._not_done(edit)
+        severity = "error"
+        if not problem and (problem := self._not_said(edit)):
+            severity = "warning"  # "frozen" may be put in other words
         status: ClaimStatus = "kept" if not problem else "changed" if place else "missing"
-        self.add("edit", status, said, place, f"The request says {said[0]!r}: {problem}", "error")
+        self.add("edit", status, said, place, f"The request says {said[0]!r}: {problem}", severity)
 
     def _not_done(self, edit: EditOrder) -> tuple[str, TextSpan | None]:
         """What is not done of an edit, and where that shows; where it is done, its place."""
         gone, there = read(edit.gone.rpartition(" from ")[2]), read(edit.there)
         if not edit.there:
             return self._still_there(gone)
-        if families := time_families(edit.there):
-            found = time_families(self.text)
-            place = next((found[family] for family in families if family in found), None)
-            return ("" if place else f"the text has nothing of {' or '.join(families)}."), place
         new = [p for p in there.phrases if p.noun not in _PLACEHOLDERS]
+        ends = [p for p in gone.phrases if not p.first or gone.tokens[p.first - 1].tag != "P"]
+        rest = edit.there
         if not edit.gone and len(new) > 1 and new[0].head + 1 == new[1].first:
-            new = new[1:]  # "make the woman a man"
-        names = [[p.noun] if p.noun not in _PLACEHOLDERS else p.words[-1:] for p in gone.phrases]
+            # "Make the woman a man", "make the wooden bridge a stone bridge".
+            ends, new, rest = new[:1], new[1:], rest[there.tokens[new[1].first].start :]
+        names = [[p.noun] if p.noun not in _PLACEHOLDERS else p.words[-1:] for p in ends]
         old = [noun for name in names for noun in name]
-        colors = [token.text for token in there.tokens if token.tag == "K"]
+        if families := time_families(rest):
+            place = next((self.light[f] for f in families if f in self.light), None)
+            return ("" if place else f"the text has nothing of {' or '.join(families)}."), place
+        recolored = any(p.noun in ("color", "colour") for p in gone.phrases)
+        colors = [t.text for t in there.tokens if t.tag == "K" or (recolored and t.tag == "N")]
+        new = [p for p in new if not (recolored and p.noun in colors)]
         if colors and (not new or new[0].noun in old or (len(new) == 1 and not old)):
             return self._not_colored([p.noun for p in new] or old, colors)
-        if problem := next(filter(None, (self._not_made(p, there) for p in new)), ""):
+        before = {word for p in ends for word in p.words} if old else None
+        lacks = (self._not_made(p, there, before if p.noun in old else None) for p in new)
+        if problem := next(filter(None, lacks), ""):
             return problem, None
         old = [noun for noun in old if not any(_kin(noun, p.noun) for p in new)]
-        for phrase in self.answer.phrases:  # whether the old is brought in along with the new
-            lead = self.tokens[phrase.first].text
-            counted = phrase.number or phrase.plural
-            brought = lead in ("a", "an") or (counted and lead not in _KNOWN)
-            if brought and any(_same(noun, phrase.noun) for noun in old):
-                return f"the text still has {phrase.noun}.", self.span_of(phrase)
-        return "", self.where(_find(self.answer, new[0].noun)) if new else None
+        return self._as_before(old, there) or (
+            "",
+            self.where(_find(self.answer, new[0].noun)) if new else None,
+        )
 
-    def _not_made(self, phrase: Phrase, there: Reading) -> str:
-        """What the text lacks of a thing that an edit asks for."""
+    def _as_before(self, old: list[str], there: Reading) -> tuple[str, TextSpan | None] | None:
+        """Where a thing or a quality that an edit replaces is still there."""
+        wanted = {token.text for token in there.tokens}
+        for one, other in _CONTRARIES:
+            if one in wanted and (place := self._predicate(other)):
+                return f"the text says {other}.", place
+        for phrase in self.answer.phrases:
+            if any(_same(noun, phrase.noun) for noun in old) and self._brought(phrase):
+                return f"the text still has {phrase.noun}.", self.span_of(phrase)
+        return None
+
+    def _brought(self, phrase: Phrase) -> bool:
+        """Whether a phrase brings a thing in, unlike "a bottle stands where the jar was"."""
+        lead, numbers = self.tokens[phrase.first].text, self.answer.reading.sentences
+        if lead == "the":
+            same = (n for n, no in enumerate(numbers) if no == numbers[phrase.head])
+            return all(self.tokens[at].text not in _FORMERLY for at in same)
+        return lead in ("a", "an") or (bool(phrase.number or phrase.plural) and lead not in _KNOWN)
+
+    def _predicate(self, word: str) -> TextSpan | None:
+        """Where a word is said of something, as in "the lights are on" or "a young man"."""
+        for at, token in enumerate(self.tokens):
+            if token.text == word and not self.answer.reading.denied[at] and at:
+                before = self.tokens[at - 1]
+                if token.tag != "P" or (before.tag == "X" and before.lemma == "be"):
+                    return self.where(at)
+        return None
+
+    def _not_said(self, edit: EditOrder) -> str:
+        """What is to be said or done of a thing, and is not: "frozen", "pop"."""
+        there, last = read(edit.there), 0
+        if not edit.gone or "should" in edit.there or "must" in edit.there:
+            last = max((p.head for p in there.phrases), default=0)
+        else:
+            return ""
+        graded = {word for pair in _CONTRARIES for word in pair}
+        words = [t for t in there.tokens[last + 1 :] if t.tag in "AEV" and t.text not in graded]
+        lost = [
+            t.text
+            for t in words
+            if t.lemma not in self.answer.lemmas and _relative(self.answer, t.lemma) is None
+        ]
+        return f"the text has nothing of {lost[0]!r}." if lost and len(lost) == len(words) else ""
+
+    def _not_made(self, phrase: Phrase, there: Reading, before: set[str] | None) -> str:
+        """What the text lacks of a thing that an edit asks for; `before`: what the old one was."""
+        new = phrase.words if before is not None else ()
+        if new and all(w in (before or ()) or _find(self.answer, w) is None for w in new):
+            return f"the text has no {' '.join(new)} {phrase.noun}."
         parts = (phrase.noun, phrase.noun.rsplit(" ", 1)[-1])
         if all(_find(self.answer, part) is None for part in parts):
             return f"the text has no {phrase.noun}." if is_thing(phrase.noun) else ""
-        numbers = {p.number for p in self.answer.phrases if p.number and _kin(phrase.noun, p.noun)}
-        if phrase.number and numbers - {1} and phrase.number not in numbers:
-            return f"the text does not have {phrase.number} {phrase.noun}."
+        kin = [p for p in self.answer.phrases if _kin(phrase.noun, p.noun)]
+        numbers = {p.number for p in kin if p.number}
+        asked = {number_of([token]) for token in there.tokens if token.tag == "M"} - {1}
+        if asked and numbers - {1} and not asked & numbers:
+            return (
+                f"the text does not have {phrase.number or max(filter(None, asked))} {phrase.noun}."
+            )
+        more = {"second", "another", "third"} & {
+            t.text for t in there.tokens[phrase.first : phrase.head]
+        }
+        words = self.answer.words
+        several = len(kin) > 1 or any(p.plural for p in kin) or {*more, "other"} & words.keys()
+        if more and not several:
+            return f"the text has no {min(more)} {phrase.noun}."
         return self._not_colored([phrase.noun], [there.tokens[at].text for at in phrase.colors])[0]
 
     def _still_there(self, gone: Reading) -> tuple[str, TextSpan | None]:
         for phrase in gone.phrases:
-            if phrase.noun in _PLACEHOLDERS or "one of" in gone.text:
+            if phrase.noun in _PLACEHOLDERS:
                 continue
-            colors = {gone.tokens[at].text for at in phrase.colors}
-            found = self.affirmed(phrase.noun, colors)
-            if found is None and not colors:  # where the robot is gone, so is its arm
-                found = next((p for p in self.answer.phrases if phrase.noun in p.words), None)
+            found: Phrase | int | None
+            if "one of" in gone.text:  # all but one may stay
+                kin = (p for p in self.answer.phrases if _same(phrase.noun, p.noun))
+                found = next((p for p in kin if p.number and p.number == phrase.number), None)
+            else:
+                colors = {gone.tokens[at].text for at in phrase.colors}
+                found = self.affirmed(phrase.noun, colors)
+                if found is None and not colors:  # where the robot is gone, so is its arm
+                    found = next((p for p in self.answer.phrases if phrase.noun in p.words), None)
             if found is not None:
                 span = self.where(found)
                 return f"the text still has {self.words_of(span)}.", span
@@ -650,9 +808,10 @@ def _agreement(asked: Relation, found: Relation, *, alone: bool) -> int:
     mine = bool(asked.subject) and _kin(asked.subject, found.subject)
     same = bool(asked.object and found.object) and _kin(asked.object, found.object)
     if found.kind not in (asked.kind, opposite):
-        return -2 if mine and same else 0
+        open_ = not found.subject and found.kind != "beside"  # a pronoun, but "one by one"
+        return -2 if same and (mine or open_) else 0
     sign = 1 if found.kind == asked.kind else -1
-    if same:
+    if same and asked.object:
         return 2 * sign
     if opposite is None:
         return 0
@@ -665,9 +824,35 @@ def _agreement(asked: Relation, found: Relation, *, alone: bool) -> int:
     return -sign if asked.object and _kin(asked.object, found.subject) else 0
 
 
+_ORDER_WORDS = re.compile(
+    r"\b(?:first|then|before|after|afterwards?|finally|next|later|lastly|at last|once)\b(?! to\b)",
+    re.IGNORECASE,
+)
+_STATES = english_words("verbs", "states")
+
+
+_GOES_ON = re.compile(r"\s+(?:up|down|off|away|out|in)\b")
+_IS_DONE = re.compile(r"\b(?:is|are|was|were|gets?)\s+(?:\w+ly\s+)?$", re.IGNORECASE)
+_BEGUN = re.compile(r"\b(?:before|after|then|starts?|begins?)\s+$", re.IGNORECASE)
+
+
+def _is_step(text: str, action: Action) -> bool:
+    """Whether a verb tells of an event: neither "covered with" nor "sits" nor "reading a book"."""
+    (start, end), word = action.span, action.text.lower()
+    if action.verb in _STATES and not _GOES_ON.match(text, end):
+        return False
+    if word.endswith("ing"):
+        return bool(_BEGUN.search(text, 0, start))
+    return not word.endswith("ed") or bool(_IS_DONE.search(text, 0, start))
+
+
 _PAIRED = word_set("another other second each pair couple both duo twin twins double together")
 _PLACEHOLDERS = word_set("it this everything one color colour that background look scene")
+_CONTRARIES = [tuple(pair.split()) for pair in english_tables()["contraries"]["qualities"]]
+_CONTRARIES += [(second, first) for first, second in _CONTRARIES]
+_FORMERLY = english_words("verbs", "formerly")
 _LOOSE = word_set("other more additional any single sign trace hint else visible")
+_PRONOUNS = ("he", "she", "his", "her", "him", "someone", "somebody")
 _PEOPLE = word_set("person people anyone anybody human humans individual pedestrian")
 _BUSY = word_set("crowded packed bustling busy crowd crowds throng teeming")
 _PAIRS = (("left", "right"), ("above", "below"), ("front", "behind"))
@@ -675,10 +860,11 @@ _OPPOSITES = dict(_PAIRS) | {second: first for first, second in _PAIRS}
 # Where a thing is, it cannot be in these places too.
 _CONFLICTS = {
     **{kind: frozenset({other}) for kind, other in _OPPOSITES.items()},
+    "above": word_set("below beside"),
     "below": word_set("above on"),
     "front": word_set("behind in"),
     "behind": word_set("front in"),
-    "on": word_set("below behind"),
+    "on": word_set("below behind beside"),
     "in": word_set("outside behind beside below above front"),
     "outside": word_set("in"),
     "beside": word_set("in below above"),
@@ -686,16 +872,7 @@ _CONFLICTS = {
 }
 _AGAINST = {"night": "day", "summer": "winter", "rain": "sun"}
 _AGAINST |= {second: first for first, second in _AGAINST.items()}
-# What shows a time of day or weather that is not named.
-_SIGNS = {
-    "night": word_set("moon star dark darkness streetlight headlight neon"),
-    "day": word_set("sun sunlight bright afternoon morning"),
-    "rain": word_set("wet puddle umbrella raindrop"),
-}
-_SCENE = 0.3
-_NOTHING = 0.15  # the same share in a short answer
-_ROOMY = 65
-_EARLY = 30  # words in which an answer has named its subject
+_SIGNS = {family: word_set(words) for family, words in english_tables()["signs"].items()}
 _ANYBODY = word_set("person people man woman individual someone figure human guy lady")
 
 
@@ -709,19 +886,8 @@ def _is_concrete(noun: str) -> bool:
     return visible_kind(noun) in ("animal", "artifact", "plant", "food")
 
 
-# Verbs of a sudden change: breaking, burning, hitting, attacking, falling apart, flashing up.
-_EVENT_VERBS = word_set("""
-    explode burst erupt blast detonate shatter smash crash collide collapse crumble topple
-    ignite combust attack shoot stab punch fight ambush strike rupture derail capsize overturn
-    sink drown faint die kill scream flee panic vanish disintegrate implode electrocute rob
-    swerve plunge bite hurtle skid slam ram snatch steal
-    kidnap arrest evacuate crack snap trip stumble
-""")
-_EVENT_NOUNS = word_set("""
-    explosion blast eruption crash collision accident collapse fire fight attack earthquake tornado
-    tsunami flood avalanche landslide thunderclap thunderbolt lightning gunshot bomb fireball
-    fireworks meteor wreck riot robbery murder stampede shootout
-""")
+_EVENT_VERBS = english_words("verbs", "events")
+_EVENT_NOUNS = english_words("nouns", "events")
 
 
 def _is_event(token: Token) -> bool:
@@ -730,11 +896,4 @@ def _is_event(token: Token) -> bool:
     return verb or (token.tag == "N" and token.lemma in _EVENT_NOUNS)
 
 
-_MOST_THINGS = 100  # what a longer text asks for is compared no further
-# A longer request tells a story, which need not be told with every thing.
-_STORY = 60
-# Shorter answers have no room for all that was asked.
-_FEWEST_FOR_SCENE = 40
-_MORE_THAN_ONE = 1.2  # one word may be told in quite other words: "a pizza"
-_FEWEST_FOR_NOTHING = 12
 _KNOWN = word_set("the this that his her their its these")

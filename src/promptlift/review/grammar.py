@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import tomllib
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any, NamedTuple
 from unicodedata import combining, normalize
 
 from promptlift.language import ENGLISH_FUNCTION_WORDS, word_set
@@ -20,9 +22,23 @@ __all__ = [
     "Reading",
     "Token",
     "color_families",
+    "english_tables",
+    "english_words",
     "number_of",
     "read",
 ]
+
+
+@cache
+def english_tables() -> dict[str, Any]:
+    """The tables of ``english.toml``."""
+    return tomllib.loads(files("promptlift.review").joinpath("english.toml").read_text("utf-8"))
+
+
+def english_words(table: str, name: str) -> frozenset[str]:
+    """A set of words from ``english.toml``."""
+    return word_set(english_tables()[table][name])
+
 
 _TOKEN = re.compile(
     r"\d+(?:[.,:/×x]\d+)*(?:\s?°\s?[CFcf]?|%)?[a-z]*"
@@ -39,77 +55,23 @@ _NUMBERS |= {"single": 1, "both": 2, "twin": 2, "dozen": 12, "thirty": 30, "fort
 _NUMBERS |= {"hundred": 100, "thousand": 1000}
 # "a pair of dogs": nouns that count what follows "of".
 _SETS = {"pair": 2, "couple": 2, "duo": 2, "trio": 3, "quartet": 4}
-_UNITS = word_set(
-    "k fps p mm cm km m px s sec second seconds minute minutes hour hours percent am pm x degree "
-    "degrees o'clock inch inches foot feet meter meters metre metres mile miles kg ml d year years "
-    "day days week weeks month months version part of more other"
-)
+_UNITS = english_words("nouns", "units")
 
-# Families of color; a text that names another shade of the same family has kept the color.
 _FAMILIES: dict[str, frozenset[str]] = {
     word: word_set(families)
-    for families, words in (
-        ("red", "red crimson scarlet ruby maroon vermilion reddish"),
-        ("red", "cherry rust"),
-        ("red purple", "burgundy"),
-        ("red orange", "terracotta coral copper auburn"),
-        ("red pink", "magenta fuchsia rose"),
-        ("pink", "pink salmon blush pinkish"),
-        ("orange", "orange tangerine ginger"),
-        ("orange yellow gold", "amber honey"),
-        ("yellow", "yellow lemon mustard yellowish"),
-        ("yellow gold brown", "blond blonde"),
-        ("yellow gold", "gold golden"),
-        ("green", "green emerald olive lime jade mint sage greenish"),
-        ("green blue", "teal turquoise aqua"),
-        ("blue", "blue navy azure cobalt cyan sapphire indigo cerulean bluish"),
-        ("purple", "purple violet lavender mauve lilac plum"),
-        ("brown", "brown chestnut chocolate hazel mahogany bronze brownish tawny caramel"),
-        ("brown white", "beige tan khaki"),
-        ("black", "black ebony jet onyx"),
-        ("black gray", "charcoal"),
-        ("white", "white ivory cream alabaster pearl snow-white whitish"),
-        ("gray", "gray grey slate ash greyish grayish"),
-        ("gray white", "silver silvery"),
-    )
+    for families, words in english_tables()["colors"]["families"].items()
     for word in words.split()
 }
-# Words that are little else than colors; "cherry" or "rose" may be the thing itself.
-BASIC_COLORS = word_set("""
-    red blue green yellow orange purple violet pink brown black white gray grey silver gold golden
-    beige turquoise teal crimson scarlet navy cyan magenta maroon burgundy
-""")
+BASIC_COLORS = english_words("colors", "basic")
 _ALSO_THINGS = word_set("orange violet rose gold silver olive lime lemon cherry plum coral amber")
 _TINTS = word_set("colored coloured toned tinted hued painted tone shade shades hue light dark")
 
-_DETERMINERS = word_set(
-    "a an the this that these those my your his her its our their each every some any all several "
-    "many few another both either much more most other such what which whose various multiple "
-    "numerous countless own"
-)
-_PREPOSITIONS = word_set("""
-    about above across after against along alongside amid amidst among around as at atop before
-    behind below beneath beside besides between beyond by despite down during for from in inside
-    into like near of off on onto opposite out outside over past per since through throughout till
-    to toward towards under underneath until up upon via with within without except aboard amongst
-""")
-_PRONOUNS = word_set("""
-    i me you he him she it we us they them himself herself itself themselves myself who whom
-    someone somebody anyone anybody everyone everybody something anything everything there here
-    one's mine hers theirs ours
-""")
-_CONJUNCTIONS = word_set("""
-    and or but while when where whereas because if than so though although nor yet then
-    once whether how why
-""")
-_AUXILIARIES = word_set("""
-    am is are was were be been being has have had having do does did done can could may might must
-    shall should will would remains remain remained stays stay appears appear seems seem looks look
-    becomes become gets get turns keeps keep
-""")
-_BE = word_set(
-    "is are was were be been being remains remain stays stay appears appear seems seem looks look"
-)
+_DETERMINERS = english_words("classes", "determiners")
+_PREPOSITIONS = english_words("classes", "prepositions")
+_PRONOUNS = english_words("classes", "pronouns")
+_CONJUNCTIONS = english_words("classes", "conjunctions")
+_AUXILIARIES = english_words("classes", "auxiliaries")
+_BE = english_words("classes", "copulas")
 _NEGATORS = word_set("no not without never nor neither none cannot lacking minus zero")
 _NOBODY = word_set("nobody no-one")
 EMPTY_WORDS = word_set("empty deserted vacant unoccupied uninhabited depopulated")
@@ -122,6 +84,8 @@ _NO_DENIAL = word_set("only just fewer less far matter doubt wonder sooner merel
 _INSTEAD = word_set("of than")
 _SCOPE = 8
 
+_PARTICLES = word_set("out up down off away back")
+_INTO = word_set("in to into from all")  # "dressed in red", "turns from red to green"
 _SUBJECTS = word_set("it he she they we who")
 _RELATIVE = word_set("that which who")
 _SIDES = word_set("left right front back top bottom middle center looks inside outside")
@@ -172,12 +136,14 @@ class Phrase:
         plural: Whether the head is a plural.
         words: Lemmas of what stands before the head.
         denied: Whether the text says that it is not there.
+        counted: Index of the first token of its number; the head where it has none.
     """
 
     noun: str
     head: int
     first: int
     number: int | None = None
+    counted: int = -1
     colors: list[int] = field(default_factory=list)
     plural: bool = False
     words: tuple[str, ...] = ()
@@ -207,8 +173,12 @@ class Reading(NamedTuple):
 def color_families(word: str) -> frozenset[str]:
     """The families of color that a word names; empty for another word."""
     if "-" in word:
-        parts = [_FAMILIES.get(part) for part in word.split("-") if part not in _TINTS]
-        return frozenset().union(*(part for part in parts if part)) if all(parts) else frozenset()
+        parts = [part for part in word.split("-") if part not in _TINTS]
+        if not all(part in _FAMILIES for part in parts):
+            return frozenset()
+        # A shade qualifies the color behind it: "emerald-brown" is brown.
+        own = [p for p in parts if p in BASIC_COLORS or p.endswith("ish")] or parts[-1:]
+        return frozenset().union(*map(_FAMILIES.__getitem__, own))
     return _FAMILIES.get(word, frozenset())
 
 
@@ -339,10 +309,10 @@ def _in_context(tokens: list[Token], at: int) -> str:
         return "C"
     if token.text in _SIDES and before.tag in "DS" and after.tag not in "NAKG":
         return "N"
-    if token.tag == "A" and before.tag == "N" and is_thing(f"{before.text} {token.text}"):
-        return "N"
+    if token.tag == "A":
+        return _adjective(tokens, at, before, after)
     if token.tag == "V":
-        return "N" if _noun_after_all(token, before, after, inside=inside) else "V"
+        return "N" if _noun_after_all(tokens, at, before, after, inside=inside) else "V"
     if token.tag == "N" and _verb_after_all(tokens, at, before, after):
         return "V"
     if token.tag == "N" and token.text.endswith("ing"):
@@ -361,16 +331,39 @@ def _in_context(tokens: list[Token], at: int) -> str:
     return token.tag
 
 
+def _adjective(tokens: list[Token], at: int, before: Token, after: Token) -> str:
+    """The tag of a word that is mostly an adjective: a noun in "a net", a verb in "is struck"."""
+    token = tokens[at]
+    if before.tag == "N" and is_thing(f"{before.text} {token.text}"):
+        return "N"
+    noun = is_noun(token.text) and not is_person(token.text)
+    if noun and before.tag in "DAKMSQ" and after.tag in "P.X" and before.text not in _BE:
+        lead = _determiner(tokens, at - 1)
+        return "N" if lead in _DETERMINERS or lead == "no" else "A"
+    done = before.lemma == "be" and token.text != token.lemma
+    return "E" if done and part_of_speech(token.lemma) == "v" else "A"
+
+
 def _animate(token: Token) -> bool:
     return is_person(token.lemma) or noun_kind(token.lemma) == "animal"
 
 
-def _noun_after_all(token: Token, before: Token, after: Token, *, inside: bool) -> bool:
+def _noun_after_all(
+    tokens: list[Token], at: int, before: Token, after: Token, *, inside: bool
+) -> bool:
     """Whether a word that is mostly a verb is a noun here: "the drive", "without handle"."""
+    token = tokens[at]
     plain = token.text == token.lemma
-    if plain and before.text in ("without", "no"):
+    if plain and (before.text in ("without", "no") or (after.tag == "X" and before.tag == ".")):
         return True
-    if before.tag == "M" and not plain and token.text.endswith("s"):
+    second = tokens[at + 2] if at + 2 < len(tokens) else _NONE
+    if before.tag == "." and after.text == "and" and second.tag == "N" and is_thing(token.text):
+        return True  # "Bear and hare share soup"
+    if plain and before.tag in "NK" and _follows_plural(tokens, at):
+        return False
+    # "Eleven paper cranes": what is counted is a plural.
+    counts = tokens[at - 2] if before.tag == "N" and at > 1 and not _is_plural(before) else before
+    if counts.tag == "M" and number_of([counts]) != 1 and _is_plural(token):
         return True
     if inside and before.text != "to" and after.tag not in "NRDS":
         return True
@@ -384,14 +377,20 @@ def _noun_after_all(token: Token, before: Token, after: Token, *, inside: bool) 
 def _verb_after_all(tokens: list[Token], at: int, before: Token, after: Token) -> bool:
     """Whether a word that is mostly a noun is a verb here: "a robot arm hands a cup"."""
     token = tokens[at]
-    in_s = token.text != token.lemma and token.text.endswith("s")
+    in_s = _is_plural(token)  # verbs end alike
     if before.text in _SUBJECTS or (before.tag == "C" and before.text in _RELATIVE and in_s):
         return True
     if before.text == "to" and after.tag in "DS" and not is_noun(token.lemma):
         return True
+    if before.text == "and" and in_s and after.text in _PARTICLES:
+        return True  # "opens an umbrella and steps out"
+    if before.tag == "K" and in_s and at > 1 and tokens[at - 2].text == "in":
+        return after.tag not in "VX"  # "a woman in black walks"
     if before.tag != "N":
         return False
     lead, single = _determiner(tokens, at - 1), before.text == before.lemma
+    if in_s and single and part_of_speech(token.lemma) == "a":
+        return True  # "a plow clears the street": no adjective has a plural
     if in_s:
         return (
             (after.tag in "PB." and single and _animate(before))
@@ -410,6 +409,27 @@ def _participle(token: Token, after: Token, *, inside: bool) -> str:
     if inside and is_thing(token.text) and after.tag not in "DSRN":
         return "N"
     return "A" if inside and after.tag in "NAKG" else "G"
+
+
+def _follows_plural(tokens: list[Token], at: int) -> bool:
+    """Whether a plural stands before a token: "rays of sun", "a glass and a cup", "men in red"."""
+    at -= 1
+    for _ in range(2):
+        last = tokens[at]
+        if last.tag == "N" and (last.text in _PLURALS or _is_plural(last)):
+            return True
+        while at > 0 and tokens[at].tag in "NAKEDSM":
+            at -= 1
+        if tokens[at].text == "and" and last.tag == "N" and tokens[at + 1].tag in "DS":
+            return True
+        if tokens[at].text not in ("of", "in", "with") or not at or last.tag not in "NK":
+            return False
+        at -= 1
+    return False
+
+
+def _is_plural(token: Token) -> bool:
+    return token.text != token.lemma and token.text.endswith("s")
 
 
 def _determiner(tokens: list[Token], at: int) -> str:
@@ -465,15 +485,14 @@ def _phrase(tokens: list[Token], first: int, head: int) -> Phrase:
         # An old man is a man; a hot dog is no dog.
         if inside[-1].tag == "N" or noun_kind(name) != noun_kind(noun):
             noun = name
-    plural = token.text in _PLURALS or (
-        token.text != token.lemma and token.text.endswith("s") and token.tag == "N"
-    )
-    phrase = Phrase(noun, head, first, plural=plural)
+    plural = token.text in _PLURALS or (_is_plural(token) and token.tag == "N")
+    phrase = Phrase(noun, head, first, plural=plural, counted=head)
     phrase.words = tuple(token.lemma for token in inside if token.tag in "NAKGE")
     phrase.colors = [first + n for n, token in enumerate(inside) if token.tag == "K"]
     numbers = [token for token in inside if token.tag == "M"]
     if numbers and (len(inside) < 2 or inside[-1].text not in _UNITS) and token.text not in _UNITS:
         phrase.number = number_of(numbers)
+        phrase.counted = tokens.index(numbers[0], first)
         if phrase.number == 12 and first and tokens[first - 1].text == "half":
             phrase.number = 6
     return phrase
@@ -491,21 +510,15 @@ def number_of(numbers: list[Token]) -> int | None:
 
 
 def _count_sets(tokens: list[Token], phrases: list[Phrase]) -> None:
-    """Give the number of "a pair of dogs" and "a dozen eggs" to the dogs and the eggs."""
+    """Give the number of "a pair of dogs" to the dogs."""
     for phrase, following in itertools.pairwise(phrases):
         size = _SETS.get(tokens[phrase.head].lemma)
         if size and tokens[phrase.head + 1].text == "of" and following.first == phrase.head + 2:
-            following.number = following.number or size
-    for phrase in phrases:
-        for word in phrase.words:
-            if word in _SETS and phrase.number in (None, 1):
-                phrase.number = _SETS[word]
-            elif word in _SETS and phrase.number:
-                phrase.number *= _SETS[word]
+            following.number, following.counted = following.number or size, phrase.first
 
 
 def _bind_predicates(tokens: list[Token], phrases: list[Phrase], sentences: list[int]) -> None:
-    """Give the color of "the car is red" and "a car painted red" to the car."""
+    """Give the color of "the car is red", "a car painted red" and "men in red" to its noun."""
     inside = {at for phrase in phrases for at in phrase.colors}
     heads = [phrase.head for phrase in phrases]
     for at, token in enumerate(tokens):
@@ -515,7 +528,7 @@ def _bind_predicates(tokens: list[Token], phrases: list[Phrase], sentences: list
         while (
             back >= 0
             and at - back < 8
-            and tokens[back].tag in "BXAKCEV"
+            and (tokens[back].tag in "BXAKCEV" or tokens[back].text in _INTO)
             and tokens[back].text != "while"
         ):
             back -= 1
@@ -583,6 +596,8 @@ def _scope(tokens: list[Token], at: int) -> int:
             break
         noun_seen = any(tokens[n].tag == "N" for n in range(at + 1, here))
         if noun_seen and (token.tag in "VXG" or (token.tag == "P" and token.text != "of")):
+            break
+        if seen and token.tag == "X" and tokens[at].text == "no":
             break
         if token.tag == "C" and not (
             token.text in ("or", "nor", "and") and _continues(tokens, here)

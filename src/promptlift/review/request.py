@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
 from promptlift.language import (
     ENGLISH_FUNCTION_WORDS,
-    FUNCTION_WORDS,
     UNSPACED,
     dominant_script,
     guess_language,
     word_set,
 )
 from promptlift.review.camera import camera_mentions
-from promptlift.review.grammar import EMPTY_WORDS, Phrase, Reading, Token, read
-from promptlift.review.lexicon import is_thing, lemma, part_of_speech
+from promptlift.review.grammar import (
+    EMPTY_WORDS,
+    Phrase,
+    Reading,
+    Token,
+    english_tables,
+    english_words,
+    read,
+)
+from promptlift.review.lexicon import is_person, is_thing, lemma, noun_kind, part_of_speech
 from promptlift.review.result import TextSpan
 
 __all__ = [
     "SOFT_NOUNS",
     "Action",
-    "CameraMove",
     "EditOrder",
     "Mention",
     "Negation",
@@ -34,26 +39,15 @@ __all__ = [
     "Thing",
     "TimedLine",
     "UserRequest",
+    "actions_in",
     "language_of",
+    "owner_of",
     "quotes_in",
     "reads_as_english",
     "relations_in",
-    "things_of",
     "time_families",
     "understand",
     "without_quotes",
-]
-
-CameraMove = Literal[
-    "static",
-    "pan left",
-    "pan right",
-    "tilt up",
-    "tilt down",
-    "forward",
-    "backward",
-    "shake",
-    "move",
 ]
 
 
@@ -96,6 +90,8 @@ class Thing:
         number: How many; None where that is not said.
         colors: Names of colors, as typed and in lower case.
         plural: Whether the noun is a plural.
+        owner: Lemma of who wears or has it, as in "a man in a red hat"; empty where not said.
+        phrase: Where the noun stands with its number and its colors.
     """
 
     noun: str
@@ -104,6 +100,8 @@ class Thing:
     number: int | None = None
     colors: tuple[str, ...] = ()
     plural: bool = False
+    owner: str = ""
+    phrase: TextSpan = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +114,14 @@ class Relation:
         subject: The lemma of the thing that is placed.
         object: The lemma of the thing that it is placed by; empty for the picture itself.
         span: Where the relation stands.
+        denied: Whether the text says that it is not so.
     """
 
     kind: str
     subject: str
     object: str
     span: TextSpan
+    denied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,14 @@ class Negation:
         words: Lemmas of the content words in its scope.
         text: Negator and scope as typed.
         span: Where.
+        place: Where something must not be, as in "not on the wall"; None where a thing, an action
+            or a quality is denied.
     """
 
     words: tuple[str, ...]
     text: str
     span: TextSpan
+    place: Relation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,8 @@ class UserRequest:
         quotes: What must be kept letter by letter.
         names: Proper names.
         edits: Orders to change the video.
-        camera: What the camera is to do.
+        camera: What the camera is to do: moves as in `promptlift.facts.Camera`, and ``move`` for
+            one without a direction.
         times: Time of day, weather and season.
         styles: The look that is asked for: "watercolour", "35 mm film".
         timed_lines: What happens when.
@@ -214,7 +218,7 @@ class UserRequest:
     quotes: tuple[Quote, ...] = ()
     names: tuple[Mention, ...] = ()
     edits: tuple[EditOrder, ...] = ()
-    camera: frozenset[CameraMove] = frozenset()
+    camera: frozenset[str] = frozenset()
     times: tuple[Mention, ...] = ()
     styles: tuple[Mention, ...] = ()
     timed_lines: tuple[TimedLine, ...] = ()
@@ -267,7 +271,9 @@ def _language(text: str) -> tuple[str | None, bool]:
         return guess, guess == "English"
     names = {word.lower() for word in _WORD.findall(text) if word[0].isupper()}
     unknown = {word for word in words if not _may_be_english(word)}
-    foreign = next((name for name, own in _NAMED_WORDS.items() if own & unknown), None)
+    from promptlift.review.languages import language_of_words
+
+    foreign = language_of_words(unknown, text)
     if foreign is None and unknown <= names and set(words) - names:
         # All but names is English: "Machu Picchu, pan left".
         words = [word for word in words if word not in unknown]
@@ -291,7 +297,7 @@ def understand(text: str) -> UserRequest:
     Args:
         text: The user's words as typed, line breaks included.
     """
-    language, english = _language(text)
+    language, english = _language(without_quotes(text))
     quotes = tuple(q for q in quotes_in(text) if q.span[1] - q.span[0] < len(text.strip()))
     letters = _WORD.findall(text)
     count = sum(map(len, letters)) if language in UNSPACED else len(letters)
@@ -304,23 +310,32 @@ def understand(text: str) -> UserRequest:
         timed_lines=_timed_lines(text),
     )
     if not english:
-        return replace(request, things=things_of(text, language))
+        from promptlift.review.languages import read_in_language
+
+        return read_in_language(request, without_quotes(text)[:_MOST_READ])
     reading = read(without_quotes(text)[:_MOST_READ])
-    edits = _edits(reading.text)
+    edits, places = _edits(reading.text), relations_in(reading)
+    gone = [_place(reading.text, edit.gone, edit.span) for edit in edits if edit.gone]
+    styles = _mentions(_STYLE, reading.text)
     return replace(
         request,
-        things=_things(reading, edits),
-        relations=tuple(relations_in(reading)),
-        actions=_actions(reading),
-        negations=_negations(reading),
-        edits=edits,
-        camera=frozenset(move for _, move in camera_mentions(reading.text)),  # type: ignore[misc]
-        times=tuple(
-            Mention(text[slice(*found.span())], found.span())
-            for found in _TIME_WORD.finditer(reading.text)
+        things=_things(reading, gone, [style.span for style in styles]),
+        relations=tuple(
+            found
+            for found in places
+            if not found.denied and not any(a <= found.span[0] < b for a, b in gone)
         ),
-        styles=tuple(Mention(m[0], m.span()) for m in _STYLE.finditer(reading.text)),
+        actions=actions_in(reading),
+        negations=_negations(reading, [found for found in places if found.denied]),
+        edits=edits,
+        camera=frozenset(move for _, move in camera_mentions(reading.text)),
+        times=_mentions(_TIME_WORD, reading.text),
+        styles=styles,
     )
+
+
+def _mentions(pattern: re.Pattern[str], text: str) -> tuple[Mention, ...]:
+    return tuple(Mention(match[0], match.span()) for match in pattern.finditer(text))
 
 
 def without_quotes(text: str) -> str:
@@ -336,22 +351,22 @@ def _span(reading: Reading, first: int, last: int) -> TextSpan:
     return reading.tokens[first].start, reading.tokens[last].end
 
 
-# Nouns that speak of the video, of a place in the picture or of an amount, not of a thing in it.
-SOFT_NOUNS = word_set("""
-    video image clip footage scene shot picture photo photograph film movie frame view camera style
-    quality detail background foreground setting environment side front top bottom left right back
-    middle center centre second minute hour lot kind sort type piece part pair couple dozen set way
-    time moment number group bunch thing something anything everything end start beginning
-    perspective angle lens focus zoom pan tilt color colour look effect motion
-    movement action sequence direction distance area one two other another each people's slow
-    transformation process temperature timelapse time-lapse close-up closeup panorama tableau
-    portrait dolly style version mood atmosphere space air day night rest use order place
-""")
+SOFT_NOUNS = english_words("nouns", "soft")
 
 
-def _things(reading: Reading, edits: tuple[EditOrder, ...]) -> tuple[Thing, ...]:
-    """List the things asked for; what an edit takes away is none of them."""
-    gone = [_place(reading.text, edit.gone, edit.span) for edit in edits if edit.gone]
+_NEAR = 6  # words from a noun to a color that is said of it in one breath
+
+
+def owner_of(reading: Reading, phrase: Phrase) -> str:
+    """Who wears or has a thing: ``man`` for the hat of "a man in a red hat"; empty for nobody."""
+    at = phrase.first - 1
+    if at < 1 or reading.tokens[at].text not in ("in", "with", "wearing", "wears"):
+        return ""
+    return next((owner.noun for owner in reading.phrases if owner.head == at - 1), "")
+
+
+def _things(reading: Reading, gone: list[TextSpan], styles: list[TextSpan]) -> tuple[Thing, ...]:
+    """List the things asked for; what edits take away, at the places `gone`, is none of them."""
     another = any(token.text in ("another", "other", "others") for token in reading.tokens)
     found = []
     for phrase in reading.phrases:
@@ -364,10 +379,26 @@ def _things(reading: Reading, edits: tuple[EditOrder, ...]) -> tuple[Thing, ...]
         if part or not token.text[0].isalpha():
             continue
         number = None if phrase.number == 1 and another else phrase.number
-        colors = tuple(t.text for t in map(reading.tokens.__getitem__, phrase.colors) if not t.name)
-        span = token.start, token.end
-        words = reading.text[slice(*span)]
-        found.append(Thing(phrase.noun, words, span, number, colors, phrase.plural))
+        colored = [
+            at
+            for at in phrase.colors
+            if not reading.tokens[at].name
+            and not any(start <= reading.tokens[at].start < end for start, end in styles)
+        ]
+        near = [at for at in colored if at < phrase.head + _NEAR]
+        whole = [phrase.head, *near, *([phrase.counted] if number else [])]
+        found.append(
+            Thing(
+                noun=phrase.noun,
+                text=reading.text[token.start : token.end],
+                span=(token.start, token.end),
+                number=number,
+                colors=tuple(reading.tokens[at].text for at in colored),
+                plural=phrase.plural,
+                owner=owner_of(reading, phrase),
+                phrase=_span(reading, min(whole), max(whole)),
+            )
+        )
     return tuple(found)
 
 
@@ -381,16 +412,19 @@ _SIDE = (
     r"(?:far |very |immediate |lower |upper )?"
 )
 _END = r"(?:[- ]?hand)?(?:\s+(?:side|edge|corner|half|part|end))?(?P<of>\s+(?:of|from)\b)?"
+_ALONE = r"(?=[,.;]|$| (?:in|on|at)\b)(?P<of>)?"
 _TOP = r"on top of|(?:on|to|onto|at|along|across) the (?:very )?(?:top|above) of"
-_OVER = r"(?<=flies )over|(?<=flying )over|(?<=passes )over|(?<=hangs )over|(?<=soars )over"
 _BOTTOM = r"(?:on|to|at|near) the (?:very )?(?:bottom|base|foot|below) of"
 _PLACES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(rf"\b{pattern}", re.IGNORECASE))
     for kind, pattern in (
         ("left", rf"{_SIDE}left{_END}"),
         ("right", rf"{_SIDE}right{_END}"),
-        ("above", rf"(?:above(?: of)?|atop|{_TOP}|{_OVER})(?P<of>\s+)"),
+        ("on", r"all over(?P<of>\s+)"),
+        ("above", rf"(?:above(?: of)?|atop|{_TOP}|over)(?P<of>\s+)"),
         ("below", rf"(?:below|beneath|underneath|under|{_BOTTOM})(?P<of>\s+)"),
+        ("above", rf"above{_ALONE}"),
+        ("below", rf"below{_ALONE}"),
         ("front", r"(?:in front of|(?:in|to|at) the front(?: of)?)(?P<of>\s+)"),
         ("behind", r"(?:behind|in back of|(?:to|at|in) the (?:back|behind|rear) of)(?P<of>\s+)"),
         ("between", r"between(?P<of>\s+)"),
@@ -401,9 +435,8 @@ _PLACES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     )
 )
 _OWNERS = word_set("its his her their")
-_PARTS = word_set(
-    "pair set top side edge piece group couple stack pile row layer rest middle center"
-)
+_PRONOUNS = word_set("it he she they him them")
+_PARTS = english_words("nouns", "parts")
 # "Right beside", "left behind" and "is left" are no sides.
 _NO_SIDE = re.compile(
     r"\b(?:right (?:beside|next|behind|in|on|above|under|below|away|now|there|here|angle|as|where|"
@@ -418,8 +451,8 @@ _NO_SIDE = re.compile(
 def relations_in(reading: Reading) -> list[Relation]:
     """Find where things are: "a bed on the left of a television"."""
     text, found = reading.text, list[Relation]()
-    token_starts = [token.start for token in reading.tokens]
-    starts = [token_starts[phrase.head] for phrase in reading.phrases]
+    starts = [token.start for token in reading.tokens]
+    heads = [starts[phrase.head] for phrase in reading.phrases]
     no_sides = {at for match in _NO_SIDE.finditer(text) for at in range(*match.span())}
     taken: set[int] = set()
     for kind, match in ((kind, match) for kind, p in _PLACES for match in p.finditer(text)):
@@ -427,22 +460,48 @@ def relations_in(reading: Reading) -> list[Relation]:
         side, words = kind in ("left", "right"), match[0].lower().split()
         if start in taken or end - 1 in (taken if not side or "the" in words else no_sides):
             continue
-        after = reading.phrases[bisect_left(starts, end) :][:4]
-        here = bisect_right(token_starts, start)
-        object_ = _object(reading, after, bisect_left(token_starts, end)) if match["of"] else None
-        if not side and (object_ is None or not is_thing(object_.noun)):
+        at, behind = bisect_right(starts, start) - 1, bisect_left(starts, end)
+        after = reading.phrases[bisect_left(heads, end) :][:6]
+        object_ = _object(reading, after, behind) if match["of"] else None
+        by_pronoun = bool(match["of"]) and text[end:].split(" ", 1)[0].strip(",.") in _PRONOUNS
+        if not (side or by_pronoun or (object_ and is_thing(object_.noun)) or not match["of"]):
             continue
-        before = reading.phrases[: bisect_left(starts, start)][-8:]
-        subject = _placed(reading, before, reading.sentences[here])
-        if side and after and object_ is None and text[:start].rstrip()[-1:] in ("", *".,;:"):
+        before = reading.phrases[: bisect_left(heads, start)][-8:]
+        subject = _placed(reading, before, at)
+        lead = text[:start].rstrip()
+        if by_pronoun:
+            object_ = None
+        if side and after and object_ is None and lead[-1:] in ("", *".,;:"):
             # "To its right, a chair": the chair is placed by what came before.
             object_ = None if _OWNERS.isdisjoint(words) else subject
             subject = after[0]
+        elif (object_ or by_pronoun) and (lead[-1:] in ("", *".,;:") or lead.endswith(" and")):
+            last = object_.head if object_ else behind
+            subject = _fronted(reading, after, last, lead[-1:]) or subject
         if kind not in ("in", "on"):
             taken.update(range(start, end))
         nouns = [phrase.noun if phrase else "" for phrase in (subject, object_)]
-        found.append(Relation(kind, nouns[0], nouns[1], (start, end)))
+        found.append(Relation(kind, nouns[0], nouns[1], (start, end), reading.denied[at]))
     return sorted(found, key=lambda relation: relation.span)
+
+
+def _fronted(reading: Reading, after: list[Phrase], last: int, lead: str) -> Phrase | None:
+    """What a place at the start of a clause places: "behind the house, in the snow, a dog sits".
+
+    `last` is the token in which the place ends, `lead` the mark before the place. Behind a comma
+    or an "and" the thing must follow at once: ", behind him a dog".
+    """
+    tokens = reading.tokens
+    for phrase in after:
+        if phrase.head <= last or reading.sentences[phrase.head] != reading.sentences[last]:
+            continue
+        before = tokens[phrase.first - 1 - (tokens[phrase.first - 1].tag in "EG")]
+        if before.tag == "P" or before.text in ("and", "or"):
+            continue
+        barred = "RC" if lead in ("", *".;:") else "RC.PNGE"
+        gap = tokens[last + 1 : phrase.first]
+        return phrase if all(token.tag not in barred for token in gap) else None
+    return None
 
 
 def _object(reading: Reading, after: list[Phrase], at: int) -> Phrase | None:
@@ -452,14 +511,16 @@ def _object(reading: Reading, after: list[Phrase], at: int) -> Phrase | None:
             break
         after = after[1:]
     gap = reading.tokens[at : after[0].first] if after else []
-    barred = any(token.tag in "VXC" or token.text in ".;:!?" for token in gap)
+    barred = any(token.tag in "VXCP" or token.text in ".;:!?" for token in gap)
     return after[0] if after and not barred else None
 
 
-def _placed(reading: Reading, before: list[Phrase], sentence: int) -> Phrase | None:
+def _placed(reading: Reading, before: list[Phrase], at: int) -> Phrase | None:
     """The thing that stands somewhere: the nearest before, past "side", "top" and the like."""
-    found = None
+    found, sentence = None, reading.sentences[at]
     for phrase in reversed(before):
+        if any(token.text in _PRONOUNS for token in reading.tokens[phrase.head + 1 : at]):
+            return None  # "it rests under a plate": what "it" is was said before
         if phrase.noun in SOFT_NOUNS or phrase.denied:
             continue
         found = found or phrase
@@ -467,31 +528,57 @@ def _placed(reading: Reading, before: list[Phrase], sentence: int) -> Phrase | N
             return found if reading.sentences[found.head] == sentence else None
         # What hangs on a preposition is seldom what moves: "from under the table to the right".
         lead = reading.tokens[phrase.first - 1] if phrase.first else None
-        if lead is None or lead.tag != "P" or lead.text == "with":
+        if lead is None or lead.tag != "P" or lead.text in ("with", "as"):
             return phrase
     return found
 
 
-def _actions(reading: Reading) -> tuple[Action, ...]:
-    return tuple(
-        Action(token.lemma, reading.text[token.start : token.end], (token.start, token.end))
-        for token, denied in zip(reading.tokens, reading.denied, strict=True)
-        if token.tag in "VGE" and token.lemma != "be" and not denied
-    )
+def actions_in(reading: Reading) -> tuple[Action, ...]:
+    """List what is done in the order in which it happens: "B after A" is A, then B."""
+    tokens, places = reading.tokens, list[int]()
+    for at, token in enumerate(tokens):
+        if token.tag in "VGE" and token.lemma != "be" and not reading.denied[at]:
+            places.append(at)
+    when: dict[int, float] = {at: at for at in places}
+    for at, token in enumerate(tokens):
+        if token.text not in ("before", "after"):
+            continue
+        stops = (n for n in range(at, len(tokens)) if tokens[n].text in _CLAUSE_ENDS)
+        stop, sentence = next(stops, len(tokens)), reading.sentences[at]
+        inner = [n for n in places if at < n < stop]
+        before = [n for n in places if n < at and reading.sentences[n] == sentence]
+        behind = [n for n in places if n > stop and reading.sentences[n] == sentence]
+        if token.text == "after" and before:
+            when.update((n, before[-1] - 0.5) for n in inner)
+        elif token.text == "before" and behind and not before:
+            when.update((n, behind[-1] + 0.5) for n in inner)
+    ordered = sorted(places, key=lambda at: when[at])
+    spans = [(tokens[at].lemma, _span(reading, at, at)) for at in ordered]
+    return tuple(Action(verb, reading.text[slice(*span)], span) for verb, span in spans)
 
 
+_CLAUSE_ENDS = word_set(", . ; ! ?")
 _SHOWING = word_set("show have include contain feature add depict use see put be display need want")
 
 
-def _negations(reading: Reading) -> tuple[Negation, ...]:
-    found = []
-    tokens = reading.tokens
+def _negations(reading: Reading, places: list[Relation]) -> tuple[Negation, ...]:
+    found, tokens = list[Negation](), reading.tokens
+    crowd = any(is_person(p.noun) or noun_kind(p.noun) == "group" for p in reading.phrases)
     for first, last in reading.denials:
         if tokens[first].text in ("instead", "than", "of") and "instead" in reading.text.lower():
             continue
         span = _span(reading, first, last)
+        words = reading.text[slice(*span)]
+        if tokens[first].text in ("nobody", "no-one") or tokens[last].text == "one":
+            doing = [token.lemma for token in tokens[last + 1 : last + 3] if token.tag in "VG"]
+            if doing and crowd:  # "nobody speaks", where there are people
+                found.append(Negation((doing[0],), words, span))
+                continue
+        for place in places:
+            if tokens[first].text == "not" and tokens[first + 1].start == place.span[0]:
+                found.append(Negation((place.object,), words, span, place))
         found += [
-            Negation(tuple(group), reading.text[slice(*span)], span)
+            Negation(tuple(group), words, span)
             for group in _denied_words(tokens[first : last + 1])
             if group and "camera" not in group
         ]
@@ -523,40 +610,17 @@ def _denied_words(tokens: list[Token]) -> list[list[str]]:
     return groups
 
 
-_FAMILIES_OF_TIME = {
-    word: family
-    for family, words in {
-        "night": "night nights nighttime midnight nocturnal moonlit moonlight nightfall starlit",
-        "day": "day daytime daylight noon midday",
-        "morning": "morning dawn sunrise daybreak",
-        "evening": "evening dusk sunset twilight sundown",
-        "rain": "rain rainy raining rainfall rainstorm drizzle drizzling downpour",
-        "snow": "snow snowy snowing snowfall snowstorm blizzard",
-        "fog": "fog foggy mist misty haze hazy",
-        "storm": "storm stormy thunderstorm tempest lightning",
-        "sun": "sunny sunshine sunlit cloudless",
-        "overcast": "overcast cloudy",
-        "summer": "summer summery",
-        "winter": "winter wintry",
-        "autumn": "autumn autumnal",
-        "spring": "springtime",
-    }.items()
-    for word in words.split()
-}
-_TIME_WORD = re.compile(
-    rf"(?<![\w-])(?:{'|'.join(_FAMILIES_OF_TIME)}|(?<=in )spring|(?<=in )fall|golden hour|"
-    r"blue hour)(?![\w-])",
-    re.IGNORECASE,
+_FAMILIES_OF_TIME = "|".join(
+    rf"(?P<{family}>{words})" for family, words in english_tables()["times"].items()
 )
+_TIME_WORD = re.compile(rf"(?<![\w-])(?:{_FAMILIES_OF_TIME})(?![\w-])", re.IGNORECASE)
 
 
 def time_families(text: str) -> dict[str, TextSpan]:
     """Times of day, weather and seasons that a text names, each with its first place."""
     found: dict[str, TextSpan] = {}
     for match in _TIME_WORD.finditer(text):
-        word = match[0].lower()
-        other = {"spring": "spring", "fall": "autumn"}.get(word, "evening")
-        found.setdefault(_FAMILIES_OF_TIME.get(word, other), match.span())
+        found.setdefault(str(match.lastgroup), match.span())
     return found
 
 
@@ -652,8 +716,10 @@ _REMOVE = (
     "cut out|leave out|omit)"
 )
 _MAKE = "(?:make|paint|recolou?r|colou?r|dye|tint|turn|render|set|have|let|keep)"
-_MADE = rf"(?P<there>(?:it|this|everything|(?:all )?{_THE} {_SOME}) {_SOME})"
+_MADE = rf"(?P<there>(?:it|this|everything|him|them|(?:all )?{_THE} {_SOME}) {_SOME})"
 _REPLACED = "(?:(?:should|must|to) be )?(?:replaced (?:by|with)|swapped for)"
+_RATHER = "(?:instead of|rather than)"
+_SHOULD = "(?:should|must|has to|have to) (?:be|become)"
 _ONE = r"(?P<gone>(?:an? |the )?[\w-]+(?: [\w-]+)??)"
 # Orders by kind; in a pattern a space stands for any white space.
 _ORDERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -666,6 +732,12 @@ _ORDERS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("add", f"(?:add|insert|include|introduce|put|place) {_THERE}{_WHERE}"),
         ("change", f"{_MAKE} {_MADE}(?: (?:instead of|rather than|not) (?P<gone>{_SOME}))?"),
         ("replace", f"(?:i (?:want|need) )?(?P<gone>{_THE} {_SOME}) {_REPLACED} {_THERE}"),
+        ("replace", f"no more (?P<gone>{_SOME}), {_THERE} instead(?: please)?"),
+        ("change", f"(?:the )?same {_SOME},? but (?:as|in|with|at) {_THERE}"),
+        (
+            "change",
+            rf"(?P<there>{_SOME} {_SHOULD} {_SOME})(?: {_RATHER} (?P<gone>{_SOME}))?",
+        ),
         (
             "replace",
             rf"instead of {_ONE},? (?P<there>(?:the|an?|there|show|make|use|have)\b{_SOME})",
@@ -691,7 +763,7 @@ def _edits(text: str) -> tuple[EditOrder, ...]:
         for clause in clauses[:40]
         for match in pattern.finditer(text, *clause)
     )
-    for kind, match in orders:
+    for kind, match in sorted(orders, key=lambda order: order[1].start()):
         lead = text[: match.start()].rstrip()
         if any(edit.span[0] < match.end() and match.start() < edit.span[1] for edit in found):
             continue
@@ -699,7 +771,8 @@ def _edits(text: str) -> tuple[EditOrder, ...]:
             continue
         groups = match.groupdict()
         gone, there = groups.get("gone") or "", groups.get("there") or ""
-        if kind == "change" and not gone and not _changes(there, match[0]):
+        said = re.search(r"\b(?:be|become)\b|^same\b", match[0].strip()) is not None
+        if kind == "change" and not (gone or said or _changes(there, match[0])):
             continue
         if match[0].lower().lstrip().startswith("substitute") and " for " in match[0]:
             gone, there = there, gone
@@ -728,100 +801,3 @@ def _changes(there: str, order: str) -> bool:
         return True
     more = reading.tokens[-1].tag == "E" or len(reading.phrases) > 1
     return not whole and (more or bool(re.search(r"\blook\b|\b\w+er\b", there)))
-
-
-# Numbers from two to twelve, colors in the order of `_COLOR_NAMES`, and the ending of both, as
-# patterns of whole words.
-_COLOR_NAMES = "red blue green yellow orange purple pink brown black white gray"
-_FOREIGN = {
-    "German": (
-        "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
-        "rot blau grün gelb orange|orangefarben violett|lila rosa braun schwarz weiß|weiss grau",
-        "(?:e[nmrs]?)?",
-    ),
-    "French": (
-        "deux trois quatre cinq six sept huit neuf dix onze douze",
-        (
-            "rouge bleue? verte? jaune orange violette?|mauve rose brune?|marron noire? "
-            "blanc(?:he)? grise?"
-        ),
-        "s?",
-    ),
-    "Spanish": (
-        "dos tres cuatro cinco seis siete ocho nueve diez once doce",
-        (
-            "roj[oa] azul verde amarill[oa] naranja morad[oa]|violeta rosa marrón|marrones "
-            "negr[oa] blanc[oa] gris"
-        ),
-        "(?:e?s)?",
-    ),
-    "han": (
-        "[两二] 三 四 五 六 七 八 九 十 十一 十二",
-        "红 [蓝] 绿 黄 橙 紫 粉 [棕褐] 黑 白 灰",
-        "",
-    ),
-    "kana": (
-        "[二] 三 四 五 六 七 八 九 十 十一 十二",
-        "赤 青 緑 黄 オレンジ 紫 ピンク 茶 黒 白 灰",
-        "",
-    ),
-}
-# The plain forms of these words, by which a text too short for grammar is known.
-_NAMED_WORDS = {
-    language: set(re.findall(r"\w{4,}", re.sub(r"(\w)\?", r"\1", f"{numbers} {colors}")))
-    | set(re.findall(r"\w{4,}", re.sub(r"\w\?", "", colors)))
-    for language, (numbers, colors, _) in _FOREIGN.items()
-}
-_COUNTERS = "[个只条头匹辆位名张杯朵棵座艘架台人羽枚本株块把件]"
-
-
-def things_of(text: str, language: str | None) -> tuple[Thing, ...]:
-    """Nouns that a text of some other languages counts or colors, by the words beside them."""
-    if language not in _FOREIGN:
-        return ()
-    numbers, colors, ending = _FOREIGN[language]
-    counts = {word: value for value, word in enumerate(numbers.split(), start=2)}
-    shades = dict(zip(colors.split(), _COLOR_NAMES.split(), strict=True))
-    if language not in UNSPACED:
-        return _spaced_things(text, language, counts, shades, ending)
-    before = rf"(?<![一二三四五六七八九十第])(?:{{0}}|{{1}}){_COUNTERS}の?(\w{{{{1,2}}}})"
-    kinds: list[tuple[str, int | None, tuple[str, ...]]] = [
-        (before.format(word, value), value, ()) for word, value in counts.items()
-    ]
-    behind = r"(?:{0})(?:色的?|色の|的|い|の)(\w{{1,2}})"
-    kinds += [(behind.format(word), None, (name,)) for word, name in shades.items()]
-    return tuple(
-        Thing(match[1], match[1], match.span(1), number, own)
-        for pattern, number, own in kinds
-        for match in re.finditer(pattern, text)
-    )
-
-
-def _spaced_things(
-    text: str, language: str, counts: dict[str, int], shades: dict[str, str], ending: str
-) -> tuple[Thing, ...]:
-    def known(word: str, table: Iterable[str]) -> str:
-        patterns = (key for key in table if re.fullmatch(f"(?:{key}){ending}", word, re.IGNORECASE))
-        return next(patterns, "")
-
-    small = FUNCTION_WORDS.get(language, frozenset())
-    words, found = [(match[0], match.span()) for match in _WORD.finditer(text)], list[Thing]()
-    for at, (word, _) in enumerate(words):
-        number, color = counts.get(known(word, counts)), shades.get(known(word, shades))
-        if number is None and color is None:
-            continue
-        # In German the noun follows its color and has a capital; in French and Spanish it stands
-        # before it.
-        follows = color is None or language == "German"
-        places = words[at + 1 : at + 4] if follows else words[max(0, at - 1) : at]
-        nouns = (
-            (noun, span)
-            for noun, span in places
-            if noun not in small
-            and not known(noun, shades)
-            and (language != "German" or noun[0].isupper())
-        )
-        for noun, span in [*nouns][:1]:
-            own = (color,) if color else ()
-            found.append(Thing(noun.lower()[:5], noun, span, number, own))
-    return tuple(found)

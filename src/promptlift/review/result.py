@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 __all__ = [
     "CHECKS",
     "CLAIM_KINDS",
+    "FORM_FAULTS",
     "Check",
     "CheckName",
     "Claim",
@@ -16,6 +17,7 @@ __all__ = [
     "ClaimStatus",
     "Finding",
     "FindingName",
+    "FormFault",
     "Review",
     "Severity",
     "TextSpan",
@@ -41,6 +43,7 @@ CheckName = Literal[
     "length",
     "unfaithful",
     "artefact",
+    "form",
 ]
 CHECKS: tuple[CheckName, ...] = get_args(CheckName)
 
@@ -64,7 +67,23 @@ ClaimKind = Literal[
 ]
 CLAIM_KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
 ClaimStatus = Literal["kept", "changed", "missing", "added"]
-FindingName: TypeAlias = CheckName | ClaimKind
+
+FormFault = Literal[
+    "syntax",
+    "missing_key",
+    "unknown_key",
+    "null",
+    "wrong_type",
+    "wrong_time",
+    "late_end",
+    "unordered",
+    "video_format",
+    "thin",
+]
+"""What may be wrong with the form of a prompt that is a document."""
+FORM_FAULTS: tuple[FormFault, ...] = get_args(FormFault)
+
+FindingName: TypeAlias = CheckName | ClaimKind | FormFault
 
 
 class _Model(BaseModel):
@@ -149,6 +168,8 @@ class Review(_Model):
 
 def check_of(name: FindingName) -> CheckName:
     """The check that a finding belongs to: every kind of claim belongs to ``unfaithful``."""
+    if name in FORM_FAULTS:
+        return "form"
     return "unfaithful" if name in CLAIM_KINDS else name  # type: ignore[return-value]
 
 

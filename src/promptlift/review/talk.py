@@ -116,7 +116,11 @@ def thinking(text: str, short_prompt: str = "") -> Flaw | None:
     what "the user wants", is the model's own voice, unless the user speaks so too.
     """
     for start, end, _ in thought_tags(text):
-        return Flaw(f"an unclosed thought: {text[start:end]!r}", (start, end))
+        return Flaw(
+            f"a thought, and no answer after it ({text[start:end]!r} is not closed): switch the "
+            "model's thinking off, or the server's reasoning parser, or raise --reserve",
+            (start, end),
+        )
     said, spoken = short_prompt.lower(), hide_quotes(text)
     for pattern in [_THOUGHT] if _FIRST_PERSON.search(said) else [_OWN_VOICE, _THOUGHT]:
         for found in pattern.finditer(spoken):

@@ -21,6 +21,7 @@ __all__ = [
     "Question",
     "Verification",
     "agreement",
+    "answer_schema",
     "parse_answers",
     "questions_about",
     "verification_text",
@@ -30,8 +31,8 @@ Answer = Literal["yes", "no", "unclear"]
 
 SYSTEM: Final = """\
 You check a prompt for a video generator against the short request that it was written from. \
-Answer each question with yes, no or unclear: one line for each, its number first, such as \
-"1. yes". Other words for the same thing count as the same. Write nothing else."""
+Answer with one JSON object that has the number of each question, and yes, no or unclear, such as \
+{"1": "yes", "2": "no"}. Other words for the same thing count as the same. Write nothing else."""
 
 _MOST_QUESTIONS = 40
 _ADDED = "Is this in the request or to be seen in the frames: {words}?"
@@ -146,6 +147,19 @@ def verification_text(short_prompt: str, prompt: str, questions: Sequence[Questi
     )
 
 
+def answer_schema(questions: Sequence[Question]) -> dict[str, object]:
+    """JSON schema of the judge's answer: an object with the answer to each number."""
+    numbers = [str(number) for number in range(1, len(questions) + 1)]
+    answer = {"type": "string", "enum": ["yes", "no", "unclear"]}
+    return {
+        "type": "object",
+        "properties": dict.fromkeys(numbers, answer),
+        "required": numbers,
+        "additionalProperties": False,
+    }
+
+
+_PAIR = re.compile(r'"(\d{1,2})"\s*:\s*"(yes|no|unclear)\b[^"\n]{0,2}"', re.IGNORECASE)
 _LINE = re.compile(
     r"^[\s*_#>-]*(\d{1,2})[\s*_]*[.):]?[\s*_]+(yes|no|unclear)\b(?=[\s*_.!]*$|[\s*_]*[,;:(.—–-])",
     re.IGNORECASE | re.MULTILINE,
@@ -157,15 +171,18 @@ def parse_answers(text: str, questions: Sequence[Question]) -> tuple[Question, .
     """The questions with their answers.
 
     Args:
-        text: What the judge wrote: lines such as ``1. yes``, after its thinking if it shows any.
+        text: What the judge wrote: JSON as in `answer_schema`, whole or cut, or lines such as
+            ``1. yes``, after its thinking if it shows any.
         questions: As they were put.
 
     Returns:
         ``unclear`` for a question without an answer, or with two that differ.
     """
     found: dict[int, set[str]] = {}
-    for line in _LINE.finditer(_END_OF_THINKING.split(text)[-1]):
-        found.setdefault(int(line[1]), set()).add(line[2].lower())
+    said = _END_OF_THINKING.split(text)[-1]
+    for pattern in (_PAIR, _LINE):
+        for one in pattern.finditer(said):
+            found.setdefault(int(one[1]), set()).add(one[2].lower())
     answers = []
     for number, question in enumerate(questions, 1):
         given = found.get(number, set())
