@@ -36,6 +36,7 @@ __all__ = [
     "answer_reserve",
     "make_plan",
     "plan",
+    "plan_text",
 ]
 
 DEFAULT_CONTEXT = 4096
@@ -44,6 +45,7 @@ DEFAULT_RESERVE = 300
 """``max_tokens`` in the same file."""
 _TOKENS_A_WORD = 1.4  # of English prose
 _TOKENS_A_FOREIGN_WORD = 2.2  # or for the Chinese characters that stand for a word
+_JSON_SHARE = 1.3  # with the keys
 _THINKING = 10  # times the answer
 
 MIN_SIDE = 64
@@ -108,7 +110,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the frames are shown, and the arithmetic.
+    """How the frames are shown, and the arithmetic; without pictures, of none with no pixels.
 
     Attributes:
         family: The token formula.
@@ -155,6 +157,8 @@ def answer_reserve(
     """
     each = _TOKENS_A_WORD if language == "English" else _TOKENS_A_FOREIGN_WORD
     answer = max(DEFAULT_RESERVE, math.ceil(each * goal.max_words))
+    if goal.form == "json":  # a shorter one is worth more than none
+        answer = max(DEFAULT_RESERVE, min(math.ceil(_JSON_SHARE * answer), context // 2))
     return max(answer, min(_THINKING * answer, context // 2)) if reasons else answer
 
 
@@ -222,6 +226,32 @@ def make_plan(
         text_tokens=budget.chat_tokens,
         source=budget.cost(source, frames),
         chosen=chosen,
+    )
+
+
+def plan_text(budget: Budget) -> Plan:
+    """The plan of a prompt without pictures.
+
+    Raises:
+        BudgetError: The text and the answer do not fit.
+    """
+    total = budget.chat_tokens + budget.reserve
+    if total > budget.context:
+        raise BudgetError(
+            f"the text takes {budget.chat_tokens:,} tokens and the reserved answer "
+            f"{budget.reserve:,}: {total:,} together, {total - budget.context:,} more than the "
+            f"context of {budget.context:,}",
+            remedy="shorten the prompt, reserve less for the answer, or use an engine with a "
+            "longer context",
+        )
+    cost = Cost(0, 0, 0, 0, budget.chat_tokens, fits=True)
+    return Plan(
+        family=budget.family.name,
+        context=budget.context,
+        reserve=budget.reserve,
+        text_tokens=budget.chat_tokens,
+        source=cost,
+        chosen=cost,
     )
 
 

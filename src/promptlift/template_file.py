@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from promptlift.errors import OptionError
-from promptlift.review.request import UserRequest
 from promptlift.targets import target
 from promptlift.targets.templates import (
     TEMPLATES,
@@ -111,6 +110,7 @@ def _render_file(name: str, source: str, given: TemplateInput) -> Turn:
         "target": given.target,
         "language": given.language,
         "frames": [round(float(time), 3) for time in given.times],
+        "pictures": list(given.roles),
         "duration": None if given.duration is None else round(float(given.duration), 3),
         "control": given.shown,
         "controls": list(given.controls),
@@ -119,7 +119,11 @@ def _render_file(name: str, source: str, given: TemplateInput) -> Turn:
         "camera": camera_in_words(given.facts),
         "facts": given.facts,
         "region": given.is_region,
+        "nouns": list(given.nouns),
         "instruction": given.instruction,
+        "creativity": given.creativity,
+        "style": given.style,
+        "variation": given.variation,
     }
     try:
         for part in made.generate(values):
@@ -143,6 +147,8 @@ def _render_file(name: str, source: str, given: TemplateInput) -> Turn:
 
 def _try_out(made: Template) -> None:
     """Render with sample values, in a thread that may be left behind if it does not end."""
+    from promptlift.review.request import UserRequest
+
     failed: list[OptionError] = []
 
     def work() -> None:

@@ -36,7 +36,9 @@ def test_every_target_says_where_its_limit_comes_from_and_advises_what_fits() ->
         assert item.max_words * 1.3 <= item.limit
 
 
-@pytest.mark.parametrize("name", ["Cosmos-Transfer1", "cosmos_transfer1", " cosmos transfer1 "])
+@pytest.mark.parametrize(
+    "name", ["Cosmos-Transfer1", "cosmos_transfer1", " cosmos transfer1 ", "cosmostransfer1"]
+)
 def test_case_blanks_and_underscores_do_not_matter(name: str) -> None:
     """A target is found however its name is typed."""
     assert target(name).name == "cosmos-transfer1"
@@ -44,7 +46,11 @@ def test_case_blanks_and_underscores_do_not_matter(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [("cosmos-tranfer1", "cosmos-transfer1"), ("hunyuanvideo", "hunyuan-video"), ("ltx2", "ltx-2")],
+    [
+        ("cosmos-tranfer1", "cosmos-transfer1"),
+        ("hunyan-video", "hunyuan-video"),
+        ("lxt-2", "ltx-2"),
+    ],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(typed: str, meant: str) -> None:
     """The error quotes what was typed and asks whether the nearest name was meant."""
@@ -52,6 +58,20 @@ def test_a_misspelt_name_is_answered_with_the_nearest(typed: str, meant: str) ->
         target(typed)
     assert repr(typed) in caught.value.message
     assert caught.value.remedy == f"did you mean {meant!r}"
+
+
+def test_part_of_a_name_is_answered_with_all_that_begin_so() -> None:
+    """Which of two versions is meant is not guessed."""
+    with pytest.raises(OptionError) as caught:
+        target("cosmos-predict")
+    assert caught.value.remedy == "did you mean 'cosmos-predict1' or 'cosmos-predict2.5'"
+
+
+def test_versions_that_want_the_same_are_one_target() -> None:
+    """Each is found by its own name, and no two targets claim one."""
+    assert target("Wan 2.1") is target("wan") is target("wan-2.2")
+    names = [name for goal in all_targets() for name in (goal.name, *goal.versions)]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("encoder", ["t5", "qwen2.5", "llama3", "gemma3"])

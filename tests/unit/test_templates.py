@@ -65,16 +65,25 @@ def test_the_words_for_an_ordinary_clip() -> None:
     )
 
 
+def test_labels_are_told() -> None:
+    """What a spec names in the picture is a line of its own."""
+    assert (
+        "Labels given for the picture: robotic arms, cup.\n"
+        in ask(nouns=("robotic arms", "cup")).text
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("cosmos-transfer1", "English in the present tense, 60 to 200 words"),
         ("cosmos-predict2.5", "80 to 200 words"),
-        ("wan", "then shot size and camera angle; last the camera"),
-        ("wan", "If the request names a style, begin with it"),
+        ("wan-2.2", "then shot size and camera angle; last the camera"),
+        ("wan-2.2", "If the request names a style, begin with it"),
         ("hunyuan-video", "End with two to four tags"),
         ("ltx-2", "Tell the sounds as they occur"),
         ("ltx-2", "seen or heard"),
+        ("ltx-2.5", "as labels"),
         ("cogvideox", "60 to 120 words"),
     ],
 )
@@ -89,8 +98,9 @@ def test_a_target_is_asked_for_what_it_wants(name: str, words: str) -> None:
 def test_no_target_makes_a_model_guess_the_camera(name: str) -> None:
     """What was measured is told, an order of the user comes first, and else nothing is said."""
     assert "Camera: it is static, as was measured." in ask(goal=name, facts=STATIC).text
-    assert "Camera: say nothing of it." in ask(goal=name).text
-    assert "Camera: say nothing of it." in ask(goal=name, facts=UNSURE).text
+    unknown = "say how it moves" if target(name).camera == "required" else "say nothing of it."
+    assert f"Camera: {unknown}" in ask(goal=name).text
+    assert f"Camera: {unknown}" in ask(goal=name, facts=UNSURE).text
     ordered = ask(goal=name, facts=STATIC, camera=frozenset({"pan left"})).text
     assert "Camera: as the request orders it." in ordered
     assert "static" not in ordered
@@ -99,9 +109,10 @@ def test_no_target_makes_a_model_guess_the_camera(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "language", "written", "length"),
     [
-        ("wan", "Chinese", "Chinese", "96 to 320 characters"),
+        ("wan-2.2", "Chinese", "Chinese", "96 to 320 characters"),
         ("hunyuan-video-1.5", "han", "Chinese", "128 to 480 characters"),
-        ("wan", "German", "English", "60 to 200 words"),
+        ("hunyuan-video-1.5", "English", "Chinese", "128 to 480 characters"),
+        ("wan-2.2", "German", "English", "60 to 200 words"),
         ("cosmos-transfer1", "Chinese", "English", "60 to 200 words"),
     ],
 )

@@ -9,7 +9,9 @@ generator's own code, named in `Target.source`.
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -28,10 +30,12 @@ __all__ = [
     "GeneratedVideo",
     "Target",
     "all_targets",
+    "describe",
     "estimate_tokens",
     "prompt_language",
     "read_target",
     "target",
+    "written_in",
 ]
 
 Encoder = Literal["t5", "umt5", "qwen2.5", "llama3", "gemma3"]
@@ -45,13 +49,16 @@ class GeneratedVideo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     Attributes:
         fps: Frames per second where none are asked for; None where prompts do not tell.
-        seconds: The shortest and the longest video; None where prompts do not tell.
+        rates: Possible frames per second; empty for any.
+        seconds: The shortest and the longest video in whole seconds, the rest left out; None
+            where prompts do not tell.
         default_seconds: Its length where none is asked for.
         frames: Step and rest of a possible number of frames: 17 and 5 for 17k + 5; None for any.
         sizes: Possible sizes, such as ``1280x720``, the usual one first; empty for any.
     """
 
     fps: float | None = None
+    rates: tuple[float, ...] = ()
     seconds: tuple[float, float] | None = None
     default_seconds: float | None = None
     frames: tuple[int, int] | None = None
@@ -70,6 +77,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         name: As the user writes it, such as ``cosmos-transfer1``.
+        versions: Other names that it is known by, such as of versions that want the same.
         encoder: The family of the text encoder's tokenizer.
         limit: The most tokens that the prompt may take, counted by `encoder`'s tokenizer with
             the special tokens that it adds.
@@ -79,6 +87,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         form: ``prose`` for a paragraph, ``json`` for one JSON object, ``sections`` for a text of
             named sections.
         document: The structure where `form` is not prose; see `promptlift.targets.documents`.
+        fields: Of a JSON document the object as JSON text, with what each value is to say; an
+            object in a list stands for any number.
         min_words: Fewest words of English that make a good prompt.
         max_words: Most words of English that make a good prompt.
         languages: English names of the languages that it reads; the first is written where the
@@ -105,6 +115,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     name: str
+    versions: tuple[str, ...] = ()
     encoder: Encoder
     limit: int
     unit: str
@@ -112,6 +123,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_characters: int | None = None
     form: Literal["prose", "json", "sections"] = "prose"
     document: Literal["cosmos3", "minimax-h3", ""] = ""
+    fields: str = ""
     min_words: int = 60
     max_words: int = 200
     languages: tuple[str, ...] = ("English",)
@@ -142,18 +154,25 @@ DEFAULT_TARGET = "cosmos-transfer1"
 
 
 def target(name: str | Target = DEFAULT_TARGET) -> Target:
-    """Look up a target by its name; case, spaces and underscores do not matter.
+    """Look up a target by its name; case, spaces, hyphens and underscores do not matter.
 
     Raises:
         OptionError: There is no such target; the remedy names the nearest, or all.
     """
     if isinstance(name, Target):
         return name
-    wanted = "-".join(name.lower().replace("_", " ").split())
-    if wanted in TARGET_NAMES:
-        return _built_in(wanted)
-    near = get_close_matches(wanted, TARGET_NAMES, n=1, cutoff=0.6)
-    remedy = f"did you mean {near[0]!r}" if near else f"use one of {', '.join(TARGET_NAMES)}"
+    wanted = name.lower()
+    plain = re.sub(r"[-_\s]", "", wanted)
+    for known in TARGET_NAMES:
+        if plain == known.replace("-", ""):
+            return _built_in(known)
+    for goal in all_targets():
+        if plain in (one.replace("-", "") for one in goal.versions):
+            return goal
+    near = [known for known in TARGET_NAMES if known.startswith(wanted)]
+    near = near or get_close_matches(wanted, TARGET_NAMES, n=1, cutoff=0.6)
+    meant = " or ".join(map(repr, near))
+    remedy = f"did you mean {meant}" if near else f"use one of {', '.join(TARGET_NAMES)}"
     raise OptionError(f"there is no target {name[:80]!r}", remedy=remedy)
 
 
@@ -201,6 +220,41 @@ def _parse(content: bytes) -> Target:
     return made
 
 
+def describe(goal: Target) -> Iterator[tuple[str, str]]:
+    """What a target wants, as pairs of a label and a text for readers."""
+    if goal.versions:
+        yield "also named", ", ".join(goal.versions)
+    form = {"prose": "one paragraph", "json": "one JSON object", "sections": "named sections"}
+    yield "form", form[goal.form]
+    yield "length", f"{goal.min_words} to {goal.max_words} words of English"
+    yield "limit", f"{goal.limit:,} {goal.unit}"
+    if goal.max_characters:
+        yield "characters", f"at most {goal.max_characters:,}"
+    read = ", ".join(goal.languages)
+    yield "languages", f"{read}; {goal.writes} unless you ask for another" if goal.writes else read
+    wants = {
+        "the camera has to be told": goal.camera == "required",
+        "no camera motion that was neither ordered nor measured": goal.camera == "only asked",
+        "shot size and angle": goal.shot,
+        "sound": goal.sound,
+        "the style first": goal.style == "first",
+        "tags of style last": goal.style == "last tags",
+        f"words in quotation marks are {goal.quotes}": bool(goal.quotes),
+        'may open with "The video shows"': goal.openings,
+    }
+    if any(wants.values()):
+        yield "wants", "; ".join(words for words, is_wanted in wants.items() if is_wanted)
+    if goal.instructions:
+        yield "told to the model", " ".join(goal.instructions)
+    if goal.extender:
+        yield "its own extension", goal.extender
+    if goal.negative:
+        yield "negative prompt", " ".join(goal.negative.split())
+    if goal.note:
+        yield "note", goal.note
+    yield "source of the limit", goal.source
+
+
 def prompt_language(goal: Target, requested: str | None) -> str:
     """The language in which a prompt is to be written.
 
@@ -216,6 +270,22 @@ def prompt_language(goal: Target, requested: str | None) -> str:
         return goal.writes
     language = "Chinese" if requested == "han" else requested
     return language if language in goal.languages else goal.languages[0]
+
+
+def written_in(goal: Target, language: str) -> Target:
+    """The same target for prompts in a language that the user asks for, and in no other.
+
+    Raises:
+        OptionError: It does not read that language.
+    """
+    for name in goal.languages:
+        if name.casefold() == language.casefold():
+            return msgspec.structs.replace(goal, languages=(name,), writes=name)
+    raise OptionError(
+        f"the language {language[:40]!r} is asked for, and {goal.label} reads "
+        f"{' and '.join(goal.languages)}",
+        remedy="choose a language that it reads, or another target",
+    )
 
 
 def estimate_tokens(text: str, target: Target) -> int:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from promptlift.errors import OptionError
 from promptlift.targets import Target, prompt_language
-from promptlift.types import Control, Kind
+from promptlift.targets.documents import document_form
+from promptlift.types import Control, Creativity, Kind, Role
 
 if TYPE_CHECKING:
     from promptlift.facts import Facts
     from promptlift.review.request import UserRequest
+    from promptlift.targets.documents import VideoFormat
 
 __all__ = [
     "TEMPLATES",
@@ -57,8 +59,14 @@ class TemplateInput:
         facts: What was measured; None if nothing was.
         times: Seconds of each frame.
         duration: Seconds of the video; None for a still, and where it is not known.
+        roles: What each picture is, in order; empty for words alone.
         is_region: Whether the frames show one region of a larger picture.
+        nouns: What the user says is in view.
         instruction: What the user adds to the template.
+        creativity: How much may be added to the request.
+        video: The video to be generated; None where the prompt does not tell of it.
+        style: The style that the user asks for besides; empty for none.
+        variation: Which one of several for the same request, from 1.
     """
 
     request: UserRequest
@@ -68,8 +76,14 @@ class TemplateInput:
     facts: Facts | None = None
     times: tuple[Fraction, ...] = ()
     duration: Fraction | None = None
+    roles: tuple[Role, ...] = ("frame",)
     is_region: bool = False
+    nouns: tuple[str, ...] = ()
     instruction: str = ""
+    creativity: Creativity = "medium"
+    video: VideoFormat | None = None
+    style: str = ""
+    variation: int = 1
 
     @property
     def language(self) -> str:
@@ -86,6 +100,7 @@ class Template:
         render: Makes the turn. Raises `OptionError` where a file's template fails.
         max_images: The most images that the model was trained with; None for any.
         reserve: Tokens that its makers keep for the answer; None to go by the target.
+        needs_images: Whether the model was trained with images only.
         takes_instruction: Whether it says what the user adds.
         source: The text of a template from a file; empty for a built-in one.
     """
@@ -94,6 +109,7 @@ class Template:
     render: Callable[[TemplateInput], Turn] = field(repr=False, compare=False)
     max_images: int | None = None
     reserve: int | None = None
+    needs_images: bool = False
     takes_instruction: bool = False
     source: str = field(default="", repr=False)
 
@@ -157,6 +173,16 @@ _SHOWN: dict[Kind, str] = {
     "blur": "a blurred copy of the scene",
     "mask": "a mask of one region of the scene",
 }
+_PARTS: dict[Role, str] = {
+    "frame": "a frame of the video that leads up to it",
+    "first": "the first frame of the video",
+    "last": "the last frame of the video",
+    "reference": "a reference, and no frame: what the request names looks like this",
+}
+_PARTS_MANY: dict[Role, str] = {
+    "frame": "frames of the video, in order of time",
+    "reference": "references, and no frames: what the request names looks like this",
+}
 _MOVES = {
     "static": "is static",
     "pan left": "pans left",
@@ -168,6 +194,28 @@ _MOVES = {
     "shake": "shakes",
 }
 _SPEEDS = {"slow": " slowly", "fast": " quickly"}
+_CREATIVITY: dict[Creativity, str] = {
+    "low": "Write nothing that is neither in the request nor in plain sight in the frames: no "
+    "further detail of the setting, the light or the action.",
+    "high": "Be generous with fitting detail: the setting near and far, materials, light and air, "
+    "and small side actions. It must change nothing of the request.",
+}
+_USUALLY_FREE = "light, weather and details of the setting"
+_LIGHTS = (
+    "an early morning with low clear sun",
+    "an overcast day with soft even light",
+    "a night with lamps and their reflections",
+    "a late afternoon with long warm shadows",
+    "wet surfaces just after rain",
+    "mist in which distant things grow pale",
+    "midday with hard light and strong colors",
+    "dusk with blue light and lit windows",
+    "a winter day with pale cold light",
+)
+_PLACE_OF_STYLE = {
+    "first": "begin with it",
+    "last tags": "make it the first of the tags at the end",
+}
 _SURE = 0.75  # confidence below which a model is not told how the camera moves
 _MOST_CUTS = 6
 _CHARACTERS_A_WORD = 1.6  # of Chinese, for a word of English
@@ -212,10 +260,16 @@ def _instruct(given: TemplateInput) -> Turn:
     system = " ".join(_system_sentences(given))
     if given.instruction:
         system = f"{system}\n{given.instruction}"
-    lines = [*_clip_lines(given), *_request_lines(given)]
+    lines = [*_picture_lines(given), *_clip_lines(given), *_request_lines(given)]
     short = given.request.text or "describe the scene."
     lines.append(f"Request:\n{short}" if "\n" in short else f"Request: {short}")
     return Turn(system, "\n".join(lines))
+
+
+_FAITHFUL = (
+    "Keep the names, numbers, colours and directions of the request as they are. Say what is "
+    "there, not what is missing, unless the request itself does."
+)
 
 
 def _system_sentences(given: TemplateInput) -> Iterator[str]:
@@ -229,7 +283,18 @@ def _system_sentences(given: TemplateInput) -> Iterator[str]:
         low, high = (round(count * _CHARACTERS_A_WORD) for count in (low, high))
         unit = "characters"
     yield "You turn a short request into one prompt for a video generator."
-    yield "You are shown frames of a video in order of time and told what is known of it."
+    if not given.roles:
+        yield "There is no picture: the request is all that is known."
+    elif set(given.roles) == {"frame"}:
+        yield "You are shown frames of a video in order of time and told what is known of it."
+    else:
+        yield "You are shown pictures and told what each of them is to the video."
+    if form := document_form(goal):
+        yield form.instructions()
+        yield f"Write plain {language}, in the present tense."
+        yield _FAITHFUL
+        yield from _asked_besides(given)
+        return
     yield (f"Write one paragraph of plain {language} in the present tense, {low} to {high} {unit}.")
     if goal.style == "first":
         yield "If the request names a style, begin with it."
@@ -249,10 +314,8 @@ def _system_sentences(given: TemplateInput) -> Iterator[str]:
             "Tell the sounds as they occur; give speech only where the request does, in quotation "
             "marks."
         )
-    yield (
-        "Keep the names, numbers, colours and directions of the request as they are. Say what "
-        "is there, not what is missing, unless the request itself does."
-    )
+    yield _FAITHFUL
+    yield from _asked_besides(given)
     if goal.style == "last tags":
         yield "End with two to four tags of a word or two for style and light, between commas."
     pictures = '"the image"' if goal.openings else '"the video", "the image"'
@@ -262,8 +325,15 @@ def _system_sentences(given: TemplateInput) -> Iterator[str]:
     )
 
 
-def _clip_lines(given: TemplateInput) -> Iterator[str]:
-    """What is known of the clip, and what of it the prompt has to keep."""
+def _asked_besides(given: TemplateInput) -> Iterator[str]:
+    """What the target's makers and the user's options ask for besides."""
+    yield from given.target.instructions
+    if given.creativity in _CREATIVITY:
+        yield _CREATIVITY[given.creativity]
+
+
+def _picture_lines(given: TemplateInput) -> Iterator[str]:
+    """What the pictures are, and when."""
     times, duration = given.times, given.duration
     if duration is not None and times:
         length = f"of {_seconds(duration)}"
@@ -272,23 +342,55 @@ def _clip_lines(given: TemplateInput) -> Iterator[str]:
         else:
             places = (f"{at} at {_seconds(time)}" for at, time in enumerate(times, start=1))
             yield f"Frames: {', '.join(places)} {length}."
+    if set(given.roles) - {"frame"}:
+        yield from _role_lines(given)
     if given.shown in _SHOWN:
         yield (
             f"The frames are {_SHOWN[given.shown]}, not a camera picture. Describe the real scene "
             "behind it, never lines, flat colours, blur or a black background."
         )
+
+
+def _clip_lines(given: TemplateInput) -> Iterator[str]:
+    """What is known of the clip, and what of it the prompt has to keep."""
+    if given.video is not None:
+        yield f"The video to be generated: {given.video}."
     cuts = given.facts.cuts if given.facts is not None else None
     if cuts and len(cuts) <= _MOST_CUTS:
         yield f"The shot changes at {_listed([_seconds(cut) for cut in cuts])}."
     elif cuts:
         yield f"The shot changes {len(cuts)} times."
+    if given.nouns:
+        yield f"Labels given for the picture: {', '.join(given.nouns)}."
     yield _camera_line(given)
     yield _look_line(given)
+    if given.variation > 1:
+        yield _variation_line(given)
     if given.is_region:
         yield (
             "The frames are one region of a larger picture. Describe what is in this region only; "
             "the rest is described elsewhere."
         )
+
+
+def _role_lines(given: TemplateInput) -> Iterator[str]:
+    """What the pictures are, where they are not all frames of one video."""
+    roles = given.roles
+    places: dict[Role, list[str]] = {}
+    for place, role in enumerate(roles, start=1):
+        places.setdefault(role, []).append(str(place))
+    for role, numbers in places.items():
+        if len(numbers) == 1:
+            yield f"Picture {numbers[0]} is {_PARTS[role]}."
+        else:
+            yield f"Pictures {_listed(numbers)} are {_PARTS_MANY.get(role, _PARTS[role])}."
+    if "last" in roles:
+        yield (
+            "Describe what moves and changes from the first picture to the last frame, step by "
+            "step; both are given, so do not describe them apart."
+        )
+    elif "first" in roles:
+        yield "Describe how the video goes on from it; keep what is in it as it looks there."
 
 
 def _camera_line(given: TemplateInput) -> str:
@@ -305,8 +407,23 @@ def _look_line(given: TemplateInput) -> str:
     """What is fixed and what is free, in one place."""
     shown = given.shown in _SHOWN
     nothing_else = "Add no people, objects or events that are in neither."
+    if given.creativity == "high":
+        nothing_else = "Objects and side actions that fit may be added."
+    if not given.roles:
+        added = nothing_else if given.creativity == "high" else "Add no main subject and no event."
+        fixed = fixed_by(given.controls)
+        control = f"The generator also follows a control that fixes {fixed}. " if fixed else ""
+        if given.creativity == "low":
+            return f"{control}What the request leaves open stays open."
+        return (
+            f"{control}What the request leaves open is yours to choose, as it goes with the "
+            f"request. {added}"
+        )
     if not given.controls:
-        return f"What the request leaves open is as in the frames. {nothing_else}"
+        where = "frames" if "frame" in given.roles else "pictures"
+        free = _free_to_vary(given) if given.variation > 1 else ""
+        but = f", but for {free}" if free else ""
+        return f"What the request leaves open is as in the {where}{but}. {nothing_else}"
     fixed, free = fixed_by(given.controls), free_under(given.controls).capitalize()
     what = "a control that fixes" if len(given.controls) == 1 else "controls that fix"
     told = f"The generator also follows {what} {fixed}: agree with the frames in these."
@@ -316,9 +433,39 @@ def _look_line(given: TemplateInput) -> str:
     return f"{told} {nothing_else}"
 
 
+def _free_to_vary(given: TemplateInput) -> str:
+    """What neither a control nor the picture of a first or last frame settles."""
+    if {"first", "last"} & set(given.roles):
+        return ""
+    return free_under(given.controls) if given.controls else _USUALLY_FREE
+
+
+def _variation_line(given: TemplateInput) -> str:
+    """What makes a variation another than the earlier ones; the same for the same number.
+
+    Nothing is said of the earlier ones, which may be written at the same time by another process.
+    """
+    free = _free_to_vary(given)
+    choose = "other details of the setting and the materials than come to mind first"
+    if "light" in free and not given.request.times:
+        light = _LIGHTS[(given.variation - 2) % len(_LIGHTS)]
+        choose = f"{light}, and details of the setting that go with it"
+    elif not free:
+        choose = "another pace and other small motions than come to mind first"
+    return (
+        f"This is variation {given.variation} of the prompt: keep all that the request says, and "
+        f"where it leaves them open choose {choose}."
+    )
+
+
 def _request_lines(given: TemplateInput) -> Iterator[str]:
     """How the kinds of words that are in the request are to be treated."""
     request = given.request
+    if given.style:
+        place = _PLACE_OF_STYLE.get(
+            given.target.style, "name it where the style is told, and keep to it"
+        )
+        yield f"Style: {given.style}; {place}."
     if request.edits:
         yield (
             "The request orders a change. Describe the result as if it had always been so, and do "
@@ -331,7 +478,10 @@ def _request_lines(given: TemplateInput) -> Iterator[str]:
         why = " The generator writes or speaks what stands in them." * bool(given.target.quotes)
         yield f"Write with these very letters and quotation marks: {', '.join(quotes)}.{why}"
     if request.timed_lines:
-        yield "The request gives times: keep that order of events, and write no times."
+        times = (
+            "these times" if given.target.document else "that order of events, and write no times"
+        )
+        yield f"The request gives times: keep {times}."
 
 
 def _seconds(time: Fraction | float) -> str:
@@ -343,7 +493,7 @@ TEMPLATES: dict[str, Template] = {
     for made in (
         Template("verbatim/1", _verbatim),
         Template("predict1-text/1", _predict1_text, max_images=0, reserve=512),
-        Template("predict1-video/1", _predict1_video, max_images=1, reserve=400),
+        Template("predict1-video/1", _predict1_video, max_images=1, reserve=400, needs_images=True),
         Template("instruct/2", _instruct, takes_instruction=True),
     )
 }
