@@ -19,7 +19,20 @@ from promptlift.errors import OutputError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["cache_folder", "content_id", "html_templates", "replacing", "write_atomic"]
+__all__ = [
+    "GIT_LFS_REMEDY",
+    "LFS_POINTER",
+    "cache_folder",
+    "check_folder",
+    "content_id",
+    "html_templates",
+    "replacing",
+    "write_atomic",
+]
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that stands for another, which a clone without Git LFS leaves out."""
+GIT_LFS_REMEDY = "run `git lfs pull` in its repository"
 
 _WHOLE_BYTES = 64 * 2**20
 _BLOCK_BYTES = 2**20
@@ -94,6 +107,20 @@ def replacing(path: Path) -> Iterator[Path]:
             what = error.strerror or str(error)
             remedy = "free disk space, or choose another path"
         raise OutputError(f"cannot write {str(path)!r}: {what}", remedy=remedy) from error
+
+
+def check_folder(output: Path | None) -> None:
+    """See that the folder of an output is there, before anything is spent on it.
+
+    Raises:
+        OutputError: It is not.
+    """
+    if output is not None and not output.parent.is_dir():
+        folder = str(output.parent)
+        raise OutputError(
+            f"there is no directory {folder!r}",
+            remedy=f"run `mkdir -p {shlex.quote(folder)}` first",
+        )
 
 
 @contextlib.contextmanager

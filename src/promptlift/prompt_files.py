@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptlift.cosmos.formats import CONTROLS, Layout, SpecItem
+from promptlift.cosmos.formats import Layout, SpecItem
 from promptlift.cosmos.spec_file import BOM, Node, Spec, parse_values, read_spec, read_text
 from promptlift.errors import SpecError
 from promptlift.targets import TARGET_NAMES
+from promptlift.targets.documents import document_target
+from promptlift.types import COSMOS_CONTROLS
 
 if TYPE_CHECKING:
     from promptlift.types import Kind
@@ -23,7 +25,6 @@ MAX_LETTERS = 65_536
 """Longest text that is taken for a prompt; the largest limit of a target is some 1,000 tokens."""
 
 _SUFFIXES = (".txt", ".json", ".jsonl")
-# "temporal_caption" tells the scene in prose in the JSON prompts of Cosmos3.
 _PROMPT_KEY = re.compile(r"prompt(?!_?(?:path|file|id))\w*|(?:\w+_)?caption")
 _JSON_CHARACTER = re.compile(
     r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.",  # a pair of halves is one character
@@ -86,7 +87,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
         parts = path.relative_to(folder).parts
         if (
             path.suffix.lower() in _SUFFIXES
-            and not path.stem.endswith("schema")
+            and not path.stem.endswith(("schema", ".negative"))
             and not any(part.startswith((".", "neg_", "negative")) for part in parts)
             and path.is_file()
         ):
@@ -160,9 +161,9 @@ def _of_spec(spec: Spec, item: SpecItem) -> Iterator[PromptInFile]:
     """The prompt of an item, from its own file where it names one."""
     if item.error is not None:
         raise item.error
-    kinds = [CONTROLS[key][1] for key in item.hints] if item.video is None else []
+    kinds = [COSMOS_CONTROLS[key][1] for key in item.hints] if item.video is None else []
     control = next((kind for kind in kinds if kind is not None), None)
-    node = item.owner.members.get("prompt")
+    node = item.owner.members.get(item.key)
     if node is not None and isinstance(node.value, str):
         found = [_json_text(spec.path, spec.text, node)]
     elif item.prompt_path is not None:
@@ -182,6 +183,10 @@ def _below(
     path: Path, source: str, node: Node, *, texts_are_prompts: bool = True
 ) -> Iterator[PromptInFile]:
     """The prompts in a JSON value of no known format."""
+    if document := document_target(node.members):
+        text = source[node.start : node.end]
+        yield PromptInFile(path, source, text, node.start, target=document)
+        return
     for item in node.items:
         if not isinstance(item.value, str):
             yield from _below(path, source, item)

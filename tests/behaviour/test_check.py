@@ -68,7 +68,7 @@ def test_specs_records_and_nested_json(tmp_path: Path) -> None:
     escaped = "A “red” car\n" + CUT
     region = {"prompt": CUT, "region_definitions_path": [0, 0, 1, 1]}
     spec = {"prompt": GOOD, "input_video_path": "a.mp4", "edge": {}, "regional_prompts": [region]}
-    record = {"schema_version": 1, "short_prompt": "a car", "prompt": CUT, "target": "wan"}
+    record = {"schema_version": 1, "short_prompt": "a car", "prompt": CUT, "target": "wan-2.2"}
     files: dict[str, Any] = {
         "a_spec.json": spec,
         "b_record.json": record | {"attempts": [{"prompt": CUT}]},
@@ -89,7 +89,7 @@ def test_specs_records_and_nested_json(tmp_path: Path) -> None:
         ("e_list.json", 3, "ok"),
     ]
     assert found[0]["target"] == "cosmos-transfer1"
-    assert found[2]["target"] == "wan"
+    assert found[2]["target"] == "wan-2.2"
     assert all({"findings", "claims", "text"} <= one.keys() for one in found)
 
 

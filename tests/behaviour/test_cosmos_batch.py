@@ -71,6 +71,21 @@ def test_a_row_says_what_the_item_is(desk: Desk) -> None:
     assert (row.video, row.options["control"]) == (str(desk.folder / DEPTH), "depth")
 
 
+def test_a_prompt_without_a_video_is_a_row_of_words_alone(desk: Desk) -> None:
+    """Each view's prompt is a row; one with neither words nor a video is a row with trouble."""
+    text = [{"prompt": "a road", "prompt_left": "a field"}, {"prompt": " "}]
+    front, left, empty = SpecRows([desk.put("a.jsonl", text)]).rows()
+    assert [(row.id, row.prompt, row.video) for row in (front, left)] == [
+        ("a-line-1", "a road", ""),
+        ("a-line-1-prompt_left", "a field", ""),
+    ]
+    assert front.options == {"target": "cosmos-predict1", "controls": []}
+    assert "neither a prompt nor a video" in (empty.trouble or ("", ""))[1]
+    array = [{"prompt": "a broom", "output_video": "o.mp4"}]
+    (row,) = SpecRows([desk.put("b.json", array)]).rows()
+    assert (row.prompt, row.video, row.trouble) == ("a broom", "", None)
+
+
 def test_what_is_kept_is_no_row_and_what_cannot_be_planned_is_one_with_trouble(desk: Desk) -> None:
     """A person is told how many are kept; trouble has its reason and its remedy."""
     notes: list[str] = []

@@ -36,6 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encode(root / "assets" / f"{name}.mp4", Recipe(frames=2, width=size[0], height=size[1]))
     encode(root / "assets" / "one.mp4", Recipe(frames=1, width=1280, height=720))
     (root / "assets" / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    (root / "assets" / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid 0\n")
     (root / "assets" / "boxes.json").write_text("[[0, 0, 1, 1]]")
     return root
 
@@ -106,6 +107,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
         {},
         "silently asked without a picture",
     ),
+    "a Git LFS pointer": (base("assets/lfs.mp4", vis={}), "fails", {}, "git lfs pull"),
     "no video": (base("assets/absent.mp4", vis={}), "fails", {}, "preprocessors.py"),
     "regions that work": (
         regional([0, 0, 1, 1], HD),
@@ -139,6 +141,20 @@ CASES: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     ),
     "an odd side": (base("assets/odd.mp4", edge={}), "fails", {}, "1000x750 is 939x704"),
     "a weight map": (base(vis={"control_weight": "weights.pt"}), "works", {}, ""),
+    "several views": (
+        {"hdmap": {"input_control": [VGA] * 6}, "view_condition_video": VGA},
+        "ignored",
+        {},
+        "sigma_max is always 80 there",
+    ),
+    "several views and a prompt": (
+        {"prompt": SHORT, "hdmap": {"input_control": [VGA]}},
+        "fails",
+        {},
+        "transfer_multiview.py:243",
+    ),
+    "a driving scene": ({"lidar": from_file(VGA)}, "ignored", {}, "utils.py:1236-1237"),
+    "a driving scene at 70": ({"lidar": from_file(VGA), "sigma_max": 70}, "fails", {}, "1236"),
     "Transfer2.5": ({"name": "a", "video_path": VGA, "edge": {}}, "ignored", {}, "transfer2.5"),
     "a control_path": ({"prompt": SHORT, "edge": {"control_path": VGA}}, "ignored", {}, "2.5"),
     **{
@@ -253,4 +269,5 @@ def test_the_samples_of_nvidia(cosmos_assets: Path) -> None:
     short = {name: outcome for name, outcome in outcomes.items() if name.endswith("short_prompt")}
     assert list(short.values()) == ["works"] * 4
     assert outcomes["uniform_weights"] == "works"
+    assert {one for name, one in outcomes.items() if "sample_av" in name} == {"ignored"}
     assert outcomes["multi_control"] == outcomes["single_control_regional_prompt"] == "fails"

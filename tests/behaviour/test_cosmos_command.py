@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from loaders import cosmos as rules
-from loaders.desk import Desk
+from loaders.desk import MORE, Desk
 from promptlift.cli.main import _run
+from promptlift.options import Options
+from stubs.openai_server import StubServer
 
 SHORT = "a red hot-air balloon drifts over the hills"
 SPEC = {"prompt": SHORT, "input_video_path": "assets/rgb.mp4", "edge": {"control_weight": 1.0}}
@@ -120,8 +122,36 @@ def test_items_that_nothing_is_added_to_stay_as_they_are(
     assert [item.status for item in result.items] == ["done"]
 
 
+def test_batches_of_words_alone_are_run(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of Predict1, each view's prompt too, and of Predict2: a server is asked without pictures."""
+    left = {"prompt": SHORT, "prompt_left": SHORT}
+    desk.put("one.jsonl", [{"prompt": SHORT}, left])
+    desk.put("two.json", [{"prompt": SHORT, "output_video": "a.mp4"}])
+    long = f"A red hot-air balloon drifts over the hills. {MORE}"
+    with StubServer(reply=long, models=["Qwen2.5-VL-7B-Instruct"]) as server:
+        engine = ("--engine", "openai", "--base-url", server.base_url)
+        specs = ("cosmos", "upsample", *engine, "one.jsonl", "two.json")
+        assert _run([*specs]) == 0, capsys.readouterr().err
+        assert "looking at no video" in capsys.readouterr().err
+        asked = [one.asked for one in server.received if one.asked]
+        assert len(asked) >= 1
+        assert not any(one.sizes for one in asked)
+        assert (server.violations, _run([*specs, "-q"])) == ([], 0)  # which asks nobody
+        assert len(asked) == len([one for one in server.received if one.asked])
+    lines = Path("one.upsampled.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"prompt": long},
+        {"prompt": long, "prompt_left": long},
+    ]
+    (item,) = json.loads(Path("two.upsampled.json").read_text(encoding="utf-8"))
+    assert item == {"prompt": long, "output_video": "a.mp4"}
+
+
 def test_what_the_detector_is_to_find_is_named(desk: Desk) -> None:
-    """As far as the prompt does not name it; a region's own prompt gets nothing of it."""
+    """As far as the prompt does not name it; a region's own prompt gets nothing of it.
+
+    Masks, regions and label files beside a segmentation name things too.
+    """
     seg = {"input_control_prompt": "balloon . church . two cows ."}
     region = {"prompt": "a red balloon", "region_definitions_path": [0, 0, 0.5, 1]}
     desk.put("spec.json", {**SPEC, "seg": seg, "regional_prompts": [region]})
@@ -129,6 +159,16 @@ def test_what_the_detector_is_to_find_is_named(desk: Desk) -> None:
     _, arguments = rules.transfer1_spec(desk.folder / "spec.upsampled.json")
     assert arguments["prompt"].startswith(f"{SHORT}. In view: a church and two cows. The camera ")
     assert arguments["regional_prompts"][0]["prompt"] == region["prompt"]
+    labels = {"(0, 0, 0, 0)": {"class": "BACKGROUND"}, "(9, 0, 0, 255)": {"class": "red_barn,x7"}}
+    desk.put("assets/semantic_segmentation_labels_0000.json", labels)
+    desk.put("assets/semantic_segmentation_labels_0001.json", ["no labels"])
+    seg = {"input_control": "assets/depth.mp4", "control_weight_prompt": "church"}
+    region["prompt"] = "a goat stands in the snow"
+    desk.put("named.json", {**SPEC, "seg": seg, "regional_prompts": [region]})
+    assert call("named.json", "-q") == 0
+    _, arguments = rules.transfer1_spec(desk.folder / "named.upsampled.json")
+    named = "In view: a church, a goat and a red barn."
+    assert arguments["prompt"].startswith(f"{SHORT}. {named}")
 
 
 def test_a_dry_run_shows_the_change_and_writes_nothing(
@@ -185,6 +225,28 @@ def test_mistakes_in_the_call(
     assert call("spec.json", *arguments) == 2
     assert said in capsys.readouterr().err
     assert not (desk.folder / "spec.upsampled.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "follows"),
+    [
+        ("vis", "blur", ("blur",)),
+        ("hdmap", "lines", ("lines",)),
+        ("wsm", "lines", ("lines",)),
+        ("keypoint", "lines", ("keypoint",)),
+        ("lidar", "depth", ("lidar",)),
+        ("upscale", "rgb", ("upscale",)),
+        ("edge", "edge", ()),
+    ],
+)
+def test_a_control_may_have_cosmos_own_name(
+    desk: Desk, name: str, kind: str, follows: tuple[str, ...]
+) -> None:
+    """Of it follow what the video shows and what the generator is made to follow."""
+    options = Options(control=name)
+    assert (options.control, options.controls) == (kind, follows)
+    assert Options(control=name, controls="depth,hdmap").controls == ("depth", "lines")
+    assert _run(["run", "assets/depth.mp4", SHORT, "--control", name, "--dry-run"]) == 0
 
 
 SAMPLES = (

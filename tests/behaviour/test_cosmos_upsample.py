@@ -21,6 +21,7 @@ from loaders.desk import (
     SPEC,
     STRICT,
     Desk,
+    answer,
     entries,
     long,
     reasons,
@@ -28,6 +29,7 @@ from loaders.desk import (
 )
 from media.make import BLACK, WHITE, film
 from promptlift.errors import ConfigEngineError, ItemEngineError
+from promptlift.targets import target as find_target
 from promptlift.testing import FakeEngine
 from stubs.faulty_engine import FaultyEngine
 
@@ -164,7 +166,145 @@ def test_a_prompt_file_gets_a_new_one_beside_or_is_replaced_in_place(desk: Desk)
     assert statuses(desk.run(shared, in_place=True)) == ["kept", "kept"]
 
 
+COSMOS3 = {
+    "model_mode": "video2video",
+    "prompt_path": "made/p.json",
+    "negative_prompt_file": "made/negative.json",
+    "resolution": "480",
+    "aspect_ratio": "4,3",
+    "num_frames": 121,
+    "fps": 24,
+    "depth": {"control_path": DEPTH},
+}
+EXAMPLE = find_target("cosmos3").examples[0]
+
+
+def test_a_json_prompt_file_stays_json(desk: Desk) -> None:
+    """Only the prompt in it changes; a document is kept, even with --again."""
+    strict = {key: value for key, value in STRICT.items() if key != "prompt"}
+    desk.put("p.json", {"Prompt": SHORT, "note": 1})
+    spec = desk.put("spec.json", {**strict, "prompt_path": "p.json"})
+    (done,) = desk.run(spec)
+    made = desk.folder / "spec.upsampled.prompt.json"
+    assert (done.format, done.items[0].after) == ("transfer2.5", long(SHORT))
+    assert json.loads(made.read_text()) == {"Prompt": long(SHORT), "note": 1}
+    assert "all of its text" in str(done.items[0].warnings)
+    desk.put("p.json", {"subjects": [], "duration": "4s"})
+    assert "JSON prompt" in reasons(desk.run(spec, again=True))[0]
+
+
+def cosmos3(desk: Desk, short: str) -> dict[str, Any]:
+    """The document of the latest request, made of the example's."""
+    desk.options = {"on_reject": "best"}
+    assert desk.engine.requests[-1].short_prompt == short
+    video = desk.engine.requests[-1].video
+    assert video is not None
+    assert (str(video.size), video.fps, video.frames) == ("736x544", 24, 121)
+    size = {"W": 736, "H": 544}
+    told = {"resolution": size, "aspect_ratio": "4,3", "duration": "5s", "fps": 24}
+    return {**json.loads(EXAMPLE.prompt), **told}
+
+
+def test_a_document_of_cosmos3_goes_where_its_spec_says(desk: Desk) -> None:
+    """It is made once, for the video that the spec orders, and again with --again, of the same
+    short prompt; one that somebody wrote is kept, and what its spec says otherwise is a warning.
+    """
+    desk.engine = FakeEngine([EXAMPLE.prompt], context=None)
+    desk.options = {"on_reject": "best"}
+    spec = desk.put("spec.json", COSMOS3)
+    file, beside = desk.folder / "made/p.json", desk.folder / "spec.upsampled.prompt.json"
+    (done,) = desk.run(spec)
+    assert json.loads(file.read_text()) == cosmos3(desk, "")
+    assert (desk.folder / "spec.upsampled.json").read_bytes() == spec.read_bytes()
+    assert any("'made/p.json' is not there yet" in note for note in desk.notes)
+    assert "negative.json' is not there; --negative" in done.items[0].warnings[0]
+    before = file.read_bytes()
+    assert statuses(desk.run(spec)) == ["kept"]
+    desk.options["negative"] = True
+    desk.run(spec, again=True)
+    assert (file.read_bytes(), json.loads(beside.read_text())) == (before, cosmos3(desk, ""))
+    negative = json.loads((desk.folder / "made/negative.json").read_text())
+    assert "blurry" in negative["subjects"][0]["description"]
+    assert "negative_prompt" not in json.loads((desk.folder / "spec.upsampled.json").read_text())
+
+    desk.put("made/p.json", {**json.loads(EXAMPLE.prompt), "fps": 30, "duration": "9s"})
+    other = desk.put("other.json", COSMOS3)
+    (kept,) = desk.run(other)
+    assert "long already" in reasons([kept])[0]
+    assert [line.split(",")[0] for line in kept.items[0].warnings] == [
+        "'p.json' says fps 30",
+        "'p.json' says aspect_ratio 16",
+        "'p.json' says duration 9s",
+    ]
+    desk.run(other, again=True, in_place=True)
+    assert json.loads(file.read_text()) == cosmos3(desk, caption())
+    assert other.read_bytes() == spec.read_bytes()
+
+    odd = {**COSMOS3, "resolution": [], "fps": 1e-310, "num_frames": 10**400}
+    assert statuses(desk.run(desk.put("odd.json", odd), again=True, dry_run=True)) == ["rejected"]
+
+    desk.put("made/p.json", {"prompt": EXAMPLE.short})
+    desk.run(spec, in_place=True)
+    assert json.loads(file.read_text()) == cosmos3(desk, EXAMPLE.short)
+
+
+def caption() -> str:
+    """What the example tells in short."""
+    return str(json.loads(EXAMPLE.prompt)["temporal_caption"])
+
+
 # What is looked at
+
+
+def test_of_several_views_the_foremost_is_shown(desk: Desk) -> None:
+    """Whatever their order; every file has to be there, and nothing but the prompt changes. The
+    control that a robot's cameras follow is told by its video's name.
+    """
+    rgb, lines = {"input_path": RGB}, {"control_path": DEPTH}
+    specs: dict[str, tuple[dict[str, Any], list[str]]] = {
+        "predict": ({"rear": {"video_path": DEPTH}, "front_wide": {"video_path": RGB}}, []),
+        "transfer": ({"name": "a", "rear": lines, "front_wide": {**rgb, **lines}}, ["wsm"]),
+        "robot": ({"name": "a", "hand_left": lines, "head_color": {**rgb, **lines}}, ["depth"]),
+    }
+    for name, (views, controls) in specs.items():
+        spec = desk.put(f"{name}.json", {"prompt": SHORT, **views})
+        (done,) = desk.run(spec)
+        assert (statuses([done]), shown(desk)) == (["done"], (160, 96))
+        assert entries(desk.folder / f"{name}.upsampled.promptlift.json")[0]["controls"] == controls
+        made = json.loads((desk.folder / f"{name}.upsampled.json").read_text())
+        assert made == {"prompt": long(SHORT), **views}
+    missing = {"prompt": SHORT, "rear": {"video_path": "no.mp4"}, "front_wide": {"video_path": RGB}}
+    assert "'no.mp4' is not there" in reasons(desk.run(desk.put("m.json", missing)))[0]
+
+
+def test_the_prompt_of_several_transfer1_views_goes_apart(desk: Desk) -> None:
+    """transfer_multiview.py stops at a prompt in the spec: a new one gets a file of its own."""
+    content = {"view_condition_video": RGB, "hdmap": {"input_control": [DEPTH, DEPTH]}}
+    desk.engine = FakeEngine([f"A robot arm hands a cup to a woman. {MORE}"], context=None)
+    spec = desk.put("spec.json", content)
+    (done,) = desk.run(spec)
+    assert "--prompt" in done.items[0].warnings[0]
+    assert (desk.folder / "spec.upsampled.json").read_bytes() == spec.read_bytes()
+    assert (desk.folder / "spec.upsampled.prompt.txt").read_text().endswith(f"{MORE}\n")
+    assert statuses(desk.run(spec)) == ["kept"]
+    spec = desk.put("said.json", {"prompt": SHORT, **content})
+    desk.run(spec)
+    made = json.loads((desk.folder / "said.upsampled.json").read_text())
+    assert made == {**content, "prompt": f"A robot arm hands a cup to a woman. {MORE}"}
+
+
+def test_nothing_is_said_of_a_camera_that_the_spec_orders(desk: Desk) -> None:
+    """Neither is a measurement told, nor may an answer add a move; the user's words may have it."""
+    plenoptic = {"name": "a", "input_path": RGB, "camera_sequence": ["static", "rot_left"]}
+    spec = desk.put("spec.json", {**plenoptic, "prompt": SHORT})
+    desk.options = {"template": "instruct/2"}
+    moved = FakeEngine(lambda one: f"{answer(one)} The camera pans to the left.", context=None)
+    done = desk.run(spec, engine=moved)
+    assert statuses(done) == ["rejected"]
+    assert "ordered apart from the prompt" in reasons(done)[0]
+    assert all("Camera: say nothing of it." in one.text for one in moved.requests)
+    spec = desk.put("spec.json", {**plenoptic, "prompt": f"{SHORT}, the camera pans left"})
+    assert statuses(desk.run(spec, engine=moved)) == ["done"]
 
 
 def shown(desk: Desk) -> tuple[int, int]:
@@ -331,12 +471,15 @@ def test_a_long_prompt_is_kept(desk: Desk) -> None:
 def test_what_an_item_lacks_is_its_reason(desk: Desk) -> None:
     """Each fails by itself and says what is missing; its line stays as it was."""
     (desk.folder / "latin.txt").write_bytes(b"caf\xe9")
+    (desk.folder / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid 0\n")
     file = {"name": "f", "video_path": RGB, "edge": {}}
     cases: list[tuple[dict[str, Any], str]] = [
         ({**STRICT, "video_path": "assets/no.mp4"}, "the video 'assets/no.mp4' is not there"),
         ({**STRICT, "depth": {"control_path": "no.mp4"}}, "the depth control 'no.mp4' is not"),
         ({**STRICT, "video_path": "", "edge": None}, "no video to look at"),
         ({**STRICT, "video_path": "spec.jsonl"}, "not a video"),
+        ({**STRICT, "video_path": "lfs.mp4"}, "Git LFS pointer"),
+        ({**file, "prompt_path": "lfs.mp4"}, "git lfs pull"),
         ({**STRICT, "video_path": "a\u0000b"}, "is not there"),
         ({**STRICT, "video_path": "x" * 5000}, "is not there"),
         ({**file, "prompt_path": "no.txt"}, "'no.txt' is not there"),

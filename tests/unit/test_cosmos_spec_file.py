@@ -205,6 +205,17 @@ def put(folder: Path, name: str, content: Any) -> Path:
         ([{"input_video": "a.mp4", "prompt": "x", "output_video": "o.mp4"}], "predict2"),
         (PREDICT25, "predict2.5"),
         ({"samples": {"a": {"prompt": "x", "input_path": "in.mp4"}}}, "predict2.5"),
+        ('{"prompt": "x"}\n{"prompt": "y", "prompt_left": "z"}', "predict1"),
+        ([{"prompt": "x", "output_video": "o.mp4"}], "predict2"),
+        ({"inference_type": "text2world", "samples": {"a": {"prompt": "x"}}}, "predict2.5"),
+        ({"prompt_path": "p.txt", "rear": {"video_path": "a.mp4"}}, "predict2.5-multiview"),
+        ({"name": "a", "rear": {"control_path": "a.mp4"}}, "transfer2.5-multiview"),
+        ({"name": "a", "head_color": {"input_path": "a.mp4"}}, "transfer2.5-agibot"),
+        (
+            {"name": "a", "input_path": "a.mp4", "camera_sequence": ["static", "rot_left"]},
+            "transfer2.5-plenoptic",
+        ),
+        ({"name": "a", "model_mode": "video2video", "depth": {"control_path": "a"}}, "cosmos3"),
     ],
 )
 def test_the_format_follows_from_the_keys(tmp_path: Path, content: Any, form: str) -> None:
@@ -213,6 +224,24 @@ def test_the_format_follows_from_the_keys(tmp_path: Path, content: Any, form: st
     assert read_spec(path).format.name == form
     assert read_spec(path).detected
     assert not read_spec(path, form=form).detected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form", "what"),
+    [
+        ("a.json", TRANSFER1, "predict2.5", "those of transfer1, not of predict2.5"),
+        ("a.jsonl", [{"prompt": "x"}], "transfer1", "those of predict1, not of transfer1"),
+        ("a.json", [{"input_video": "a"}], "predict1", "those of predict2, not of predict1"),
+    ],
+)
+def test_a_wrong_format_is_named_beside_the_right_one(
+    tmp_path: Path, name: str, content: Any, form: str, what: str
+) -> None:
+    """In one line; a file whose keys are those of none is read as the user says."""
+    with pytest.raises(SpecError, match=what):
+        read_spec(put(tmp_path, name, content), form=form)
+    other = put(tmp_path, "b.json", {"prompt": "x", "seed": 1})
+    assert read_spec(other, form="transfer1").items[0].prompt == "x"
 
 
 def batch(tmp_path: Path, lines: list[Any], base: Any = TRANSFER1) -> Spec:
@@ -285,7 +314,9 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
     ("name", "content", "what"),
     [
         ("a.json", b'{"prompt":\n "\xe9t\xe9"}', "line 2 holds a byte that is no UTF-8"),
+        ("a.json", "version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         ("a.jsonl", "\n\n", "nothing in it"),
+        ("a.json", {"samples": {}}, "nothing in it"),
         ("a.jsonl", "{\n", "not JSON at line 1"),
         ("a.yaml", "prompt: x", "YAML"),
         ("a.json", {"hello": 1}, "no format that promptlift knows"),

@@ -12,7 +12,7 @@ import click
 
 from promptlift.errors import SpecError
 from promptlift.text import compact_json, counted, plain_text
-from promptlift.types import Kind
+from promptlift.types import COSMOS_CONTROLS, Kind
 
 if TYPE_CHECKING:
     from promptlift.prompt_files import PromptInFile
@@ -35,7 +35,7 @@ UNREADABLE = 2
 @click.option("--video", metavar="CLIP", help="Measure this clip and compare with it.")
 @click.option(
     "--control",
-    type=click.Choice(get_args(Kind)),
+    type=click.Choice(tuple(dict.fromkeys((*get_args(Kind), *COSMOS_CONTROLS)))),
     help="Kind of the control video that the prompts were written from.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per prompt.")
@@ -52,7 +52,7 @@ def _check_files(
     prompt: str | None,
     target: str | None,
     video: str | None,
-    control: Kind | None,
+    control: str | None,
     as_json: bool,
     form: str,
 ) -> int:
@@ -65,15 +65,18 @@ def _check_files(
     Exit codes: 0 no errors, 1 at least one error, 2 a file cannot be read.
     """
     from promptlift.api import check
+    from promptlift.options import Options
     from promptlift.targets import DEFAULT_TARGET
     from promptlift.targets import target as find_target
 
     find_target(target or DEFAULT_TARGET)
-    facts = None
+    shown = Options(control=control).control
+    facts = info = None
     if video is not None:
         from promptlift.video import analyse
 
-        facts = analyse(video).facts
+        analysis = analyse(video)
+        facts, info = analysis.facts, analysis.info
     counts: Counter[str] = Counter()
     read: set[Path] = set()
     for path, found in _prompts(files, counts):
@@ -86,7 +89,8 @@ def _check_files(
                 short_prompt=one.short_prompt if prompt is None else prompt,
                 target=wanted,
                 facts=facts,
-                control=control or one.control,
+                control=shown or one.control,
+                info=info,
             )
             counts.update(finding.severity for finding in review.findings)
             if as_json:

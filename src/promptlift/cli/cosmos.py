@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "cosmos"]
 
-FORMATS = ("transfer1", "transfer1-batch", "transfer2.5", "predict1", "predict2", "predict2.5")
+FORMATS = (
+    *("transfer1", "transfer1-batch", "transfer2.5", "transfer2.5-multiview"),
+    *("transfer2.5-agibot", "transfer2.5-plenoptic", "cosmos3"),
+    *("predict1", "predict2", "predict2.5", "predict2.5-multiview"),
+)
 """Stand here so that help loads no reader."""
 
 _PATH = click.Path(path_type=Path)
@@ -193,7 +197,8 @@ def _report(result: SpecResult, note: Callable[[str], None], *, dry_run: bool) -
             before, after = len(item.before.split()), len((item.after or "").split())
             tokens = item.record.tokens
             about = "about " if tokens.target_estimated else ""
-            shown = "the video" if item.look_at == "rgb" else f"the {item.look_at} control"
+            shown = {"rgb": "the video", None: "no video"}.get(item.look_at)
+            shown = shown or f"the {item.look_at} control"
             note(
                 f"{where}: {before} -> {after} words, {about}{tokens.target} of "
                 f"{tokens.target_limit} tokens, looking at {shown}"

@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 from promptlift import __version__
-from promptlift.cosmos.formats import CONTROLS
 from promptlift.cosmos.plan import ItemResult
 from promptlift.cosmos.upsample import SpecResult
 from promptlift.errors import PromptliftError
@@ -22,7 +21,7 @@ from promptlift.review.marks import STATUS_SIGNS, marked_texts
 from promptlift.review.result import check_of
 from promptlift.targets.templates import fixed_by, free_under
 from promptlift.text import counted
-from promptlift.types import Box, Instant, Size
+from promptlift.types import COSMOS_CONTROLS, Box, Instant, Size
 from promptlift.video.reader import FrameChoice, hint_frames
 from promptlift.video.source import VideoRegion, open_video
 from promptlift.video.workers import isolated_call
@@ -68,7 +67,7 @@ def render_review_sheet(
             check_of=check_of,
             fixed_by=fixed_by,
             free_under=free_under,
-            controls_of=lambda item: tuple(CONTROLS[key][0] for key in item.hints),
+            controls_of=lambda item: tuple(COSMOS_CONTROLS[key][0] for key in item.hints),
         )
 
 
@@ -95,7 +94,9 @@ def _decode(
     """The frames at some times as data: addresses; without times, or of a region, the chosen."""
     from PIL import Image
 
-    choice = FrameChoice(options.strategy, options.frames, options.fps, options.exact)
+    choice = FrameChoice(
+        options.strategy, options.frame_count, options.fps, options.exact, options.at
+    )
     source = video if region is None else VideoRegion(video, region, choice)
     with open_video(source) as reader:
         if times and region is None:

@@ -7,6 +7,7 @@ mistake in a file written by hand.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from promptlift.cosmos.formats import FORMATS, Layout, SpecFormat, SpecItem
 from promptlift.errors import OptionError, SpecError
+from promptlift.files import GIT_LFS_REMEDY, LFS_POINTER
 
 __all__ = [
     "BOM",
@@ -32,6 +34,7 @@ __all__ = [
     "Spec",
     "apply_edits",
     "parse_values",
+    "prompt_in_json",
     "read_spec",
     "read_text",
     "scan_json",
@@ -178,6 +181,29 @@ def set_member(text: str, owner: Node, key: str, value: str, *, ascii_only: bool
     return Edit(start, start, f"{name}{colon[0]}{new},{gap}")
 
 
+def prompt_in_json(text: str) -> Node | None:
+    """The prompt in a prompt file that is JSON: a text, or the whole where it is a document.
+
+    Returns:
+        The only text, or the one whose key is ``prompt`` in any case; else the object itself;
+        None for a file that is plain text.
+    """
+    try:
+        root = scan_json(text, int(text.startswith(BOM)))
+    except SpecError:
+        return None
+    texts = {key.lower(): node for key, node in root.members.items() if _is_text(node)}
+    if "prompt" in texts:
+        return texts["prompt"]
+    if len(texts) == len(root.members) == 1:
+        return next(iter(texts.values()))
+    return root if root.members or _is_text(root) else None
+
+
+def _is_text(node: Node) -> bool:
+    return isinstance(node.value, str)
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A spec file that was read.
@@ -209,10 +235,7 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
         SpecError: It cannot be used, or its base cannot.
         OptionError: There is no such format.
     """
-    if form != "auto" and form not in FORMATS:
-        raise OptionError(
-            f"there is no format {form!r}", remedy=f"use auto or one of {', '.join(FORMATS)}"
-        )
+    chosen = _format_named(form)
     whole = None if base is None else _read_base(base)
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
@@ -222,15 +245,14 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
         )
     text = read_text(path)
     layout: Layout = "lines" if suffix == ".jsonl" else "document"
-    if form == "auto" and base is not None and layout == "lines":
-        form = "transfer1-batch"
-    chosen = FORMATS.get(form)
-    if chosen is not None and layout not in chosen.layouts:
-        layout = chosen.layouts[0]
+    if chosen is None and base is not None and layout == "lines":
+        chosen = FORMATS["transfer1-batch"]
+    if chosen is not None:
+        layout = _layout_of(chosen, text, layout)
     parsed = parse_values(text, layout)
     nodes = [node for _, node in parsed if isinstance(node, Node)]
+    nothing = SpecError("there is nothing in it", remedy="give a file with at least one item")
     if not nodes:
-        nothing = SpecError("there is nothing in it", remedy="give a file with at least one item")
         raise next((node for _, node in parsed if isinstance(node, SpecError)), nothing)
     found = chosen or _detect(nodes, layout)
     items: list[SpecItem] = []
@@ -244,7 +266,17 @@ def read_spec(path: Path, *, form: str = "auto", base: Path | None = None) -> Sp
                 raise
             owner = node if isinstance(node, Node) else Node(None, 0, 0)
             items.append(SpecItem(where, owner, None, error=error))
+    if not items:
+        raise nothing
     return Spec(path, text, found, chosen is None, tuple(items))
+
+
+def _format_named(name: str) -> SpecFormat | None:
+    if name != "auto" and name not in FORMATS:
+        raise OptionError(
+            f"there is no format {name!r}", remedy=f"use auto or one of {', '.join(FORMATS)}"
+        )
+    return FORMATS.get(name)
 
 
 def _read_base(path: Path) -> SpecItem:
@@ -274,6 +306,8 @@ def read_text(path: Path) -> str:
             f"it is longer than {MAX_BYTES // 2**20} MiB",
             remedy="check the name; cut a long batch in pieces",
         )
+    if data.startswith(LFS_POINTER):
+        raise SpecError("it is a Git LFS pointer, not the file itself", remedy=GIT_LFS_REMEDY)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -300,15 +334,36 @@ def parse_values(text: str, layout: Layout) -> list[tuple[str, Node | SpecError]
     return parsed
 
 
-def _detect(nodes: list[Node], layout: Layout) -> SpecFormat:
+def _fitting(nodes: list[Node], layout: Layout) -> list[SpecFormat]:
+    """The formats that values may be of."""
     possible = [form for form in FORMATS.values() if layout in form.layouts]
     # A batch needs every line to agree; one line with an override is enough to tell whose it is.
     fits = [form for form in possible if all(map(form.matches, nodes))]
-    fits = fits or [form for form in possible if any(map(form.matches, nodes))]
+    return fits or [form for form in possible if any(map(form.matches, nodes))]
+
+
+def _detect(nodes: list[Node], layout: Layout) -> SpecFormat:
+    fits = _fitting(nodes, layout)
     if len(fits) == 1:
         return fits[0]
     what = "its keys are those of no format that promptlift knows"
     if fits:
         what = f"its keys fit {' and '.join(form.name for form in fits)}"
-    names = ", ".join(form.name for form in fits or possible)
-    raise SpecError(what, remedy=f"name one with --format: {names}")
+    names = [form.name for form in fits] or FORMATS
+    raise SpecError(what, remedy=f"name one with --format: {', '.join(names)}")
+
+
+def _layout_of(chosen: SpecFormat, text: str, layout: Layout) -> Layout:
+    """How to read a file for a format that was named, unless its keys are those of others."""
+    fits: list[str] = []
+    with contextlib.suppress(SpecError):  # reading it says what is wrong
+        parsed = parse_values(text, layout)
+        nodes = [node for _, node in parsed if isinstance(node, Node)]
+        if not any(map(chosen.matches, nodes)):
+            fits = [form.name for form in _fitting(nodes, layout)]
+    if fits:
+        raise SpecError(
+            f"its keys are those of {' or '.join(fits)}, not of {chosen.name}",
+            remedy="correct --format, or leave it out",
+        )
+    return layout if layout in chosen.layouts else chosen.layouts[0]

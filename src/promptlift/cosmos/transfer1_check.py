@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from promptlift.cosmos.formats import SpecItem
 from promptlift.cosmos.spec_file import Node, Spec, read_spec, read_text
 from promptlift.errors import BudgetError, SpecError, VideoError
+from promptlift.files import GIT_LFS_REMEDY
 from promptlift.planning import Budget, Cost, make_plan
 from promptlift.text import counted
 from promptlift.tokens import PIXTRAL
@@ -27,6 +28,7 @@ COMMIT = "5005e82"
 CONTEXT = 4096
 RESERVE = 300
 _SIGMA_ALONE = 80
+_SIGMA_DEFAULT = 70.0  # transfer.py:81
 
 _DIFFUSION = "cosmos_transfer1/diffusion/inference"
 PIPELINE = f"{_DIFFUSION}/world_generation_pipeline.py"
@@ -36,6 +38,8 @@ PREPROCESSORS = f"{_DIFFUSION}/preprocessors.py"
 UPSAMPLER = "cosmos_transfer1/auxiliary/upsampler/model/upsampler.py"
 MISC = "cosmos_transfer1/utils/misc.py"
 READER = "cosmos_transfer1/utils/io.py"
+_MULTIVIEW = f"{_DIFFUSION}/transfer_multiview.py"
+_MULTIVIEW_KEYS = ("prompts", "view_condition_video")
 AUGMENTORS = "cosmos_transfer1/diffusion/datasets/augmentors/control_input.py"
 WRITER = "cosmos_transfer1/auxiliary/guardrail/common/io_utils.py"
 _VIDEO = "cosmos_transfer1/utils/video_utils.py"
@@ -148,7 +152,8 @@ def check_spec(
     try:
         read = read_spec(spec)
         whole = read.items[0]
-        _check_loading(read, input_video or whole.video, sigma_max)
+        video = input_video or _value(whole.owner, "input_video_path")
+        notes = _check_loading(read, str(video or ""), sigma_max)
         items = [whole] if batch is None else _batch_items(batch, spec)
     except SpecError as error:
         return [CheckResult(spec, outcome="fails", findings=[CheckFinding(str(error))])]
@@ -164,7 +169,8 @@ def check_spec(
                 own_prompt = prompt or _DEFAULT_PROMPT
         item = replace(item, prompt=own_prompt if isinstance(own_prompt, str) else None)
         line = int(item.where.removeprefix("line ")) if batch is not None else None
-        results.append(_Check(folders, read, item, CheckResult(spec, line)).result())
+        out = CheckResult(spec, line, findings=list(notes))
+        results.append(_Check(folders, read, item, out).result())
     return results
 
 
@@ -188,38 +194,64 @@ def _value(owner: Node, key: str) -> object:
     return None if member is None else member.value
 
 
-def _check_loading(spec: Spec, video: str | None, sigma: object) -> None:
-    """Cosmos's own checks of a spec, in their order."""
-    owner, hints, name = spec.items[0].owner, spec.items[0].hints, spec.format.name
-    if any("control_path" in owner.members[key].members for key in hints):
+def _check_loading(spec: Spec, video: str | None, sigma: object) -> list[CheckFinding]:
+    """Cosmos's own checks of a spec, in their order; what does not end them is returned."""
+    item, name = spec.items[0], spec.format.name
+    owner, hints = item.owner, item.hints
+    if name == "transfer1" and any("control_path" in owner.members[key].members for key in hints):
         name = "transfer2.5"
     if name != "transfer1":
         raise CheckEnd(
-            f"This is a spec of {name}: that generator has no prompt upsampler and no "
-            "--upsample_prompt.",
+            f"This is a spec of {name}: --upsample_prompt is a flag of Cosmos-Transfer1.",
             "",
             "ignored",
         )
-    if sigma is None:
-        sigma = _value(owner, "sigma_max")
+    is_multiview = any(
+        isinstance(_value(owner.members[key], "input_control"), list) for key in hints
+    )
+    if is_multiview:
+        others = [key for key in owner.members if key not in (*hints, *_MULTIVIEW_KEYS)]
+        if others:
+            raise CheckEnd(
+                f"{others[0]!r} is in a spec of several views, and transfer_multiview.py takes "
+                f"nothing there but controls and {' and '.join(_MULTIVIEW_KEYS)}: ValueError.",
+                f"{_MULTIVIEW}:243,271-273",
+            )
+        for key in hints:
+            _check_weight(owner, key, f"{_MULTIVIEW}:280-296")
+        raise CheckEnd(
+            "An array of control videos is for transfer_multiview.py, which makes no upsampler: "
+            "the flag silently does nothing. sigma_max is always 80 there, whatever is said.",
+            f"{_MULTIVIEW}:223,379-399",
+            "ignored",
+        )
+    notes: list[CheckFinding] = []
+    given = _value(owner, "sigma_max") if sigma is None else sigma
+    # NVIDIA runs its specs of driving scenes, which have no video, with --sigma_max 80.
+    is_av = bool(hints) and hints.keys() <= {"hdmap", "lidar"} and given is None
+    sigma = _SIGMA_DEFAULT if given is None else given
     for key in hints:
         if not video and (not isinstance(sigma, int | float) or sigma < _SIGMA_ALONE):
-            raise CheckEnd(
-                "There is no input_video_path, and sigma_max is below "
-                f"{_SIGMA_ALONE}: ValueError. With --sigma_max {_SIGMA_ALONE} it would go on.",
-                f"{UTILS}:1236-1237",
-            )
+            what = "There is no input_video_path, and sigma_max is below "
+            what += f"{_SIGMA_ALONE}: ValueError. With --sigma_max {_SIGMA_ALONE} it would go on."
+            if not is_av:
+                raise CheckEnd(what, f"{UTILS}:1236-1237")
+            notes = [CheckFinding(what, f"{UTILS}:1236-1237")]
         if not video and "input_control" not in owner.members[key].members:
             what = f'"{key}" has no input_control and there is no input_video_path: ValueError.'
             raise CheckEnd(what, f"{UTILS}:1239-1242")
-        weight = _value(owner.members[key], "control_weight")
-        try:
-            number = 0.0 if weight is None or str(weight).endswith(".pt") else float(str(weight))
-        except ValueError:
-            number = -1.0
-        if not number >= 0:
-            what = f'The control_weight of "{key}" is {weight!r}: ValueError.'
-            raise CheckEnd(what, f"{UTILS}:1264-1275")
+        _check_weight(owner, key, f"{UTILS}:1264-1275")
+    return notes
+
+
+def _check_weight(owner: Node, key: str, source: str) -> None:
+    weight = _value(owner.members[key], "control_weight")
+    try:
+        number = 0.0 if weight is None or str(weight).endswith(".pt") else float(str(weight))
+    except ValueError:
+        number = -1.0
+    if not number >= 0:
+        raise CheckEnd(f'The control_weight of "{key}" is {weight!r}: ValueError.', source)
 
 
 def control_size(source: Size) -> Size:
@@ -408,5 +440,10 @@ class _Check:
             paths = (folder / named for folder in self.folders)
             there = next((path for path in paths if path.exists()), None)
             return None if there is None else probe(there)
-        except (VideoError, OSError, ValueError):  # a name too long, or with a null in it
-            return None
+        except VideoError as error:
+            pointer = CheckFinding(str(error))
+            if error.remedy == GIT_LFS_REMEDY and pointer not in self.out.findings:
+                self.out.findings.append(pointer)
+        except (OSError, ValueError):  # a name too long, or with a null in it
+            pass
+        return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import hashlib
 import json
 import re
@@ -23,7 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 from promptlift.batch.rows import Row
 from promptlift.batch.runner import BatchRun, RunSettings
 from promptlift.batch.status import RowResult, raw_record, reason_of, row_results
-from promptlift.cosmos.formats import CONTROLS, SpecItem
+from promptlift.cosmos.formats import SpecItem
 from promptlift.cosmos.plan import (
     SIDECAR_SUFFIX,
     ItemResult,
@@ -35,17 +36,29 @@ from promptlift.cosmos.plan import (
     known_prompts,
     plan_item,
     sidecar_path,
+    video_options,
 )
-from promptlift.cosmos.spec_file import BOM, Edit, Spec, apply_edits, read_spec, set_member
+from promptlift.cosmos.spec_file import (
+    BOM,
+    Edit,
+    Spec,
+    apply_edits,
+    prompt_in_json,
+    read_spec,
+    set_member,
+)
 from promptlift.engines.base import Engine
 from promptlift.engines.no_model import HOW_TO_GET_A_MODEL, noun_phrases
 from promptlift.errors import InputError, OptionError, OutputError, SpecError
 from promptlift.files import cache_folder, write_atomic
 from promptlift.options import Options
 from promptlift.record import Record
+from promptlift.review.lexicon import noun_kind
+from promptlift.review.request import understand
 from promptlift.store.index import FIT
 from promptlift.store.run_dir import open_run
 from promptlift.text import counted
+from promptlift.types import COSMOS_CONTROLS
 
 __all__ = [
     "FileChange",
@@ -58,6 +71,8 @@ __all__ = [
 ]
 
 _SPEC_SUFFIXES = (".json", ".jsonl")
+_LABELS = "semantic_segmentation_labels_*.json"
+_MOST_LABEL_FILES, _MOST_NOUNS = 8, 12
 
 _COLUMN = "cosmos"
 """The carried column of a row that says where it came from: a `SpecSource`."""
@@ -105,18 +120,57 @@ def _row_of(plan: ItemResult, spec: Spec, extra: Mapping[str, Any]) -> Row:
     item = plan.item
     options: dict[str, Any] = {
         "target": spec.format.target,
-        "controls": [CONTROLS[key][0] for key in item.hints],
+        "controls": [COSMOS_CONTROLS[key][0] for key in item.hints],
+        **video_options(item, spec),
     }
-    if plan.look_at in CONTROLS and (kind := CONTROLS[plan.look_at][1]):
+    if plan.look_at in COSMOS_CONTROLS and (kind := COSMOS_CONTROLS[plan.look_at][1]):
         options["control"] = kind
-    if nouns := noun_phrases(item.detected):
-        options["nouns"] = list(nouns)
+    if item.camera_apart:
+        options["camera_apart"] = True
+    if nouns := _nouns(plan, spec):
+        options["nouns"] = nouns
     if item.region:
         options["region"] = list(item.region)
     if plan.mask_path:
         options["mask"] = plan.mask_path
     name = _row_id(item, spec)
+    # Without a path it is a row of words alone.
     return Row.of(0, plan.video_path, plan.before, id=name, options=options, extra=extra)
+
+
+def _nouns(plan: ItemResult, spec: Spec) -> list[str]:
+    """What the spec names in the whole picture: for detectors, in regions, and as labels."""
+    if plan.item.is_region:
+        return []
+    found = [*noun_phrases(plan.item.detected)]
+    for other in spec.items:
+        request = understand(other.prompt or "" if other.is_region else "")
+        if request.language == "English" and not request.edits:
+            found += [thing.text for thing in request.things[:1]]
+    if plan.seg_path:
+        found += _labels_beside(Path(plan.seg_path))
+    return list(dict.fromkeys(found))[:_MOST_NOUNS]
+
+
+def _labels_beside(control: Path) -> list[str]:
+    """The classes in the label files beside a segmentation, where they are English nouns.
+
+    NVIDIA's Replicator writes ``semantic_segmentation_labels_0000.json`` for a picture, such as
+    ``{"(255, 0, 0, 255)": {"class": "apple"}}``.
+    """
+    folder, words = control.parent, set[str]()
+    patterns = (_LABELS, f"*label*/{_LABELS}", f"{glob.escape(control.stem)}*label*.json")
+    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    for file in files[:: max(1, len(files) // _MOST_LABEL_FILES)]:
+        try:
+            labels = [*json.loads(file.read_bytes()).values()]
+        except (OSError, ValueError, AttributeError):
+            continue  # the generator does not need it
+        for label in labels:
+            name = label.get("class") if isinstance(label, dict) else label
+            parts = name.lower().split(",") if isinstance(name, str) else ()
+            words |= {re.sub(r"[\W\d_]+", " ", part).strip() for part in parts}
+    return sorted(word for word in words if word and noun_kind(word.split()[-1]))
 
 
 def _row_id(item: SpecItem, spec: Spec) -> str:
@@ -354,7 +408,8 @@ class Outputs:
         known = known_prompts(spec.path.resolve(), real)
         moved = spec.format.beside and real.parent != spec.path.parent.resolve()
         for item in spec.items if moved else ():
-            for file in (item.video, item.prompt_path, *item.hints.values()):
+            named = (item.video, item.prompt_path, item.negative_path)
+            for file in (*named, *item.hints.values(), *item.others):
                 if file and not Path(file).is_absolute():
                     raise SpecError(
                         f"{file[:200]!r} counts from the folder of the spec, and would mean "
@@ -470,8 +525,10 @@ def _spec_result(source: SpecSource, answers: _Answers, outputs: Outputs) -> Spe
     for item in spec.items:
         try:
             result = _item_result(item, answers, spec, known, source.options)
-            if result.status != "kept" and result.prompt_file is not None and outputs.in_place:
-                outputs.claim(Path(result.prompt_file).resolve(), f"{path.name} {item.where}")
+            file = Path(result.prompt_file or path).resolve()
+            is_written = result.status != "kept" and result.prompt_file is not None
+            if is_written and (outputs.in_place or not file.exists()):
+                outputs.claim(file, f"{path.name} {item.where}")
         except InputError as error:
             prompt = item.prompt or ""
             entry = known.results.get(prompt)
@@ -538,17 +595,21 @@ def _changes(
     for number, result in enumerate(results, 1):
         if result.after is None:
             continue
-        key, value = "prompt", result.after
+        edits += _negative_edits(spec, result, ascii_only=ascii_only)
+        files += _negative_file(result, files)
+        key, value = result.item.key, result.after
+        which = f".{number}" if result.item.where else ""
         if result.prompt_file is not None:
-            old = Path(result.prompt_file)
-            before = old.read_text(encoding="utf-8-sig", errors="replace")
-            text = result.after + ("\n" if before.endswith("\n") else "")
-            if outputs.in_place:
-                files.append(FileChange(old, old.resolve(), before, text))
+            made = _prompt_file(spec, result, path.with_name(f"{path.stem}{which}.prompt"))
+            if made.old is None or outputs.in_place:
+                files.append(made._replace(path=made.source.resolve()))
                 continue
-            which = f".{number}" if result.item.where else ""
-            key, value = "prompt_path", f"{path.stem}{which}.prompt.txt"
-            files.append(FileChange(old, path.with_name(value), before, text))
+            files.append(made)
+            key, value = "prompt_path", made.path.name
+        elif result.item.goes_apart:
+            apart = path.with_name(f"{path.stem}{which}.prompt.txt")
+            files.append(FileChange(apart, apart, None, f"{result.after}\n"))
+            continue
         owner = result.item.owner
         edits.append(set_member(spec.text, owner, key, value, ascii_only=ascii_only))
     all_failed = all(result.status in ("failed", "rejected") for result in results)
@@ -563,6 +624,52 @@ def _changes(
     if not outputs.in_place or new != spec.text:
         changes.append(FileChange(spec.path, path, spec.text, new))
     return tuple(changes)
+
+
+def _prompt_file(spec: Spec, result: ItemResult, beside: Path) -> FileChange:
+    """The file of a prompt with the new one, to be written beside under this stem."""
+    old, after = Path(str(result.prompt_file)), str(result.after)
+    before = old.read_text(encoding="utf-8-sig", errors="replace") if old.exists() else None
+    node = None if before is None else prompt_in_json(before)
+    suffix = ".txt" if node is None else ".json"
+    text = after + ("\n" if before and before.endswith("\n") else "")
+    if spec.format.json_prompts:
+        suffix = ".json"
+        # Without a control, the generator does not parse the file.
+        text = _json_file(after, indent=2 if result.item.hints else None)
+    elif before is not None and node is not None:  # of which nothing else changes
+        new = json.dumps(after, ensure_ascii=before.isascii())
+        text = apply_edits(before, [Edit(node.start, node.end, new)])
+    return FileChange(old, beside.with_name(f"{beside.name}{suffix}"), before, text)
+
+
+def _negative_file(result: ItemResult, others: Sequence[FileChange]) -> list[FileChange]:
+    """The file of a negative prompt that is not there yet; several items may name one."""
+    negative = result.record.negative_prompt if result.record else ""
+    path = Path(result.negative_file or "")
+    if not (negative and result.negative_file) or path in [other.path for other in others]:
+        return []
+    return [FileChange(path, path, None, _json_file(negative, indent=2))]
+
+
+def _json_file(text: str, *, indent: int | None) -> str:
+    """A document as a file; what is none, such as an answer that is used as it is, as a text."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        data = text
+    return json.dumps(data, indent=indent) + "\n"
+
+
+def _negative_edits(spec: Spec, result: ItemResult, *, ascii_only: bool) -> list[Edit]:
+    """A negative prompt goes in where the format has a place for it, and none stands there."""
+    item, key = result.item, "negative_prompt"
+    negative = result.record.negative_prompt if result.record else ""
+    elsewhere = item.is_region or item.goes_apart or item.negative_path
+    has_place = spec.format.negative and not elsewhere
+    if not negative or not has_place or key in item.owner.members:
+        return []
+    return [set_member(spec.text, item.owner, key, negative, ascii_only=ascii_only)]
 
 
 def _sidecar_entry(result: ItemResult) -> SidecarEntry:
