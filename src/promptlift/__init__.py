@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from promptlift.options import Options
     from promptlift.planning import Plan, plan
     from promptlift.record import Record
+    from promptlift.rendering import render
     from promptlift.types import Frame, Size, VideoInfo
-    from promptlift.video.source import probe
+    from promptlift.video.source import Pictures, probe
 
 __version__ = "0.1.0"
 
@@ -56,6 +57,7 @@ __all__ = [
     "OptionError",
     "Options",
     "OutputError",
+    "Pictures",
     "Plan",
     "PromptError",
     "PromptliftError",
@@ -74,6 +76,7 @@ __all__ = [
     "check",
     "plan",
     "probe",
+    "render",
     "upsample",
 ]
 
@@ -81,6 +84,7 @@ _HOMES = {
     "Client": "client",
     "Frame": "types",
     "Options": "options",
+    "Pictures": "video.source",
     "Plan": "planning",
     "Record": "record",
     "Size": "types",
@@ -89,6 +93,7 @@ _HOMES = {
     "check": "api",
     "plan": "planning",
     "probe": "video.source",
+    "render": "rendering",
     "upsample": "api",
 }
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+from promptlift import review
 from promptlift.engines.base import Engine
 from promptlift.engines.registry import close_engines, make_engine, make_judge
 from promptlift.facts import Facts
 from promptlift.options import Options
 from promptlift.pipeline import Outcome, Progress, VideoCache, upsample_item
 from promptlift.record import Record
-from promptlift.review import Review, review
+from promptlift.review import Review
 from promptlift.targets import DEFAULT_TARGET, Target
 from promptlift.targets import target as find_target
-from promptlift.types import FinishReason, Kind
+from promptlift.targets.documents import VideoParameters, document_form
+from promptlift.types import FinishReason, Kind, VideoInfo
 from promptlift.video.reader import analyse
-from promptlift.video.source import Source
+from promptlift.video.source import ImageSource, Pictures, Source
 
 __all__ = ["BackgroundLoop", "Upsampler", "check", "upsample"]
 
@@ -26,9 +28,12 @@ T = TypeVar("T")
 
 
 def upsample(
-    video: Source,
+    video: Source | None = None,
     prompt: str = "",
     *,
+    image: ImageSource | None = None,
+    last_image: ImageSource | None = None,
+    references: Sequence[ImageSource] = (),
     engine: str | Engine = "auto",
     engine_settings: Mapping[str, Any] | None = None,
     **options: Any,
@@ -36,8 +41,12 @@ def upsample(
     """Turn a video and a short prompt into the long prompt that a video model wants.
 
     Args:
-        video: A path, the bytes of a file, or a list of images (paths or bytes) in order.
+        video: A path, the bytes of a file, or a list of images (paths or bytes) in order; None
+            for words alone, as in ``upsample(prompt="a cat on a sofa")``.
         prompt: What is wanted, in the user's words; empty for "describe what is there".
+        image: The first frame of the video that is to be made, instead of a video.
+        last_image: Its last frame.
+        references: Pictures of what the prompt names.
         engine: ``auto``, ``embedded``, ``openai``, ``vllm``, ``llamacpp``, or an engine.
         engine_settings: What the engine of that name takes, such as ``base_url``.
         **options: See `promptlift.Options`.
@@ -52,7 +61,7 @@ def upsample(
         EngineError: The engine did not answer.
     """
     with Upsampler(engine=engine, engine_settings=engine_settings, **options) as upsampler:
-        return upsampler.upsample(video, prompt)
+        return upsampler.upsample(Pictures.of(video, image, last_image, references), prompt)
 
 
 def check(
@@ -64,6 +73,7 @@ def check(
     facts: Facts | None = None,
     control: Kind | None = None,
     finish_reason: FinishReason = "stop",
+    info: VideoInfo | None = None,
 ) -> Review:
     """Review a prompt that anybody wrote, without any model.
 
@@ -75,21 +85,34 @@ def check(
         facts: What was measured before; None to measure `video`.
         control: The kind of control video that it was written from; None to go by the facts.
         finish_reason: Why its writer ended.
+        info: Length and rate of the clip, with which a JSON prompt has to agree; None to take
+            them from `video`.
 
     Raises:
         OptionError: There is no such target.
         VideoError: The clip cannot be used.
     """
     if facts is None and video is not None:
-        facts = analyse(video).facts
-    return review(
+        analysis = analyse(video)
+        facts, info = analysis.facts, analysis.info
+    goal = find_target(target)
+    form = document_form(goal)
+    return review.review(
         text,
         finish_reason=finish_reason,
         short_prompt=short_prompt,
-        target=find_target(target),
+        target=goal,
         facts=facts,
         control=control,
+        document=form.check(text, _clip_parameters(info)) if form and info else None,
     )
+
+
+def _clip_parameters(info: VideoInfo) -> VideoParameters:
+    """What a generator keeps of a clip; it has sizes of its own."""
+    fps = float(info.frame_rate) if info.frame_rate and not info.is_still else None
+    seconds = float(info.duration) if info.duration and not info.is_still else None
+    return VideoParameters(fps=fps, seconds=seconds)
 
 
 class Upsampler:
@@ -134,36 +157,68 @@ class Upsampler:
         self._videos = VideoCache()
 
     def upsample(
-        self, video: Source, prompt: str = "", *, progress: Progress | None = None
+        self,
+        video: Source | Pictures | None = None,
+        prompt: str = "",
+        *,
+        progress: Progress | None = None,
     ) -> Record:
-        """Do one item and wait for it; see `promptlift.upsample`."""
+        """Do one item and wait for it; see `promptlift.upsample`, and `promptlift.Pictures`."""
         return self._loop.run(self.upsample_async(video, prompt, progress=progress))
 
     def attempt(
         self,
-        video: Source,
+        video: Source | Pictures | None = None,
         prompt: str = "",
         *,
         progress: Progress | None = None,
         plan_only: bool = False,
         with_frames: bool = False,
+        original: str | None = None,
+        variation: int | None = None,
+        others: Mapping[int, str] | None = None,
     ) -> Outcome:
-        """Do one item and wait for it, without raising: a failure has a record as well."""
+        """Do one item and wait for it, without raising: a failure has a record as well.
+
+        `variation` takes the place of the option, and `others` are the prompts of others.
+        """
         work = upsample_item(
             video,
             prompt,
             self.engine,
-            self.options,
+            self.options if variation is None else self.options.merged({"variation": variation}),
             progress=progress,
             plan_only=plan_only,
             with_frames=with_frames,
             videos=self._videos,
             judge=self.judge,
+            original=original,
+            others=others,
         )
         return self._loop.run(work)
 
+    def variations(
+        self, video: Source | Pictures | None, prompt: str = "", count: int = 3, **how: Any
+    ) -> Iterator[Outcome]:
+        """Write several prompts for the same request, one after the other, without raising.
+
+        They differ in what the request leaves open. `how` is as of `attempt`.
+        """
+        texts: dict[int, str] = {}
+        for number in range(1, count + 1):
+            outcome = self.attempt(
+                video, prompt, variation=number if number > 1 else None, others=texts, **how
+            )
+            if outcome.record.prompt is not None:
+                texts[number] = outcome.record.prompt
+            yield outcome
+
     async def upsample_async(
-        self, video: Source, prompt: str = "", *, progress: Progress | None = None
+        self,
+        video: Source | Pictures | None = None,
+        prompt: str = "",
+        *,
+        progress: Progress | None = None,
     ) -> Record:
         """Do one item; many may be under way at once."""
         outcome = await upsample_item(

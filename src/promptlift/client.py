@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -31,12 +31,15 @@ from promptlift.errors import (
 )
 from promptlift.facts import Facts
 from promptlift.record import Record
+from promptlift.text import parse_times
 from promptlift.types import Size
+from promptlift.video.source import Pictures, Source
 
 __all__ = ["Client", "RemoteJob", "RemoteOutcome", "RemoteUpload"]
 
 T = TypeVar("T")
 _Video: TypeAlias = "str | os.PathLike[str] | bytes | RemoteUpload"
+_Item: TypeAlias = "_Video | Source | Pictures"
 _Progress: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 
 _CONNECT_SECONDS = 10.0
@@ -146,7 +149,7 @@ class Client:
 
     def upsample(
         self,
-        video: _Video,
+        video: _Item | None = None,
         prompt: str = "",
         *,
         progress: _Progress | None = None,
@@ -155,7 +158,8 @@ class Client:
         """Turn a video and a short prompt into the long prompt; see `promptlift.upsample`.
 
         Args:
-            video: A path, the bytes of a file, or what `upload` returned.
+            video: A path, the bytes of a file, what `upload` returned, or `promptlift.Pictures`;
+                None for words alone.
             prompt: The user's words.
             progress: Called with the name and the fields of each event.
             **options: See `promptlift.Options`; besides, ``engine`` is the label of one of the
@@ -174,7 +178,7 @@ class Client:
 
     def attempt(
         self,
-        video: _Video,
+        video: _Item | None = None,
         prompt: str = "",
         *,
         progress: _Progress | None = None,
@@ -182,8 +186,9 @@ class Client:
     ) -> RemoteOutcome:
         """The same without raising: a failure has a record as well, where it came so far."""
         try:
-            with self._uploaded(video) as upload:
-                body = _item(upload, prompt, options)
+            with ExitStack() as stack:
+                names = _names(video, lambda one: stack.enter_context(self._uploaded(one)).id)
+                body = _item(names, prompt, options)
                 return self._retry(lambda: self._stream(body, progress))
         except _Problem as problem:
             return RemoteOutcome(problem.record, problem.error)
@@ -210,15 +215,18 @@ class Client:
                 raise VideoNotFound(f"{os.fspath(video)}: {why}", remedy="check the path") from None
         return RemoteUpload(upload["id"], upload["content"], upload["expires"])
 
+    def _upload_of(self, video: _Video) -> RemoteUpload:
+        return video if isinstance(video, RemoteUpload) else self.upload(video)
+
     def delete(self, upload: RemoteUpload) -> None:
         """Delete an upload now."""
         self._request("DELETE", f"/v1/uploads/{upload.id}")
 
-    def submit(self, video: _Video, prompt: str = "", **options: Any) -> RemoteJob:
+    def submit(self, video: _Item | None = None, prompt: str = "", **options: Any) -> RemoteJob:
         """Leave a job with the server, which does it even if it is restarted meanwhile.
 
         Args:
-            video: A path, the bytes of a file, or what `upload` returned.
+            video: As of `upsample`.
             prompt: The user's words.
             **options: As of `upsample`.
 
@@ -226,8 +234,8 @@ class Client:
             InputError: The video, the prompt or an option is at fault.
             TransientEngineError: The server does not take it.
         """
-        upload = video if isinstance(video, RemoteUpload) else self.upload(video)
-        return self._job("POST", "/v1/jobs", json=_item(upload, prompt, options))
+        names = _names(video, lambda one: self._upload_of(one).id)
+        return self._job("POST", "/v1/jobs", json=_item(names, prompt, options))
 
     def job(self, job_id: str) -> RemoteJob:
         """The state of a job, and its record once it has one."""
@@ -250,7 +258,7 @@ class Client:
     def hints(self, video: _Video, prompt: str = "", **options: Any) -> bytes:
         """The frames as the engine would see them, on one sheet: a PNG."""
         with self._uploaded(video) as upload:
-            body = _item(upload, prompt, options)
+            body = _item({"upload_id": upload.id}, prompt, options)
             return self._request("POST", "/v1/hints", json=body).content
 
     def engines(self) -> dict[str, dict[str, Any]]:
@@ -370,7 +378,19 @@ def _read_problem(body: Mapping[str, Any], wait: int = 0, status: int = 0) -> _P
     return _Problem(kind(body["message"], remedy=body["remedy"]), record, wait)
 
 
-def _item(upload: RemoteUpload, prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _names(video: Any, send: Callable[[Any], str]) -> dict[str, Any]:
+    """The fields that name a video and pictures, once they are sent."""
+    given = video if isinstance(video, Pictures) else Pictures(video, ())
+    fields: dict[str, Any] = {} if given.video is None else {"upload_id": send(given.video)}
+    for role, picture in given.others:
+        if role == "reference":
+            fields.setdefault("references", []).append(send(picture))
+        else:
+            fields["image" if role == "first" else "last_image"] = send(picture)
+    return fields
+
+
+def _item(names: Mapping[str, Any], prompt: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The request for one item as it is sent.
 
     Raises:
@@ -386,8 +406,10 @@ def _item(upload: RemoteUpload, prompt: str, options: Mapping[str, Any]) -> dict
             "a template from a file cannot be used with a server",
             remedy="name a built-in one, or add an --instruction",
         )
-    body: dict[str, Any] = {"upload_id": upload.id, "prompt": prompt}
+    body: dict[str, Any] = {**names, "prompt": prompt}
     for name, value in options.items():
         if value is not None and name not in _LOCAL_OPTIONS:
             body[name] = str(value) if isinstance(value, Size | Fraction) else value
+    if options.get("at"):
+        body["at"] = ",".join(map(str, parse_times(options["at"])))
     return body

@@ -7,7 +7,8 @@ fps        the first N frames at F frames a second, picked as FFmpeg's ``fps`` f
 scenes     one settled frame from each of the N stretches between the greatest changes
 =========  ======================================================================================
 
-``first`` needs no instants: the reader simply reads from the start.
+Times that the user names stand for any of them. ``first`` needs no instants: the reader simply
+reads from the start.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
     "at_rate",
     "check_options",
     "clip_size",
+    "named",
     "scenes",
     "spread",
 ]
@@ -81,6 +83,25 @@ def check_options(strategy: str, count: int, rate: Fraction) -> None:
         raise OptionError(f"{count} frames were asked for", remedy="ask for 1 or more")
     if rate <= 0:
         raise OptionError(f"{float(rate):g} frames a second", remedy="give a rate above 0")
+
+
+def named(duration: Fraction | None, times: tuple[Fraction, ...]) -> tuple[Instant, ...]:
+    """The instants that the user names.
+
+    Args:
+        duration: Seconds; None where unknown, and then the end is not minded.
+        times: Seconds, ascending.
+
+    Raises:
+        OptionError: One is beyond the end.
+    """
+    if duration is not None and times[-1] > duration:
+        raise OptionError(
+            f"a frame at {float(times[-1]):g} s is asked for, and the video lasts "
+            f"{float(duration):g} s",
+            remedy="name a time before the end",
+        )
+    return tuple(map(Instant.exact, times))
 
 
 def spread(

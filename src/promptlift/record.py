@@ -6,23 +6,25 @@ line. `SCHEMA_VERSION` grows with every change that a reader must know of.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from promptlift.errors import PromptliftError
 from promptlift.facts import Facts
 from promptlift.planning import Plan
-from promptlift.review.result import Check, Claim, Finding, Verdict
+from promptlift.review.result import Check, Claim, Finding, Review, Verdict
 from promptlift.review.verify import Verification
-from promptlift.types import EngineInfo, Frame, Sampling, VideoInfo
+from promptlift.types import EngineInfo, Frame, Role, Sampling, VideoInfo
 
 __all__ = [
     "SCHEMA_VERSION",
     "Attempt",
     "Failure",
     "FrameInfo",
+    "Picture",
     "Record",
+    "RenderedFrom",
     "Reviewed",
     "Status",
     "Tokens",
@@ -43,8 +45,10 @@ class Video(_Model):
     """Which video.
 
     Attributes:
-        name: The file's name without its folder; empty for bytes and lists of images.
-        content: Hash of the content, with its kind before the colon; None if never read.
+        name: The file's name without its folder; empty for bytes, lists of images and words
+            alone.
+        content: Hash of the content, with its kind before the colon; None if there is none, or it
+            was never read.
         probe: What the probe said; None if it failed.
         warnings: What a person should know of how it was read.
     """
@@ -53,6 +57,20 @@ class Video(_Model):
     content: str | None = None
     probe: VideoInfo | None = None
     warnings: tuple[str, ...] = ()
+
+
+class Picture(_Model):
+    """A picture that was given beside the video or the first frame.
+
+    Attributes:
+        role: What it is.
+        name: The file's name without its folder; empty for bytes.
+        content: Hash of its content.
+    """
+
+    role: Role
+    name: str
+    content: str
 
 
 class FrameInfo(_Model):
@@ -65,6 +83,8 @@ class FrameInfo(_Model):
         height: Pixels down.
         snapped: Whether a nearby keyframe stood in.
         corrupt: Whether the decoder called the picture damaged.
+        role: What it is: a frame of the video, the first or last one of the video to be made, or
+            a reference.
     """
 
     seconds: float
@@ -73,6 +93,7 @@ class FrameInfo(_Model):
     height: int
     snapped: bool
     corrupt: bool
+    role: Role = "frame"
 
     @classmethod
     def of(cls, frame: Frame) -> FrameInfo:
@@ -84,6 +105,7 @@ class FrameInfo(_Model):
             height=frame.size.height,
             snapped=frame.snapped,
             corrupt=frame.corrupt,
+            role=frame.role,
         )
 
 
@@ -116,6 +138,28 @@ class Reviewed(_Model):
     checks: tuple[Check, ...]
     findings: tuple[Finding, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+    @classmethod
+    def of(cls, review: Review) -> Reviewed:
+        """The same, as it goes into a record."""
+        return cls(
+            verdict=review.verdict,
+            checks=review.checks,
+            findings=review.findings,
+            claims=review.claims,
+        )
+
+
+class RenderedFrom(_Model):
+    """The record whose prompt was said again in another form.
+
+    Attributes:
+        key: Its item's identity; None if it had none.
+        target: The generator that it was for.
+    """
+
+    key: str | None
+    target: str
 
 
 class Attempt(_Model):
@@ -168,10 +212,14 @@ class Record(_Model):
         status: ``ok``, ``repaired`` or ``rejected`` by the review, ``unchanged`` where an engine
             without a model has nothing to add to the user's words, ``failed`` with an `error`, or
             ``planned`` where the engine was not to be asked.
-        video: Which video.
+        video: Which video, or which picture of the first frame, if there is one.
+        pictures: The pictures beside it.
         short_prompt: The user's words.
         prompt: The result; None where there is none fit to use.
-        note: Why the result is ``unchanged``; empty for any other status.
+        document: The result as data, where the target's prompts are JSON; None for prose.
+        negative_prompt: What is not wanted; empty where it was not asked for.
+        note: Why the result is ``unchanged``, or what one that was rendered without a model lacks;
+            else empty.
         target: The generator that the prompt is for.
         engine: Who answered.
         plan: Which frames at which size, and what they cost.
@@ -186,7 +234,10 @@ class Record(_Model):
         template: Name and version of the words around the user's.
         template_reason: Why it is that template.
         instruction: What the user added to them; empty for nothing.
+        style: The style that was asked for besides; empty for none.
+        variation: Which one of several for the same request, from 1.
         timings: Seconds of each stage.
+        rendered_from: The record that ``promptlift render`` was given; None for any other work.
         error: Why there is no result.
         promptlift: Version of this package.
     """
@@ -195,8 +246,11 @@ class Record(_Model):
     key: str | None = None
     status: Status
     video: Video
+    pictures: tuple[Picture, ...] = ()
     short_prompt: str
     prompt: str | None = None
+    document: dict[str, Any] | None = None
+    negative_prompt: str = ""
     note: str = ""
     target: str
     engine: EngineInfo | None = None
@@ -211,7 +265,10 @@ class Record(_Model):
     template: str | None = None
     template_reason: str | None = None
     instruction: str = ""
+    style: str = ""
+    variation: int = 1
     timings: dict[str, float] = {}
+    rendered_from: RenderedFrom | None = None
     error: Failure | None = None
     promptlift: str
 

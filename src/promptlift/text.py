@@ -17,6 +17,7 @@ from promptlift.types import Box, Size
 __all__ = [
     "FRACTION_PATTERN",
     "SIZE_PATTERN",
+    "TIMES_PATTERN",
     "check_short_prompt",
     "compact_json",
     "counted",
@@ -25,11 +26,15 @@ __all__ = [
     "parse_box",
     "parse_fraction",
     "parse_size",
+    "parse_times",
     "plain_text",
 ]
 
 SIZE_PATTERN = r"([1-9]\d{0,5})[xX×]([1-9]\d{0,5})"
 FRACTION_PATTERN = r"\d{1,9}(?:\.\d{0,20})?|\.\d{1,20}|\d{1,9}/[1-9]\d{0,8}"
+
+_TIME = rf"(?:\d{{1,3}}:){{0,2}}(?:{FRACTION_PATTERN})s?"
+TIMES_PATTERN = rf"\s*{_TIME}\s*(?:,\s*{_TIME}\s*)*"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
@@ -141,6 +146,26 @@ def parse_fraction(value: object) -> Fraction:
     ):
         return Fraction(text)
     raise ValueError("give a rate such as 2, 0.5 or 30000/1001")
+
+
+def parse_times(value: object) -> tuple[Fraction, ...]:
+    """Read instants, ``1.2s,3``, ``1:02.5`` or a list of them, as ascending seconds.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    given = value.split(",") if isinstance(value, str) else value
+    times = set()
+    for one in given if isinstance(given, list | tuple) else [given]:
+        text = str(one).strip()
+        if isinstance(one, bool) or not re.fullmatch(_TIME, text, re.ASCII):
+            if value == "":
+                return ()
+            raise ValueError("give seconds, or minutes and seconds, such as 1.2s,3s or 0:03")
+        *larger, seconds = text.removesuffix("s").split(":")
+        units = zip(reversed(larger), (60, 3600), strict=False)
+        times.add(Fraction(seconds) + sum(int(count) * unit for count, unit in units))
+    return tuple(sorted(times))
 
 
 def parse_box(value: object) -> Box:

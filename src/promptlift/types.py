@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "COSMOS_CONTROLS",
     "Box",
     "Control",
+    "Creativity",
     "EngineInfo",
     "FinishReason",
     "Frame",
     "Instant",
     "Kind",
     "PacketIndex",
+    "Role",
     "Sampling",
     "Size",
     "Thumbnails",
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 
 Transfer = Literal["sdr", "pq", "hlg"]
+Creativity = Literal["low", "medium", "high"]
+"""How much may be added to what is asked for and shown."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -148,6 +153,11 @@ class Instant:
         return cls(time, time, time)
 
 
+Role = Literal["frame", "first", "last", "reference"]
+"""What a picture is: a frame of the video that was given, the first or the last one of the video
+that is to be made, or how something in it looks."""
+
+
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Frame:
     """One frame, as it is shown to a model.
@@ -158,6 +168,7 @@ class Frame:
         wanted: The instant that was asked for; differs from `time` where no frame starts there.
         snapped: True where the nearest keyframe was taken instead of the frame at `wanted`.
         corrupt: True where the decoder said that the picture is damaged.
+        role: What it is.
     """
 
     time: Fraction
@@ -165,6 +176,7 @@ class Frame:
     wanted: Fraction
     snapped: bool = False
     corrupt: bool = False
+    role: Role = "frame"
 
     @property
     def size(self) -> Size:
@@ -222,6 +234,23 @@ Kind = Literal["rgb", "edge", "depth", "seg", "blur", "lines", "mask"]
 
 Control = Literal["edge", "depth", "seg", "blur", "lines", "mask", "keypoint", "lidar", "upscale"]
 """What a generator can be made to follow; most are also kinds of picture that can be shown."""
+
+# The kind is what a viewer sees. None is left to the measurement (skeletons, point clouds);
+# "upscale" shows a small camera picture, "wsm" the road as a world model draws it.
+COSMOS_CONTROLS: dict[str, tuple[Control, Kind | None]] = {
+    "vis": ("blur", "blur"),
+    "blur": ("blur", "blur"),
+    "edge": ("edge", "edge"),
+    "depth": ("depth", "depth"),
+    "seg": ("seg", "seg"),
+    "keypoint": ("keypoint", None),
+    "upscale": ("upscale", "rgb"),
+    "hdmap": ("lines", "lines"),
+    "wsm": ("lines", "lines"),
+    "lidar": ("lidar", None),
+}
+"""For each of Cosmos's names of a control: what the generator follows, and the kind of picture
+that its video shows."""
 
 FinishReason: TypeAlias = str
 """Why an engine ended: ``stop`` by itself, ``length`` at its limit, else the engine's own word."""

@@ -139,6 +139,20 @@ def test_prompt_from_stdin_or_none_at_all(promptlift: Run, call: Call) -> None:
     assert call("run", "clip.mp4")[1].startswith("The camera pans slowly to the right. The colors")
 
 
+@pytest.mark.parametrize("words", ["a cat on a sofa", "a black/white film", "一只猫在沙发上"])
+def test_words_need_no_video(promptlift: Run, call: Call, words: str) -> None:
+    """One argument that names no file is the prompt; without a model it comes back as it is."""
+    code, out, error = call("run", words, "--target", "ltx-2")
+    assert (code, out) == (0, f"{words}\n")
+    assert "unchanged" in error
+    record = Record.model_validate_json(call("run", words, "--json", "-q")[1])
+    assert (record.status, record.facts, record.frames) == ("unchanged", None, ())
+    assert (record.video.name, record.video.content) == ("", None)
+    code, _, error = call("run", words, "--dry-run")
+    assert (code, "words alone: " in error) == (0, True)
+    assert promptlift("run", "-", "-q", stdin="clip.mov").stdout == "clip.mov\n"
+
+
 def test_json_is_the_record(call: Call) -> None:
     """--json prints the record, of a failure too, and it holds to its schema."""
     record = Record.model_validate_json(call("run", "clip.mp4", PROMPT, "--json")[1])
@@ -231,6 +245,11 @@ def test_neither_a_prompt_nor_anything_to_say_is_a_wrong_use(call: Call) -> None
     ("arguments", "said"),
     [
         (["run", "missing.mp4", "x"], "missing.mp4"),
+        (["run", "missing.mp4"], "missing.mp4: no such file"),
+        (["run", "clips/missing"], "clips/missing: no such file"),
+        (["run", "C:\\clips\\a cat"], "no such file"),
+        (["run", ""], "neither a video nor a prompt"),
+        (["run", "a cat", "--region", "0,0,1,0.5"], "--region is given, and there is no video"),
         (["run", ".", "x"], "director"),
         (["run", "clip.mp4", "bell \x07"], "U+0007"),
         (["run", "clip.mp4", "x " * 25_000, "--dry-run"], "more than the context"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from promptlift import upsample
 from promptlift.engines import Completion, Engine
 from promptlift.errors import (
     BudgetError,
@@ -150,7 +152,7 @@ def test_key_is_identity_by_content(clip: Path, tmp_path: Path) -> None:
         do(clip, seed=1).record.key,
         do(clip, temperature=0.1).record.key,
         do(clip, template="instruct/2").record.key,
-        do(clip, target="wan").record.key,
+        do(clip, target="wan-2.2").record.key,
         do(clip, context=2048).record.key,
         do(clip, engine=pixtral(revision="2")).record.key,
     ]
@@ -232,3 +234,27 @@ def test_isolated_decoding_gives_the_same_record(clip: Path) -> None:
     assert here.frames == there.frames
     assert here.facts == there.facts
     assert here.video == there.video
+
+
+@pytest.mark.parametrize("at", ["0:01,0.25s", ["0.25", 1], (Fraction(1), Fraction(1, 4))])
+def test_frames_at_times_that_the_user_names(clip: Path, at: object) -> None:
+    """Those very frames, in order, in any spelling; a time after the end is said with the end."""
+    record = do(clip, at=at).record
+    assert [frame.exact_seconds for frame in record.frames] == ["1/4", "1"]
+    assert record.plan is not None
+    assert (record.plan.strategy, record.plan.chosen.frames) == ("at", 2)
+    late = do(clip, at="0,2.5s")
+    assert isinstance(late.error, OptionError)
+    assert "a frame at 2.5 s is asked for, and the video lasts 2 s" in str(late.error)
+    assert late.record.key != record.key
+    with pytest.raises(OptionError, match="the video lasts 2 s"):  # without a model too
+        upsample(clip, PROMPT, engine="embedded", at="2.5s")
+    for other in ({"strategy": "first"}, {"frames": 3}):
+        with pytest.raises(OptionError, match=r"--at"):
+            Options(at=at, **other)
+    row = Options(frames=3, strategy="first").merged({"at": "1s"})
+    assert (row.frame_count, row.strategy, Options(at=at).merged({"frames": 3}).at) == (
+        1,
+        "spread",
+        (),
+    )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import promptlift
 from promptlift.cli import main as main_module
+from promptlift.options import Options
+from promptlift.pipeline import Outcome, upsample_item
 from promptlift.record import Record
-from promptlift.testing import synthetic_video
+from promptlift.testing import FakeEngine, synthetic_video
 from stubs.openai_server import StubServer
 
 Ask = Callable[..., tuple[Any, Record]]
@@ -110,6 +114,123 @@ def test_cosmos_transfer1_upsampler_is_asked_as_nvidia_asks_it(
     )
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three pictures of three shapes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    made = {}
+    for name, size in (("first", (640, 360)), ("last", (300, 600)), ("cup", (64, 64))):
+        made[name] = folder / f"{name}.png"
+        Image.new("RGB", size, "red" if name == "first" else "blue").save(made[name])
+    return made
+
+
+def test_pictures_are_told_in_order(pictures: dict[str, Path], clip: Path) -> None:
+    """The first frame, the last, references: each in its own shape, with what it is, in the
+    request, the record and the key; a single picture in the video's place is the first frame.
+    """
+
+    def run(video: Any = None, **given: Any) -> tuple[FakeEngine, Record]:
+        engine, options = FakeEngine([LAST_WORDS]), {"on_reject": "best"}
+        record = promptlift.upsample(video, PROMPT, engine=engine, **{**options, **given})
+        return engine, record
+
+    first, last, cup = pictures["first"], pictures["last"], pictures["cup"]
+    engine, both = run(image=first, last_image=last, references=[cup, cup])
+    (request,) = engine.requests
+    roles = ["first", "last", "reference", "reference"]
+    assert [frame.role for frame in request.frames] == roles
+    assert [frame.role for frame in both.frames] == roles
+    shapes = [frame.size.width / frame.size.height for frame in request.frames]
+    assert shapes == pytest.approx([16 / 9, 0.5, 1, 1], rel=0.02)
+    assert "told what each of them is to the video" in request.system
+    text = request.text
+    told = ["Picture 1 is the first", "Picture 2 is the last", "Pictures 3 and 4 are references"]
+    assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
+    assert both.video.name == "first.png"
+    assert [(one.role, one.name) for one in both.pictures] == [
+        ("last", "last.png"),
+        ("reference", "cup.png"),
+        ("reference", "cup.png"),
+    ]
+    assert both.plan is not None
+    assert both.tokens.predicted is not None
+    assert both.tokens.predicted <= both.plan.chosen.prompt_tokens
+    _, alone = run(first)
+    assert alone.key == run(image=first)[1].key
+    assert [frame.role for frame in alone.frames] == ["first"]
+    engine, sketch = run(references=[cup])
+    assert [frame.role for frame in engine.requests[0].frames] == ["reference"]
+    assert "Picture 1 is a reference" in engine.requests[0].text
+    engine, onward = run(clip, last_image=last)
+    assert [frame.role for frame in engine.requests[0].frames] == ["frame", "frame", "last"]
+    others = [run(image=first, last_image=cup)[1], run(image=first, last_image=last)[1]]
+    assert len({one.key for one in (both, alone, sketch, onward, *others)}) == 6
+    engine = FakeEngine([LAST_WORDS], model="cosmos-upsampler")
+    given = promptlift.Pictures.of(None, first, last, [cup])
+    outcome = asyncio.run(upsample_item(given, PROMPT, engine, Options()))
+    assert "3 pictures are given, and the model takes 2" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"video": "clip", "image": "first"},
+            r"both a video .*clip\.mp4.* and --image .*first\.png",
+        ),
+        ({"last_image": "last"}, r"--last-image .*last\.png.* is given without --image or a video"),
+        ({"image": "first", "at": "1s"}, "both --at and --image are given"),
+        ({"video": "clip", "references": ["cup"], "region": "0,0,1,1"}, "--region and --reference"),
+        ({"image": "clip"}, r"--image is a video \(clip\.mp4\)"),
+        ({"image": "first", "last_image": "clip"}, r"--last-image is a video"),
+        ({"at": "1s"}, "--at is given, and there is no video"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["embedded", "fake"])
+def test_what_does_not_go_together_is_named(
+    pictures: dict[str, Path], clip: Path, engine: str, given: dict[str, Any], said: str
+) -> None:
+    """Both of the two, whether or not a model looks."""
+    files = {**pictures, "clip": clip}
+
+    def path(value: Any) -> Any:
+        return [path(one) for one in value] if isinstance(value, list) else files.get(value, value)
+
+    made = {name: path(value) for name, value in given.items()}
+    with pytest.raises(promptlift.OptionError, match=said):
+        promptlift.upsample(
+            prompt=PROMPT, engine=FakeEngine([LAST_WORDS]) if engine == "fake" else engine, **made
+        )
+
+
+def test_words_alone_are_told_to_be_all_there_is() -> None:
+    """No image, no frame, nothing measured; models that were trained with pictures need one."""
+
+    def run(model: str, words: str) -> tuple[FakeEngine, Outcome]:
+        engine = FakeEngine([LAST_WORDS], model=model)
+        return engine, asyncio.run(upsample_item(None, words, engine, Options(on_reject="best")))
+
+    engine, outcome = run("some-model", PROMPT)
+    (request,) = engine.requests
+    assert outcome.record.prompt is not None
+    assert request.frames == ()
+    assert "There is no picture: the request is all that is known." in request.system
+    assert "rame" not in request.text.replace(PROMPT, "")
+    assert outcome.record.plan is not None
+    assert outcome.record.plan.chosen.frames == 0
+    assert outcome.record.key is not None
+    assert run("some-model", "two dogs")[1].record.key != outcome.record.key
+    for model in ("cosmos-upsampler", "Cosmos-UpsamplePrompt1-12B-Video2World"):
+        engine, outcome = run(model, PROMPT)
+        assert (engine.requests, outcome.record.status) == ([], "failed")
+        assert "writes from pictures, and there are none" in str(outcome.error)
+    assert run("Cosmos-UpsamplePrompt1-12B-Text2World", PROMPT)[1].error is None
+    engine, given = FakeEngine([LAST_WORDS]), promptlift.Pictures(None, ())
+    nothing = asyncio.run(upsample_item(given, "", engine, Options()))
+    assert "neither a video nor a prompt" in str(nothing.error)
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "images", "reserve"),
     [
@@ -141,7 +262,8 @@ def test_predict1_upsamplers_are_asked_as_nvidia_asks_them(
 @pytest.mark.parametrize(
     ("model", "options", "reserve"),
     [
-        ("gpt-4o-mini", {"target": "hunyuan-video-1.5"}, 420),
+        ("gpt-4o-mini", {"target": "hunyuan-video-1.5"}, 660),
+        ("gpt-4o-mini", {"target": "hunyuan-video-1.5", "language": "en"}, 420),
         ("nvidia/Cosmos-Reason2-8B", {"target": "hunyuan-video-1.5"}, 4096),
         ("Qwen3-VL-8B-Thinking", {"reserve": 250}, 250),
     ],

@@ -117,28 +117,35 @@ def test_a_model_of_one_turn_gets_another_seed(
 
 
 def test_a_context_without_room_for_more_turns_is_asked_afresh(clip: Path) -> None:
-    """Nothing overflows: the frames were planned to fill the context."""
+    """Nothing overflows, and what was wrong ends the first question: the context was full."""
     count, reply = counter_for(PIXTRAL), one_by_one([PANS, GOOD])
     with StubServer(models=["pixtral-12b"], context=1200, count_text=count, reply=reply) as server:
         record = do(clip, server)
     first, second = (chat.body for chat in server.chats)
-    assert second["messages"] == first["messages"]
+    *images, text = second["messages"][1]["content"]
+    assert images == first["messages"][1]["content"][:-1]
+    asked = first["messages"][1]["content"][-1]["text"]
+    assert text["text"] == f"{asked}\n\n{record.attempts[1].feedback}"
+    assert "the camera is static; your prompt says that it moves" in record.attempts[1].feedback
+    assert 200 < second["max_tokens"] < first["max_tokens"]
     assert (second["seed"], record.status) == (1, "ok")
     assert len([one for one in server.received if one.path == "/tokenize"]) == 2
 
 
-def test_a_server_that_takes_one_turn_only_is_asked_afresh(clip: Path) -> None:
-    """A chat template may refuse a conversation; the item goes on without."""
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_server_that_takes_one_turn_only_is_asked_afresh(clip: Path, tells: bool) -> None:
+    """A chat template may refuse a conversation; the item goes on without, or without a word."""
 
     class OneTurn(StubServer):
         def answer(self, asked: Any) -> tuple[int, dict[str, Any]]:
-            return (400, {"error": {}}) if asked.follow_ups else super().answer(asked)
+            is_again = asked.follow_ups or (not tells and "before" in asked.text)
+            return (400, {"error": {}}) if is_again else super().answer(asked)
 
-    reply = one_by_one([PANS, "probed", GOOD])
+    reply = one_by_one([PANS, "probed", GOOD, GOOD])
     with OneTurn(models=[GENERAL], context=16_384, reply=reply) as server:
         record = do(clip, server)
-    assert [one.feedback for one in record.attempts] == ["", ""]
-    assert record.status == "ok"
+    assert [STATIC in one.feedback for one in record.attempts] == [False, tells]
+    assert (record.status, len(record.attempts)) == ("ok", 2)
     assert sum(len(chat.body["messages"]) == 4 for chat in server.chats) == 1
 
 
@@ -181,17 +188,21 @@ def judged(reply: str) -> Callable[[Any], str]:
 
 def test_the_model_is_asked_about_its_prompt_and_nothing_else_changes(clip: Path) -> None:
     """The judge sees the same frames, is cold, and cannot make a good prompt a bad one."""
-    with StubServer(models=[GENERAL], context=16_384, reply=judged("1. No.")) as server:
+    with StubServer(models=[GENERAL], context=16_384, reply=judged('{"1": "no"}')) as server:
         record = do(clip, server, verify=True)
     first, second = (chat.body for chat in server.chats)
     asked = second["messages"][-1]["content"]
     assert asked[:2] == first["messages"][-1]["content"][:2]
     assert asked[2]["text"].startswith(f"Request: {PROMPT}\nPrompt: {GOOD}\nQuestions:\n1. ")
     assert second["temperature"] == 0
+    assert "response_format" not in first
     assert (record.status, record.prompt) == ("ok", GOOD)
     assert record.verification is not None
     assert (record.verification.model, record.verification.saw_frames) == (GENERAL, True)
     assert (record.verification.questions[0].answer, record.verification.agreed) == ("no", False)
+    schema = second["response_format"]["json_schema"]["schema"]
+    numbers = [str(number) for number in range(1, len(record.verification.questions) + 1)]
+    assert list(schema["properties"]) == schema["required"] == numbers
     assert set(record.timings) == {"prepare", "ask", "verify"}
 
 
@@ -264,6 +275,15 @@ def test_each_claim_is_a_question() -> None:
         ),
         ("<think>1. no\n2. no</think>1. yes\n2. yes\n5. yes\n12. yes", "yes yes unclear unclear"),
         ("1. yes\n2. yes\n3. yes\n4. yes", "yes yes yes yes"),
+        ('{"1": "yes", "2": "no", "3": "unclear", "4": "yes"}', "yes no unclear yes"),
+        (
+            '```json\n{"answers": {"1" : "Yes.",\n"2": "no", "2": "yes", "3": "ye',
+            "yes unclear unclear unclear",
+        ),
+        (
+            '{"1": true, "2": ["no"], "3": {"a": "yes"}, "40": "yes"}',
+            "unclear unclear unclear unclear",
+        ),
         ("Sure! All is well, yes.", "unclear unclear unclear unclear"),
     ],
 )

@@ -13,6 +13,7 @@ from promptlift.cli import types
 from promptlift.cli.cosmos import cosmos
 from promptlift.cli.engines import engine_options, given_settings, judge_option
 from promptlift.cli.items import item_option, item_options
+from promptlift.errors import OptionError
 from promptlift.options import Options
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def batch() -> None:
 @click.option(
     "--format",
     "form",
-    help="Format of INPUT: videos, jsonl, csv, tsv or parquet; for spec files cosmos, or a format "
-    "of `promptlift cosmos upsample`.  [default: detected]",
+    help="Format of INPUT: videos, text, jsonl, csv, tsv or parquet; for spec files cosmos, or a "
+    "format of `promptlift cosmos upsample`.  [default: detected]",
 )
 @engine_options(several_addresses=True)
 @click.option(
@@ -153,6 +154,18 @@ def batch() -> None:
 @item_option("target")
 @item_options
 @judge_option
+@click.option(
+    "--variations",
+    type=click.IntRange(1, 10),
+    default=1,
+    help="Number of prompts for each row; they differ where its prompt leaves it open.  "
+    "[default: 1]",
+)
+@click.option(
+    "--expand",
+    is_flag=True,
+    help="Read {red|blue} in a prompt, and a list of prompts, as several rows.",
+)
 @click.option("--control", help="Kind of the videos, if not detected: rgb, edge, depth, ...")
 @click.option(
     "--retry",
@@ -160,8 +173,17 @@ def batch() -> None:
     help="Also repeat these rows.",
 )
 @click.option("--accept-changes", is_flag=True, help="Resume with different settings.")
+@click.option(
+    "--caption",
+    is_flag=True,
+    help="Write each prompt beside its video, clip.txt for clip.mp4, as trainers read it; such "
+    "files are then no short prompts.",
+)
+@click.option("--overwrite", is_flag=True, help="caption: replace files that have another text.")
 @_run_options
-def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
+def _run_batch(
+    source: str, run_dir: RunPlace, *, caption: bool, overwrite: bool, **options: Any
+) -> int:
     """Upsample the prompt of every row of INPUT; run it again to resume.
 
     INPUT is a directory or glob pattern of videos, a JSONL, CSV, TSV or Parquet file with the
@@ -171,7 +193,9 @@ def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
     from promptlift.cli.batch_run import run_batch
     from promptlift.store.run_dir import RunCommand
 
-    rows = _open_input(source, options)
+    if overwrite and not caption:
+        raise click.UsageError("--overwrite needs --caption")
+    rows = _open_input(source, options, captions=caption)
     engine, addresses, timeout = (options.pop(n) for n in ("engine", "base_urls", "timeout"))
     options["base_url"] = addresses[0] if addresses else None
     engine_settings = given_settings(options)
@@ -188,7 +212,31 @@ def _run_batch(source: str, run_dir: RunPlace, **options: Any) -> int:
         addresses=addresses,
         judge=judge,
     )
-    return run_batch(command, rows, run_dir, options)
+    quiet = options["quiet"]
+    code = run_batch(command, rows, run_dir, options)
+    if caption:
+        _write_captions(run_dir, overwrite=overwrite, quiet=quiet)
+    return code
+
+
+def _write_captions(run_dir: RunPlace, *, overwrite: bool, quiet: bool) -> None:
+    from promptlift.batch.export import write_captions
+    from promptlift.store.remote import local_copy
+    from promptlift.text import counted
+
+    done = write_captions(local_copy(run_dir), overwrite=overwrite)
+    if quiet:
+        return
+    without = f", {counted(done.without, 'video')} without" if done.without else ""
+    click.echo(
+        f"promptlift: {counted(done.written, 'caption')} beside the videos{without}", err=True
+    )
+    if done.kept:
+        click.echo(
+            f"promptlift: {counted(len(done.kept), 'file')} with another text kept, such as "
+            f"{done.kept[0]}; --overwrite replaces them",
+            err=True,
+        )
 
 
 _SPEC_OPTIONS = ("base", "look_at", "regions", "root")
@@ -197,14 +245,24 @@ _run_batch.params += [
 ]
 
 
-def _open_input(source: str, options: dict[str, Any]) -> Input:
+def _open_input(source: str, options: dict[str, Any], *, captions: bool) -> Input:
     """The input, with what only concerns its reading taken out of a command's options."""
-    from promptlift.batch.readers import FORMATS, open_input
+    from promptlift.batch.readers import FORMATS, ExpandedInput, open_input
 
     prompt, form = options.pop("prompt"), options.pop("form")
     spec_options = {name: options.pop(name) for name in _SPEC_OPTIONS}
+    expand, variations = options.pop("expand"), options.pop("variations")
     if form is None or form in FORMATS:
-        return open_input(source, prompt=prompt, format=form)
+        rows = open_input(source, prompt=prompt, format=form, captions=captions, expand=expand)
+        return ExpandedInput(rows, expand, variations) if expand or variations > 1 else rows
+    if captions:
+        raise click.UsageError("--caption needs videos, not spec files")
+    if expand or variations > 1:
+        raise OptionError(
+            f"{'--expand' if expand else '--variations'} and --format {form} exclude each other: "
+            "a spec has a place for one prompt",
+            remedy="remove one of them",
+        )
     from promptlift.cosmos.plan import SpecOptions
     from promptlift.cosmos.upsample import SpecRows
 

@@ -20,6 +20,7 @@ from promptlift.engines.registry import close_engines, make_engine, make_judge
 from promptlift.errors import OptionError
 from promptlift.store.remote import RemoteRun
 from promptlift.store.run_dir import create_run_dir
+from promptlift.targets import target
 
 if TYPE_CHECKING:
     from promptlift.batch.progress import BatchProgress
@@ -141,6 +142,8 @@ async def _conduct(
         await close()
     if not status.quiet:
         _report_end(why, progress, place)
+        if extender := target(command.options.target).extender:
+            _say(f"{target(command.options.target).name}: {extender}")
     if signal.SIGINT in interrupts:
         return _INTERRUPTED
     if why == "engine_down" or progress.again or progress.left != 0:

@@ -18,17 +18,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SHORT = {"frames": "-n"}
 _METAVARS = {
     "fps": "RATE",
+    "at": "TIMES",
     "size": "WxH",
     "region": "L,T,R,B",
     "mask": "FILE",
     "target": "NAME|FILE",
     "template": "NAME|FILE",
     "instruction": "TEXT",
+    "language": "NAME",
+    "style": "TEXT",
     "control": "KIND",
     "target_tokenizer": "FILE",
+    "video_size": "WxH",
+    "video_seconds": "SECONDS",
+    "video_fps": "RATE",
 }
 # Commands describe these themselves where they take them.
-_BY_HAND = ("control", "controls", "nouns", "target")
+_BY_HAND = ("camera_apart", "control", "controls", "nouns", "target", "variation")
+# What these may be depends on others; `Options` says so once it has all of them.
+_JUDGED_TOGETHER = ("language",)
 
 
 def item_option(name: str) -> Callable[[F], F]:
@@ -36,10 +44,13 @@ def item_option(name: str) -> Callable[[F], F]:
     field = Options.model_fields[name]
 
     def value(text: str | Path) -> object:
+        if name in _JUDGED_TOGETHER:
+            return text
         is_file = name == "template" and text not in TEMPLATES
         if is_file or (name == "target" and str(text).endswith(".toml")):
             text = Path(text)
-        return getattr(Options(**{name: text}), name)  # an `OptionError` says what to do
+        value = getattr(Options(**{name: text}), name)  # an `OptionError` says what to do
+        return text if name == "control" else value  # Cosmos's names say more than the kind
 
     flags = (f"--{name.replace('_', '-')}", *((_SHORT[name],) if name in _SHORT else ()))
     if field.annotation is bool:
@@ -56,8 +67,12 @@ def item_option(name: str) -> Callable[[F], F]:
         *flags,
         type=value,
         metavar=_METAVARS.get(name),
-        default=None if field.default is None else str(field.default),
-        show_default=field.default not in (None, ""),
+        default=None
+        if field.default is None
+        else ""
+        if field.default == ()
+        else str(field.default),
+        show_default=field.default not in (None, "", ()),
         help=field.description,
     )
 

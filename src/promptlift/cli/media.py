@@ -10,6 +10,7 @@ import click
 
 from promptlift.cli.items import item_option
 from promptlift.instants import DEFAULT_WIDTH, clip_size
+from promptlift.options import Options
 
 if TYPE_CHECKING:
     from promptlift.facts import Facts
@@ -29,12 +30,20 @@ __all__ = ["facts", "hint"]
 @item_option("frames")
 @item_option("strategy")
 @item_option("fps")
+@item_option("at")
 @item_option("exact")
 @click.option(
     "--width", default=DEFAULT_WIDTH, show_default=True, help="Width in pixels; must be even."
 )
 def hint(
-    video: Path, output: Path, frames: int, strategy: str, fps: Fraction, width: int, exact: bool
+    video: Path,
+    output: Path,
+    frames: int,
+    strategy: str,
+    fps: Fraction,
+    width: int,
+    exact: bool,
+    at: tuple[Fraction, ...],
 ) -> None:
     """Write the frames of VIDEO that a model would be shown.
 
@@ -47,7 +56,9 @@ def hint(
 
     check_target(output)
     with open_video(video, native=True) as reader:
-        box, choice = clip_size(reader.info.size, width), FrameChoice(strategy, frames, fps, exact)
+        box = clip_size(reader.info.size, width)
+        count = Options(frames=frames, strategy=strategy, at=at).frame_count
+        choice = FrameChoice(strategy, count, fps, exact, at)
         shown = hint_frames(reader, choice, box=box, stretch=True)
     write_hints(shown, output, fps=fps)
     for frame in shown:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from promptlift.targets import TARGET_NAMES, target
 from promptlift.text import counted
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class RunNotes(StatusLine):
     """
 
     def __init__(self, *, quiet: bool) -> None:
-        super().__init__("opening the video", quiet=quiet)
+        super().__init__("starting", quiet=quiet)
 
     def progress(self, stage: Stage, prepared: Prepared | None) -> None:
         """Show a stage of the pipeline."""
@@ -99,8 +100,9 @@ class RunNotes(StatusLine):
             return
         if (self.shown or dry_run) and plan is not None:
             times = ", ".join(f"{frame.seconds:.2f} s" for frame in record.frames)
+            shown = f"{counted(len(record.frames), 'frame')} of {plan.size} at {times}"
             click.echo(
-                f"{counted(len(record.frames), 'frame')} of {plan.size} at {times}: "
+                f"{shown if plan.chosen.frames else 'words alone'}: "
                 f"{record.tokens.predicted:,} of {plan.context:,} tokens, {plan.reserve:,} "
                 "reserved for the answer",
                 err=True,
@@ -128,10 +130,17 @@ def _notes(record: Record) -> Iterator[str]:
             yield NO_MODEL_NOTICE
     elif record.template is not None:
         yield f"template {record.template}: {record.template_reason}"
+    elif record.rendered_from is not None and record.note:
+        yield record.note
+    is_new = record.prompt is not None and record.status != "unchanged"
+    if is_new and record.target in TARGET_NAMES and (extender := target(record.target).extender):
+        yield f"{record.target}: {extender}"
     if any(frame.corrupt for frame in record.frames):
         yield "warning: the video is damaged; a frame may be garbled"
     yield from _review_lines(record)
-    if record.status == "rejected" and record.prompt is None:
+    if record.status == "rejected" and record.engine is None:
+        yield "the rendered prompt did not pass the review; name a model with --engine"
+    elif record.status == "rejected" and record.prompt is None:
         yield (
             "no answer passed the review; see every attempt with --json, allow more with "
             "--attempts, or keep your own words with --on-reject original"

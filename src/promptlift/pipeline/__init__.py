@@ -10,6 +10,13 @@
 from __future__ import annotations
 
 from promptlift.pipeline.answer import OnText, Outcome, answer, profile_of, upsample_item
+from promptlift.pipeline.keys import (
+    NO_VIDEO,
+    choose_template,
+    options_as_json,
+    settings_of,
+    work_key,
+)
 from promptlift.pipeline.prepare import (
     PRELOAD,
     Adjustment,
@@ -17,15 +24,12 @@ from promptlift.pipeline.prepare import (
     Prepared,
     Progress,
     Stage,
-    choose_template,
-    options_as_json,
     prepare,
-    settings_of,
-    work_key,
 )
 from promptlift.pipeline.video_cache import Runner, VideoCache
 
 __all__ = [
+    "NO_VIDEO",
     "PRELOAD",
     "Adjustment",
     "EngineProfile",

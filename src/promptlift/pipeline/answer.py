@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from promptlift import __version__
+from promptlift import __version__, review
 from promptlift.engines.base import (
     Completion,
     CountsTokens,
@@ -47,16 +47,18 @@ from promptlift.pipeline.repair import repair_request, resample, takes_follow_up
 from promptlift.pipeline.video_cache import VideoCache
 from promptlift.planning import DEFAULT_CONTEXT
 from promptlift.record import Attempt, Failure, FrameInfo, Record, Reviewed, Status, Tokens, Video
-from promptlift.review import Review, review
+from promptlift.review import Review
 from promptlift.review.verify import (
     SYSTEM,
     Verification,
     agreement,
+    answer_schema,
     parse_answers,
     questions_about,
     verification_text,
 )
-from promptlift.targets import estimate_tokens, target
+from promptlift.targets import Target, estimate_tokens, target
+from promptlift.targets.documents import ParsedDocument, document_form
 from promptlift.text import check_short_prompt
 from promptlift.tokens import (
     FAMILIES,
@@ -69,7 +71,7 @@ from promptlift.tokens import (
     load_target_counter,
 )
 from promptlift.types import EngineInfo, Frame, Sampling, Size
-from promptlift.video.source import Source
+from promptlift.video.source import Pictures, Source
 
 __all__ = ["OnText", "Outcome", "answer", "profile_of", "upsample_item"]
 
@@ -94,7 +96,7 @@ class Outcome(NamedTuple):
 
 
 async def upsample_item(
-    source: Source,
+    source: Source | Pictures | None,
     short_prompt: str,
     engine: Engine,
     options: Options,
@@ -105,6 +107,8 @@ async def upsample_item(
     with_frames: bool = False,
     videos: VideoCache | None = None,
     judge: Engine | None = None,
+    original: str | None = None,
+    others: Mapping[int, str] | None = None,
 ) -> Outcome:
     """Turn one video and one short prompt into a record: `prepare`, then `answer`.
 
@@ -112,7 +116,7 @@ async def upsample_item(
     the item came.
 
     Args:
-        source: The video.
+        source: The video, or pictures; None for words alone.
         short_prompt: The user's words; empty for "describe what is there".
         engine: Who is asked.
         options: How.
@@ -123,12 +127,15 @@ async def upsample_item(
         with_frames: Plan and read the frames for an engine that does not look at them, too.
         videos: Reads videos and remembers them; None to remember nothing.
         judge: Who verifies the result where the options ask for that; None for the engine itself.
+        original: See `promptlift.review.answers.review`.
+        others: The prompts of other variations by their numbers; no answer may be nearly equal.
     """
     try:
         check_short_prompt(short_prompt)  # a slip of the keyboard should not start an engine
-        profile = await profile_of(engine)
+        profile = await profile_of(engine, images=source is not None)
     except PromptliftError as error:
-        prepared = Prepared(source_name(source), short_prompt, options, error=error)
+        main = source.main if isinstance(source, Pictures) else source
+        prepared = Prepared(source_name(main), short_prompt, options, error=error)
         return _outcome(_Item(prepared), error)
     again_smaller = partial(
         prepare,
@@ -149,6 +156,8 @@ async def upsample_item(
         progress=progress,
         on_text=on_text,
         judge=judge,
+        original=original,
+        others=others,
     )
 
 
@@ -160,6 +169,8 @@ async def answer(
     progress: Progress | None = None,
     on_text: OnText | None = None,
     judge: Engine | None = None,
+    original: str | None = None,
+    others: Mapping[int, str] | None = None,
 ) -> Outcome:
     """Ask an engine about a prepared item, review what it answers, and ask again where it must.
 
@@ -171,11 +182,13 @@ async def answer(
         progress: Called when the stage begins.
         on_text: See `upsample_item`.
         judge: See `upsample_item`.
+        original: See `upsample_item`.
+        others: See `upsample_item`; what is added meanwhile counts.
 
     Raises:
         Exception: Whatever the engine raises that is not a `PromptliftError`.
     """
-    item = _Item(prepared)
+    item = _Item(prepared, others or {}, original)
     if prepared.error is not None:
         return _outcome(item, prepared.error)
     try:
@@ -211,6 +224,7 @@ class _Answer(NamedTuple):
     review: Review
     prompt_tokens: int | None
     target_tokens: int
+    document: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -218,10 +232,14 @@ class _Item:
     """What is known of an item so far."""
 
     prepared: Prepared
+    others: Mapping[int, str] = field(default_factory=dict)
+    original: str | None = None
     answers: list[_Answer] = field(default_factory=list)
     counted: int | None = None
     refused: ItemEngineError | None = None
     unchanged: str = ""
+    unchanged_text: str = ""
+    unchanged_document: Mapping[str, Any] | None = None
     unchanged_tokens: int | None = None
     asked: bool = False
     prepare_seconds: float = 0.0
@@ -231,11 +249,18 @@ class _Item:
 
     @property
     def best(self) -> _Answer | None:
-        """The best verdict; of equals the one with fewest failed checks, then the first."""
+        """The best verdict; of equals the one with fewest failed checks, then the first.
+
+        An answer without the document that was asked for comes last.
+        """
         order = {"ok": 0, "repaired": 1, "rejected": 2}
         return min(
             self.answers,
-            key=lambda one: (order[one.review.verdict], len(one.review.failed)),
+            key=lambda one: (
+                order[one.review.verdict],
+                one.document == {},
+                len(one.review.failed),
+            ),
             default=None,
         )
 
@@ -281,18 +306,30 @@ async def _compose(item: _Item, engine: Engine, request: Request) -> None:
     Where more than the target takes would come of it, his words stay as they are.
     """
     options = item.prepared.options
-    goal, path = target(options.target), options.target_tokenizer
+    goal, path = options.goal, options.target_tokenizer
     count_tokens = load_target_counter(path) if path else partial(estimate_tokens, target=goal)
     start = time.perf_counter()
     completion = await engine.complete(request)
     text, item.unchanged = completion.text, completion.unchanged
+    if options.style and options.style.casefold() not in text.casefold():
+        style = f"{options.style[:1].upper()}{options.style[1:].rstrip('.')}."
+        if text.strip()[-1:] not in tuple(".!?"):
+            text = f"{text.rstrip()}."
+        text = f"{style} {text}" if goal.style == "first" else f"{text} {style}"
+        item.unchanged = ""
+    document = None
+    if request.video is not None:
+        document = _document_without_model(goal, request, text)
+    if document is not None:
+        text = item.unchanged_text = document.text
+        item.unchanged_document = document.data
     tokens = count_tokens(text)
     if tokens > goal.limit and not item.unchanged:
         item.unchanged = (
             f"with more it would have {tokens:,} tokens, and {goal.name} takes {goal.limit:,}"
         )
     if item.unchanged:
-        item.unchanged_tokens = count_tokens(request.short_prompt)
+        item.unchanged_tokens = count_tokens(item.unchanged_text or request.short_prompt)
         return
     verdict = Review(verdict="ok", text=text, checks=())
     attempt = Attempt(
@@ -304,7 +341,18 @@ async def _compose(item: _Item, engine: Engine, request: Request) -> None:
         completion_tokens=completion.completion_tokens,
         seconds=round(time.perf_counter() - start, 6),
     )
-    item.answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens))
+    data = document.data if document else None
+    item.answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens, data))
+
+
+def _document_without_model(goal: Target, request: Request, prose: str) -> ParsedDocument | None:
+    """What was said and measured in the target's form; None where it cannot be."""
+    form = document_form(goal)
+    assert form is not None
+    assert request.video is not None, "it was prepared for a document"
+    words = request.short_prompt
+    added = prose.removeprefix(words)
+    return form.without_model(prose, added, review.understand(words), request.video)
 
 
 async def _ask(
@@ -316,22 +364,28 @@ async def _ask(
     """
     prepared, answers = item.prepared, item.answers
     options = prepared.options
-    goal, path = target(options.target), options.target_tokenizer
+    goal, path = options.goal, options.target_tokenizer
     count_tokens = None if path is None else load_target_counter(path)
-    first, can_repair = request, takes_follow_ups(prepared)
+    form = document_form(goal)
+    first, more_turns, can_tell = request, True, takes_follow_ups(prepared)
     while True:
+        told = request.follow_ups[-1].text if request.follow_ups else ""
+        told = told or request.text[len(first.text) :].strip()
         start = time.perf_counter()
         try:
             completion = await _complete(engine, request, on_text)
         except ItemEngineError:
-            if not request.follow_ups:
+            if not told:
                 raise
-            can_repair = False  # some servers and chat templates refuse more than one turn
-            sampling = _resampled(first, answers, room)
-            request = replace(first, sampling=sampling)
+            # Some servers and chat templates refuse more than one turn.
+            can_tell, more_turns = can_tell and bool(request.follow_ups), False
+            request = await _again(item, engine, first, room, can_tell, more_turns)
             continue
         seconds = round(time.perf_counter() - start, 6)
-        verdict = review(
+        document = None
+        if form is not None and request.video is not None:
+            document = form.parse(completion.text, request.video)
+        verdict = review.review(
             completion.text,
             finish_reason=completion.finish_reason,
             short_prompt=request.short_prompt,
@@ -339,6 +393,12 @@ async def _ask(
             count_tokens=count_tokens,
             facts=request.facts,
             control=request.source_kind,
+            creativity=options.creativity,
+            document=document,
+            original=item.original,
+            style=options.style,
+            others=[text for n, text in item.others.items() if n != options.variation],
+            camera_apart=options.camera_apart,
         )
         attempt = Attempt(
             text=completion.text,
@@ -348,24 +408,32 @@ async def _ask(
             sampling=request.sampling,
             completion_tokens=completion.completion_tokens,
             seconds=seconds,
-            feedback=request.follow_ups[-1].text if request.follow_ups else "",
+            feedback=told,
         )
         tokens = count_tokens(verdict.text) if count_tokens else estimate_tokens(verdict.text, goal)
-        answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens))
+        data = document.data if document else None
+        answers.append(_Answer(attempt, verdict, completion.prompt_tokens, tokens, data))
         if verdict.verdict != "rejected" or len(answers) >= options.attempts:
             return
-        if prepared.plan is not None and completion.prompt_tokens and not request.follow_ups:
+        if prepared.plan is not None and completion.prompt_tokens and not told:
             room = min(room, prepared.plan.context - completion.prompt_tokens)
-        repair = None
-        if can_repair:
-            reviews = [one.review for one in answers]
-            repair = await repair_request(engine, prepared, first, reviews, room)
-        request = repair or replace(first, sampling=_resampled(first, answers, room))
+        request = await _again(item, engine, first, room, can_tell, more_turns)
 
 
-def _resampled(first: Request, answers: list[_Answer], room: int) -> Sampling:
-    failed = answers[-1].review.failed
-    return resample(first.sampling, len(answers), failed=failed, room=room)
+async def _again(
+    item: _Item, engine: Engine, first: Request, room: int, can_tell: bool, more_turns: bool
+) -> Request:
+    """The next request, after answers that were rejected."""
+    reviews = [one.review for one in item.answers]
+    if can_tell:
+        repair = await repair_request(
+            engine, item.prepared, first, reviews, room, more_turns=more_turns
+        )
+        if repair is not None:
+            return repair
+    failed = reviews[-1].failed
+    sampling = resample(first.sampling, len(reviews), failed=failed, room=room)
+    return replace(first, sampling=sampling)
 
 
 async def _complete(engine: Engine, request: Request, on_text: OnText | None) -> Completion:
@@ -440,6 +508,7 @@ async def _ask_judge(
             short_prompt=prepared.short_prompt,
             source_kind=request.source_kind,
             key=request.key,
+            schema=answer_schema(questions),
         )
         try:
             completion = await judge.complete(asked)
@@ -467,12 +536,13 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
     options, analysis = prepared.options, prepared.analysis
     best = item.best
     status: Status = "failed" if error else best.review.verdict if best else "planned"
-    prompt = None
+    prompt = document = None
     if item.unchanged:
-        status, prompt = "unchanged", prepared.short_prompt
+        status, prompt = "unchanged", item.unchanged_text or prepared.short_prompt
+        document = item.unchanged_document
     if best is not None and error is None:
         if status != "rejected" or options.on_reject == "best":
-            prompt = best.review.text
+            prompt, document = best.review.text, best.document or None
         elif options.on_reject == "original":
             prompt = prepared.short_prompt
     timings = {"prepare": round(item.prepare_seconds + prepared.seconds, 6)}
@@ -489,8 +559,15 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
             probe=analysis.info if analysis else None,
             warnings=analysis.warnings if analysis else (),
         ),
+        pictures=prepared.pictures,
         short_prompt=prepared.short_prompt,
         prompt=prompt,
+        document=dict(document) if document else None,
+        negative_prompt=review.negative_prompt(
+            options.goal, prompt, short_prompt=prepared.short_prompt, style=options.style
+        )
+        if options.negative and prompt is not None
+        else "",
         note=item.unchanged,
         target=target(options.target).label,
         # Where the model was loaded from is the machine's business.
@@ -507,20 +584,15 @@ def _outcome(item: _Item, error: PromptliftError | None) -> Outcome:
             target_estimated=options.target_tokenizer is None,
         ),
         facts=analysis.facts if analysis else None,
-        review=Reviewed(
-            verdict=best.review.verdict,
-            checks=best.review.checks,
-            findings=best.review.findings,
-            claims=best.review.claims,
-        )
-        if best and best.review.checks
-        else None,
+        review=Reviewed.of(best.review) if best and best.review.checks else None,
         verification=item.verification,
         attempts=tuple(one.attempt for one in item.answers),
         sampling=best.attempt.sampling if best else None,
         template=prepared.template,
         template_reason=prepared.template_reason,
         instruction=options.instruction,
+        style=options.style,
+        variation=options.variation,
         timings=timings,
         error=Failure.of(error) if error else None,
         promptlift=__version__,
@@ -536,13 +608,17 @@ _SHRINK = 0.75
 # A small and a large picture of each shape, as `calibrate` asks for.
 _SAMPLES = (Size(64, 64), Size(448, 256), Size(448, 448), Size(896, 504), Size(504, 896))
 
-_Shape: TypeAlias = tuple[str, Size, int]
+_Shape: TypeAlias = tuple[str, tuple[Size, ...]]
 _known_excess: weakref.WeakKeyDictionary[Engine, dict[_Shape, int]] = weakref.WeakKeyDictionary()
 _learned: weakref.WeakKeyDictionary[Engine, asyncio.Task[Family]] = weakref.WeakKeyDictionary()
 
 
-async def profile_of(engine: Engine) -> EngineProfile:
+async def profile_of(engine: Engine, *, images: bool = True) -> EngineProfile:
     """Describe an engine; the formula of an unknown model is learned from a few small requests.
+
+    Args:
+        engine: The engine.
+        images: Whether it will be shown any; else there is no formula to be learned.
 
     Raises:
         EngineError: Nobody answers, or the settings are wrong.
@@ -553,6 +629,8 @@ async def profile_of(engine: Engine) -> EngineProfile:
         return EngineProfile(info, PIXTRAL)
     if info.family in FAMILIES and info.family != UNKNOWN.name:
         return EngineProfile(info, family(info.family))
+    if not images:
+        return EngineProfile(info, UNKNOWN)
     engine = innermost(engine)
     task = _learned.get(engine)
     if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
@@ -604,7 +682,7 @@ async def _excess(
     if not isinstance(engine, CountsTokens) or not request.frames:
         return None
     known = _known_excess.setdefault(innermost(engine), {})
-    shape = (counted_as.name, request.frames[0].size, len(request.frames))
+    shape = (counted_as.name, tuple(frame.size for frame in request.frames))
     if shape not in known:
         try:
             counted = await engine.count(request)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii as _quoted
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from promptlift import review
 from promptlift.engines.base import Request
-from promptlift.errors import ConfigEngineError, OptionError, PromptliftError
+from promptlift.errors import ConfigEngineError, OptionError, PromptError, PromptliftError
+from promptlift.facts import Confident, Facts
+from promptlift.instants import named
 from promptlift.options import Options
+from promptlift.pipeline.keys import NO_VIDEO, choose_template, settings_of, work_key
 from promptlift.pipeline.video_cache import VideoCache
 from promptlift.planning import (
     DEFAULT_CONTEXT,
@@ -28,15 +27,23 @@ from promptlift.planning import (
     Plan,
     answer_reserve,
     make_plan,
+    plan_text,
 )
-from promptlift.review.request import understand
-from promptlift.targets import prompt_language, target
-from promptlift.targets.templates import Template, TemplateInput, Turn, template
+from promptlift.record import Picture
+from promptlift.targets import prompt_language
+from promptlift.targets.documents import VideoFormat, document_form, video_format
+from promptlift.targets.templates import Template, TemplateInput, Turn
 from promptlift.text import check_short_prompt, counted
 from promptlift.tokens import Family, counter_for, is_reasoning_model, load_target_counter
-from promptlift.types import Control, EngineInfo, Frame, Kind, Sampling, Size
-from promptlift.video.reader import AnalysedError, FrameChoice, VideoAnalysis, frame_count
-from promptlift.video.source import Source, VideoRegion
+from promptlift.types import Control, EngineInfo, Frame, Kind, Role, Sampling, Size
+from promptlift.video.reader import AnalysedError, Detail, FrameChoice, VideoAnalysis, frame_count
+from promptlift.video.source import (
+    ImageSource,
+    Pictures,
+    Source,
+    VideoRegion,
+    combined_content,
+)
 
 __all__ = [
     "PRELOAD",
@@ -45,19 +52,12 @@ __all__ = [
     "Prepared",
     "Progress",
     "Stage",
-    "choose_template",
-    "options_as_json",
     "prepare",
-    "settings_of",
     "source_name",
-    "work_key",
 ]
 
 PRELOAD: Final = ("promptlift.video.movie", "promptlift.pipeline.prepare")
 """Modules that a worker process may import before its first call."""
-
-UPSAMPLER_IMAGES: Final = 2
-"""The most images of a request in Cosmos-Transfer1: auxiliary/upsampler/model/upsampler.py."""
 
 Stage: TypeAlias = Literal["prepare", "ask"]
 Progress: TypeAlias = Callable[[Stage, "Prepared | None"], None]
@@ -104,9 +104,10 @@ class Prepared:
         key: The item's identity by content; None if preparing failed before there was one.
         template: Name of the template; None if preparing failed before it was chosen.
         template_reason: Why it is that template.
-        analysis: What is known of the video; None if it could not be read.
+        analysis: What is known of the video; None if there is none, or it could not be read.
         plan: Which frames at which size.
-        frames: The frames as they are shown.
+        frames: The frames as they are shown, then the other pictures.
+        pictures: The pictures beside the video.
         request: What the engine is asked; None where there is an error.
         adjustment: What the engine taught about the size of the prompt.
         error: Why it cannot be asked.
@@ -123,6 +124,7 @@ class Prepared:
     analysis: VideoAnalysis | None = None
     plan: Plan | None = None
     frames: tuple[Frame, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     request: Request | None = None
     adjustment: Adjustment = field(default_factory=Adjustment)
     error: PromptliftError | None = None
@@ -152,17 +154,24 @@ class _ItemPlan:
         options: How the item is treated.
         profile: Who is asked.
         adjustment: What the engine taught about the size of the prompt.
+        others: Roles of the pictures beside the video.
     """
 
     short_prompt: str
     options: Options
     profile: EngineProfile
     adjustment: Adjustment
+    others: tuple[Role, ...] = ()
+
+    def facts(self, analysis: VideoAnalysis) -> Facts:
+        """What was measured and may be told."""
+        facts = analysis.facts
+        return facts.model_copy(update={"camera": None}) if self.options.camera_apart else facts
 
     def __call__(self, analysis: VideoAnalysis) -> tuple[int, Size]:
         """See `promptlift.video.reader.FramePlan`."""
         plan = self.plan(analysis)
-        return plan.chosen.frames, plan.size
+        return plan.chosen.frames - len(self.others), plan.size
 
     @property
     def template(self) -> Template:
@@ -172,48 +181,73 @@ class _ItemPlan:
     @property
     def frames(self) -> int:
         """How many frames are read; a model without images is planned for as if it had one."""
-        wanted, most = self.options.frames, self.template.max_images
-        return wanted if most is None else min(wanted, max(1, most))
+        wanted, most = len(self.options.at) or self.options.frames, self.template.max_images
+        return wanted if most is None else min(wanted, max(1, most - len(self.others)))
 
     def turn(
-        self, analysis: VideoAnalysis, times: tuple[Fraction, ...]
+        self, analysis: VideoAnalysis | None, roles: tuple[Role, ...], times: tuple[Fraction, ...]
     ) -> tuple[Turn, Kind | None]:
         """What is said besides the images, and the kind of control video that they show."""
-        options = self.options
-        kind = options.control or (analysis.facts.kind.value if analysis.facts.kind else None)
+        options, facts, duration = self.options, None, None
+        if analysis is not None:
+            facts = self.facts(analysis)
+            duration = None if analysis.info.is_still else analysis.info.duration
+        kind = options.control or (facts.kind.value if facts and facts.kind else None)
         kind = None if kind == "rgb" else kind
         controls: tuple[Control, ...] = options.controls
         if not controls and kind is not None:
             controls = (kind,)
         given = TemplateInput(
-            request=understand(self.short_prompt),
-            target=target(options.target),
+            request=review.understand(self.short_prompt),
+            target=options.goal,
             shown=kind,
             controls=controls,
-            facts=analysis.facts,
+            facts=facts,
             times=times,
-            duration=None if analysis.info.is_still else analysis.info.duration,
+            duration=duration,
+            roles=roles,
             is_region=options.region is not None or options.mask is not None,
+            nouns=options.nouns,
             instruction=options.instruction,
+            creativity=options.creativity,
+            video=self.video(analysis),
+            style=options.style,
+            variation=options.variation,
         )
         return self.template.render(given), kind
 
+    def video(self, analysis: VideoAnalysis | None) -> VideoFormat | None:
+        """The video to be generated; None for a target whose prompts do not tell of it."""
+        goal = self.options.goal
+        if not goal.document:
+            return None
+        source = analysis.info if analysis else None
+        return replace(
+            video_format(goal, self.options.video_parameters, source),
+            first_frame=source is not None and source.is_still,
+            last_frame="last" in self.others,
+        )
+
     def reserve(self, context: int) -> int:
         """Tokens kept for the answer."""
-        goal, info = target(self.options.target), self.profile.info
+        goal, info = self.options.goal, self.profile.info
         return (
             self.options.reserve
             or self.template.reserve
             or answer_reserve(
                 goal,
-                language=prompt_language(goal, understand(self.short_prompt).language),
+                language=prompt_language(goal, review.understand(self.short_prompt).language),
                 reasons=is_reasoning_model(info.model, info.family or "", info.origin),
                 context=context,
             )
         )
 
-    def plan(self, analysis: VideoAnalysis) -> Plan:
-        """How the frames of the video are shown to the engine.
+    def plan(self, analysis: VideoAnalysis | None, size: Size | None = None) -> Plan:
+        """How the frames of the video, if there is one, are shown to the engine.
+
+        Args:
+            analysis: The video.
+            size: Of a picture beside it, to plan that one among all that are shown.
 
         Raises:
             ConfigEngineError: The engine takes fewer images, or has less context.
@@ -221,7 +255,14 @@ class _ItemPlan:
         """
         info, options, family = self.profile.info, self.options, self.profile.family
         adjustment = self.adjustment
-        frames = frame_count(analysis.info, self.frames)
+        own = 0 if analysis is None else frame_count(analysis.info, self.frames)
+        frames = own + len(self.others)
+        most = self.template.max_images
+        if most and frames > most:
+            raise OptionError(
+                f"{counted(frames, 'picture')} are given, and the model takes {most}",
+                remedy="give fewer",
+            )
         if frames > info.max_images:
             raise ConfigEngineError(
                 f"{counted(frames, 'frame')} are to be shown, and {info.name} takes "
@@ -239,23 +280,32 @@ class _ItemPlan:
             context = adjustment.context
         # No frame is later than the end, so that no time is longer to write. `exact_plan` counts
         # the text anew once the frames are read.
-        times = (analysis.info.duration or Fraction(0),) * frames
+        end = (analysis and analysis.info.duration) or Fraction(0)
+        times = (end,) * own
+        main: Role = "first" if analysis is not None and analysis.info.is_still else "frame"
+        roles = (main,) * own + self.others
         budget = Budget(
             family,
             context,
             self.reserve(context),
-            self._chat_tokens(analysis, times) + adjustment.extra_tokens,
+            self._chat_tokens(analysis, roles, times) + adjustment.extra_tokens,
         )
-        plan = make_plan(
-            analysis.info.size, frames, budget, size=options.size, max_side=options.max_side
-        )
+        shape = size or (analysis.info.size if analysis else None)
+        if shape is None:
+            return replace(plan_text(budget), shrinks=adjustment.shrinks)
+        plan = make_plan(shape, frames, budget, size=options.size, max_side=options.max_side)
         return replace(
-            plan, strategy=options.strategy, exact=options.exact, shrinks=adjustment.shrinks
+            plan,
+            strategy="at" if options.at else options.strategy,
+            exact=options.exact,
+            shrinks=adjustment.shrinks,
         )
 
-    def exact_plan(self, plan: Plan, analysis: VideoAnalysis, times: tuple[Fraction, ...]) -> Plan:
+    def exact_plan(
+        self, plan: Plan, analysis: VideoAnalysis | None, frames: tuple[Frame, ...]
+    ) -> Plan:
         """The same plan with the tokens of the text that tells the true times of the frames."""
-        text = self._chat_tokens(analysis, times) + self.adjustment.extra_tokens
+        text = self._chat_tokens(analysis, *_parts(frames)) + self.adjustment.extra_tokens
         more = text - plan.text_tokens
 
         def cost(before: Cost) -> Cost:
@@ -265,35 +315,59 @@ class _ItemPlan:
         return replace(plan, text_tokens=text, source=cost(plan.source), chosen=cost(plan.chosen))
 
     def request(
-        self, analysis: VideoAnalysis, plan: Plan | None, frames: tuple[Frame, ...]
+        self,
+        analysis: VideoAnalysis | None,
+        plan: Plan | None,
+        frames: tuple[Frame, ...],
+        content: str,
     ) -> Request:
         """What the engine is asked."""
         options = self.options
-        turn, kind = self.turn(analysis, _times(frames))
+        turn, kind = self.turn(analysis, *_parts(frames))
         reserve = plan.reserve if plan else options.reserve or DEFAULT_RESERVE
         settings = settings_of(options, self.profile.info)
+        # What is measured of the first frame alone need not hold until the last.
+        is_whole = analysis is not None and "last" not in self.others
+        video = self.video(analysis)
+        form = document_form(options.goal) if video else None
+        seed = options.seed + _SEEDS_A_VARIATION * (options.variation - 1)
         return Request(
             text=turn.text,
             system=turn.system,
             frames=frames,
-            sampling=Sampling(reserve, options.temperature, options.seed),
+            sampling=Sampling(reserve, options.temperature, seed),
             short_prompt=self.short_prompt,
-            facts=analysis.facts,
+            facts=self.facts(analysis) if analysis and is_whole else None,
             source_kind=kind,
             controls=options.controls,
             nouns=options.nouns,
             is_region=options.region is not None or options.mask is not None,
-            key=work_key(settings, content=analysis.content, short_prompt=self.short_prompt),
+            key=work_key(settings, content=content, short_prompt=self.short_prompt),
+            schema=form.schema(video, reserve) if form and video else None,
+            video=video,
         )
 
-    def _chat_tokens(self, analysis: VideoAnalysis, times: tuple[Fraction, ...]) -> int:
-        turn, _ = self.turn(analysis, times)
+    def _chat_tokens(
+        self, analysis: VideoAnalysis | None, roles: tuple[Role, ...], times: tuple[Fraction, ...]
+    ) -> int:
+        turn, _ = self.turn(analysis, roles, times)
         family = self.profile.family
-        return family.chat(turn.system, turn.text, len(times), counter_for(family))
+        return family.chat(turn.system, turn.text, len(roles), counter_for(family))
+
+
+@dataclass(frozen=True, slots=True)
+class _OtherPlan:
+    """Plans a picture beside the video; see `promptlift.video.reader.FramePlan`."""
+
+    item: _ItemPlan
+    analysis: VideoAnalysis | None
+
+    def __call__(self, picture: VideoAnalysis) -> tuple[int, Size]:
+        return 1, self.item.plan(self.analysis, picture.info.size).size
 
 
 async def prepare(
-    source: Source,
+    source: Source | Pictures | None,
     short_prompt: str,
     options: Options,
     profile: EngineProfile,
@@ -310,7 +384,7 @@ async def prepare(
     What can go wrong with an item does not raise: it is in the result, with how far the item came.
 
     Args:
-        source: The video.
+        source: The video, or pictures; None for words alone.
         short_prompt: The user's words; empty for "describe what is there".
         options: How.
         profile: Who will be asked.
@@ -328,48 +402,41 @@ async def prepare(
     error: PromptliftError | None = None
     plan: Plan | None = None
     frames: tuple[Frame, ...] = ()
+    main, rest = _split(source)
+    others: list[VideoAnalysis] = []
+    content: str | None = None if main is not None or rest else NO_VIDEO
     key = chosen = reason = request = None
     try:
         short_prompt = check_short_prompt(short_prompt)
         if options.target_tokenizer is not None:
             load_target_counter(options.target_tokenizer)  # a wrong file costs no decoding
-        item = _ItemPlan(short_prompt, options, profile, adjustment)
-        choice = FrameChoice(options.strategy, item.frames, options.fps, options.exact)
-        region = options.region if options.mask is None else str(options.mask)
-        video = source
-        if region is not None:
-            if not isinstance(source, str | bytes | os.PathLike):
-                raise OptionError(
-                    "a region is given, and the video is a list of pictures",
-                    remedy="cut the pictures",
-                )
-            video = VideoRegion(source, region, choice)
-        if info.reads_text or with_frames or options.verify:
+        roles = tuple(role for role, _ in rest)
+        item = _ItemPlan(short_prompt, options, profile, adjustment, roles)
+        is_planned = info.reads_text or with_frames or options.verify
+        if is_planned:
             # The vocabulary is read from disk once; after that it costs less than a thread.
             await asyncio.to_thread(counter_for, profile.family)
-            analysis, frames = await videos.read(
-                video,
-                choice,
-                item,
-                detail="low" if info.reads_text else "full",
-                isolated=options.isolated,
+        _check_request(source, item)
+        if source is not None:
+            analysis, frames, others, content = await _read_all(
+                source, item, videos, plan=is_planned
             )
-            frames = frames[: item.template.max_images]
-            plan = item.exact_plan(item.plan(analysis), analysis, _times(frames))
-        else:
-            analysis = await videos.analyse(video, detail="full", isolated=options.isolated)
-        request = item.request(analysis, plan, frames)
+        if is_planned:
+            size = others[0].info.size if others and analysis is None else None
+            plan = item.exact_plan(item.plan(analysis, size), analysis, frames)
+        request = item.request(analysis, plan, frames, content or NO_VIDEO)
     except AnalysedError as failure:
         analysis, error = failure.analysis, failure.error
+        content = None if rest else analysis.content
     except PromptliftError as failure:
         error = failure
-    if analysis is not None:
+    if content is not None:
         used, reason = choose_template(options, info)
         chosen = used.name
         settings = settings_of(options, info)
-        key = work_key(settings, content=analysis.content, short_prompt=short_prompt)
+        key = work_key(settings, content=content, short_prompt=short_prompt)
     return Prepared(
-        name=source_name(source),
+        name=source_name(main),
         short_prompt=short_prompt,
         options=options,
         profile=profile,
@@ -379,6 +446,12 @@ async def prepare(
         analysis=analysis,
         plan=plan,
         frames=frames,
+        pictures=tuple(
+            Picture(role=role, name=source_name(source), content=one.content)
+            for (role, source), one in zip(rest, others, strict=False)
+        )
+        if others
+        else (),
         request=request,
         adjustment=adjustment,
         error=error,
@@ -386,85 +459,180 @@ async def prepare(
     )
 
 
-def choose_template(options: Options, info: EngineInfo) -> tuple[Template, str]:
-    """The template, with the limits of the model that it is for, and why it is that one."""
-    # By name or path; GGUF files, Ollama and the hub's cache each write it their own way.
-    names = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in (info.model, info.origin)]
-    name = next((name for name in names if "cosmosupsampl" in name), None)
-    if options.template is not None:
-        used, reason = options.template, "chosen with --template"
-    elif not info.reads_text:
-        used, reason = "verbatim/1", f"the {info.name} engine reads no instruction"
-    elif name is None:
-        used, reason = "instruct/2", "a general model needs an instruction"
-    else:
-        kinds = {"text2world": "predict1-text/1", "video2world": "predict1-video/1"}
-        used = next((kinds[kind] for kind in kinds if kind in name), "verbatim/1")
-        reason = "the Cosmos upsampler was trained without an instruction"
-    made = template(used) if isinstance(used, str) else used
-    if made.name == "verbatim/1" and name is not None and info.reads_text:
-        made = replace(made, max_images=UPSAMPLER_IMAGES, reserve=DEFAULT_RESERVE)
-    if made.max_images is not None and options.frames > made.max_images:
-        reason += f", and with at most {counted(made.max_images, 'image')}, not {options.frames}"
-    if options.instruction and not made.takes_instruction:
-        reason += "; it takes no --instruction"
-    return made, reason
+_SEEDS_A_VARIATION = 1000  # each attempt has a seed of its own
+_LANGUAGE_OF_SCRIPT = {"han": "Chinese", "kana": "Japanese", "hangul": "Korean"}
 
 
-def options_as_json(options: Options) -> dict[str, Any]:
-    """The options that an answer depends on, as JSON values; what was left open is null.
+def _check_request(source: Source | Pictures | None, item: _ItemPlan) -> None:
+    """Refuse what the engine, the template or the pictures do not go with."""
+    options, info = item.options, item.profile.info
+    if not info.reads_text and (options.language or options.variation > 1):
+        _check_without_model(item.short_prompt, options, info)
+    if source is None or isinstance(source, Pictures):
+        _check_pictures(source, item)
 
-    These are the options as the user gave them. The plan follows from these and from how much the
-    engine takes today; an engine that comes back with a larger context does not make finished
-    work another.
+
+def _check_without_model(short_prompt: str, options: Options, info: EngineInfo) -> None:
+    """Refuse what an engine that adds to the user's own words cannot do.
+
+    Raises:
+        OptionError: One of the options needs a model.
     """
-    values = options.model_dump(
-        mode="json",
-        exclude={"template", "target_tokenizer", "attempts", "on_reject", "isolated"},
+    language = review.understand(short_prompt).language or (
+        "" if short_prompt.strip() else "English"
     )
-    return values if options.strategy == "fps" else {**values, "fps": None}
+    language = _LANGUAGE_OF_SCRIPT.get(language, language)
+    problem = ""
+    if options.variation > 1:
+        number = options.variation
+        problem = f"variation {number} is asked for, and the {info.name} engine has only one"
+    elif options.language and language.istitle() and options.language != language:
+        problem = f"the language {options.language} is asked for, and the {info.name} engine "
+        problem += f"cannot translate from {language}"
+    if problem:
+        remedy = "remove the option, or set up a vision-language model: see `promptlift doctor`"
+        raise OptionError(problem, remedy=remedy)
 
 
-@lru_cache(maxsize=256)
-def settings_of(options: Options, info: EngineInfo) -> str:
-    """Digest of all that an answer depends on besides the video and the short prompt.
+def _split(
+    source: Source | Pictures | None,
+) -> tuple[Source | None, tuple[tuple[Role, ImageSource], ...]]:
+    """The video or the first frame, and the other pictures."""
+    return (source.main, source.rest) if isinstance(source, Pictures) else (source, ())
 
-    Returns:
-        64 hexadecimal digits: SHA-256 of JSON with sorted keys.
+
+async def _read_all(
+    given: Source | Pictures, item: _ItemPlan, videos: VideoCache, *, plan: bool
+) -> tuple[VideoAnalysis | None, tuple[Frame, ...], list[VideoAnalysis], str]:
+    """Read the video and the pictures beside it; the content is that of all together."""
+    analysis: VideoAnalysis | None = None
+    frames: tuple[Frame, ...] = ()
+    others: list[VideoAnalysis] = []
+    main, rest = _split(given)
+    if main is not None:
+        analysis, frames = await _read(main, item, videos, plan=plan)
+        if isinstance(given, Pictures) and given.image is not None:
+            _check_still("image", given.image, analysis)
+    for one in rest:
+        picture, shown = await _read_other(one, item, analysis, videos, plan=plan)
+        others.append(picture)
+        frames += shown
+    content = analysis.content if analysis else NO_VIDEO
+    if others:
+        contents = [(role, one.content) for role, one in zip(item.others, others, strict=True)]
+        content = combined_content(content, contents)
+    return analysis, frames[: item.template.max_images], others, content
+
+
+async def _read(
+    source: Source, item: _ItemPlan, videos: VideoCache, *, plan: bool
+) -> tuple[VideoAnalysis, tuple[Frame, ...]]:
+    """Analyse the video or the first frame, and read its frames where they are planned."""
+    options, info = item.options, item.profile.info
+    choice = FrameChoice(options.strategy, item.frames, options.fps, options.exact, options.at)
+    region = options.region if options.mask is None else str(options.mask)
+    if region is not None:
+        if not isinstance(source, str | bytes | os.PathLike):
+            raise OptionError(
+                "a region is given, and the video is a list of pictures", remedy="cut the pictures"
+            )
+        source = VideoRegion(source, region, choice)
+    frames: tuple[Frame, ...] = ()
+    if plan:
+        detail: Detail = "low" if info.reads_text else "full"
+        analysis, frames = await videos.read(
+            source, choice, item, detail=detail, isolated=options.isolated
+        )
+    else:
+        analysis = await videos.analyse(source, detail="full", isolated=options.isolated)
+        if options.at and not analysis.info.is_still:
+            named(analysis.info.duration, options.at)  # which refuses what is beyond the end
+    analysis = _with_given_kind(analysis, options.control)
+    if analysis.info.is_still:  # a picture is taken for the first frame of what is to be made
+        frames = tuple(replace(frame, role="first") for frame in frames)
+    return analysis, frames
+
+
+def _with_given_kind(analysis: VideoAnalysis, given: Kind | None) -> VideoAnalysis:
+    """The facts with the kind of the video that a spec's key or the user names."""
+    if given is None:
+        return analysis
+    kind = Confident[Kind](value=given, confidence=1, evidence=f"it is given as {given}")
+    return replace(analysis, facts=analysis.facts.model_copy(update={"kind": kind}))
+
+
+async def _read_other(
+    one: tuple[Role, ImageSource],
+    item: _ItemPlan,
+    analysis: VideoAnalysis | None,
+    videos: VideoCache,
+    *,
+    plan: bool,
+) -> tuple[VideoAnalysis, tuple[Frame, ...]]:
+    """Read a picture beside the video."""
+    (role, source), isolated = one, item.options.isolated
+    frames: tuple[Frame, ...] = ()
+    if plan:
+        planned, choice = _OtherPlan(item, analysis), FrameChoice(count=1)
+        try:
+            picture, frames = await videos.read(
+                source, choice, planned, detail="low", isolated=isolated
+            )
+        except AnalysedError as failure:
+            raise failure.error from None
+    else:
+        picture = await videos.analyse(source, detail="low", isolated=isolated)
+    _check_still("last-image" if role == "last" else role, source, picture)
+    return picture, tuple(replace(frame, role=role) for frame in frames)
+
+
+def _check_still(name: str, source: ImageSource, picture: VideoAnalysis) -> None:
+    if not picture.info.is_still:
+        raise OptionError(
+            f"--{name} is a video ({source_name(source) or 'bytes'})", remedy="give a picture"
+        )
+
+
+def _check_pictures(given: Pictures | None, item: _ItemPlan) -> None:
+    """Refuse what does not go with the pictures, or without any.
+
+    Raises:
+        PromptError: There are no words either.
+        OptionError: The model or an option needs others.
     """
-    parts = {
-        "options": options_as_json(options),
-        "engine": [info.name, info.model, info.revision],
-        "template": choose_template(options, info)[0].name,
-    }
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    options, info = item.options, item.profile.info
+    name = next((one for one in ("region", "mask", "at") if getattr(options, one)), None)
+    if given is not None and (given.others or given.main is not None):
+        if given.others and name is not None:
+            role = {"first": "image", "last": "last-image"}.get(given.others[0][0], "reference")
+            raise OptionError(f"both --{name} and --{role} are given", remedy="remove one of them")
+    elif not item.short_prompt:
+        raise PromptError(
+            "there is neither a video nor a prompt", remedy="give a short prompt, a video, or both"
+        )
+    elif item.template.needs_images:
+        raise OptionError(
+            f"the model {info.model} writes from pictures, and there are none",
+            remedy="give a video or a picture, or use a general model",
+        )
+    elif name is not None:
+        raise OptionError(
+            f"--{name} is given, and there is no video", remedy="give a video, or remove it"
+        )
 
 
-def work_key(settings: str, *, content: str, short_prompt: str) -> str:
-    """Identity by content: the same for the same work, whatever the file is called.
-
-    Known before the video is decoded.
-
-    Args:
-        settings: See `settings_of`.
-        content: The video's, as `promptlift.files.content_id` gives it.
-        short_prompt: The user's words, checked.
-
-    Returns:
-        64 hexadecimal digits: SHA-256 of the three as a JSON list.
-    """
-    # By hand, since a resume names each item of a million anew.
-    text = f"[{_quoted(settings)},{_quoted(content)},{_quoted(short_prompt)}]"
-    return hashlib.sha256(text.encode()).hexdigest()
+def _parts(frames: tuple[Frame, ...]) -> tuple[tuple[Role, ...], tuple[Fraction, ...]]:
+    """The roles of the frames, and the times of those of the video."""
+    roles, times = [], []
+    for frame in frames:
+        roles.append(frame.role)
+        if frame.role in ("frame", "first"):
+            times.append(frame.time)
+    return tuple(roles), tuple(times)
 
 
-def _times(frames: tuple[Frame, ...]) -> tuple[Fraction, ...]:
-    return tuple(frame.time for frame in frames)
-
-
-def source_name(source: Source) -> str:
-    """The file's name without its folder; empty for bytes and lists of images."""
+def source_name(source: Source | None) -> str:
+    """The file's name without its folder; empty for bytes, lists of images and words alone."""
     if isinstance(source, str | os.PathLike):
         return os.fsencode(Path(source).name).decode("utf-8", "replace")
     return ""

@@ -1,9 +1,10 @@
 """What an engine is asked after an answer was rejected.
 
 A general model gets its answer back with what is wrong with it, in plain words: the conversation
-so far stays byte for byte, so that a server may keep the images in its prefix cache. A model that
-was trained to take one turn, an answer that is none, and a context without room for more turns
-get the first question again, drawn with another seed.
+so far stays byte for byte, so that a server may keep the images in its prefix cache. Where the
+context has no room for more turns, or the server takes none, the first question ends with what was
+wrong. A model that was trained to take one turn, and an answer that is none, get the first question
+again as it was, drawn with another seed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from promptlift import review
 from promptlift.engines.base import CountsTokens, Engine, FollowUp, Request
 from promptlift.errors import EngineError
-from promptlift.pipeline.prepare import Prepared, choose_template
+from promptlift.pipeline.keys import choose_template
+from promptlift.pipeline.prepare import Prepared
 from promptlift.review import Finding, Review
-from promptlift.review.request import understand
 from promptlift.review.result import CLAIM_KINDS
-from promptlift.targets import Target, prompt_language, target
+from promptlift.targets import Target, prompt_language
 from promptlift.targets.templates import TEMPLATES
 from promptlift.tokens import counter_for
 from promptlift.types import Sampling
@@ -26,6 +28,9 @@ from promptlift.types import Sampling
 __all__ = ["feedback", "repair_request", "resample", "takes_follow_ups"]
 
 _END = "Write the whole prompt again."
+_EARLIER = "\n\nYou answered this before, and the answer was rejected. "
+# What an answer may lose of its room to what was wrong with the one before.
+_LEAST_ROOM = 0.75
 # Nothing in such an answer can be put right.
 _NO_ANSWER = frozenset({"empty", "refusal"})
 _TOKENS_A_WORD = 1.4  # of English, with some headroom
@@ -72,7 +77,13 @@ def resample(first: Sampling, attempt: int, *, failed: Collection[str], room: in
 
 
 async def repair_request(
-    engine: Engine, prepared: Prepared, request: Request, reviews: Sequence[Review], room: int
+    engine: Engine,
+    prepared: Prepared,
+    request: Request,
+    reviews: Sequence[Review],
+    room: int,
+    *,
+    more_turns: bool = True,
 ) -> Request | None:
     """The request that tells a model what is wrong with the best of its answers.
 
@@ -82,11 +93,16 @@ async def repair_request(
         request: The first request.
         reviews: Of all answers so far, in order.
         room: Tokens of the context that the first request leaves.
+        more_turns: Whether the server takes more than one turn.
 
     Returns:
-        None where no answer can be put right, or where the context has no room for more turns.
+        None where no answer can be put right, or the context has no room to say how.
     """
-    fixable = [one for one in reviews if _NO_ANSWER.isdisjoint(one.failed)]
+    fixable = [
+        one
+        for one in reviews
+        if _NO_ANSWER.isdisjoint(one.failed) and not one.text.startswith("<think>")
+    ]
     if not fixable:
         return None
     assert prepared.profile is not None, "it was prepared for an engine"
@@ -94,26 +110,30 @@ async def repair_request(
     family, first = prepared.profile.family, request.sampling
     # Of equals the last one, which was told of the faults of those before.
     best = min(reversed(fixable), key=lambda one: sum(f.severity == "error" for f in one.findings))
-    goal = target(prepared.options.target)
-    text = feedback(
-        best,
-        goal,
-        most_words=int(first.max_tokens / _TOKENS_A_WORD),
-        language=prompt_language(goal, understand(prepared.short_prompt).language),
-    )
-    turn = FollowUp(_shown(best, goal), text)
+    goal = prepared.options.goal
+    language = prompt_language(goal, review.understand(prepared.short_prompt).language)
+    count_tokens, most = counter_for(family), int(first.max_tokens / _TOKENS_A_WORD)
+    turn = FollowUp(_shown(best, goal), feedback(best, goal, most_words=most, language=language))
     again = replace(request, follow_ups=(turn,))
-    left = room - family.follow_up(*turn, counter_for(family))
-    if left < first.max_tokens and isinstance(engine, CountsTokens):
+    left = room - family.follow_up(*turn, count_tokens)
+    if more_turns and left < first.max_tokens and isinstance(engine, CountsTokens):
         try:
             counted = await engine.count(again)
         except EngineError:
             counted = None  # it will say so itself when it is asked for the answer
         if counted is not None:
             left = prepared.plan.context - counted
-    if left < first.max_tokens:
-        return None
-    sampling = replace(_with_room(first, best.failed, left), seed=first.seed + len(reviews))
+    if not more_turns or left < first.max_tokens:
+        left = room - count_tokens(_EARLIER + turn.text)
+        if left < first.max_tokens * _LEAST_ROOM:
+            return None
+        first = replace(first, max_tokens=min(first.max_tokens, left))
+        most = int(first.max_tokens / _TOKENS_A_WORD)
+        text = feedback(best, goal, most_words=most, language=language)
+        again = replace(request, text=request.text + _EARLIER + text)
+    sampling = replace(
+        _with_room(first, best.failed, left), seed=request.sampling.seed + len(reviews)
+    )
     if first.temperature == 0 and len(reviews) > 1:
         sampling = replace(sampling, temperature=0.3)  # the same answer may be told the same
     return replace(again, sampling=sampling)
@@ -154,7 +174,7 @@ _SENTENCES = {
     "loop": "It repeats itself ({message}); say everything once.",
     "language": "It is not plain {language} ({message}); write it in {language}.",
     "meta": "Write only the prompt, and nothing about it or about the task ({message}).",
-    "thinking": "Write only the prompt, and nothing about it or about the task ({message}).",
+    "thinking": "Write only the prompt, without thinking aloud before it or in it.",
     "artefact": "Describe the scene itself, not how the control video shows it ({message}).",
 }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 import numpy as np
 
 from promptlift import instants as hints
-from promptlift.errors import PromptliftError
+from promptlift.errors import OptionError, PromptliftError
 from promptlift.facts import Facts
 from promptlift.facts.control_kind import kind_hint
 from promptlift.facts.measurement import measure_facts
@@ -140,12 +140,15 @@ class FrameChoice:
         count: How many, at least 1; a video that has fewer gives those.
         fps: Frames a second, for the strategy ``fps`` only.
         exact: Forbid keyframes near the wanted instants, which ``spread`` takes in long clips.
+        at: Seconds, ascending, of the first of which `count` frames are taken; empty to go by the
+            strategy.
     """
 
     strategy: str = "spread"
     count: int = 2
     fps: Fraction = Fraction(2)
     exact: bool = False
+    at: tuple[Fraction, ...] = ()
 
 
 def due_times(
@@ -214,11 +217,19 @@ def hint_frames(
         Frames in order of time, no two the same; fewer than wanted where there are fewer.
 
     Raises:
-        OptionError: An unknown strategy, no frames asked for, or a rate that is not above 0.
+        OptionError: An unknown strategy, no frames asked for, a rate that is not above 0, or a
+            time that the video does not have.
         VideoUnreadable: No picture can be had.
     """
     count = choice.count
     hints.check_options(choice.strategy, count, choice.fps)
+    if choice.at:
+        if reader.info.is_still:
+            raise OptionError(
+                "frames are chosen by time, and there is only one picture", remedy="remove --at"
+            )
+        instants = hints.named(_duration(reader), choice.at)[:count]
+        return _in_order(reader.frames_at(instants, box, stretch=stretch))
     if choice.strategy == "first":
         return _in_order(reader.first(count, box, stretch=stretch))
     if choice.strategy == "fps":
@@ -239,6 +250,8 @@ def _exact_instants(reader: Reader, choice: FrameChoice) -> tuple[Instant, ...]:
     None where a strategy reads from the start, has to see the video first, or takes keyframes,
     which cost next to nothing.
     """
+    if choice.at:
+        return hints.named(None, choice.at)[: choice.count]
     if choice.strategy == "fps":
         return hints.at_rate(reader.info.duration, choice.count, choice.fps)
     duration = _duration(reader) if choice.strategy == "spread" else None
@@ -415,7 +428,7 @@ def read_frames(source: Source, choice: FrameChoice, size: Size) -> tuple[Frame,
 
 def _settle(source: Source, choice: FrameChoice) -> FrameChoice:
     """A region has no frames but those that were chosen in its video: all of them are read."""
-    return replace(choice, strategy="first") if isinstance(source, VideoRegion) else choice
+    return replace(choice, strategy="first", at=()) if isinstance(source, VideoRegion) else choice
 
 
 def _analysis(

@@ -6,36 +6,54 @@ Nothing here, and nothing that reads through it, follows a name that stands insi
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
+import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-from promptlift.errors import VideoError, VideoNotFound, VideoRefused, VideoUnreadable
-from promptlift.files import content_id
+from promptlift.errors import OptionError, VideoError, VideoNotFound, VideoRefused, VideoUnreadable
+from promptlift.files import GIT_LFS_REMEDY, LFS_POINTER, content_id
 
 if TYPE_CHECKING:
-    from promptlift.types import Box, VideoInfo
+    from promptlift.types import Box, Role, VideoInfo
     from promptlift.video.reader import FrameChoice, Reader
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "MEDIA_SUFFIXES",
     "ImageSource",
     "Limits",
     "Opened",
+    "Pictures",
     "Source",
     "VideoRegion",
     "check_video",
+    "combined_content",
     "content_of",
     "image_format",
+    "looks_like_path",
     "open_source",
     "open_video",
     "probe",
     "unreadable_error",
 ]
+
+_MEDIA_NAMES = """
+mp4 mov m4v mkv webm avi mpg mpeg m2v ts m2ts mts vob wmv asf flv f4v ogv ogg mxf nut 3gp 3g2 mj2
+y4m ivf obu av1 h263 h264 264 h265 265 hevc h266 266 vvc dv gxf wtv rm rmvb mjpeg mjpg
+gif webp png apng avif jpg jpeg bmp tif tiff
+"""
+MEDIA_SUFFIXES = frozenset(f".{name}" for name in _MEDIA_NAMES.split())
+"""With which the names of videos and pictures end, in small letters."""
+# A root, a drive, a home, this folder or the one above, a scheme.
+_PATH_START = re.compile(r"[/\\]|[A-Za-z]:[/\\]|~[\w.-]*[/\\]|\.\.?[/\\]|[A-Za-z][\w+.-]*://|data:")
+_SUFFIX = re.compile(r"\.[A-Za-z]\w{0,4}")
 
 _PICTURES = (
     (0, b"GIF8", "gif"),
@@ -78,6 +96,19 @@ def _kind_of(head: bytes, kinds: Sequence[tuple[int, bytes, str]]) -> str | None
 def image_format(head: bytes) -> str | None:
     """Name the picture format that Pillow reads (``gif``, ``webp``, ...), or None."""
     return _kind_of(head, _PICTURES)
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text is the name of a file, there or not, rather than words."""
+    if os.path.lexists(text):
+        return True
+    folder, name = os.path.split(text.replace("\\", "/"))
+    suffix = os.path.splitext(name)[1]  # noqa: PTH122 - the text need not be a path
+    if _PATH_START.match(text) or suffix.lower() in MEDIA_SUFFIXES:
+        return True
+    if any(map(str.isspace, text)):  # as in "black/white film", but "my clips/one"
+        return bool(folder) and os.path.isdir(folder)  # noqa: PTH112 - likewise
+    return bool(folder) or _SUFFIX.fullmatch(suffix) is not None
 
 
 def check_video(name: str, head: bytes) -> None:
@@ -124,6 +155,83 @@ class VideoRegion:
 
 Source: TypeAlias = ImageSource | Sequence[ImageSource] | VideoRegion
 
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What a model is shown beside or instead of a video.
+
+    Attributes:
+        video: The video; None for none.
+        others: Further pictures, each with its role.
+
+    Raises:
+        OptionError: They do not go together.
+    """
+
+    video: Source | None
+    others: tuple[tuple[Role, ImageSource], ...]
+
+    def __post_init__(self) -> None:
+        if self.video is not None and self.image is not None:
+            raise OptionError(
+                f"both a video{_named(self.video)} and --image{_named(self.image)} are given",
+                remedy="remove one of them",
+            )
+        if self.main is None and (last := dict(self.others).get("last")) is not None:
+            raise OptionError(
+                f"--last-image{_named(last)} is given without --image or a video",
+                remedy="give the first frame with --image as well",
+            )
+
+    @classmethod
+    def of(
+        cls,
+        video: Source | None,
+        image: ImageSource | None = None,
+        last_image: ImageSource | None = None,
+        references: Sequence[ImageSource] = (),
+    ) -> Source | Pictures | None:
+        """What these are together; the video itself where there is nothing else."""
+        if image is None and last_image is None and not references:
+            return video
+        named: list[tuple[Role, ImageSource | None]] = [("first", image), ("last", last_image)]
+        named += [("reference", one) for one in references]
+        return cls(video, tuple((role, one) for role, one in named if one is not None))
+
+    @property
+    def image(self) -> ImageSource | None:
+        """The picture of the first frame."""
+        return dict(self.others).get("first")
+
+    @property
+    def main(self) -> Source | None:
+        """The video, or the picture of the first frame."""
+        return self.video if self.video is not None else self.image
+
+    @property
+    def rest(self) -> tuple[tuple[Role, ImageSource], ...]:
+        """All but `main`."""
+        return tuple(one for one in self.others if one[0] != "first")
+
+
+def combined_content(video: str, others: Sequence[tuple[str, str]]) -> str:
+    """One name for a video's content and those of further pictures with their roles.
+
+    Args:
+        video: Of the video; empty for none.
+        others: Roles and contents.
+    """
+    main = dict(others).get("first", video)
+    rest = [one for one in others if one[0] != "first"]
+    if not rest:
+        return main
+    return f"sha256:{hashlib.sha256(json.dumps([main, rest]).encode()).hexdigest()}"
+
+
+def _named(source: Source) -> str:
+    return f" ({printable(os.fspath(source))})" if isinstance(source, str | os.PathLike) else ""
+
+
 _HEAD_BYTES = 64 * 1024
 _LONGEST_NAME = 200  # characters of a path in a message
 
@@ -167,7 +275,7 @@ def open_source(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Opened:
     Raises:
         VideoNotFound: There is no such file, or it may not be read.
         VideoRefused: It is a directory, a pipe or a device, or it is too large.
-        VideoUnreadable: It is empty.
+        VideoUnreadable: It is empty, or a Git LFS pointer.
     """
     name = "the given bytes" if isinstance(source, bytes) else printable(os.fspath(source))
     file = io.BytesIO(source) if isinstance(source, bytes) else _open_path(source, name)
@@ -182,6 +290,9 @@ def open_source(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Opened:
             )
         file.seek(0)
         head = file.read(_HEAD_BYTES)
+        if head.startswith(LFS_POINTER):
+            why = f"{name}: it is a Git LFS pointer, not the file itself"
+            raise VideoUnreadable(why, remedy=GIT_LFS_REMEDY)
         file.seek(0)
     except BaseException:
         file.close()
