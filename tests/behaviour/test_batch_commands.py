@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from loaders.desk import Desk, lay, make_clips
 from loaders.run_dirs import PROMPTS, Maker, make_run_of_ended_process, make_videos, mixed_rows
@@ -87,6 +88,98 @@ def test_a_template_from_a_file_is_kept_with_the_run(
     assert fine["short_prompt"] == "a red balloon\ndrifts"
     assert fine["template"].startswith("mine.j2@")
     assert "there is no template 'mine.j2'" in wrong["error"]["message"]
+
+
+CAPTION = (
+    "A red balloon drifts over a green hill on a bright day. Its string swings below it, and the "
+    "shadow slides along the grass toward a row of birches. Small white clouds stand far behind, "
+    "the light is clear, and the leaves turn softly in the wind while the balloon climbs."
+)
+
+
+def test_captions_lie_beside_the_videos(tmp_path: Path, capsys: Capture) -> None:
+    """Each video gets its text; one that somebody wrote is kept, and nothing is asked twice."""
+    first, second = make_videos(tmp_path)
+    folder = first.parent
+    (folder / "damaged.mp4").unlink()
+    second.with_suffix(".txt").write_text("written by hand")
+    with StubServer(reply=CAPTION) as server:
+        engine = ("--engine", "openai", "--base-url", server.base_url)
+        run = ("run", folder, "-o", tmp_path / "run", "--caption", *engine)
+        assert batch(*run) == 0
+        assert first.with_suffix(".txt").read_text() == f"{CAPTION}\n"
+        assert second.with_suffix(".txt").read_text() == "written by hand"
+        err = capsys.readouterr().err
+        assert "1 caption beside the videos" in err
+        assert "1 file with another text kept" in err
+        asked = sum(one.asked is not None for one in server.received)
+        assert batch(*run, "--overwrite") == 0
+        assert second.with_suffix(".txt").read_text() == f"{CAPTION}\n"
+        assert sum(one.asked is not None for one in server.received) == asked
+    assert batch("run", tmp_path / "in.jsonl", "-o", tmp_path / "other", "--caption") == 2
+
+
+def test_prompts_alone_are_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Lines of text, with the same rows again in CSV: what was done is not done again."""
+    monkeypatch.chdir(tmp_path)
+    Path("in.txt").write_text("a cat on a sofa\ntwo dogs\n")
+    assert batch("run", "in.txt", "-o", "run", "--engine", "embedded") == 0
+    assert "2 of 2 finished, 0 fit to use, 2 unchanged" in capsys.readouterr().err
+    assert batch("run", "in.txt", "-o", "run", "--engine", "embedded") == 0
+    assert batch("status", "run") == 0
+    assert batch("report", "run", "-o", "report.html") == 0
+    assert batch("export", "run", "-o", "out.jsonl") == 0
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [(line["prompt"], line["status"]) for line in lines] == [
+        ("a cat on a sofa", "unchanged"),
+        ("two dogs", "unchanged"),
+    ]
+
+
+def test_pictures_are_part_of_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """In CSV and JSON lines; a changed picture is another item, an unchanged one is not done again.
+
+    The rows share the first frame, and differ in the others.
+    """
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (64, 48), {"a": "red", "b": "green", "c": "blue"}[name]).save(
+            f"{name}.png"
+        )
+    rows = "run,a.png,,\nrun,a.png,b.png,\nrun,a.png,,b.png;c.png\n"
+    Path("in.csv").write_text(f"prompt,image,last_image,references\n{rows}")
+    run = ("run", "in.csv", "-o", "run", "--engine", "embedded")
+    assert batch(*run) == 0
+    assert "3 of 3 finished" in capsys.readouterr().err
+    assert batch("export", "run", "-o", "out.jsonl") == 0
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert len({line["key"] for line in lines}) == 3
+    assert [line["references"] for line in lines] == [None, None, "b.png;c.png"]
+    roles = [[one["role"] for one in line["record"]["pictures"]] for line in lines]
+    assert roles == [[], ["last"], ["reference", "reference"]]
+    Image.new("RGB", (64, 48), "black").save("b.png")
+    assert batch(*run) == 0
+    assert batch("export", "run", "-o", "again.jsonl") == 0
+    again = [json.loads(line)["key"] for line in Path("again.jsonl").read_text().splitlines()]
+    assert [old["key"] == new for old, new in zip(lines, again, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    Path("bad.jsonl").write_text(
+        '{"last_image": "b.png", "prompt": "run"}\n{"image": 3, "prompt": "x"}\n'
+    )
+    assert batch("run", "bad.jsonl", "-o", "bad", "--engine", "embedded") == 1
+    assert batch("export", "bad", "-o", "bad.out.jsonl") == 0
+    said = [
+        json.loads(line)["error_message"] for line in Path("bad.out.jsonl").read_text().splitlines()
+    ]
+    assert "is given without --image or a video" in said[0]
+    assert said[1] == "image is 3"
 
 
 def test_rows_that_nothing_is_added_to_are_finished(

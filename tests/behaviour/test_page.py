@@ -359,6 +359,30 @@ def test_a_text_is_copied_saved_edited_and_reviewed_again(
     assert text(page, "#h-job").startswith("✓ Edited: Fit to use")
 
 
+def test_a_json_prompt_is_indented_and_copied_on_one_line(served: Served, visit: Open) -> None:
+    """It is read and edited with a line for each value; what is copied and saved is the prompt."""
+    guest = visit(served, width=390, dark=True)
+    page = guest.go()
+    page.fill("#prompt", 'a forklift with a sign "A, {B}"')
+    page.select_option("#engine", "embedded")
+    page.select_option("#target", "cosmos3")
+    page.click(".ask .primary")
+    page.wait_for_selector("#job[data-state=finished]")
+    written = page.input_value("[data-edit]")
+    shown = page.inner_text("pre.json")
+    assert "\n" not in written
+    assert shown == json.dumps(json.loads(written), indent=2, ensure_ascii=False)
+    page.click("#head [data-copy]")
+    eventually(lambda: page.evaluate("navigator.clipboard.readText()") == written)
+    page.click("[data-change]")
+    assert page.input_value("[data-edit]") == shown
+    page.click("text=Review the edit")
+    page.wait_for_selector("#head:has-text('Edited')")
+    assert page.input_value("[data-edit]") == written
+    assert guest.too_wide() == []
+    assert guest.flaws() == []
+
+
 def test_a_prompt_with_markup_is_text_everywhere(served: Served, visit: Open, small: Path) -> None:
     """In the result, in the history and in the form after a reload."""
     guest = visit(served)
@@ -370,6 +394,28 @@ def test_a_prompt_with_markup_is_text_everywhere(served: Served, visit: Open, sm
     assert EVIL in text(page, "#found")
     guest.go("/history?q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E")
     assert "alert(3)" in text(page, ".empty")
+
+
+def test_words_alone_are_enough(served: Served, visit: Open) -> None:
+    """Without a video the form does the same, and the job shows no frames and no measurements;
+    a model that goes by pictures says so.
+    """
+    guest = visit(served)
+    page = guest.go()
+    page.fill("#prompt", "a red balloon over hills")
+    page.click(".ask .primary")
+    guest.finished()
+    assert "writes from pictures, and there are none" in text(page, "#job .error")
+    page.select_option("#engine", "embedded")
+    page.click(".ask .primary")
+    page.wait_for_selector("#job[data-state=finished]")
+    assert "words alone" in text(page, ".head")
+    assert text(page, "p.long") == "a red balloon over hills"
+    assert "There is no picture" in text(page, "#job")
+    assert page.locator("#h-frames, #h-facts").count() == 0
+    assert guest.flaws() == []
+    guest.go("/history")
+    assert "words alone" in text(page, "#found")
 
 
 def test_again_and_variations_ask_with_other_seeds(
@@ -390,7 +436,11 @@ def test_again_and_variations_ask_with_other_seeds(
     page.wait_for_selector("#columns[aria-busy=false]")
     titles = page.locator(".column h2").all_inner_texts()
     assert len(set(titles)) == 3
-    assert all("Seed: " in title for title in titles)
+    assert all("Variation: " in title for title in titles)
+    page.click("text=Open this result >> nth=1")
+    assert "variation 2" in text(page, ".head")
+    page.click("text=Back to the comparison")
+    assert page.locator(".column").count() == 3
 
 
 def test_a_recording_is_a_video_like_any_other(served: Served, visit: Open) -> None:
@@ -454,8 +504,8 @@ def test_what_is_missing_or_malformed_is_said(
     assert str(served.data) not in text(page, "#notice")
     assert guest.flaws() == []
     page.click(".ask .primary")
-    page.wait_for_selector("#notice .error:has-text('There is no video yet')")
-    assert "What to do: choose one, record one" in text(page, "#notice")
+    page.wait_for_selector("#notice .error:has-text('There is neither a video nor a prompt yet')")
+    assert "What to do: write a short prompt, choose a video" in text(page, "#notice")
     page.set_input_files("[data-file]", small)
     page.wait_for_selector(".clip img")
     assert text(page, "#notice") == ""

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 
 from fault.damage import DAMAGES, FORMATS, damaged, make
 from promptlift.client import Client
@@ -25,7 +26,7 @@ from promptlift.errors import (
 from promptlift.facts import Facts
 from promptlift.record import Record
 from promptlift.testing import synthetic_video
-from stubs.served import Served, alive, children_of, command, events
+from stubs.served import Served, alive, children_of, command, events, eventually
 
 PROMPT = "a red hot-air balloon drifts over the hills"
 KEY, OTHER_KEY = "one-key-of-this-server", "another-of-its-keys"
@@ -123,6 +124,62 @@ class TestUpsample:
         other = server.http.post("/v1/upsample", files=named, data={"prompt": asked["prompt"]})
         assert other.headers["x-promptlift-cached"] == "yes"
         assert other.json()["video"]["name"] == "mine.mp4"
+
+    def test_words_need_no_video(self, server: Served) -> None:
+        """As JSON, as a form and as a job; with neither there is nothing to do."""
+        for how in ({"json": {"prompt": PROMPT}}, {"files": {"prompt": (None, PROMPT)}}):
+            answer = server.http.post("/v1/upsample", **how)
+            assert answer.status_code == 200, answer.text
+            record = Record.model_validate_json(answer.content)
+            assert (record.status, record.prompt, record.facts) == ("unchanged", PROMPT, None)
+        job = server.http.post("/v1/jobs", json={"prompt": PROMPT}).json()
+        assert job["video"] == ""
+        for body in ({}, {"prompt": "  "}):
+            answer = server.http.post("/v1/upsample", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (422, "no_video")
+        with Client(str(server.http.base_url)) as client:
+            assert client.upsample(prompt=PROMPT).key == record.key
+
+    def test_pictures_come_as_files_uploads_or_through_the_client(
+        self, server: Served, clip: Path, tmp_path: Path
+    ) -> None:
+        """All give one key, which other pictures do not; what does not go together is named."""
+        import promptlift
+
+        for name in ("first", "last", "cup"):
+            Image.new("RGB", (64, 48), {"first": "red", "last": "blue"}.get(name)).save(
+                tmp_path / f"{name}.png"
+            )
+        first, last, cup = (tmp_path / f"{name}.png" for name in ("first", "last", "cup"))
+        files = [
+            ("image", (first.name, first.read_bytes())),
+            ("last_image", (last.name, last.read_bytes())),
+            ("references", (cup.name, cup.read_bytes())),
+            ("references", ("again.png", cup.read_bytes())),
+        ]
+        before = server.uploads()
+        answer = server.http.post("/v1/upsample", files=files, data={"prompt": PROMPT})
+        assert answer.status_code == 200, answer.text
+        record = Record.model_validate_json(answer.content)
+        assert record.video.name == "first.png"
+        names = [(one.role, one.name) for one in record.pictures]
+        assert names == [("last", "last.png"), ("reference", "cup.png"), ("reference", "again.png")]
+        eventually(lambda: server.uploads() == before)  # they go with the request
+        given = promptlift.Pictures.of(None, first, last, [cup, cup])
+        with Client(str(server.http.base_url)) as client:
+            assert client.upsample(given, PROMPT).key == record.key
+            assert (
+                client.upsample(promptlift.Pictures.of(first, None, cup), PROMPT).key != record.key
+            )
+        eventually(lambda: server.uploads() == before)
+        video = server.upload(clip)
+        job = server.http.post(
+            "/v1/jobs", json={"upload_id": video, "prompt": PROMPT, "image": video}
+        )
+        assert job.status_code == 422
+        assert "give a video or image, not both" in job.text
+        wrong = server.http.post("/v1/upsample", json={"prompt": PROMPT, "last_image": video})
+        assert "give image or a video with last_image" in wrong.text
 
     def test_the_stream_tells_the_stages_and_ends_with_the_record(
         self, server: Served, clip: Path

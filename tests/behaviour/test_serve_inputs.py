@@ -32,7 +32,7 @@ ROUTES: dict[str, type[BaseModel]] = {
     "/v1/facts": FactsRequest,
     "/v1/budget": BudgetRequest,
 }
-TEXTS = {"prompt", "instruction", "page"}
+TEXTS = {"prompt", "instruction", "style", "page"}
 """What holds any text by its nature, and so is done."""
 
 

@@ -11,12 +11,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from promptlift.batch.readers import open_input
+from promptlift.batch.readers import ExpandedInput, open_input
 from promptlift.batch.rows import Row, row_digest
 from promptlift.errors import InputError, OptionError
 
@@ -76,8 +77,8 @@ def test_marks_line_ends_and_blank_lines_change_nothing(listed: Listed) -> None:
     [
         (b"{", "input: the line '{' is not a JSON object: Expecting property name"),
         (b'[{"video": "a"}]', "is not a JSON object: it is another value. write"),
-        (b'{"vidoe": "a.mp4"}', "no column 'video', only 'vidoe'. name the column"),
-        (b"{}", "no column 'video', only none. name the column"),
+        (b'{"vidoe": "a.mp4"}', "no video, only 'vidoe'. name the column"),
+        (b"{}", "no video, only none. name the column"),
         (b'{"video": 3}', "the video is 3. give a text"),
         (b'{"video": "https://x/a.mp4"}', "video_refused: 'https://x/a.mp4' is a URL, and promptl"),
         (b'{"video": "/a.mp4", "options": "edge"}', 'the options are "edge"'),
@@ -251,10 +252,10 @@ def test_a_table_whose_quotes_do_not_match_is_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"path,prompt\n", r"no column 'video', only 'path', 'prompt'"),
+        (b"path,words\n", r"no video, only 'path', 'words'"),
         (b"video,a,a\n", "column 'a' stands twice"),
         (b"video,options\n", "no column 'options'"),
-        ("video,prompt\n".encode("utf-16"), "no column 'video'"),
+        ("video,prompt\n".encode("utf-16"), "no video, only"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -324,10 +325,28 @@ def test_parquet_rows_have_options_and_errors_like_lines(tmp_path: Path) -> None
     assert [row.number for row in rows] == list(range(4))
     assert (rows[0].video, rows[0].prompt, rows[0].options) == ("/v/a.mp4", "given", {"seed": 3})
     assert rows[0].trouble is None
-    messages = ["the video is null", "is a URL", "100004 bytes"]
+    messages = ["there is no video, only", "is a URL", "100004 bytes"]
     for row, message in zip(rows[1:], messages, strict=True):
         assert message in trouble(row)
         assert len(json.dumps(row.extra)) < 2000
+
+
+def test_a_prompt_needs_no_video(tmp_path: Path, listed: Listed) -> None:
+    """A list of prompts alone, in every format; the name of a video in another column is none."""
+    parquet(tmp_path / "a.parquet", pa.table({"prompt": ["a cat", "a dog"]}))
+    (tmp_path / "a.csv").write_text("prompt,scene\na cat,1\na dog,2\n")
+    (tmp_path / "a.txt").write_text("\ufeffa cat\n\n  a dog \n")
+    rows = [read(tmp_path / f"a.{form}") for form in ("parquet", "csv", "txt")]
+    rows.append(listed('{"prompt": "a cat"}\n{"prompt": "a dog", "video": null}'))
+    for pair in rows:
+        assert [(row.video, row.prompt, row.trouble) for row in pair] == [
+            ("", "a cat", None),
+            ("", "a dog", None),
+        ]
+    (row,) = listed('{"vidoe": "a.mp4", "prompt": "a cat"}')
+    assert "there is no video, only 'vidoe'" in trouble(row)
+    (tmp_path / "a.txt").write_text("clips/a.mp4\n")
+    assert "is the name of a video" in trouble(read(tmp_path / "a.txt")[0])
 
 
 def test_bad_parquet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +356,7 @@ def test_bad_parquet_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         open_input(path, prompt=None)
     parquet(path, pa.table({"clip": ["a"]}))
-    with pytest.raises(InputError, match="no column 'video', only 'clip'"):
+    with pytest.raises(InputError, match="no video, only 'clip'"):
         open_input(path, prompt=None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(OptionError, match=r"Run `pip install 'promptlift\[parquet\]'`"):
@@ -427,6 +446,7 @@ def test_a_format_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.txt"
     path.write_text("video,prompt\n/v/a.mp4,one\n")
     assert read(path, format="csv")[0].prompt == "one"
+    path = path.rename(tmp_path / "rows.dat")
     with pytest.raises(InputError, match=r"is not clear.*Name it with --format, one of: videos"):
         open_input(path, prompt=None)
     with pytest.raises(OptionError, match="Use one of: videos, jsonl"):
@@ -435,3 +455,41 @@ def test_a_format_can_be_named(tmp_path: Path) -> None:
         open_input("-", prompt=None, format="csv")
     with pytest.raises(InputError, match="is a folder and not parquet"):
         open_input(tmp_path, prompt=None, format="parquet")
+
+
+def rows_of_lines(
+    tmp_path: Path, lines: list[Any], *, expand: bool = False, variations: int = 1
+) -> list[Row]:
+    """The rows of a list, with those that they expand to."""
+    path = tmp_path / "list.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    rows = open_input(path, prompt=None, expand=expand)
+    return list(ExpandedInput(rows, expand, variations).rows())
+
+
+def test_prompts_expand_to_their_product_where_that_is_asked_for(tmp_path: Path) -> None:
+    r"""Alternatives in braces, and lists; without the option all are plain."""
+    plain = {"video": "a.mp4", "id": "x", "prompt": "a {red|blue} car at {dawn|dusk}"}
+    assert [row.prompt for row in rows_of_lines(tmp_path, [plain])] == [plain["prompt"]]
+    made = rows_of_lines(tmp_path, [plain], expand=True)
+    cars = [f"a {color} car at {time}" for color in ("red", "blue") for time in ("dawn", "dusk")]
+    assert [row.prompt for row in made] == cars
+    assert [row.id for row in made] == ["x", "x-2", "x-3", "x-4"]
+    many = {"video": "a.mp4", "id": "y", "prompt": ["a cat", r"\{a\} {dog|fox}"]}
+    made = rows_of_lines(tmp_path, [many], expand=True)
+    assert [row.prompt for row in made] == ["a cat", "{a} dog", "{a} fox"]
+    assert [row.id for row in made] == ["y", "y.2", "y.2-2"]
+    bad = ["{open", "shut}", "{a{b}}", "{a|b|c|d|e|f|g|h|i|j}" * 4]
+    rows = rows_of_lines(tmp_path, [{"video": "a.mp4", "prompt": one} for one in bad], expand=True)
+    assert [row.prompt for row in rows] == bad
+    assert all(row.trouble and row.trouble[0] == "prompt" for row in rows), rows
+
+
+def test_a_row_has_its_variations_and_the_first_is_the_row_itself(tmp_path: Path) -> None:
+    """So that what was finished without variations stays finished."""
+    line = {"video": "a.mp4", "prompt": "a cat"}
+    (alone,) = rows_of_lines(tmp_path, [line])
+    first, *others = rows_of_lines(tmp_path, [line], variations=3)
+    assert first == alone
+    assert [row.options for row in others] == [{"variation": 2}, {"variation": 3}]
+    assert len({row.digest for row in (first, *others)}) == 3

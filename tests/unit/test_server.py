@@ -231,15 +231,15 @@ class TestUploads:
             place = Place(tmp_path, upload_age=0.5)
             held, once = await place.put(clip), await place.put(clip, once=True)
             for upload in (held, once, once):
-                place.uploads.hold(upload)
+                place.uploads.hold([upload])
             assert not place.uploads.remove(held)
-            place.uploads.release(once)
+            place.uploads.release([once])
             await asyncio.sleep(0.6)
             place.uploads.sweep()
             assert place.files() == {held, once}
-            place.uploads.release(once)
+            place.uploads.release([once])
             assert place.files() == {held}
-            place.uploads.release(held)
+            place.uploads.release([held])
             place.uploads.sweep()
             await place.store.close()
             assert (place.files(), place.uploads.total_bytes) == (set(), 0)

@@ -31,7 +31,7 @@ from promptlift.batch.status import (
     row_results,
 )
 from promptlift.errors import OptionError, OutputError
-from promptlift.files import replacing
+from promptlift.files import replacing, write_atomic
 from promptlift.record import SCHEMA_VERSION
 from promptlift.store.run_dir import RunDir, open_run
 from promptlift.text import compact_json, csv_cell, json_safe, plain_text
@@ -44,6 +44,7 @@ __all__ = [
     "export",
     "json_line",
     "results_with_records",
+    "write_captions",
 ]
 
 ExportForm: TypeAlias = Literal["jsonl", "parquet", "csv", "tsv", "sidecars"]
@@ -56,6 +57,7 @@ COLUMNS: Mapping[str, ColumnType] = {
     "video": "string",
     "prompt": "string",
     "long_prompt": "string",
+    "negative_prompt": "string",
     "status": "string",
     "error_code": "string",
     "error_message": "string",
@@ -278,6 +280,7 @@ def _own_values(result: RowResult, record: Mapping[str, Any]) -> dict[str, Any]:
         "video": plain_text(row.video),
         "prompt": plain_text(row.prompt),
         "long_prompt": record.get("prompt"),
+        "negative_prompt": record.get("negative_prompt") or None,
         "status": result.status,
         "error_code": reason.code if reason else None,
         "error_message": reason.message if reason else None,
@@ -323,6 +326,53 @@ def _as_type(value: Any, kind: ColumnType) -> Any:
     return json_safe(float(value) if kind == "double" else value)
 
 
+# ---- captions
+
+
+@dataclass(slots=True)
+class Captions:
+    """What `write_captions` did.
+
+    Attributes:
+        written: Videos whose caption was written, or was there already.
+        kept: Files with another text, which were left as they are.
+        without: Videos without a prompt that is fit to use.
+    """
+
+    written: int = 0
+    kept: list[Path] = field(default_factory=list)
+    without: int = 0
+
+
+def write_captions(run_dir: Path, *, overwrite: bool = False) -> Captions:
+    """Write each video's prompt to a file beside it, ``clip.txt`` for ``clip.mp4``.
+
+    This is the layout that trainers of video models read.
+
+    Args:
+        run_dir: The folder of the run.
+        overwrite: Whether a file with another text is replaced.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    done, exported = Captions(), Exported()
+    with open_run(run_dir) as run:
+        for result, raw in results_with_records(run, ("ok", "repaired"), exported):
+            prompt = json.loads(raw or "{}").get("prompt") or ""
+            path = Path(result.row.video).with_suffix(".txt")
+            content = f"{' '.join(plain_text(prompt).split())}\n".encode()
+            there = path.read_bytes() if path.is_file() else None
+            if there is not None and there != content and not overwrite:
+                done.kept.append(path)
+                continue
+            if there != content:
+                write_atomic(path, content)
+            done.written += 1
+    done.without = exported.left_out.total()
+    return done
+
+
 # ---- sidecars
 
 
@@ -339,6 +389,9 @@ def _write_sidecars(
 ) -> None:
     """Write ``NAME.txt`` with the prompt and ``NAME.json`` with the record for every row.
 
+    A prompt that is a JSON document is ``NAME.prompt.json``, as its generator reads it; a negative
+    prompt is in ``NAME.negative.txt``.
+
     They are not written beside the videos: there a ``.txt`` is the *short* prompt, so the next
     reading of that folder would take the result for the question. The folder is written beside its
     place and renamed. A listing says which files are which row's.
@@ -354,7 +407,13 @@ def _write_sidecars(
                 row, name = result.row, _sidecar_name(result.row, taken)
                 texts = {}
                 if found is not None and found.get("prompt") is not None:
-                    texts[f"{name}.txt"] = found["prompt"]
+                    if found.get("document") and found["prompt"].startswith("{"):
+                        document = json.dumps(found["document"], ensure_ascii=False, indent=2)
+                        texts[f"{name}.prompt.json"] = document
+                    else:
+                        texts[f"{name}.txt"] = found["prompt"]
+                    if found.get("negative_prompt"):
+                        texts[f"{name}.negative.txt"] = found["negative_prompt"]
                 if record and found is not None:
                     texts[f"{name}.json"] = json.dumps(found, ensure_ascii=False, indent=2)
                 for path, text in texts.items():
@@ -392,6 +451,7 @@ def _sidecar_name(row: Row, taken: set[str]) -> str:
     # Letters of other scripts take up to four of the 255 bytes that a name may have.
     safe = re.sub(r"[^\w.\- ]", "_", wanted).encode()[:_NAME_BYTES].decode("utf-8", "ignore")
     name = safe = safe.strip(" .") or "_"
+    safe = name = safe.removesuffix(".negative") or "_"
     if safe != wanted or name.casefold() in taken:
         name = f"{safe}-{row.digest[:8]}"
     numbers = count(2)

@@ -30,6 +30,7 @@ from promptlift.pipeline import (
     VideoCache,
     answer,
     prepare,
+    settings_of,
 )
 from promptlift.record import Failure, Record, Video
 from promptlift.store.index import Index, RetryPolicy
@@ -127,17 +128,20 @@ class ResumeFilter:
         row, options = item.row, item.options
         if row.trouble is not None:
             return options.key(trouble_content(row), row.prompt)
-        noted, stamp = self.index.video(row.video), _stamp(row.video)
-        if stamp is not None:
-            if noted is None or (noted.size, noted.mtime_ns) != stamp[1:]:
+        stamps, noted = [], []
+        for path in row.paths:
+            stamp, one = _stamp(path), self.index.video(path)
+            if stamp is not None and (one is None or (one.size, one.mtime_ns) != stamp[1:]):
                 return None
-            return options.key(noted.content, row.prompt)
-        # A video that is gone: what was finished with it stays finished.
-        if noted is not None:
-            known = options.key(noted.content, row.prompt)
-            if self.finished_status(known) is not None:
+            stamps.append(stamp)
+            noted += [] if one is None else [one.content]
+        known = None
+        if len(noted) == len(row.paths):
+            known = options.key(row.content(noted), row.prompt)
+            # Of a video that is gone what was finished with it stays finished.
+            if None not in stamps or self.finished_status(known) is not None:
                 return known
-        return options.key(unreadable_content(row.video), row.prompt)
+        return options.key(unreadable_content(" ".join(row.paths)), row.prompt)
 
 
 class ItemRunner:
@@ -172,21 +176,23 @@ class ItemRunner:
         self._unwritten = asyncio.Semaphore(most + math.ceil(most / 4))
         self._run = run
         self._hashes: OrderedDict[tuple[str, int, int], asyncio.Task[str]] = OrderedDict()
+        self._variations: OrderedDict[tuple[str, str, str], dict[int, str]] = OrderedDict()
 
     async def key_of(self, item: BatchItem) -> str:
-        """The key of an item; its video is hashed where that was not done before."""
+        """The key of an item; its files are hashed where that was not done before."""
         if item.key is not None:
             return item.key
-        stamp = _stamp(item.row.video)
-        if stamp is None:
-            content = unreadable_content(item.row.video)
-        else:
+        row, contents = item.row, []
+        for path in row.paths:
+            stamp = _stamp(path)
+            if stamp is None:
+                return item.options.key(unreadable_content(" ".join(row.paths)), row.prompt)
             if stamp not in self._hashes:
                 self._hashes[stamp] = asyncio.create_task(self._hash(stamp))
                 if len(self._hashes) > _HASHES:
                     self._hashes.popitem(last=False)
-            content = await asyncio.shield(self._hashes[stamp])
-        return item.options.key(content, item.row.prompt)
+            contents.append(await asyncio.shield(self._hashes[stamp]))
+        return item.options.key(row.content(contents), row.prompt)
 
     async def process(self, item: BatchItem, key: str, prepared: Prepared | None = None) -> Record:
         """Prepare an item, have it answered, and write the result.
@@ -217,14 +223,21 @@ class ItemRunner:
             return record
         held = await self._budget.reserve()
         try:
-            again = partial(prepare, row.video, row.prompt, options, self._profile, self._videos)
+            again = partial(prepare, row.source, row.prompt, options, self._profile, self._videos)
             prepared = prepared or await again()
             held = self._budget.settle(held, prepared.nbytes)
             async with self._unwritten:
+                others = self._variations_of(item)
                 outcome = await answer(
-                    prepared, self._engine, prepare_smaller=again, judge=self._judge
+                    prepared,
+                    self._engine,
+                    prepare_smaller=again,
+                    judge=self._judge,
+                    others=others,
                 )
                 error, record = outcome.error, outcome.record
+                if record.prompt is not None:
+                    others[options.variation] = record.prompt
                 # What only the row's own options ask for is the row's trouble, not the run's.
                 is_own = item.options.own and "ask" not in record.timings
                 if isinstance(error, EngineDown) or (
@@ -238,6 +251,17 @@ class ItemRunner:
             return record
         finally:
             self._budget.release(held)
+
+    def _variations_of(self, item: BatchItem) -> dict[int, str]:
+        """The prompts that were written for the same request so far, as far as they are known."""
+        options, settings = item.options.options, item.options.settings
+        if options.variation > 1:
+            settings = settings_of(options.merged({"variation": 1}), self._profile.info)
+        key = item.row.video, item.row.prompt, settings
+        others = self._variations.setdefault(key, {})
+        if len(self._variations) > _HASHES:
+            self._variations.popitem(last=False)
+        return others
 
     async def _hash(self, stamp: tuple[str, int, int]) -> str:
         path = stamp[0]

@@ -67,7 +67,7 @@ def open_parquet(path: Path) -> ParquetFile:
     except OSError as error:
         raise unreadable_input(path, error) from error
     names = file.schema_arrow.names
-    if "video" not in names:
+    if not {"video", "prompt", "image"} & set(names):
         file.close()
         raise missing_video_column(names)
     return file

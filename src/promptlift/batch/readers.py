@@ -1,20 +1,22 @@
-"""Inputs of a batch: JSON lines, CSV, TSV, Parquet, folders and patterns of videos.
+"""Inputs of a batch: JSON lines, CSV, TSV, Parquet, lines of text, folders and patterns of videos.
 
 An input is read as a stream, so memory does not grow with its rows. A record that is no valid row
 becomes a row with an error and stops no other row. An input that is wrong as a whole raises before
-its first row, such as a table without a column ``video``, or in its middle, such as a table whose
-quotes do not match.
+its first row, such as a table with neither videos nor prompts, or in its middle, such as a table
+whose quotes do not match.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -22,35 +24,35 @@ from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TextIO, TypeAli
 
 from promptlift.batch.rows import Row
 from promptlift.errors import InputError, OptionError, PromptError, VideoRefused
+from promptlift.types import Role
+from promptlift.video.source import MEDIA_SUFFIXES, Pictures
 
 __all__ = [
     "FORMATS",
     "BadRecord",
+    "ExpandedInput",
     "Input",
     "InputFormat",
     "InputRecord",
+    "expand_prompt",
     "missing_video_column",
     "open_input",
     "unreadable_input",
 ]
 
-InputFormat: TypeAlias = Literal["videos", "jsonl", "csv", "tsv", "parquet"]
+InputFormat: TypeAlias = Literal["videos", "jsonl", "csv", "tsv", "parquet", "text"]
 FORMATS: tuple[InputFormat, ...] = get_args(InputFormat)
 
-_VIDEO_NAMES = """
-mp4 mov m4v mkv webm avi mpg mpeg m2v ts m2ts mts vob wmv asf flv f4v ogv ogg mxf nut 3gp 3g2 mj2
-y4m ivf obu av1 h263 h264 264 h265 265 hevc h266 266 vvc dv gxf wtv rm rmvb mjpeg mjpg
-gif webp png apng avif jpg jpeg bmp tif tiff
-"""
-_VIDEO_SUFFIXES = frozenset(f".{name}" for name in _VIDEO_NAMES.split())
 _FORMAT_OF_SUFFIX: dict[str, InputFormat] = {
     **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
     ".csv": "csv",
     **dict.fromkeys((".tsv", ".tab"), "tsv"),
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
-    **dict.fromkeys(_VIDEO_SUFFIXES, "videos"),
+    ".txt": "text",
+    **dict.fromkeys(MEDIA_SUFFIXES, "videos"),
 }
-_COLUMNS = ("video", "prompt", "id", "options")
+_PICTURES: dict[str, Role] = {"image": "first", "last_image": "last", "references": "reference"}
+_COLUMNS = ("video", "prompt", "id", "options", "at")
 """The columns with a meaning; all others are copied to the export."""
 
 _BOM = b"\xef\xbb\xbf"
@@ -77,12 +79,21 @@ class Input(Protocol):
         ...
 
 
-def open_input(source: str | Path, *, prompt: str | None, format: str | None = None) -> Input:  # noqa: A002
+def open_input(
+    source: str | Path,
+    *,
+    prompt: str | None,
+    format: str | None = None,  # noqa: A002
+    captions: bool = False,
+    expand: bool = False,
+) -> Input:
     """Open a folder, a pattern, a video, a list of videos, or standard input.
 
     Lists are JSON lines, CSV or TSV with a header, and Parquet. Their columns are ``video``,
     ``prompt``, ``id`` and, except in CSV and TSV, ``options``: an object with fields of
-    `promptlift.Options`. Other columns are copied to the export.
+    `promptlift.Options`; and ``at``, ``image``, ``last_image`` and ``references``, the last a list
+    or paths between semicolons. Other columns are copied to the export. A record without any of
+    these pictures is a prompt alone, as is each line of a text file that is not blank.
 
     A relative path counts from the folder of the list. A row without a prompt takes the text of
     ``clip.txt`` beside ``clip.mp4``, else `prompt`, else an empty one. An empty cell of CSV and an
@@ -92,36 +103,45 @@ def open_input(source: str | Path, *, prompt: str | None, format: str | None = N
         source: Path, pattern such as ``clips/**/*.mp4``, or ``-`` for JSON lines on stdin.
         prompt: The short prompt of rows that have none, neither in the list nor beside the video.
         format: One of `FORMATS`; None to go by the name.
+        captions: The text beside a video is, or will be, its caption, and not its short prompt.
+        expand: Whether a list of prompts may stand in the place of a prompt.
 
     Raises:
-        OptionError: The format is unknown, or needs a package that is not installed.
+        OptionError: The format is unknown, needs a package that is not installed, or is one that
+            captions cannot be written beside.
         InputError: The input is missing, or wrong as a whole.
     """
     if format is not None and format not in FORMATS:
         raise OptionError(
             f"there is no format {format!r}", remedy=f"use one of: {', '.join(FORMATS)}"
         )
+    path = Path(source)
+    found = "jsonl" if str(source) == "-" else format or _detect(path)
+    if captions and found != "videos":
+        raise OptionError(
+            f"--caption writes beside the videos of a folder, and the input is {found}",
+            remedy="give the folder of the videos, or export with --form sidecars",
+        )
     if str(source) == "-":
         if format not in (None, "jsonl"):
             raise OptionError(
                 f"standard input cannot be read as {format}", remedy="give JSON lines, or a file"
             )
-        return _FileInput(None, prompt, partial(_json_records, None))
-    path = Path(source)
-    found = format or _detect(path)
+        return _FileInput(None, prompt, partial(_json_records, None), expand=expand)
     if found == "videos":
-        return _Videos(path, prompt)
+        return _Videos(path, prompt, captions=captions)
     if path.is_dir():
         raise InputError(f"{str(path)!r} is a folder and not {found}", remedy="name a file in it")
     if not path.is_fifo():  # which can be opened only once
         _open_binary(path).close()
-    if found == "jsonl":
-        return _FileInput(path, prompt, partial(_json_records, path))
+    if found in ("jsonl", "text"):
+        records = _json_records if found == "jsonl" else _text_records
+        return _FileInput(path, prompt, partial(records, path), expand=expand)
     if found == "parquet":
         from promptlift.batch.parquet import open_parquet, parquet_records
 
         open_parquet(path).close()
-        return _FileInput(path, prompt, partial(parquet_records, path))
+        return _FileInput(path, prompt, partial(parquet_records, path), expand=expand)
     tabs = found == "tsv"
     with _open_table(path, tabs=tabs):
         return _FileInput(path, prompt, partial(_table_records, path, tabs=tabs))
@@ -150,11 +170,12 @@ def unreadable_input(path: Path | str, error: OSError) -> InputError:
 
 
 def missing_video_column(names: Iterable[str]) -> InputError:
-    """The error for a record or a table without the column ``video``."""
-    listed = ", ".join(repr(name[:40]) for name in [*names][:10]) or "none"
+    """The error for a record or a table without videos and prompts."""
+    listed = ", ".join(repr(name[:40]) for name in [*names][:10] if name != "video") or "none"
     return InputError(
-        f"there is no column 'video', only {listed}",
-        remedy="name the column with the paths of the videos 'video'",
+        f"there is no video, only {listed}",
+        remedy="name the column with the paths of the videos 'video', or that with prompts "
+        "alone 'prompt'",
     )
 
 
@@ -190,12 +211,19 @@ class _FileInput:
         path: The file; None for standard input.
         prompt: The short prompt of rows without one, where no text lies beside the video either.
         read: Reads the records.
+        expand: Whether a prompt may be a list of prompts.
     """
 
     def __init__(
-        self, path: Path | None, prompt: str | None, read: Callable[[], Iterator[InputRecord]]
+        self,
+        path: Path | None,
+        prompt: str | None,
+        read: Callable[[], Iterator[InputRecord]],
+        *,
+        expand: bool = False,
     ) -> None:
         self._prompt = prompt
+        self._expand = expand
         self._read = read
         self._folder = Path.cwd() if path is None or path.is_fifo() else path.absolute().parent
         self.description = "-" if path is None else str(path.absolute())
@@ -206,8 +234,15 @@ class _FileInput:
             if isinstance(record, BadRecord):
                 extra = {"line": record.line, "text": record.text[:1000]}
                 yield Row.broken(number, record.text, record.error, extra=extra)
-            else:
+                continue
+            prompts = record.get("prompt")
+            if not (self._expand and isinstance(prompts, list) and prompts):
                 yield self._row(number, record)
+                continue
+            for place, prompt in enumerate(prompts, 1):
+                is_named = place > 1 and record.get("id") is not None
+                own = {"id": f"{record['id']}.{place}"} if is_named else {}
+                yield self._row(number, {**record, **own, "prompt": prompt})
 
     def _row(self, number: int, record: Mapping[str, Any]) -> Row:
         extra = {name: value for name, value in record.items() if name not in _COLUMNS}
@@ -217,16 +252,28 @@ class _FileInput:
         if isinstance(row_id, int) and not isinstance(row_id, bool):
             row_id = str(row_id)
         try:
-            if "video" not in record:
+            named = _PICTURES.keys() & record.keys()
+            pictures = tuple(self._pictures(record)) if named else ()
+            if (
+                video is None
+                and not pictures
+                and (not prompt or any(map(_names_media, extra.values())))
+            ):
                 raise missing_video_column(record)
             for name, value in (("video", video), ("prompt", prompt), ("id", row_id)):
-                if not isinstance(value, str) and (value is not None or name == "video"):
+                if not isinstance(value, str | None):
                     raise InputError(f"the {name} is {_shown(value)}", remedy="give a text")
-            path = self._find(video)
+            path = "" if video is None else self._find(video)
+            if pictures:
+                Pictures(path or None, pictures)  # refuses what does not go together
             options = _options_of(record.get("options"))
+            if record.get("at") is not None:
+                options = {**(options or {}), "at": record["at"]}
             if prompt is None:
                 prompt = _prompt_beside(path) or self._prompt or ""
-            return Row.of(number, path, prompt, id=row_id, options=options, extra=extra)
+            return Row.of(
+                number, path, prompt, id=row_id, options=options, extra=extra, pictures=pictures
+            )
         except InputError as error:
             return Row.broken(
                 number,
@@ -237,6 +284,19 @@ class _FileInput:
                 id=row_id if isinstance(row_id, str) else None,
                 extra=extra,
             )
+
+    def _pictures(self, record: Mapping[str, Any]) -> Iterator[tuple[Role, str]]:
+        """Roles and absolute paths of the pictures of a record; semicolons part references."""
+        for column, role in _PICTURES.items():
+            given = record.get(column)
+            if isinstance(given, str):
+                given = given.split(";") if role == "reference" else [given]
+            if not isinstance(given, list | None):
+                raise InputError(f"{column} is {_shown(given)}", remedy="give a path")
+            for name in given or ():
+                if not isinstance(name, str):
+                    raise InputError(f"{column} holds {_shown(name)}", remedy="give a path")
+                yield role, self._find(name.strip())
 
     def _find(self, name: str) -> str:
         """The absolute path of a video; ``..`` stays in it, since it counts from where links lead.
@@ -264,6 +324,11 @@ def _options_of(given: Any) -> Mapping[str, Any] | None:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _names_media(value: Any) -> bool:
+    """Whether a value is the name of a video or picture: its column is not called ``video``."""
+    return isinstance(value, str) and Path(value).suffix.lower() in MEDIA_SUFFIXES
+
+
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:60] + "…"
@@ -288,6 +353,93 @@ def _prompt_beside(video: str) -> str:
         ) from None
     except UnicodeDecodeError:
         raise PromptError(f"{str(path)!r} is not UTF-8", remedy="save it as UTF-8") from None
+
+
+# ---- several rows of one
+
+_MOST_PROMPTS = 1000  # of one row
+_GROUP = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}")
+_MARK = {
+    "brace": re.compile(r"(?<!\\)[{}]"),
+    "bar": re.compile(r"(?<!\\)\|"),
+    "plain": re.compile(r"\\([{|}])"),
+}
+
+
+class ExpandedInput:
+    """An input with several rows in the place of one.
+
+    The first keeps its id, so that what was finished before stays finished; the others have a
+    number after it.
+
+    Args:
+        rows: The input.
+        expand: Whether ``{red|blue}`` in a prompt stands for several prompts.
+        variations: How many variations of each result are wanted.
+    """
+
+    def __init__(self, rows: Input, expand: bool, variations: int) -> None:
+        self._rows, self._expand, self._variations = rows, expand, variations
+        self.description = rows.description
+
+    def rows(self) -> Iterator[Row]:
+        """See `Input.rows`."""
+        several = (made for row in self._rows.rows() for made in self._expanded(row))
+        for number, row in enumerate(several):
+            yield replace(row, number=number)
+
+    def _expanded(self, row: Row) -> Iterator[Row]:
+        if row.trouble is not None:
+            yield row
+            return
+        try:
+            prompts = expand_prompt(row.prompt) if self._expand else [row.prompt]
+        except InputError as error:
+            said, own = f"{row.video} {row.prompt}", row
+            yield Row.broken(
+                0, said, error, video=own.video, prompt=own.prompt, id=own.id, extra=own.extra
+            )
+            return
+        has_id = not row.digest.startswith(row.id)
+        numbers = [1] if "variation" in row.options else range(1, self._variations + 1)
+        pairs = [(prompt, number) for prompt in prompts for number in numbers]
+        for place, (prompt, number) in enumerate(pairs, 1):
+            name = f"{row.id}-{place}" if place > 1 else row.id
+            options = {**row.options, "variation": number} if number > 1 else row.options
+            yield Row.of(
+                0,
+                row.video,
+                prompt,
+                id=name if has_id else None,
+                options=options,
+                extra=row.extra,
+            )
+
+
+def expand_prompt(prompt: str) -> list[str]:
+    """All prompts that one with alternatives such as ``a {red|blue} car`` stands for, in order.
+
+    A backslash before a brace or a bar makes it a plain character.
+
+    Raises:
+        PromptError: A brace has no partner, or there are too many prompts.
+    """
+    pieces = _GROUP.split(prompt)  # every other one is the inside of braces
+    for piece in pieces[::2]:
+        if stray := _MARK["brace"].search(piece):
+            raise PromptError(
+                f"a brace {stray[0]!r} of {_excerpt(prompt)} has no partner",
+                remedy=f"write \\{stray[0]} for a plain brace; braces in braces are not read",
+            )
+    parts = [_MARK["bar"].split(piece) if at % 2 else [piece] for at, piece in enumerate(pieces)]
+    count = math.prod(map(len, parts))
+    if count > _MOST_PROMPTS:
+        raise PromptError(
+            f"{_excerpt(prompt)} stands for {count:,} prompts",
+            remedy=f"give a row at most {_MOST_PROMPTS:,}",
+        )
+    made = ("".join(chosen) for chosen in itertools.product(*parts))
+    return list(dict.fromkeys(_MARK["plain"].sub(r"\1", one) for one in made))
 
 
 # ---- JSON
@@ -345,6 +497,29 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             line = file.readline(_LINE_BYTES + 1)
 
 
+# ---- lines of text
+
+
+def _text_records(path: Path) -> Iterator[InputRecord]:
+    """A prompt a line; blank lines are left out."""
+    with _open_binary(path) as file:
+        for number, raw in enumerate(_lines(file), 1):
+            line = raw.removeprefix(_BOM) if number == 1 else raw
+            text = line.decode(errors="replace").strip()
+            if not text:
+                continue
+            try:
+                if len(line) > _LINE_BYTES:
+                    raise ValueError(f"it is longer than {_LINE_BYTES >> 20} MiB")
+                if _names_media(text):
+                    raise ValueError("it is the name of a video or picture")
+                yield {"prompt": line.decode().strip()}
+            except ValueError as error:
+                what = f"the line {_excerpt(text)} is no prompt: {error}"
+                remedy = "write one prompt a line, in UTF-8; list videos in JSON lines or CSV"
+                yield BadRecord(text, number, InputError(what, remedy=remedy))
+
+
 # ---- CSV and TSV
 
 
@@ -365,7 +540,8 @@ def _table_records(path: Path, *, tabs: bool) -> Iterator[InputRecord]:
                 yield BadRecord(readable, line, error)
             elif text:
                 pairs = zip(names, cells, strict=False)
-                yield {"video": "", **{name: cell for name, cell in pairs if name and cell}}
+                given = {"video": ""} if "video" in names else {}
+                yield {**given, **{name: cell for name, cell in pairs if name and cell}}
 
 
 @contextmanager
@@ -382,7 +558,7 @@ def _open_table(
         separator = "\t" if tabs else max(",;\t", key=header.count)
         records = _csv_records(path, file, separator)
         names = [cell.strip() for cell in next(records, (1, []))[1]]
-        if "video" not in names:
+        if not {"video", "prompt", "image"} & set(names):
             raise missing_video_column(names)
         for column in names:
             if column and names.count(column) > 1:
@@ -431,10 +607,11 @@ class _Videos:
         source: The video, the folder or the pattern (``*``, ``?``, ``[...]`` within a name,
             ``**`` for folders of any depth).
         prompt: The short prompt of those that have no text beside them.
+        captions: No text beside a video is its short prompt.
     """
 
-    def __init__(self, source: Path, prompt: str | None) -> None:
-        self._prompt = prompt
+    def __init__(self, source: Path, prompt: str | None, *, captions: bool = False) -> None:
+        self._prompt, self._captions = prompt, captions
         self._pattern: tuple[str, ...] = ("**", "*")
         self.description = str(source.absolute())
         if not os.path.lexists(source):
@@ -452,7 +629,8 @@ class _Videos:
         number = -1
         for number, path in enumerate(self._walk() if self._root.is_dir() else [self._root]):
             try:
-                yield Row.of(number, str(path), _prompt_beside(str(path)) or self._prompt or "")
+                beside = "" if self._captions else _prompt_beside(str(path))
+                yield Row.of(number, str(path), beside or self._prompt or "")
             except InputError as error:
                 yield Row.broken(number, str(path), error, video=str(path))
         if number < 0:
@@ -477,7 +655,7 @@ class _Videos:
                 if not (is_last or one.startswith(".") or _is_circle(folder, folder / one))
             )
             for one in sorted(files):
-                is_video = Path(one).suffix.lower() in _VIDEO_SUFFIXES and not one.startswith(".")
+                is_video = Path(one).suffix.lower() in MEDIA_SUFFIXES and not one.startswith(".")
                 if is_video and _matches((*parts, one), self._pattern):
                     yield folder / one
 

@@ -218,6 +218,8 @@ def _frames_of(result: RowResult, record: dict[str, Any]) -> tuple[list[tuple[st
     """
     video = record.get("video") or {}
     times = [Fraction(one["exact_seconds"]) for one in record.get("frames") or ()]
+    if not result.row.video:
+        return [], "there is no video"
     if not times and (video.get("probe") or {}).get("duration"):
         duration = Fraction(video["probe"]["duration"])  # an engine without a model is shown none
         times = [duration / 4, duration * 3 / 4]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from msgspec import structs
 
 from promptlift.errors import InputError, OptionError, OutputError, PromptError
 from promptlift.options import Options
-from promptlift.pipeline import settings_of, work_key
+from promptlift.pipeline import NO_VIDEO, settings_of, work_key
 from promptlift.targets import DEFAULT_TARGET, target
 from promptlift.targets.templates import TEMPLATES
 from promptlift.text import check_short_prompt
-from promptlift.types import EngineInfo
+from promptlift.types import EngineInfo, Role
+from promptlift.video.source import Pictures, combined_content
 
 if TYPE_CHECKING:
     from promptlift.store.index import Index
@@ -38,7 +39,13 @@ __all__ = [
 ]
 
 
-def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str | None) -> str:
+def row_digest(
+    video: str,
+    prompt: str,
+    options: Mapping[str, Any],
+    given: str | None,
+    pictures: Sequence[tuple[Role, str]] = (),
+) -> str:
     """Name a row by what it says: 32 hexadecimal digits, the same in every run.
 
     Args:
@@ -46,8 +53,10 @@ def row_digest(video: str, prompt: str, options: Mapping[str, Any], given: str |
         prompt: The short prompt.
         options: What the row sets of the options of one item.
         given: The row's own id; None where it has none.
+        pictures: Roles and paths of the pictures beside the video.
     """
-    words = _sorted_json([video, prompt, dict(options), given])
+    said = [video, prompt, dict(options), given]
+    words = _sorted_json([*said, pictures] if pictures else said)
     return hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
@@ -61,11 +70,13 @@ class Row:
     Attributes:
         number: Place in its input, from 0.
         id: The row's own, else twelve digits of its digest. Need not be unique.
-        video: Path as it is opened; absolute. As it was written where the row has trouble.
+        video: Path as it is opened; absolute. As it was written where the row has trouble; empty
+            where the row is a prompt alone.
         prompt: The short prompt; empty for "describe what is there".
         digest: See `row_digest`.
         options: What the row sets of the options of one item, such as ``control``.
         extra: Columns that are carried through to the export, as JSON values.
+        pictures: Roles and paths of pictures beside or instead of a video.
         trouble: Why the row cannot be done, as code, message and remedy; None for nothing. A line
             that is no row at all is a row with trouble, and stops nobody else.
     """
@@ -78,6 +89,7 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     trouble: tuple[str, str, str] | None = None
+    pictures: tuple[tuple[Role, str], ...] = ()
 
     @classmethod
     def of(
@@ -89,12 +101,34 @@ class Row:
         id: str | None = None,  # noqa: A002 - the column's name
         options: Mapping[str, Any] | None = None,
         extra: Mapping[str, Any] | None = None,
+        pictures: tuple[tuple[Role, str], ...] = (),
     ) -> Row:
         """A row from what an input says."""
         options = options or {}
-        digest = row_digest(video, prompt, options, id)
+        digest = row_digest(video, prompt, options, id, pictures)
         label = id if id is not None else digest[:12]
-        return cls(number, label, video, prompt, digest, options, extra or {})
+        more = extra or {}
+        return cls(number, label, video, prompt, digest, options, more, pictures=pictures)
+
+    @property
+    def source(self) -> str | Pictures | None:
+        """What the model is shown."""
+        return Pictures(self.video or None, self.pictures) if self.pictures else self.video or None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All files that it names, the video first."""
+        own = (self.video,) if self.video else ()
+        return (*own, *(path for _, path in self.pictures)) if self.pictures else own
+
+    def content(self, contents: Sequence[str]) -> str:
+        """One name for the contents of its `paths`."""
+        if not self.pictures:
+            return contents[0] if contents else NO_VIDEO
+        own = 1 if self.video else 0
+        roles = (role for role, _ in self.pictures)
+        others = list(zip(roles, contents[own:], strict=True))
+        return combined_content(contents[0] if own else NO_VIDEO, others)
 
     @classmethod
     def broken(
@@ -277,9 +311,10 @@ class CurrentKeys:
             item = self._resolver.of(row)
         except OptionError:
             item = self._resolver.shared
-        noted = self._index.video(row.video)
-        contents = [unreadable_content(row.video), trouble_content(row)]
-        contents += [] if noted is None else [noted.content]
+        contents = [unreadable_content(" ".join(row.paths)), trouble_content(row)]
+        noted = [one for path in row.paths if (one := self._index.video(path)) is not None]
+        if len(noted) == len(row.paths):
+            contents.append(row.content([one.content for one in noted]))
         if any(item.key(content, row.prompt) == key for content in contents):
             return True
         # The video was replaced while it was worked on: only the record knows what was seen.

@@ -568,8 +568,10 @@ def item_text(found: Sequence[RowResult], result: RowResult, record: Mapping[str
     if record.get("verification"):
         fields.append(("judge", Verification(**record["verification"]).summary))
     lines = [f"{row.id}: {result.status}", *(f"  {name:<8} {value}" for name, value in fields)]
+    negative = record.get("negative_prompt")
     if record.get("prompt") is not None:
         lines += ["", record["prompt"]]
+        lines += ["", f"Negative prompt: {negative}"] if negative else []
     else:
         for number, one in enumerate(record.get("attempts", ()), 1):
             head = f"answer {number}, seed {one['sampling']['seed']}"

@@ -206,7 +206,7 @@ class RayRun(BatchRun):
             lines += found.new
             for item in found.todo:
                 row = replace(item.row, extra={})
-                name = item.key or item.options.key(f"path:{row.video}", row.prompt)
+                name = item.key or item.options.key(f"path:{row.paths}", row.prompt)
                 if name in self._open:
                     self._open[name][1].append(row.digest)
                 elif limit is None or len(self._open) < limit:
@@ -390,7 +390,7 @@ class _PrepareActor:
             with contextlib.suppress(Exception):  # the engine's actor meets it again, and says so
                 options = self._resolver.of(row).options
                 prepared = await prepare(
-                    row.video, row.prompt, options, self._profile, self._videos
+                    row.source, row.prompt, options, self._profile, self._videos
                 )
         return pickle.dumps((name, row, key, prepared))
 

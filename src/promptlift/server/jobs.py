@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
 from fastapi.sse import format_sse_event
@@ -32,6 +32,7 @@ from promptlift.errors import (
 )
 from promptlift.options import Options
 from promptlift.pipeline import (
+    NO_VIDEO,
     Prepared,
     Stage,
     VideoCache,
@@ -49,18 +50,19 @@ from promptlift.server.engines import EnginePool, PooledEngine
 from promptlift.server.errors import INTERNAL_ERROR, ApiError, failure_of
 from promptlift.server.metrics import Metrics
 from promptlift.server.scheduler import deadline_error
-from promptlift.server.schemas import JobState, UpsampleRequest, VideoFields
+from promptlift.server.schemas import UPLOAD_ID, JobState, UpsampleRequest, VideoFields
 from promptlift.server.uploads import Uploads, allowed_path
 from promptlift.targets import target as find_target
 from promptlift.text import check_short_prompt
-from promptlift.types import EngineInfo
-from promptlift.video.source import content_of
+from promptlift.types import EngineInfo, Role
+from promptlift.video.source import Pictures, combined_content, content_of
 
 __all__ = [
     "Event",
     "EventLog",
     "Job",
     "Jobs",
+    "OtherRefs",
     "VideoRef",
 ]
 
@@ -91,6 +93,9 @@ class VideoRef(NamedTuple):
     path: Path
     name: str
     content: str | None
+
+
+OtherRefs: TypeAlias = tuple[tuple[Role, VideoRef], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +195,24 @@ class EventLog:
                 yield None
 
 
-async def _key(job: Job, engine: EngineInfo, video: VideoRef) -> str:
-    """The key of a job's result."""
+async def _key(
+    job: Job,
+    engine: EngineInfo,
+    video: VideoRef | None,
+    others: OtherRefs = (),
+    options: Options | None = None,
+) -> str:
+    """The key of a job's result, or of that with other options."""
+
+    async def read(ref: VideoRef) -> str:
+        known = ref.content
+        return await asyncio.to_thread(content_of, ref.path) if known is None else known
+
     prompt = check_short_prompt(job.fields.prompt)
-    content = video.content
-    if content is None:
-        content = await asyncio.to_thread(content_of, video.path)
-    return work_key(settings_of(job.options, engine), content=content, short_prompt=prompt)
+    contents = [(role, await read(ref)) for role, ref in others]
+    content = combined_content(NO_VIDEO if video is None else await read(video), contents)
+    settings = settings_of(options or job.options, engine)
+    return work_key(settings, content=content, short_prompt=prompt)
 
 
 def _renamed(record: Record, name: str) -> Record:
@@ -214,8 +230,9 @@ def _is_final(error: PromptliftError | None) -> bool:
 
 def _add_progress(events: EventLog, stage: Stage, prepared: Prepared | None) -> None:
     """Turn a stage of the pipeline into events; the facts are the same at each further plan."""
-    if prepared is not None and prepared.analysis is not None:
-        events.add("facts", prepared.analysis.facts.model_dump_json())
+    if prepared is not None and prepared.error is None:
+        if prepared.analysis is not None:
+            events.add("facts", prepared.analysis.facts.model_dump_json())
         events.add("plan", _PLAN.dump_json(prepared.plan).decode())
         frames = [FrameInfo.of(frame).model_dump() for frame in prepared.frames]
         events.add("frames", {"frames": frames, "tokens": prepared.predicted_tokens})
@@ -312,24 +329,29 @@ class Jobs:
         self._writing: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    def video_ref(self, fields: VideoFields, owner: str) -> VideoRef:
-        """The video that a request names.
+    def video_ref(self, fields: VideoFields, owner: str) -> VideoRef | None:
+        """The video, or the picture of the first frame, that a request names; None for none.
 
         Raises:
-            ApiError: There is none, it names none, or it may not have it.
+            ApiError: There is none, or it may not have it.
         """
         if fields.upload_id is not None:
-            upload = self.uploads.get(fields.upload_id, owner)
-            return VideoRef(self.uploads.path(upload), upload.name, upload.content)
+            return self._ref(fields.upload_id, owner)
         if fields.path is not None:
             path = allowed_path(self.config.allow_paths, fields.path)
             return VideoRef(path, path.name, None)
-        raise ApiError(
-            422,
-            "no_video",
-            "the request names no video",
-            remedy="send one in the form field video, or give upload_id",
-        )
+        return dict(self.other_refs(fields, owner)).get("first")
+
+    def other_refs(self, fields: VideoFields, owner: str) -> OtherRefs:
+        """The pictures that a request names beside or instead of a video; errors likewise."""
+        return tuple((role, self._ref(name, owner)) for role, name in fields.other_pictures)
+
+    def _ref(self, name: str, owner: str) -> VideoRef:
+        if UPLOAD_ID.fullmatch(name):
+            upload = self.uploads.get(name, owner)
+            return VideoRef(self.uploads.path(upload), upload.name, upload.content)
+        path = allowed_path(self.config.allow_paths, name)
+        return VideoRef(path, path.name, None)
 
     async def accept(
         self,
@@ -355,21 +377,29 @@ class Jobs:
             InputError: The prompt or an option is at fault.
             OutputError: It cannot be written.
         """
-        video = self.video_ref(fields, owner)
+        video, others = self.video_ref(fields, owner), self.other_refs(fields, owner)
+        prompt = check_short_prompt(fields.prompt)
+        if not fields.has_pictures and not prompt:
+            raise ApiError(
+                422,
+                "no_video",
+                "the request has neither a video nor a prompt",
+                remedy="send a video in the form field video, give upload_id, or a prompt",
+            )
         info = self.engines.get(fields.engine).info
         job = Job(
             id=secrets.token_hex(16),
             client=client,
             fields=fields,
             owner=owner,
-            name=video.name,
+            name=video.name if video else "",
             created=_now(),
             stored=stored,
             watched=watched,
         )
-        prompt, goal = check_short_prompt(fields.prompt), find_target(job.options.target)
+        goal = find_target(job.options.target)
         if info is not None and not (stored or fields.fresh):
-            key = await _key(job, info, video)
+            key = await _key(job, info, video, others)
             if self._find_result(job, key):
                 job.state = "failed" if job.error else "finished"
                 job.events.close()
@@ -382,7 +412,7 @@ class Jobs:
                 await self.store.add_job(job.id, owner, search, job.to_json())
             except BaseException:
                 del self._open[job.id]
-                self.uploads.release(fields.upload_id)
+                self.uploads.release(fields.upload_ids)
                 job.task.cancel()
                 raise
         written.set()
@@ -402,7 +432,7 @@ class Jobs:
                 self._enqueue(job, force=True)
             except ApiError as error:
                 self._open[job.id] = job
-                self.uploads.hold(job.fields.upload_id)
+                self.uploads.hold(job.fields.upload_ids)
                 self._conclude(job, "failed", error.failure)
         return len(jobs)
 
@@ -509,7 +539,7 @@ class Jobs:
             seconds = min(seconds or longest, longest)
         queue = self.engines.get(fields.engine).queue
         job.task = queue.submit(job.client, work, seconds=seconds, force=force)
-        self.uploads.hold(fields.upload_id)
+        self.uploads.hold(fields.upload_ids)
         self._open[job.id] = job
         job.events.add("queued", {"waiting": queue.waiting})
         job.task.add_done_callback(partial(self._over, job))
@@ -541,7 +571,7 @@ class Jobs:
                 await self.store.end_job(job.id, job.state, job.ended, job.key, job.to_json())
             del self._open[job.id]
         finally:
-            self.uploads.release(job.fields.upload_id)
+            self.uploads.release(job.fields.upload_ids)
 
     async def _answer(self, job: Job) -> None:
         """Do a job, or answer it with what is stored once it has a key.
@@ -551,11 +581,17 @@ class Jobs:
             PromptliftError: It cannot be done.
         """
         fields, events = job.fields, job.events
-        video = self.video_ref(fields, job.owner)
+        video, others = self.video_ref(fields, job.owner), self.other_refs(fields, job.owner)
+        refs = [*([video] if video else []), *(ref for _, ref in others)]
+        source = video.path if video else None
+        given = Pictures(
+            None if "first" in dict(others) else source,
+            tuple((role, ref.path) for role, ref in others),
+        )
         engine = self.engines.get(fields.engine)
-        profile = await profile_of(engine.engine)
+        profile = await profile_of(engine.engine, images=fields.has_pictures)
         engine.info = profile.info
-        key = await _key(job, profile.info, video)
+        key = await _key(job, profile.info, video, others)
         # The same work is done by one at a time, so that the others find it done.
         async with self._locks.setdefault(key, asyncio.Lock()):
             if not fields.fresh and self._find_result(job, key):
@@ -563,7 +599,7 @@ class Jobs:
             progress = partial(_add_progress, events) if job.watched else None
             again = partial(
                 prepare,
-                video.path,
+                given,
                 fields.prompt,
                 job.options,
                 profile,
@@ -576,16 +612,36 @@ class Jobs:
                 prepare_smaller=again,
                 progress=progress,
                 on_text=events.add_text if job.watched else None,
+                others=await self._others(job, profile.info, video, others),
             )
-            failure = failure_of(outcome.error, video.path) if outcome.error else None
-            record = _renamed(outcome.record, video.name)
-            record = record.model_copy(update={"error": failure})
+            failure = (
+                failure_of(outcome.error, *(ref.path for ref in refs)) if outcome.error else None
+            )
+            record = _renamed(outcome.record, job.name)
+            pictures = tuple(
+                one.model_copy(update={"name": ref.name})
+                for one, (_, ref) in zip(
+                    record.pictures, (one for one in others if one[0] != "first"), strict=False
+                )
+            )
+            record = record.model_copy(update={"error": failure, "pictures": pictures})
             self._count(engine, record)
             if failure is None:
                 events.add("text", {"text": record.prompt, "status": record.status})
             if _is_final(outcome.error):
                 await self.store.put_result(key, record)
             job.key, job.record, job.error = key, record, failure
+
+    async def _others(
+        self, job: Job, engine: EngineInfo, video: VideoRef | None, others: OtherRefs
+    ) -> dict[int, str]:
+        """The prompts of the variations before this one, as far as they are stored."""
+        found: dict[int, str] = {}
+        for number in range(1, job.options.variation):
+            key = await _key(job, engine, video, others, job.options.merged({"variation": number}))
+            if text := self.store.result(key):
+                found[number] = Record.model_validate_json(text).prompt or ""
+        return found
 
     def _find_result(self, job: Job, key: str) -> bool:
         """End a job with the result that is stored for its key, where there is one."""

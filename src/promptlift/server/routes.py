@@ -93,7 +93,12 @@ class EventStream(EventSourceResponse):
 # One video, one prompt, one record.
 
 
-_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("event", "data", "id")},
+    "required": ["event", "data"],
+}
+_STREAM = {"text/event-stream": {"schema": _EVENT}}
 _EVENTS = """The events so far and to come. `attempt` and `piece` give the answer as it is written,
 before any review: an `attempt` voids the pieces before it. They have no id; who comes back gets
 them from the beginning. `text` is the reviewed answer, `record` or `error` the last event."""
@@ -115,7 +120,7 @@ async def post_upsample(
     service: ServiceDep,
     stream: Annotated[bool, Query(description="Send the stages and the text as events.")] = False,
 ) -> Response:
-    """Turn a video and a short prompt into the long prompt, and wait for it.
+    """Turn a video and a short prompt, or either alone, into the long prompt, and wait for it.
 
     The same video, prompt and options are answered with the stored result without asking the
     engine, unless `fresh`. If the client goes away, the work ends.
@@ -165,11 +170,18 @@ async def _body(
     try:
         if not (isinstance(fields, BudgetRequest) and fields.source is not None):
             video = service.jobs.video_ref(fields, request.state.owner)
+            if video is None and not isinstance(fields, UpsampleRequest):
+                raise ApiError(
+                    422,
+                    "no_video",
+                    "the request names no video",
+                    remedy="send one in the form field video, or give upload_id",
+                )
         yield fields, video
     except PromptliftError as error:
         raise without_paths(error, *(() if video is None else (video.path,))) from None
     finally:
-        service.uploads.release(fields.upload_id)
+        service.uploads.release(fields.upload_ids)
 
 
 async def _disconnected(request: Request) -> None:

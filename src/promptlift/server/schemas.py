@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -16,12 +17,13 @@ from pydantic import (
     model_validator,
 )
 
-from promptlift.options import ITEM_OPTIONS, Options
+from promptlift.options import ITEM_OPTIONS, Options, parse_names
 from promptlift.record import Failure, Record
 from promptlift.text import parse_size
-from promptlift.types import Size, VideoInfo
+from promptlift.types import Role, Size, VideoInfo
 
 __all__ = [
+    "UPLOAD_ID",
     "BudgetRequest",
     "EngineResponse",
     "EnginesResponse",
@@ -56,6 +58,18 @@ _EngineLabel = Annotated[
 ]
 
 
+_PictureName = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=4096,
+        description="A picture of the first or the last frame: the id of an upload, or a path as "
+        "for `path`.",
+    ),
+]
+UPLOAD_ID = re.compile("[0-9a-f]{32}")
+
+
 class VideoFields(BaseModel):
     """Which video: one that was uploaded, or a file of the server below ``--allow-path``."""
 
@@ -78,6 +92,22 @@ class VideoFields(BaseModel):
         if self.upload_id is not None and self.path is not None:
             raise ValueError("give upload_id or path, not both")
         return self
+
+    @property
+    def other_pictures(self) -> tuple[tuple[Role, str], ...]:
+        """Roles and names of the pictures beside the video."""
+        return ()
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there is more than words."""
+        return bool(self.upload_id or self.path or self.other_pictures)
+
+    @property
+    def upload_ids(self) -> tuple[str, ...]:
+        """The uploads that it names."""
+        names = [self.upload_id or "", *(name for _, name in self.other_pictures)]
+        return tuple(name for name in names if UPLOAD_ID.fullmatch(name))
 
     def options(self) -> Options:
         """The options of the request; what it leaves out has the default.
@@ -120,9 +150,10 @@ class HintsRequest(VideoFields):
 
 @_with_options(*ITEM_OPTIONS)
 class UpsampleRequest(VideoFields):
-    """Turn a video and a short prompt into the long prompt.
+    """Turn a video and a short prompt, or either alone, into the long prompt.
 
-    As JSON, or as a form with the same fields and the file in the field ``video``.
+    As JSON, or as a form with the same fields and the files in the fields ``video``, ``image``,
+    ``last_image`` and ``references``.
     """
 
     model_config = ConfigDict(
@@ -130,11 +161,19 @@ class UpsampleRequest(VideoFields):
             "examples": [
                 {"upload_id": _ID, "prompt": _PROMPT, "frames": 3},
                 {"upload_id": _ID, "prompt": _PROMPT, "engine": "embedded"},
+                {"prompt": _PROMPT, "target": "ltx-2"},
             ]
         }
     )
 
     prompt: _Prompt = ""
+    image: _PictureName = None
+    last_image: _PictureName = None
+    references: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=4096)], ...],
+        BeforeValidator(parse_names),
+        Field(max_length=8, description="Pictures of what the prompt names, named likewise."),
+    ] = ()
     engine: _EngineLabel = None
     fresh: Annotated[
         bool, Field(description="Ask the engine although the same was answered before.")
@@ -142,6 +181,22 @@ class UpsampleRequest(VideoFields):
     deadline: Annotated[
         float | None, Field(gt=0, le=86_400, description="Seconds; the server may allow fewer.")
     ] = None
+
+    @model_validator(mode="after")
+    def _check_pictures(self) -> Self:
+        has_video = self.upload_id is not None or self.path is not None
+        if has_video and self.image is not None:
+            raise ValueError("give a video or image, not both")
+        if self.last_image is not None and not has_video and self.image is None:
+            raise ValueError("give image or a video with last_image")
+        return self
+
+    @property
+    def other_pictures(self) -> tuple[tuple[Role, str], ...]:
+        """See `VideoFields.other_pictures`."""
+        named: list[tuple[Role, str | None]] = [("first", self.image), ("last", self.last_image)]
+        named += [("reference", one) for one in self.references]
+        return tuple((role, name) for role, name in named if name)
 
 
 @_with_options(*_BUDGET_OPTIONS)

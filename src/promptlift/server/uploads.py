@@ -43,6 +43,8 @@ __all__ = [
 M = TypeVar("M", bound=VideoFields)
 
 _FILE_FIELD = "video"
+_PICTURE_FIELDS = ("image", "last_image", "references")
+_MOST_FILES = 11
 _CHUNK_BYTES = 2**20
 _LONGEST_LABEL = 120
 _MOST_FIELDS = 64
@@ -152,21 +154,19 @@ class Uploads:
             )
         return upload
 
-    def hold(self, upload_id: str | None) -> None:
-        """Keep an upload, where there is one, however old, until it is released as often."""
-        if upload_id is not None:
-            self._holds[upload_id] += 1
+    def hold(self, upload_ids: Iterable[str]) -> None:
+        """Keep uploads, however old, until they are released as often."""
+        self._holds.update(upload_ids)
 
-    def release(self, upload_id: str | None) -> None:
-        """Take back one `hold`; what was sent for one request only goes with its last."""
-        if upload_id is None:
-            return
-        self._holds[upload_id] -= 1
-        if self._holds[upload_id] <= 0:
-            del self._holds[upload_id]
-            upload = self._uploads.get(upload_id)
-            if upload is not None and upload.once:
-                self.remove(upload_id)
+    def release(self, upload_ids: Iterable[str]) -> None:
+        """Take back one `hold` of each; what was sent for one request only goes with its last."""
+        for upload_id in upload_ids:
+            self._holds[upload_id] -= 1
+            if self._holds[upload_id] <= 0:
+                del self._holds[upload_id]
+                upload = self._uploads.get(upload_id)
+                if upload is not None and upload.once:
+                    self.remove(upload_id)
 
     def remove(self, upload_id: str) -> bool:
         """Delete an upload, unless work still needs it.
@@ -271,7 +271,7 @@ def _no_room(message: str) -> ApiError:
 
 
 async def read_body(request: Request, model: type[M], uploads: Uploads) -> M:
-    """Read a body: JSON, or a form, which may bring the video itself.
+    """Read a body: JSON, or a form, which may bring the video and the pictures themselves.
 
     Args:
         request: The request.
@@ -286,24 +286,12 @@ async def read_body(request: Request, model: type[M], uploads: Uploads) -> M:
         VideoError: The file is no video.
     """
     kind = media_type(request.headers)
-    upload: Upload | None = None
+    sent: list[str] = []
     try:
         if kind == "application/json":
             read = model.model_validate_json(await request.body())
         elif kind == "multipart/form-data":
-            async with request.form(
-                max_files=1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD
-            ) as form:
-                fields: dict[str, Any] = dict(form)
-                if len(fields) < len(form.multi_items()):
-                    raise MultiPartException("a field is there twice")
-                if isinstance(file := fields.get(_FILE_FIELD), UploadFile):
-                    del fields[_FILE_FIELD]
-                    if "upload_id" in fields:
-                        raise MultiPartException("it brings a video and names another")
-                    name, owner = file.filename or "", request.state.owner
-                    upload = await uploads.receive(name, owner, _chunks(file), once=True)
-                    fields["upload_id"] = upload.id
+            fields = await _read_form(request, model, uploads, sent)
             read = model(**fields)
         else:
             raise ApiError(
@@ -313,17 +301,47 @@ async def read_body(request: Request, model: type[M], uploads: Uploads) -> M:
                 remedy="send application/json, or multipart/form-data with the file in `video`",
             )
     except ValidationError as error:
-        if upload is not None:
-            uploads.remove(upload.id)
+        for one in sent:
+            uploads.remove(one)
         raise invalid_request(error.errors(include_url=False, include_context=False)) from None
     except (HTTPException, MultiPartException) as error:
+        for one in sent:
+            uploads.remove(one)
         if isinstance(error, ApiError):
             raise
         message = getattr(error, "detail", None) or str(error)
         remedy = "send it as browsers and curl do: -F video=@clip.mp4"
         raise ApiError(422, "invalid", f"the form is damaged: {message}", remedy=remedy) from None
-    uploads.hold(read.upload_id)
+    uploads.hold(read.upload_ids)
     return read
+
+
+async def _read_form(
+    request: Request, model: type[M], uploads: Uploads, sent: list[str]
+) -> dict[str, Any]:
+    """The fields of a form, with uploads in the place of its files; their ids are put in `sent`."""
+    fields: dict[str, Any] = {}
+    async with request.form(
+        max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD
+    ) as form:
+        for name, value in form.multi_items():
+            field, given = name, value
+            is_picture = name in _PICTURE_FIELDS and name in model.model_fields
+            if isinstance(value, UploadFile) and (is_picture or name == _FILE_FIELD):
+                label, owner = value.filename or "", request.state.owner
+                upload = await uploads.receive(label, owner, _chunks(value), once=True)
+                sent.append(upload.id)
+                field, given = "upload_id" if name == _FILE_FIELD else name, upload.id
+            if field == "references" and isinstance(given, str):
+                fields[field] = [*fields.get(field, ()), *given.split(",")]
+            elif field in fields:
+                twice = field == "upload_id" and sent
+                raise MultiPartException(
+                    "it brings a video and names another" if twice else "a field is there twice"
+                )
+            else:
+                fields[field] = given
+    return fields
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
@@ -335,9 +353,15 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     """What OpenAPI should say of a body that `read_body` reads."""
     plain = model.model_json_schema()
     file = {"type": "string", "format": "binary", "description": "The video itself."}
+    files: dict[str, Any] = {_FILE_FIELD: file}
+    for name in _PICTURE_FIELDS:
+        if name in plain["properties"]:
+            files[name] = {
+                "oneOf": [plain["properties"][name], {**file, "description": "A picture."}]
+            }
     form = {
         **{name: value for name, value in plain.items() if name != "examples"},
-        "properties": {_FILE_FIELD: file, **plain["properties"]},
+        "properties": {**plain["properties"], **files},
     }
     content = {
         "application/json": {"schema": plain},

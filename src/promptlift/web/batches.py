@@ -25,6 +25,7 @@ from promptlift.server.service import Service
 from promptlift.text import csv_cell
 from promptlift.web.routes import (
     FORM_FIELDS,
+    PICTURE_FIELDS,
     HexId,
     accept_job,
     attachment,
@@ -58,7 +59,7 @@ class _InputRow(BaseModel):
 
     model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
 
-    video: str
+    video: str | None = None
     prompt: str | None = None
     id: str | None = None
     options: dict[str, Any] | None = None
@@ -204,13 +205,19 @@ async def _accept_row(
     accepted = PageRow(number=number)
     try:
         row = _InputRow.model_validate_json(line)
-        accepted.video, accepted.id = row.video, row.id or ""
+        accepted.video, accepted.id = row.video or "", row.id or ""
         accepted.prompt = row.prompt or shared.get("prompt", "")
         options = row.options or {}
         Options().merged(options)  # refuses what is no option
         given = {**(row.model_extra or {}), **options}
         own = {name: given[name] for name in _OPTIONS if given.get(name) is not None}
-        named = {"prompt": accepted.prompt, "upload_id": _upload_of(row.video, files)}
+        named = {"prompt": accepted.prompt}
+        for name in PICTURE_FIELDS:
+            if (value := own.get(name)) is not None:
+                several = value if isinstance(value, list) else str(value).split(";")
+                own[name] = ",".join(_upload_of(str(one).strip(), files) for one in several)
+        if row.video is not None:
+            named["upload_id"] = _upload_of(row.video, files)
         job = await accept_job(service, request, parse_form({**shared, **own, **named}))
         accepted.job = job.id
     except ValidationError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +26,7 @@ __all__ = [
     "JobView",
     "job_view",
     "marked_texts",
+    "one_line_json",
 ]
 
 _STATES = {
@@ -39,7 +43,16 @@ _STATES = {
 # ---- the form: every option of an item is a field; these say in which group and order
 
 _MAIN_OPTIONS = ("target", "strategy", "frames")
-_MORE_FIRST = ("size", "max_side", "fps", "exact", "control", "controls", "context", "reserve")
+_FOLDED = {
+    "Language, style and negative prompt": (
+        *("language", "style", "creativity", "variation", "negative", "instruction", "template"),
+    ),
+    "Frames": ("at", "size", "max_side", "fps", "region", "exact"),
+    "Video and controls": (
+        *("video_size", "video_seconds", "video_fps", "control", "controls", "camera_apart"),
+    ),
+}
+_LABELS = {"fps": "FPS", "at": "Frames at", "negative": "Negative prompt"}
 _STRATEGIES = {
     "spread": "spread over the clip",
     "first": "the first of the clip",
@@ -48,7 +61,12 @@ _STRATEGIES = {
 }
 _CHOICES = {
     "strategy": _STRATEGIES,
-    "target": {one.name: f"{one.name}, {one.limit:,} tokens" for one in all_targets()},
+    "target": {
+        one.name: one.name
+        if one.form == "prose"
+        else f"{one.name} ({one.form.replace('json', 'JSON')})"
+        for one in all_targets()
+    },
     "template": {name: name for name in TEMPLATES},
 }
 _BOUNDS = {"minimum": "min", "ge": "min", "maximum": "max", "le": "max"}
@@ -97,7 +115,7 @@ def _form_field(name: str, schema: dict[str, Any]) -> FormField:
             kind = "text"
             if "pattern" in value:
                 attributes["pattern"] = value["pattern"].removeprefix("^").removesuffix("$")
-    label = name.upper() if name == "fps" else name.replace("_", " ").capitalize()
+    label = _LABELS.get(name) or name.replace("_", " ").capitalize()
     text = schema["description"].replace("--", "")
     return FormField(name, label, text, kind, choices, attributes, "anyOf" in schema)
 
@@ -140,6 +158,21 @@ class JobView:
         )
 
     @property
+    def form(self) -> str:
+        """Form of the target's prompts."""
+        return self.job.options.goal.form
+
+    @property
+    def long(self) -> list[tuple[str, str]]:
+        """The long prompt in pieces, each with its mark, laid out for reading."""
+        pieces: Iterable[tuple[str, str]] = self.marked.long
+        if self.form == "json" and _parsed(self.text or "") is not None:
+            pieces = _indented(pieces)
+        elif self.form == "sections":
+            pieces = _with_names(pieces)
+        return list(pieces)
+
+    @property
     def failure(self) -> Failure | None:
         """Why there is no answer."""
         return self.job.error or (self.record.error if self.record else None)
@@ -155,6 +188,57 @@ class JobView:
         """Whether the text was made without a model."""
         engine = self.record.engine if self.record else None
         return engine is not None and engine.name == "embedded"
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def one_line_json(text: str) -> str:
+    """JSON on one line, as generators are given it; another text as it is."""
+    found = _parsed(text)
+    return text if found is None else json.dumps(found, ensure_ascii=False)
+
+
+def _indented(pieces: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """JSON with a line for each value."""
+    depth, within, before, opened = 0, False, "", False
+    for text, mark in pieces:
+        shown = ""
+        for letter in text:
+            if within:
+                shown += letter
+                within = letter != '"' or before == "\\"
+                before = "" if before == "\\" else letter
+                continue
+            if letter.isspace():
+                continue
+            closes = letter in "]}"
+            depth -= closes
+            if opened != closes:  # nothing stands between the brackets of an empty list
+                shown += "\n" + "  " * depth
+            opened = letter in "[{,"
+            depth += letter in "[{"
+            shown += ": " if letter == ":" else letter
+            within, before = letter == '"', ""
+        yield shown, mark
+
+
+def _with_names(pieces: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Sections with their names as pieces of their own."""
+    line_starts = True
+    for text, mark in pieces:
+        at = 0
+        for name in re.finditer(r"^\w+:", text, re.MULTILINE):
+            if name.start() or line_starts:
+                yield text[at : name.start()], mark
+                yield name[0], "name"
+                at = name.end()
+        yield text[at:], mark
+        line_starts = text.endswith("\n")
 
 
 def job_view(job: Job, record: Record | None, *, has_video: bool) -> JobView:
@@ -203,12 +287,20 @@ GLOBALS: Final = {
     "check_of": check_of,
     "marked_texts": marked_texts,
     "strategies": _STRATEGIES,
+    "roles": {"first": "first frame", "last": "last frame", "reference": "reference"},
     "fields": FIELDS,
     "defaults": Options(),
     "main_options": _MAIN_OPTIONS,
-    "more_options": (
-        *_MORE_FIRST,
-        *(name for name in ITEM_OPTIONS if name not in (*_MAIN_OPTIONS, *_MORE_FIRST)),
-    ),
+    "folded_options": {
+        **{
+            group: [name for name in names if name in ITEM_OPTIONS]
+            for group, names in _FOLDED.items()
+        },
+        "Model and review": [
+            name
+            for name in ITEM_OPTIONS
+            if not any(name in names for names in (_MAIN_OPTIONS, *_FOLDED.values()))
+        ],
+    },
     "compared_options": ("size", "frames", "strategy", "target"),
 }

@@ -34,7 +34,7 @@ from promptlift.server.schemas import UpsampleRequest
 from promptlift.server.security import COOKIE, SESSION_SECONDS
 from promptlift.server.service import Service
 from promptlift.server.uploads import Upload
-from promptlift.targets import estimate_tokens, target
+from promptlift.targets import estimate_tokens
 from promptlift.text import parse_size
 from promptlift.video.reader import AnalysedError, Detail, FrameChoice
 from promptlift.web import media, presenters
@@ -42,6 +42,7 @@ from promptlift.web.presenters import JobView
 
 __all__ = [
     "FORM_FIELDS",
+    "PICTURE_FIELDS",
     "accept_job",
     "attachment",
     "found",
@@ -56,7 +57,8 @@ __all__ = [
 
 T = TypeVar("T")
 HexId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
-FORM_FIELDS: Final = ("upload_id", "prompt", "engine", *ITEM_OPTIONS)
+PICTURE_FIELDS: Final = ("image", "last_image", "references")
+FORM_FIELDS: Final = ("upload_id", *PICTURE_FIELDS, "prompt", "engine", *ITEM_OPTIONS)
 _MOST_FIELDS = 200
 _VARIATIONS = 3
 _MOST_COLUMNS = 6
@@ -163,15 +165,16 @@ def parse_form(fields: Mapping[str, Any]) -> UpsampleRequest:
     """The request that a form makes.
 
     Raises:
-        ApiError: A field has a wrong value, or there is no video.
+        ApiError: A field has a wrong value, or there is neither a video nor a prompt.
         OptionError: An option has a wrong value.
     """
-    if "upload_id" not in fields:
+    is_bare = not any(name in fields for name in ("upload_id", *PICTURE_FIELDS))
+    if is_bare and not fields.get("prompt", "").strip():
         raise ApiError(
             422,
             "no_video",
-            "there is no video yet",
-            remedy="choose one, record one, or use an example",
+            "there is neither a video nor a prompt yet",
+            remedy="write a short prompt, choose a video, or do both",
         )
     Options().merged({name: fields[name] for name in ITEM_OPTIONS if name in fields})
     try:
@@ -257,18 +260,25 @@ def _view(service: Service, job: Job) -> JobView:
 
 
 def _has_video(service: Service, job: Job) -> bool:
-    return found(lambda: service.jobs.video_ref(job.fields, job.owner))[0] is not None
+    """Whether all that the job was given is still there, to do it again."""
+    jobs = service.jobs
+    refs = found(
+        lambda: [read(job.fields, job.owner) for read in (jobs.video_ref, jobs.other_refs)]
+    )
+    return refs[1] is None
 
 
 def _clip(service: Service, fields: UpsampleRequest | None, owner: str) -> Upload | None:
     """The upload of ``_clip.html``; None where it is gone."""
-    upload_id = fields.upload_id if fields else None
+    upload_id = fields.upload_id or fields.image if fields else None
     return found(lambda: service.uploads.get(upload_id or "", owner))[0]
 
 
 @router.get("/")
-async def home_page(request: Request, service: ServiceDep, job: str = "") -> Response:
-    """One video and one prompt; with ``job``, that job."""
+async def home_page(
+    request: Request, service: ServiceDep, job: str = "", beside: str = ""
+) -> Response:
+    """One video and one prompt; with ``job``, that job; ``beside`` names those it belongs to."""
     if needs_key(request):
         return key_page(request)
     owner = request.state.owner
@@ -281,6 +291,7 @@ async def home_page(request: Request, service: ServiceDep, job: str = "") -> Res
         problem=problem,
         asked=asked,
         clip=_clip(service, asked, owner),
+        beside=beside,
         recent=[] if view else await service.jobs.search(owner, (), _RECENT),
     )
 
@@ -346,10 +357,11 @@ async def stop_job(request: Request, service: ServiceDep, job: JobDep) -> Respon
 
 @router.post("/page/jobs/{job_id}/variations")
 async def start_variations(request: Request, service: ServiceDep, job: JobDep) -> Response:
-    """The same with several other seeds, side by side."""
+    """Variations of the same request, from another seed than before, side by side."""
+    fields = _with_another_seed(job.fields)
     jobs = [
-        await accept_job(service, request, _with_another_seed(job.fields))
-        for _ in range(_VARIATIONS)
+        await accept_job(service, request, fields.model_copy(update={"variation": number}))
+        for number in range(1, _VARIATIONS + 1)
     ]
     ids = ",".join(one.id for one in jobs)
     return Response(headers={"HX-Redirect": f"/compare?jobs={ids}"})
@@ -360,7 +372,8 @@ async def review_edited(request: Request, service: ServiceDep, job: JobDep) -> R
     """Review a text that a person has edited, by the checks of the engine's answers."""
     record = _record(service, job)
     text = (await read_form(request)).get("text", "")[:_LONGEST_TEXT]  # the page sends no more
-    goal = target(record.target)
+    goal = job.options.goal
+    text = presenters.one_line_json(text) if goal.form == "json" else text
     measured = record.facts.kind.value if record.facts and record.facts.kind else None
     kind = job.options.control or measured
     verdict = review(
@@ -370,6 +383,8 @@ async def review_edited(request: Request, service: ServiceDep, job: JobDep) -> R
         target=goal,
         facts=record.facts,
         control=None if kind == "rgb" else kind,
+        creativity=job.options.creativity,
+        style=job.options.style,
     )
     view = replace(
         _view(service, job),
@@ -398,6 +413,7 @@ async def download_result(request: Request, service: ServiceDep, job: JobDep) ->
         content = record.model_dump_json(indent=2)
         return attachment(content, f"{stem or 'prompt'}.record.json", "application/json")
     text = form.get("text", record.prompt or "").replace("\r\n", "\n").strip()
+    text = presenters.one_line_json(text) if job.options.goal.form == "json" else text
     return attachment(f"{text}\n", f"{stem or 'prompt'}.txt", "text/plain")
 
 
@@ -460,10 +476,10 @@ def _event_html(service: Service, job: Job, event: Event) -> str | None:
             return render_template("_facts.html", facts=Facts.model_validate(data))
         case "plan":
             return render_template("_cost.html", plan=_PLAN.validate_python(data), tokens=None)
-        case "frames":
+        case "frames" if job.fields.has_pictures:
             frames = [FrameInfo(**one) for one in data["frames"]]
-            upload = service.uploads.get(job.fields.upload_id or "", job.owner)
-            seconds = float(upload.probe.duration) if upload.probe.duration else None
+            upload, _ = found(lambda: service.uploads.get(job.fields.upload_id or "", job.owner))
+            seconds = float(upload.probe.duration or 0) or None if upload else None
             values = {"frames": frames, "count": len(frames), "seconds": seconds}
             return render_template("_frames.html", job=job, has_video=True, **values)
         case "text":
@@ -484,13 +500,20 @@ async def frame_picture(
     """A frame at the size that the model sees; as ``png`` with every pixel as it was."""
     options = job.options
     video = service.jobs.video_ref(job.fields, job.owner)
-    box = parse_size(size)
-    if count > options.frames or count * box.pixels > _MOST_PIXELS:
+    others = service.jobs.other_refs(job.fields, job.owner)
+    paths = [ref.path for role, ref in others if role != "first"]
+    own, box = count - len(paths), parse_size(size)
+    if not 0 <= own <= options.frame_count or count * box.pixels > _MOST_PIXELS:
         raise ApiError(422, "invalid", "the job has no such frames", remedy="reload the page")
-    choice = FrameChoice(options.strategy, count, options.fps, options.exact)
-    plan = partial(media.fixed_frames, count, box)
-    detail = _detail(service, job)
-    work = partial(service.videos.read, video.path, choice, plan, detail=detail)
+    choice = FrameChoice(options.strategy, own, options.fps, options.exact, options.at)
+    plan, detail = partial(media.fixed_frames, own, box), _detail(service, job)
+    path = video.path if video is not None else None
+    if number >= own and number - own < len(paths):
+        path, choice, number = paths[number - own], FrameChoice(count=1), 0
+        plan, detail = partial(media.fixed_frames, 1, box), "low"
+    if path is None:
+        raise ApiError(404, "not_found", "there is no such frame", remedy="reload the page")
+    work = partial(service.videos.read, path, choice, plan, detail=detail)
     try:
         _, frames = await service.run_decode(request.state.client, work)
     except AnalysedError as failed:
@@ -516,9 +539,9 @@ async def job_thumbnail(request: Request, service: ServiceDep, job: JobDep) -> R
     record = service.jobs.record(job)
     name = hashlib.sha256(((record and record.video.content) or job.id).encode()).hexdigest()[:32]
     path = service.config.data / "page" / "thumbnails" / f"{name}.webp"
-    if not path.exists() and _has_video(service, job):
-        video = service.jobs.video_ref(job.fields, job.owner).path
-        work = partial(service.pool.call, media.first_picture, str(video), _THUMBNAIL_SIDE)
+    video, _ = found(lambda: service.jobs.video_ref(job.fields, job.owner))
+    if not path.exists() and video is not None:
+        work = partial(service.pool.call, media.first_picture, str(video.path), _THUMBNAIL_SIDE)
         picture = await service.run_decode(request.state.client, work)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(write_atomic, path, picture)
@@ -617,5 +640,5 @@ def _columns(service: Service, jobs: list[Job]) -> dict[str, Any]:
 
 def _setting(value: Any) -> str:
     if isinstance(value, tuple):
-        return ", ".join(value)
+        return ", ".join(map(str, value))
     return {"None": "automatic", "True": "yes", "False": "no"}.get(str(value), str(value))

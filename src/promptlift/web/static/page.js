@@ -85,7 +85,32 @@ async function upload(slot, file, name) {
   }
 }
 
+async function addPictures(input) {
+  const field = $("input[type=hidden]", input.parentElement);
+  const words = $("small", input.parentElement);
+  const button = $(".primary", input.form);
+  clearProblem();
+  field.value = "";
+  button.disabled = true;
+  try {
+    const ids = [];
+    for (const file of input.files) {
+      words.textContent = `Sending ${file.name}`;
+      ids.push((await send(file, file.name, () => {}).done).id);
+    }
+    field.value = ids.join(",");
+    words.textContent = ids.length ? "Sent" : "None";
+  } catch (problem) {
+    input.value = "";
+    words.textContent = "Not sent";
+    showProblem(problem ?? {});
+  } finally {
+    button.disabled = false;
+  }
+}
+
 document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-picture]")) addPictures(event.target);
   if (event.target.matches("[data-file]") && event.target.files.length) {
     const [file] = event.target.files;
     upload(event.target.closest("[data-slot]"), file, file.name);
@@ -231,7 +256,7 @@ document.addEventListener("submit", (event) => {
 // The answer: copy it, edit it.
 
 async function copy(button) {
-  const field = $("[data-edit]");
+  const field = $(button.dataset.from || "[data-edit]");
   try {
     await navigator.clipboard.writeText(field.value);
   } catch {
@@ -257,6 +282,7 @@ function toggleEdit(form) {
   const button = $("[data-change]", form);
   button.setAttribute("aria-expanded", String(editing));
   button.textContent = editing ? "Discard the edit" : "Edit";
+  if (editing && shown.matches("pre")) field.value = shown.textContent;
   if (editing) field.focus();
   else field.value = field.defaultValue;
 }
