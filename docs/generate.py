@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -15,7 +16,9 @@ import click
 from promptlift import errors
 from promptlift.cli.main import COMMANDS, cli
 from promptlift.record import Record
-from promptlift.targets import Target, all_targets
+from promptlift.review.request import understand
+from promptlift.targets import Target, all_targets, describe
+from promptlift.targets.templates import TEMPLATES, TemplateInput
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py; do not edit. -->\n"
@@ -58,33 +61,35 @@ def error_codes() -> str:
 
 
 def targets() -> str:
-    """What each generator reads and wants, with the source of its limit."""
+    """The generators that prompts are written for, with their limits."""
     rows = [
-        f"| `{t.name}` | {t.limit} {t.unit} | {t.min_words} to {t.max_words} "
-        f"| {', '.join(t.languages)} | {_wants(t)} | {t.source} | {t.note} |"
+        f"| [`{t.name}`](targets/{t.name}.md) | {t.limit:,} {t.unit} "
+        f"| {t.min_words} to {t.max_words} | {', '.join(t.languages)} |"
         for t in all_targets()
     ]
-    head = (
-        "| target | limit | words of a good prompt | languages | besides | source | note |\n"
-        "|---|---|---|---|---|---|---|"
+    head = "| target | limit | words of a good prompt | languages |\n|---|---|---|---|"
+    end = (
+        "\nEach page has the whole contract and an example. `promptlift targets NAME` prints the "
+        "same, and [Targets](../how-to/targets.md) says how to write one of your own.\n"
     )
-    end = "\n[What the model is told](../how-to/templates.md) says how this is used.\n"
     return "\n".join([NOTE, "# Targets\n", head, *rows, end])
 
 
-def _wants(goal: Target) -> str:
-    """What a target wants besides length and language, in words."""
-    wants = {
-        "the camera": goal.camera == "required",
-        "no camera motion that was neither ordered nor measured": goal.camera == "only asked",
-        "shot size and angle": goal.shot,
-        "sound": goal.sound,
-        "the style first": goal.style == "first",
-        "tags of style last": goal.style == "last tags",
-        "words to be drawn or spoken in quotation marks": goal.quotes,
-        'may open with "The video shows"': goal.openings,
-    }
-    return "; ".join(words for words, is_wanted in wants.items() if is_wanted)
+def target_page(goal: Target) -> str:
+    """A target's contract, what a model is told for it, and an example."""
+    parts = [NOTE, f"# {goal.name}\n", "| | |\n|---|---|"]
+    parts += [f"| {label} | {text} |" for label, text in describe(goal)]
+    for example in goal.examples:
+        turn = TEMPLATES["instruct/2"].render(TemplateInput(understand(example.short), goal))
+        parts += [
+            "\n## Example\n",
+            f"```text\n{example.short}\n```\n",
+            "A general model that is given no picture is told:\n",
+            f"```text\n{turn.system}\n\n{turn.text}\n```\n",
+            "A prompt that meets the contract and passes `promptlift check`:\n",
+            f"```{'json' if goal.form == 'json' else 'text'}\n{example.prompt}\n```",
+        ]
+    return "\n".join([*parts, ""])
 
 
 def record_schema() -> str:
@@ -96,13 +101,14 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "errors.md": error_codes,
     "targets.md": targets,
+    **{f"targets/{goal.name}.md": partial(target_page, goal) for goal in all_targets()},
     "record.schema.json": record_schema,
 }
 
 
 def main() -> None:
     """Write all pages."""
-    REFERENCE.mkdir(exist_ok=True)
+    (REFERENCE / "targets").mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page(), encoding="utf-8")
 
