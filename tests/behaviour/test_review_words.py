@@ -68,6 +68,7 @@ def test_a_faithful_paraphrase_has_no_problem(prompt: str, answer: str) -> None:
         ("a dog", "There is no dog.", "dog"),
         ("a bed on the left of a tv", "A bed stands to the right of a TV.", "left"),
         ("a cup on top of a book", "A cup lies under a big book.", "on top of"),
+        ("a kite on top of skis", "A kite lies under a pair of sleek, black skis.", "on top of"),
         ("a white wall, no cars", "A car stands before a white wall.", "no cars"),
         ('a sign reads "OPEN 24H"', 'A sign reads "OPEN 24" over a door.', "OPEN 24H"),
         ("remove the people from the kitchen", "Two women cook in a kitchen.", "remove"),

@@ -509,7 +509,7 @@ def _object(reading: Reading, after: list[Phrase], at: int) -> Phrase | None:
     while len(after) > 1 and after[0].noun in _PARTS:
         if reading.tokens[after[0].head + 1].text != "of":
             break
-        after = after[1:]
+        at, after = after[0].head + 2, after[1:]
     gap = reading.tokens[at : after[0].first] if after else []
     barred = any(token.tag in "VXCP" or token.text in ".;:!?" for token in gap)
     return after[0] if after and not barred else None
