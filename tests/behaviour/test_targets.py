@@ -78,3 +78,25 @@ def test_a_run_says_how_to_switch_the_generators_own_extension_off(clips: Path) 
     said = ran("run", next(clips.glob("*.mp4")), "a red car", "--target", "wan-2.5")[1]
     assert said.count('"prompt_extend": false') == 1
     assert "prompt_extend" not in ran("run", next(clips.glob("*.mp4")), "a red car")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "short", "camera", "is_named"),
+    [
+        ("ltx-2", "a woman walks on a pier", "The camera pans to the right.", True),
+        ("ltx-2", "a woman walks on a pier", "The camera remains static.", False),
+        ("ltx-2", "a woman walks, camera pans right", "The camera pans to the right.", False),
+        ("ltx-2.5", "a woman walks on a pier", "Gulls cry.", True),
+        ("ltx-2.5", "a woman walks on a pier", "The camera remains static.", False),
+        ("wan-2.2", "a woman walks on a pier", "The camera pans to the right.", False),
+    ],
+)
+def test_what_a_target_wants_of_the_camera_is_minded(
+    name: str, short: str, camera: str, is_named: bool
+) -> None:
+    """A remark where it is left out that has to be told, or invented that must not be."""
+    text = f"A woman in a gray coat walks along a wooden pier. {camera}"
+    review = promptlift.check(text, short_prompt=short, target=name)
+    assert [one.severity for one in review.findings if one.name == "camera"] == [
+        "warning"
+    ] * is_named

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from promptlift.review.camera import camera_mentions
 from promptlift.review.checks import (
     artefact,
     cut,
@@ -144,6 +145,22 @@ class _Asked:
         )
         return Flaw(what, (0, len(text)))
 
+    def camera_fault(self, text: str) -> Flaw | None:
+        """That a text moves the camera, or is silent of it, against what the target wants."""
+        wanted, mentions = self.target.camera, camera_mentions(text)
+        if wanted == "required" and not mentions:
+            return Flaw(
+                f"The text says nothing of the camera; {self.target.name} wants to be told."
+            )
+        measured = self.facts is not None and self.facts.camera is not None
+        if wanted != "only asked" or self.request.camera or measured:
+            return None
+        for span, move in mentions:
+            if move != "static":
+                what = "The camera moves, which was neither asked for nor measured"
+                return Flaw(f"{what}; {self.target.name} wants no motion invented.", span)
+        return None
+
     def compared(self, text: str) -> tuple[tuple[Claim, ...], list[Finding]]:
         """What a text makes of the request and the style; additions are as severe as is wanted."""
         claims, compared = compare(self.request, text, self.facts, camera_apart=self.camera_apart)
@@ -213,6 +230,7 @@ def _review_prose(cleaned: Cleaned, finish_reason: str, asked: _Asked) -> Review
             claims, compared = asked.compared(text)
             findings += compared
             find("scene", asked.repetition(text))
+            find("camera", asked.camera_fault(text), "warning")
         find("artefact", artefact(text, asked.words, asked.control))
     checks = tuple(_check(name, findings, _removed(name, cleaned)) for name in CHECKS)
     return _made(text, checks, findings, claims)
