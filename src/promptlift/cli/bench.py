@@ -145,13 +145,16 @@ def _answer_in(record: dict[str, Any]) -> Iterable[Answer]:
     There is none where the engine left the user's words as they were.
     """
     from promptlift.bench import Answer
+    from promptlift.facts import Facts
 
     if record.get("status") == "unchanged":
         return
     attempts = record.get("attempts") or [{}]
     text = record.get("prompt") or attempts[-1].get("text")
     if text:
-        yield Answer(record["short_prompt"], text, record["target"])
+        measured = record.get("facts")
+        facts = Facts.model_validate(measured) if measured else None
+        yield Answer(record["short_prompt"], text, record["target"], facts=facts)
 
 
 async def _upsampled(
