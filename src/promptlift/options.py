@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, get_args
 
 import msgspec
 from pydantic import (
@@ -91,6 +91,12 @@ def _no_boolean(value: object) -> object:
 
 
 _Number = BeforeValidator(_no_boolean)
+_PictureSize: TypeAlias = Annotated[
+    Size,
+    BeforeValidator(parse_size),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{SIZE_PATTERN}$"}),
+]
 
 
 def _known_template(value: object) -> object:
@@ -149,15 +155,9 @@ class Options(BaseModel):
     exact: bool = Field(
         False, description="Decode the exact frame instead of the nearest keyframe (slower)."
     )
-    size: (
-        Annotated[
-            Size,
-            BeforeValidator(parse_size),
-            PlainSerializer(str, when_used="json"),
-            WithJsonSchema({"type": "string", "pattern": f"^{SIZE_PATTERN}$"}),
-        ]
-        | None
-    ) = Field(None, description="Fit each frame into this box, such as 640x360.")
+    size: _PictureSize | None = Field(
+        None, description="Fit each frame into this box, such as 640x360."
+    )
     max_side: Annotated[int, _Number] | None = Field(
         None, ge=1, le=100_000, description="Longest side of a frame in pixels."
     )
@@ -269,15 +269,7 @@ class Options(BaseModel):
         description=f"Generator that the prompt is for: {', '.join(TARGET_NAMES)}, or on the "
         "command line a TOML file.",
     )
-    video_size: (
-        Annotated[
-            Size,
-            BeforeValidator(parse_size),
-            PlainSerializer(str, when_used="json"),
-            WithJsonSchema({"type": "string", "pattern": f"^{SIZE_PATTERN}$"}),
-        ]
-        | None
-    ) = Field(
+    video_size: _PictureSize | None = Field(
         None,
         description="Size of the video to be generated, for targets whose prompts tell it; by "
         "default as the input video, or as is usual.",
