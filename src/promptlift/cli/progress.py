@@ -125,7 +125,10 @@ def _notes(record: Record) -> Iterator[str]:
         from promptlift.engines.no_model import HOW_TO_GET_A_MODEL, NO_MODEL_NOTICE
 
         if record.status == "unchanged":
-            yield f"the prompt is unchanged: {record.note}; {HOW_TO_GET_A_MODEL}"
+            what = (
+                "the document has only your words" if record.document else "the prompt is unchanged"
+            )
+            yield f"{what}: {record.note}; {HOW_TO_GET_A_MODEL}"
         elif record.attempts:
             yield NO_MODEL_NOTICE
     elif record.template is not None:
